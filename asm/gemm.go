@@ -1,0 +1,50 @@
+package asm
+
+import "unsafe"
+
+//go:generate go run gen/gemm.go
+//go:generate gofmt -w gemm_amd64.go
+
+// Tile describes one register tile of a matrix product: m rows of C, [NR]
+// columns wide, with k running over Segs segments of K steps each. Strides are
+// in bytes. Two forms read A and B differently:
+//
+//	Run:  A[i*ARow + seg*ASeg + 4*k], B packed: NR values for every k in turn
+//	RunT: A[4*i + seg*ASeg + k*ACol], B[seg*BSeg + k*BRow], NR values each
+//
+// A segment is a run of k over which addresses advance evenly: a plain matrix
+// product has one; a convolution has one for each row of its window, because
+// there the window's columns and channels are contiguous.
+//
+// C starts from its own values when Accumulate is 1, else from Bias (NR
+// values) when that is not nil, else from zero. All m*NR values of C are written.
+type Tile struct {
+	A, B, C, Bias unsafe.Pointer
+	ARow, ACol    int
+	ASeg          int
+	BRow, BSeg    int
+	CRow          int
+	Segs, K       int // both at least 1
+	Accumulate    int
+}
+
+// gemmKernels is the micro-kernel table of one tier; n[m] and t[m] compute m rows.
+type gemmKernels struct {
+	mr, nr int
+	n, t   []func(*Tile)
+}
+
+var gemm *gemmKernels
+
+// MR is the largest number of rows of a tile of the active tier.
+func MR() int { return gemm.mr }
+
+// NR is the number of columns of a tile of the active tier; packed matrices
+// are padded to it.
+func NR() int { return gemm.nr }
+
+// Run computes m rows, 1 <= m <= MR, with A row-major and B packed.
+func (t *Tile) Run(m int) { gemm.n[m](t) }
+
+// RunT computes m rows, 1 <= m <= MR, with A transposed and B strided.
+func (t *Tile) RunT(m int) { gemm.t[m](t) }

@@ -1,0 +1,17 @@
+//go:build amd64 && !noasm
+
+package asm
+
+import "github.com/klauspost/cpuid/v2"
+
+// Available lists the tiers that this machine can run, slowest first.
+func Available() []Tier {
+	tiers := []Tier{Generic}
+	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) {
+		tiers = append(tiers, AVX2)
+	}
+	if cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL) {
+		tiers = append(tiers, AVX512)
+	}
+	return tiers
+}

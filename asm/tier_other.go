@@ -1,0 +1,6 @@
+//go:build !amd64 || noasm
+
+package asm
+
+// Available lists the tiers that this machine can run, slowest first.
+func Available() []Tier { return []Tier{Generic} }

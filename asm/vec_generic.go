@@ -1,0 +1,255 @@
+package asm
+
+import (
+	"math"
+
+	"github.com/x448/float16"
+)
+
+// The plain-Go kernels. Functions of math work in float64 and round once, so
+// they are also the reference that the assembly is tested against.
+
+var genericVec = vecKernels{
+	add: func(dst, a, b []float32) {
+		for i := range dst {
+			dst[i] = a[i] + b[i]
+		}
+	},
+	sub: func(dst, a, b []float32) {
+		for i := range dst {
+			dst[i] = a[i] - b[i]
+		}
+	},
+	mul: func(dst, a, b []float32) {
+		for i := range dst {
+			dst[i] = a[i] * b[i]
+		}
+	},
+	axpy: func(dst, x []float32, alpha float32) {
+		for i := range dst {
+			dst[i] += alpha * x[i]
+		}
+	},
+	scale: func(dst, x []float32, alpha float32) {
+		for i := range dst {
+			dst[i] = alpha * x[i]
+		}
+	},
+	lerp: func(dst, x []float32, t float32) {
+		for i := range dst {
+			dst[i] += t * (x[i] - dst[i])
+		}
+	},
+
+	dot: func(a, b []float32) (s float64) {
+		for i := range a {
+			s += float64(a[i]) * float64(b[i])
+		}
+		return s
+	},
+	sum: func(x []float32) (s float64) {
+		for _, v := range x {
+			s += float64(v)
+		}
+		return s
+	},
+	sumSq: func(x []float32) (s float64) {
+		for _, v := range x {
+			s += float64(v) * float64(v)
+		}
+		return s
+	},
+	max: func(x []float32) float64 {
+		m := float32(math.Inf(-1))
+		for _, v := range x {
+			if v > m {
+				m = v
+			}
+		}
+		return float64(m)
+	},
+	maxAbs: func(x []float32) float64 {
+		var m float32
+		for _, v := range x {
+			m = max32(m, v)
+			m = max32(m, -v)
+		}
+		return float64(m)
+	},
+	zeroTimes: func(x []float32) float64 {
+		var s float32
+		for _, v := range x {
+			s += 0 * v
+		}
+		return float64(s)
+	},
+
+	exp:       each(math.Exp),
+	sigmoid:   each(sigmoid),
+	silu:      each(silu),
+	gelu:      each(gelu),
+	quickGELU: each(func(x float64) float64 { return silu(quickK*x) / quickK }),
+	expSum: func(dst, x []float32, sub float32) (s float64) {
+		for i, v := range x {
+			dst[i] = float32(math.Exp(float64(v - sub)))
+			s += float64(dst[i])
+		}
+		return s
+	},
+	siluGrad:      eachGrad(siluGrad),
+	geluGrad:      eachGrad(geluGrad),
+	quickGELUGrad: eachGrad(func(x float64) float64 { return siluGrad(quickK * x) }),
+
+	scaleShiftRows: func(dst, x, scale, shift []float32) {
+		for o, c := 0, len(scale); o < len(x); o += c {
+			for j := range scale {
+				dst[o+j] = x[o+j]*scale[j] + shift[j]
+			}
+		}
+	},
+	scaleShiftSiLURows: func(dst, x, scale, shift []float32) {
+		for o, c := 0, len(scale); o < len(x); o += c {
+			for j := range scale {
+				dst[o+j] = float32(silu(float64(x[o+j]*scale[j] + shift[j])))
+			}
+		}
+	},
+	siluGradRows: func(dst, x, dy, scale, shift []float32) {
+		for o, c := 0, len(scale); o < len(x); o += c {
+			for j := range scale {
+				dst[o+j] = dy[o+j] * float32(siluGrad(float64(x[o+j]*scale[j]+shift[j])))
+			}
+		}
+	},
+	linearRows: func(dst, u, v, a, b, d []float32) {
+		for o, c := 0, len(a); o < len(u); o += c {
+			for j := range a {
+				dst[o+j] = a[j]*u[o+j] + b[j]*v[o+j] + d[j]
+			}
+		}
+	},
+	addRows: func(dst, x, v []float32) {
+		for o, c := 0, len(v); o < len(x); o += c {
+			for j := range v {
+				dst[o+j] = x[o+j] + v[j]
+			}
+		}
+	},
+
+	colSum: func(sum, x []float32) {
+		for o, c := 0, len(sum); o < len(x); o += c {
+			for j := range sum {
+				sum[j] += x[o+j]
+			}
+		}
+	},
+	colSqDev: func(sum, mean, x []float32) {
+		for o, c := 0, len(sum); o < len(x); o += c {
+			for j := range sum {
+				d := x[o+j] - mean[j]
+				sum[j] += d * d
+			}
+		}
+	},
+	colSum2: func(s1, s2, mean, dy, x []float32) {
+		for o, c := 0, len(s1); o < len(x); o += c {
+			for j := range s1 {
+				s1[j] += dy[o+j]
+				s2[j] += dy[o+j] * (x[o+j] - mean[j])
+			}
+		}
+	},
+
+	f16ToF32: f16ToF32, f32ToF16: f32ToF16,
+	bf16ToF32: bf16ToF32, f32ToBF16: f32ToBF16,
+
+	adamW: func(p, m, v, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32) {
+		for i, g := range g {
+			m[i] = b1*m[i] + nb1*g
+			v[i] = b2*v[i] + nb2*g*g
+			step := m[i] * ic1 / (float32(math.Sqrt(float64(v[i]*ic2))) + eps)
+			p[i] -= lr * (step + wd*p[i])
+		}
+	},
+}
+
+// each makes an element-wise kernel of a function of float64.
+func each(f func(float64) float64) func(dst, x []float32) {
+	return func(dst, x []float32) {
+		for i, v := range x {
+			dst[i] = float32(f(float64(v)))
+		}
+	}
+}
+
+// eachGrad makes the kernel dst = dy*f(x).
+func eachGrad(f func(float64) float64) func(dst, x, dy []float32) {
+	return func(dst, x, dy []float32) {
+		for i, v := range x {
+			dst[i] = dy[i] * float32(f(float64(v)))
+		}
+	}
+}
+
+// max32 is a, or b where b is larger; a NaN in b is passed over.
+func max32(a, b float32) float32 {
+	if b > a {
+		return b
+	}
+	return a
+}
+
+func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
+
+// The limits keep Inf*0 out of the functions below: beyond them the result is
+// that of the limit to float32 precision.
+
+func silu(x float64) float64 {
+	x = math.Max(x, -200)
+	return x / (1 + math.Exp(-x))
+}
+
+func siluGrad(x float64) float64 {
+	x = math.Max(-200, math.Min(x, 200))
+	s := sigmoid(x)
+	return s * (1 + x*sigmoid(-x))
+}
+
+func gelu(x float64) float64 {
+	x = math.Max(x, -40)
+	return x * 0.5 * math.Erfc(-x/math.Sqrt2)
+}
+
+func geluGrad(x float64) float64 {
+	x = math.Max(-40, math.Min(x, 40))
+	return 0.5*math.Erfc(-x/math.Sqrt2) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
+}
+
+func f16ToF32(dst []float32, src []uint16) {
+	for i, h := range src {
+		dst[i] = float16.Frombits(h).Float32()
+	}
+}
+
+func f32ToF16(dst []uint16, src []float32) {
+	for i, f := range src {
+		dst[i] = float16.Fromfloat32(f).Bits()
+	}
+}
+
+func bf16ToF32(dst []float32, src []uint16) {
+	for i, h := range src {
+		dst[i] = math.Float32frombits(uint32(h) << 16)
+	}
+}
+
+func f32ToBF16(dst []uint16, src []float32) {
+	for i, f := range src {
+		u := math.Float32bits(f)
+		if f != f {
+			dst[i] = uint16(u>>16) | 0x40 // quiet, and never rounded to Inf
+		} else {
+			dst[i] = uint16((u + 0x7fff + u>>16&1) >> 16)
+		}
+	}
+}

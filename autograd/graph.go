@@ -1,0 +1,247 @@
+// Package autograd makes values that remember how they were made, and takes
+// gradients of them by walking that memory backwards (reverse mode).
+//
+// A [Graph] is one computation: it owns the memory of every value made in it and,
+// unless made by [NoGrad], a tape of the operations. Parameters ([NewParam]) live
+// outside any graph and can be shared by graphs that run at the same time, as
+// long as none of them trains. There is no global state.
+package autograd
+
+import (
+	"fmt"
+	"unsafe"
+
+	"psld/tensor"
+)
+
+// Value is a tensor in a graph, or a parameter.
+type Value struct {
+	T        *tensor.Tensor
+	grad     *tensor.Tensor
+	requires bool // a gradient with respect to this value is wanted
+	param    bool
+	leaf     bool
+}
+
+// NewParam makes a parameter of t: a leaf that outlives graphs. It is frozen until
+// RequireGrad(true): no gradient is computed for it and none of the work is done.
+func NewParam(t *tensor.Tensor) *Value { return &Value{T: t, param: true, leaf: true} }
+
+// RequireGrad says whether Backward computes the gradient of a parameter.
+func (v *Value) RequireGrad(on bool) { v.requires = on }
+
+// Changed must be called after T.Data of a parameter was written by hand.
+func (v *Value) Changed() { v.T.Changed() }
+
+// Grad is the gradient that Backward left in a parameter or graph input, or nil.
+// That of an input belongs to the graph and is gone after Release.
+func (v *Value) Grad() *tensor.Tensor { return v.grad }
+
+// ZeroGrad clears a parameter's gradient.
+func (v *Value) ZeroGrad() {
+	if v.grad != nil {
+		clear(v.grad.Data)
+	}
+}
+
+// Item is the only element of a scalar value.
+func (v *Value) Item() float64 { return float64(v.T.Data[0]) }
+
+type node struct {
+	out *Value
+	// backward turns the gradient of out into gradients of the inputs, by Graph.add.
+	// It returns true when it kept dy itself for one of them.
+	backward func(dy *tensor.Tensor) (kept bool)
+}
+
+// Graph is one computation. It is for one goroutine; its operations are parallel inside.
+type Graph struct {
+	// Checkpoint makes Block recompute its inside during Backward in place of
+	// keeping it: less memory, one more forward pass.
+	Checkpoint bool
+	// OnTrace, when set, sees the named intermediate values of the networks.
+	OnTrace func(name string, v *Value)
+
+	dev       tensor.Device
+	record    bool
+	trainable bool // an operation used a parameter that wants a gradient
+	tape      []node
+	owned     []*tensor.Tensor
+}
+
+// NewGraph makes a graph that records, on the CPU.
+func NewGraph() *Graph { return NewGraphOn(tensor.CPU, true) }
+
+// NoGrad makes a graph without a tape: values cannot be differentiated, and
+// Block frees its inner memory at once.
+func NoGrad() *Graph { return NewGraphOn(tensor.CPU, false) }
+
+// NewGraphOn makes a graph on a device.
+func NewGraphOn(dev tensor.Device, record bool) *Graph { return &Graph{dev: dev, record: record} }
+
+// Device is where the graph computes.
+func (g *Graph) Device() tensor.Device { return g.dev }
+
+// Recording tells whether operations are put on the tape.
+func (g *Graph) Recording() bool { return g.record }
+
+// Input wraps t as a leaf whose gradient is wanted. t is not copied.
+func (g *Graph) Input(t *tensor.Tensor) *Value {
+	return &Value{T: t, requires: g.record, leaf: true}
+}
+
+// Const wraps t as a leaf without a gradient. t is not copied.
+func (g *Graph) Const(t *tensor.Tensor) *Value { return &Value{T: t, leaf: true} }
+
+// Trace shows v to OnTrace, if that is set.
+func (g *Graph) Trace(name string, v *Value) {
+	if g.OnTrace != nil {
+		g.OnTrace(name, v)
+	}
+}
+
+// Release takes back the memory of all values of the graph, and of the
+// gradients of its inputs. Values of the graph must not be used afterwards.
+func (g *Graph) Release() {
+	for _, t := range g.owned {
+		g.dev.Put(t)
+	}
+	g.owned, g.tape = nil, nil
+}
+
+// Detach takes v's tensor out of the graph's care: it stays valid after Release.
+func (g *Graph) Detach(v *Value) *tensor.Tensor {
+	g.disown(v.T)
+	return v.T
+}
+
+func base(t *tensor.Tensor) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(t.Data)) }
+
+// disown removes the buffer behind t from the graph's list and reports whether it was there.
+func (g *Graph) disown(t *tensor.Tensor) bool {
+	for i := len(g.owned) - 1; i >= 0; i-- {
+		if base(g.owned[i]) == base(t) {
+			g.owned = append(g.owned[:i], g.owned[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// alloc returns a tensor that lives as long as the graph.
+func (g *Graph) alloc(shape ...int) *tensor.Tensor {
+	t := g.dev.Get(shape...)
+	g.owned = append(g.owned, t)
+	return t
+}
+
+// wants tells whether an operation on these values goes on the tape.
+func (g *Graph) wants(in ...*Value) bool {
+	any := false
+	for _, v := range in {
+		if v != nil && v.requires {
+			any = true
+			if v.param {
+				g.trainable = true
+			}
+		}
+	}
+	return any && g.record
+}
+
+// result makes the value of an operation and puts it on the tape when wanted.
+func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.Tensor) bool) *Value {
+	v := &Value{T: t, requires: wanted}
+	if wanted {
+		g.tape = append(g.tape, node{v, backward})
+	}
+	return v
+}
+
+// add adds the gradient t to v's; it takes t over (t came from the device's Get).
+func (g *Graph) add(v *Value, t *tensor.Tensor) {
+	if v.grad == nil {
+		v.grad = t
+		if v.leaf && !v.param {
+			g.owned = append(g.owned, t)
+		}
+		return
+	}
+	g.dev.Axpy(v.grad, 1, t)
+	g.dev.Put(t)
+}
+
+// Backward computes the gradients of sum(out*seed) for all inputs and parameters
+// that want one; seed nil means ones. Parameters add to the gradient that they
+// have. The tape is used up.
+func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
+	if !out.requires {
+		panic("autograd: Backward of a value that depends on no input and no trainable parameter")
+	}
+	s := g.dev.Get(out.T.Shape...)
+	if seed == nil {
+		g.dev.Fill(s, 1)
+	} else {
+		check(tensor.Same(seed.Shape, out.T.Shape), "Backward", "seed", seed.Shape, out.T.Shape)
+		g.dev.Scale(s, 1, seed)
+	}
+	g.add(out, s)
+	for i := len(g.tape) - 1; i >= 0; i-- {
+		n := g.tape[i]
+		g.tape[i] = node{}
+		dy := n.out.grad
+		if dy == nil {
+			continue
+		}
+		n.out.grad = nil
+		if !n.backward(dy) {
+			g.dev.Put(dy)
+		}
+	}
+	g.tape = nil
+}
+
+// Block runs fn as one unit of memory: on a graph without a tape everything that
+// fn made, but its result, is freed when it returns; with Checkpoint set, the
+// same happens and Backward runs fn again. fn must be a function of in and of
+// parameters alone, and make the same numbers each time.
+func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Value {
+	if g.record && !g.Checkpoint {
+		return fn(g, in)
+	}
+	sub := &Graph{dev: g.dev, OnTrace: g.OnTrace}
+	out := fn(sub, in)
+	if sub.disown(out.T) {
+		g.owned = append(g.owned, out.T)
+	}
+	sub.Release()
+	t := out.T
+	wanted := g.wants(in...) || sub.trainable && g.record
+	g.trainable = g.trainable || sub.trainable
+	return g.result(t, wanted, func(dy *tensor.Tensor) bool {
+		sub := &Graph{dev: g.dev, record: true}
+		leaves := make([]*Value, len(in))
+		for i, v := range in {
+			if v != nil {
+				leaves[i] = &Value{T: v.T, requires: v.requires, leaf: true}
+			}
+		}
+		out := fn(sub, leaves)
+		sub.Backward(out, dy)
+		for i, v := range leaves {
+			if v != nil && v.grad != nil {
+				sub.disown(v.grad)
+				g.add(in[i], v.grad)
+			}
+		}
+		sub.Release()
+		return false
+	})
+}
+
+// check panics with the operation's name and both shapes: a programmer's mistake.
+func check(ok bool, op, what string, got, want any) {
+	if !ok {
+		panic(fmt.Sprintf("autograd: %s: %s is %v, want %v", op, what, got, want))
+	}
+}

@@ -1,0 +1,100 @@
+package operator
+
+import (
+	"fmt"
+	"math"
+)
+
+// Mask is the inpainting operator: it keeps some pixels (all their channels) and sets the others to zero.
+type Mask struct {
+	shape Shape
+	keep  []bool
+}
+
+// NewMask returns the mask of h x w pictures with c channels that keeps the pixels with keep[y*w+x]. keep is copied.
+// A length other than h*w is an error.
+func NewMask(h, w, c int, keep []bool) (*Mask, error) {
+	if err := checkShape(Shape{h, w, c}); err != nil {
+		return nil, err
+	}
+	if len(keep) != h*w {
+		return nil, fmt.Errorf("operator: mask has %d pixels, the %dx%d picture has %d", len(keep), w, h, h*w)
+	}
+	return &Mask{Shape{h, w, c}, append([]bool(nil), keep...)}, nil
+}
+
+// In returns the shape of the picture.
+func (m *Mask) In() Shape { return m.shape }
+
+// Out returns the shape of the measurement, the same as In.
+func (m *Mask) Out() Shape { return m.shape }
+
+// Keep returns a copy of the kept pixels, row by row.
+func (m *Mask) Keep() []bool { return append([]bool(nil), m.keep...) }
+
+// Kept returns the number of pixels that are kept.
+func (m *Mask) Kept() int {
+	n := 0
+	for _, k := range m.keep {
+		if k {
+			n++
+		}
+	}
+	return n
+}
+
+// Apply copies the kept pixels and zeroes the hole, whatever it holds (NaN included).
+func (m *Mask) Apply(dst, x []float32) {
+	check(dst, x, m.shape, m.shape)
+	c := m.shape.C
+	for i, k := range m.keep {
+		if k {
+			copy(dst[i*c:(i+1)*c], x[i*c:])
+		} else {
+			clear(dst[i*c : (i+1)*c])
+		}
+	}
+}
+
+// Adjoint is the same as Apply: a mask is symmetric.
+func (m *Mask) Adjoint(dst, y []float32) { m.Apply(dst, y) }
+
+// RandomMask returns a keep mask with round(missing*h*w) pixels dropped at random places. missing must lie in [0,1].
+func RandomMask(h, w int, missing float64, seed uint64) ([]bool, error) {
+	if h < 1 || w < 1 || !(missing >= 0 && missing <= 1) {
+		return nil, fmt.Errorf("operator: random mask %dx%d with fraction %g missing: the fraction must lie in [0,1]", w, h, missing)
+	}
+	keep := make([]bool, h*w)
+	drop := int(math.Round(missing * float64(h*w)))
+	for i, p := range newRand(seed, streamMask).Perm(h * w) {
+		keep[p] = i >= drop
+	}
+	return keep, nil
+}
+
+// BoxMask returns a keep mask with one rectangle dropped whose sides are fraction times those of the picture (rounded,
+// at least one pixel); fraction must lie in (0,1]. The box is centred, or, with random, at a random place at least 1/32
+// of the side away from the border where that is possible (16 pixels of 512 as in the PSLD code); seed is used for random only.
+func BoxMask(h, w int, fraction float64, random bool, seed uint64) ([]bool, error) {
+	if h < 1 || w < 1 || !(fraction > 0 && fraction <= 1) {
+		return nil, fmt.Errorf("operator: box mask %dx%d with side fraction %g: the fraction must lie in (0,1]", w, h, fraction)
+	}
+	rng := newRand(seed, streamBox)
+	place := func(n int) (lo, hi int) {
+		side := max(1, int(math.Round(fraction*float64(n))))
+		lo = (n - side) / 2
+		if random {
+			margin := min(n/32, lo)
+			lo = margin + rng.IntN(n-side-2*margin+1)
+		}
+		return lo, lo + side
+	}
+	y0, y1 := place(h)
+	x0, x1 := place(w)
+	keep := make([]bool, h*w)
+	for i := range keep {
+		y, x := i/w, i%w
+		keep[i] = y < y0 || y >= y1 || x < x0 || x >= x1
+	}
+	return keep, nil
+}

@@ -1,0 +1,39 @@
+package operator
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// serialWork is the number of multiply-adds below which goroutines cost more than they save.
+const serialWork = 1 << 17
+
+// rows runs f(i) for i in [0,n), in parallel when work (multiply-adds in all) is worth it. Each row must write its own
+// output only; then the result does not depend on how rows fall on threads.
+func rows(n, work int, f func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	if workers < 2 || work < serialWork {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	const block = 8
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for {
+				hi := int(next.Add(block))
+				if hi-block >= n {
+					return
+				}
+				for i := hi - block; i < min(hi, n); i++ {
+					f(i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,182 @@
+package tv
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/psld/operator"
+)
+
+var exact = Options{Iters: 3000, CGIters: 50, Tol: 1e-6}
+
+func randn(n int, std float64, seed uint64) []float32 {
+	rng := rand.New(rand.NewPCG(seed, 9))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(std * rng.NormFloat64())
+	}
+	return x
+}
+
+// TestDifferences: D on a picture that one can do by head, D' against D, and D'D in one sweep.
+func TestDifferences(t *testing.T) {
+	d := newField(4)
+	gradient(d, []float32{1, 4, 3, 9}, operator.Shape{H: 2, W: 2, C: 1})
+	require.Equal(t, field{{3, 0, 6, 0}, {2, 5, 0, 0}}, d)
+	for _, s := range []operator.Shape{{H: 1, W: 1, C: 3}, {H: 1, W: 7, C: 1}, {H: 5, W: 1, C: 2}, {H: 6, W: 9, C: 3}} {
+		n := s.Len()
+		x, p, dx, back, lap := randn(n, 1, 1), field{randn(n, 1, 2), randn(n, 1, 3)}, newField(n), make([]float32, n), make([]float32, n)
+		gradient(dx, x, s)
+		gradientAdjoint(back, p, s)
+		require.InDelta(t, operator.Dot(dx[0], p[0])+operator.Dot(dx[1], p[1]), operator.Dot(x, back), 1e-4, s)
+		gradientAdjoint(back, dx, s)
+		addLaplacian(lap, x, s, 0.5)
+		for i := range lap {
+			require.InDelta(t, 0.5*back[i], lap[i], 1e-5)
+		}
+	}
+}
+
+// TestTwoPixels: for a two-pixel picture the mean stays and the vector of channel differences is shortened by 2 lambda.
+func TestTwoPixels(t *testing.T) {
+	for _, s := range []operator.Shape{{H: 1, W: 2, C: 3}, {H: 2, W: 1, C: 3}, {H: 2, W: 1, C: 1}} {
+		for _, lambda := range []float64{0.01, 0.1, 0.25, 2} {
+			y := []float32{0.5, -0.3, 0.1, -0.2, 0.4, 0.6}[:s.Len()]
+			o := exact
+			o.Lambda = lambda
+			x, err := Solve(context.Background(), operator.Identity(s), y, o)
+			require.NoError(t, err)
+			var norm float64
+			for c := range s.C {
+				norm = math.Hypot(norm, float64(y[s.C+c]-y[c]))
+			}
+			keep := max(0, 1-2*lambda/norm)
+			for c := range s.C {
+				mean, half := float64(y[c]+y[s.C+c])/2, keep*float64(y[s.C+c]-y[c])/2
+				require.InDelta(t, mean-half, x[c], 1e-5)
+				require.InDelta(t, mean+half, x[s.C+c], 1e-5)
+			}
+		}
+	}
+}
+
+// TestDenoiseAgainstDual compares with Chambolle's projected gradient on the dual problem, a different method whose
+// duality gap bounds its own error: |x - x*|^2 <= 2 gap.
+func TestDenoiseAgainstDual(t *testing.T) {
+	s, lambda := operator.Shape{H: 12, W: 10, C: 3}, 0.2
+	y := randn(s.Len(), 0.5, 4)
+	a := operator.Identity(s)
+	p, dx := newField(s.Len()), newField(s.Len())
+	want := make([]float32, s.Len())
+	for range 20000 {
+		gradientAdjoint(want, p, s)
+		for i := range want {
+			want[i] = y[i] - want[i]
+		}
+		gradient(dx, want, s)
+		for q := 0; q < s.Len(); q += s.C {
+			var norm float64
+			for d := range p {
+				for i := q; i < q+s.C; i++ {
+					p[d][i] += 0.125 * dx[d][i]
+					norm = math.Hypot(norm, float64(p[d][i]))
+				}
+			}
+			if norm > lambda {
+				for d := range p {
+					for i := q; i < q+s.C; i++ {
+						p[d][i] *= float32(lambda / norm)
+					}
+				}
+			}
+		}
+	}
+	// Dual value: 1/2|y|^2 - 1/2|y - D'p|^2.
+	gap := Objective(a, want, y, lambda) - operator.Dot(y, y)/2 + operator.Dot(want, want)/2
+	require.Less(t, gap, 1e-4)
+	o := exact
+	o.Lambda = lambda
+	got, err := Solve(context.Background(), a, y, o)
+	require.NoError(t, err)
+	var e float64
+	for i := range got {
+		e += math.Pow(float64(got[i]-want[i]), 2)
+	}
+	require.Less(t, math.Sqrt(e), 2*math.Sqrt(2*max(gap, 0))+1e-3)
+	require.InDelta(t, Objective(a, want, y, lambda), Objective(a, got, y, lambda), 1e-4)
+}
+
+// TestOptimality: no random step from the solution lowers the objective, for every kind of operator, and the residuals
+// have fallen below the tolerance.
+func TestOptimality(t *testing.T) {
+	for _, name := range []string{"random70", "box40", "sr4", "gauss1.5", "motion", "denoise"} {
+		t.Run(name, func(t *testing.T) {
+			const n, lambda = 24, 0.05
+			a := task(t, name, n, 3)
+			truth := make([]float32, a.In().Len())
+			for i := range truth { // a disc and a ramp
+				y, x := i/3/n, i/3%n
+				truth[i] = float32(x)/n - 0.5
+				if (x-12)*(x-12)+(y-10)*(y-10) < 49 {
+					truth[i] = 0.8 - 0.5*float32(i%3)
+				}
+			}
+			y := make([]float32, a.Out().Len())
+			a.Apply(y, truth)
+			operator.AddGaussian(y, 0.05, 1)
+			var last Step
+			o := Options{Lambda: lambda, Iters: 2000, CGIters: 50, Tol: 1e-4, Progress: func(s Step) { last = s }}
+			x, err := Solve(context.Background(), a, y, o)
+			require.NoError(t, err)
+			require.Less(t, last.Primal, 1e-4)
+			require.Less(t, last.Dual, 1e-4)
+			best := Objective(a, x, y, lambda)
+			start := make([]float32, len(x))
+			a.Adjoint(start, y)
+			require.Less(t, best, Objective(a, start, y, lambda))
+			require.Less(t, best, Objective(a, truth, y, lambda))
+			moved := make([]float32, len(x))
+			for seed := range uint64(20) {
+				for _, size := range []float64{1e-4, 1e-2} {
+					step := randn(len(x), size, seed)
+					for i := range x {
+						moved[i] = x[i] + step[i]
+					}
+					require.Greater(t, Objective(a, moved, y, lambda), best-2e-4*best)
+				}
+				// Towards the truth, the direction in which a wrong solution would improve.
+				for i := range x {
+					moved[i] = x[i] + 0.001*float32(seed)*(truth[i]-x[i])
+				}
+				require.GreaterOrEqual(t, Objective(a, moved, y, lambda), best-2e-4*best)
+			}
+		})
+	}
+}
+
+func TestSolveErrors(t *testing.T) {
+	a := operator.Identity(operator.Shape{H: 2, W: 2, C: 1})
+	y := make([]float32, 4)
+	for want, o := range map[string]Options{"Lambda is -1": {Lambda: -1}, "Rho is NaN": {Rho: math.NaN()}, "Iters is -2": {Iters: -2}} {
+		_, err := Solve(context.Background(), a, y, o)
+		require.ErrorContains(t, err, want)
+	}
+	_, err := Solve(context.Background(), a, y[:3], Options{})
+	require.ErrorContains(t, err, "measurement has 3 values, the operator gives 2x2x1 (4)")
+	_, err = Solve(context.Background(), a, []float32{0, 0, float32(math.Inf(1)), 0}, Options{})
+	require.ErrorContains(t, err, "holds +Inf at 2")
+	ctx, cancel := context.WithCancel(context.Background())
+	steps := 0
+	x, err := Solve(ctx, a, []float32{1, 2, 3, 4}, Options{Progress: func(Step) { steps++; cancel() }})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, x, 4)
+	require.Equal(t, 1, steps)
+	// A constant or black measurement is a fixed point from the start.
+	x, err = Solve(context.Background(), a, y, Options{})
+	require.NoError(t, err)
+	require.Equal(t, y, x)
+}

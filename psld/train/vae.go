@@ -1,0 +1,155 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+
+	"psld/autograd"
+	"psld/nn"
+	"psld/tensor"
+	"psld/vae"
+)
+
+// VAEOptions are the settings of a VAE training.
+type VAEOptions struct {
+	Options
+	Config vae.Config
+	KL     float64 // weight of the mean KL divergence to N(0,1), e.g. 1e-4
+	Edge   float64 // weight of the L1 distance of image gradients
+}
+
+type vaeTask struct {
+	VAEOptions
+	model *vae.Model
+	val   *Photos
+}
+
+// VAE trains an autoencoder: L1 + MSE of the picture, Edge times the L1 distance of
+// its finite differences (a perceptual term that needs no other network), and KL.
+// It writes Out/model.safetensors.
+func VAE(ctx context.Context, o VAEOptions) error {
+	photos, err := LoadPhotos(o.Data, o.Size)
+	if err != nil {
+		return err
+	}
+	val, err := LoadPhotos(o.Val, o.Size)
+	if err != nil {
+		return err
+	}
+	m := vae.New(o.Config)
+	m.Params.Init(o.Seed)
+	return run(ctx, o.Options, photos, &vaeTask{o, m, val})
+}
+
+func (t *vaeTask) params() *nn.Params { return t.model.Params }
+
+func (t *vaeTask) macs() int64 {
+	f := t.Size / t.model.Factor()
+	return t.model.EncodeMACs(t.Size, t.Size) + t.model.DecodeMACs(f, f)
+}
+
+func (t *vaeTask) metadata() map[string]string {
+	cfg, _ := json.Marshal(t.model.Config)
+	return map[string]string{"kind": "vae", "config": string(cfg)}
+}
+
+func (t *vaeTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
+	m := t.model
+	in := g.Const(x)
+	moments := m.Encode(g, in)
+	mean, logvar := m.Mean(g, moments), m.LogVar(g, moments)
+	z := g.Add(mean, g.Mul(g.Exp(g.Scale(logvar, 0.5)), g.Const(normal(r, mean.T.Shape...))))
+	diff := g.Sub(m.Decode(g, z), in)
+	l1 := g.Mean(g.Abs(diff))
+	mse := g.Scale(g.SumSquares(diff), 1/float32(x.Len()))
+	edge := g.Mean(g.Abs(differences(g, diff)))
+	// KL(N(mean, var) || N(0, 1)) = (mean^2 + var - 1 - logvar)/2, mean over all latents.
+	n := float32(mean.T.Len())
+	kl := g.Scale(g.Sub(g.Add(g.SumSquares(mean), g.Sum(g.Exp(logvar))), g.Sum(logvar)), 0.5/n)
+	loss := g.Add(g.Add(l1, mse), g.Add(g.Scale(edge, float32(t.Edge)), g.Scale(kl, float32(t.KL))))
+	return loss, []term{{"loss", loss.Item()}, {"l1", l1.Item()}, {"mse", mse.Item()}, {"edge", edge.Item()}, {"kl", kl.Item() - 0.5}}
+}
+
+// differences are the horizontal and vertical finite differences of x[N,H,W,C]:
+// [2,N,H,W,C], zero at the far border.
+func differences(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	n, h, w, c := x.T.Dim(0), x.T.Dim(1), x.T.Dim(2), x.T.Dim(3)
+	size, row := n*h*w*c, w*c
+	// each visits pairs (out index, from, to): out = x[to]-x[from].
+	each := func(visit func(out, from, to int)) {
+		for i := range n * h {
+			for k := range row {
+				p := i*row + k
+				if k+c < row {
+					visit(p, p, p+c)
+				}
+				if i%h+1 < h {
+					visit(size+p, p, p+row)
+				}
+			}
+		}
+	}
+	return g.Map(x, []int{2, n, h, w, c},
+		func(dst, src []float32) {
+			each(func(out, from, to int) { dst[out] = src[to] - src[from] })
+		},
+		func(dst, src []float32) {
+			each(func(out, from, to int) {
+				dst[to] += src[out]
+				dst[from] -= src[out]
+			})
+		})
+}
+
+func (t *vaeTask) reconstruct(x *tensor.Tensor) (y, mean *tensor.Tensor) {
+	g := autograd.NoGrad()
+	defer g.Release()
+	z := t.model.Mean(g, t.model.Encode(g, g.Const(x)))
+	return g.Detach(t.model.Decode(g, z)), g.Detach(z)
+}
+
+// validate reports the mean PSNR of the reconstruction of all validation photos,
+// and the standard deviation of the latents, whose inverse is the scaling factor.
+func (t *vaeTask) validate() []term {
+	const batch = 32
+	var psnr, sq, sum, count float64
+	for from := 0; from < t.val.Len(); from += batch {
+		n := min(batch, t.val.Len()-from)
+		x := t.val.Centre(from, n, t.Size)
+		y, z := t.reconstruct(x)
+		per := x.Len() / n
+		for i := range n {
+			var e float64
+			for k := i * per; k < (i+1)*per; k++ {
+				d := float64(min(max(y.Data[k], -1), 1) - x.Data[k])
+				e += d * d
+			}
+			psnr += 10 * math.Log10(4*float64(per)/e)
+		}
+		for _, v := range z.Data {
+			sum += float64(v)
+			sq += float64(v) * float64(v)
+		}
+		count += float64(z.Len())
+		tensor.CPU.Put(y)
+		tensor.CPU.Put(z)
+	}
+	mu := sum / count
+	std := math.Sqrt(sq/count - mu*mu)
+	t.model.ScalingFactor = float32(1 / std)
+	return []term{{"val PSNR", psnr / float64(t.val.Len())}, {"latent mean", mu}, {"latent std", std}}
+}
+
+// sheet shows photos above their reconstructions.
+func (t *vaeTask) sheet() *tensor.Tensor {
+	x := t.val.Centre(0, 8, t.Size)
+	y, z := t.reconstruct(x)
+	defer tensor.CPU.Put(y)
+	defer tensor.CPU.Put(z)
+	both := tensor.New(16, t.Size, t.Size, 3)
+	copy(both.Data, x.Data)
+	copy(both.Data[x.Len():], y.Data)
+	return tile(both, 8)
+}

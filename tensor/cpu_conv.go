@@ -1,0 +1,353 @@
+package tensor
+
+import (
+	"unsafe"
+
+	"psld/asm"
+)
+
+// Convolution without an im2col buffer: a task copies the input rows that it
+// needs into a zero-padded scratch of a few rows, where the KW*I values under a
+// window row are contiguous, and runs register tiles over it. A window is then
+// KH segments of KW*I products each (see asm.Tile), for any stride.
+
+// packKey names a layout of a weight.
+type packKey struct {
+	nr       int
+	backward bool
+}
+
+// packed is a weight as panels of NR outputs: [ceil(O/NR)][KH][KW*I][NR], padded
+// with zeros. The backward layout swaps O and I and turns the window by 180 degrees.
+type packed struct {
+	data []float32
+	size int // elements of one panel
+}
+
+func (t *Tensor) pack(p Conv, backward bool) *packed {
+	key := packKey{asm.NR(), backward}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w, ok := t.packed[key]; ok {
+		return w
+	}
+	o, i := t.Dim(0), t.Dim(1)
+	taps := p.KH * p.KW
+	w := packWeight(t.Data, o, i, taps, key)
+	if t.packed == nil {
+		t.packed = map[packKey]*packed{}
+	}
+	t.packed[key] = w
+	return w
+}
+
+func packWeight(src []float32, o, i, taps int, key packKey) *packed {
+	nr := key.nr
+	outs, ins := o, i
+	so, si := i*taps, taps // strides of src
+	if key.backward {
+		outs, ins, so, si = i, o, taps, i*taps
+	}
+	panels := (outs + nr - 1) / nr
+	w := &packed{data: make([]float32, panels*taps*ins*nr), size: taps * ins * nr}
+	parallel(panels, func(pi int, _ *scratch) {
+		n := min(nr, outs-pi*nr)
+		dst := w.data[pi*w.size:]
+		for tap := range taps {
+			from := tap
+			if key.backward {
+				from = taps - 1 - tap
+			}
+			for c := range ins {
+				d := dst[(tap*ins+c)*nr:][:n]
+				s := src[pi*nr*so+c*si+from:]
+				for j := range d {
+					d[j] = s[j*so]
+				}
+			}
+		}
+	})
+	return w
+}
+
+// convInput describes how rows of a padded input are made from a tensor.
+type convInput struct {
+	x            []float32 // [H, W, C] of one picture
+	h, w, c      int
+	top, left    int // padding
+	dilate       int // zeros between pixels: 1 none, 2 one, ...
+	double       bool
+	rowLen, cols int // rowLen = cols*c
+}
+
+// source maps a padded coordinate to an input index, or -1 for zero.
+func (in *convInput) source(u, pad, n int) int {
+	u -= pad
+	if u < 0 {
+		return -1
+	}
+	if in.double {
+		u /= 2
+	} else if in.dilate > 1 {
+		if u%in.dilate != 0 {
+			return -1
+		}
+		u /= in.dilate
+	}
+	if u >= n {
+		return -1
+	}
+	return u
+}
+
+// rows writes padded rows [from, from+count) to dst.
+func (in *convInput) rows(dst []float32, from, count int) {
+	c := in.c
+	for r := range count {
+		d := dst[r*in.rowLen:][:in.rowLen]
+		sy := in.source(from+r, in.top, in.h)
+		if sy < 0 {
+			clear(d)
+			continue
+		}
+		s := in.x[sy*in.w*c:][:in.w*c]
+		if !in.double && in.dilate == 1 {
+			left := min(in.left, in.cols) * c
+			clear(d[:left])
+			n := copy(d[left:], s)
+			clear(d[left+n:])
+			continue
+		}
+		for u := range in.cols {
+			if sx := in.source(u, in.left, in.w); sx >= 0 {
+				copy(d[u*c:][:c], s[sx*c:])
+			} else {
+				clear(d[u*c:][:c])
+			}
+		}
+	}
+}
+
+// tileRows splits n rows into near-equal tiles of at most mr rows.
+func tileRows(n, mr int) (tile int) {
+	tiles := (n + mr - 1) / mr
+	return (n + tiles - 1) / tiles
+}
+
+func ptr(s []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+
+// gemmRows computes c[rows, o] = a[rows, k] w + bias, with rows of a lda apart, rows of
+// c ldc apart, as tiles for all panels of w.
+// segs and segStride (elements) give the window rows of a convolution.
+func gemmRows(s *scratch, c []float32, ldc int, a []float32, lda, segs, segStride, k int, w *packed, bias []float32, rows, o int) {
+	nr := asm.NR()
+	t := &s.tile
+	*t = asm.Tile{ARow: 4 * lda, ASeg: 4 * segStride, Segs: segs, K: k}
+	tile := tileRows(rows, asm.MR())
+	for panel := 0; panel*nr < o; panel++ {
+		n := min(nr, o-panel*nr)
+		t.B = ptr(w.data[panel*w.size:])
+		t.Bias = nil
+		tmp := s.floats(0, 16*nr+nr)
+		if bias != nil {
+			b := tmp[16*nr:]
+			copy(b, bias[panel*nr:][:n])
+			t.Bias = ptr(b)
+		}
+		for r := 0; r < rows; r += tile {
+			m := min(tile, rows-r)
+			t.A = ptr(a[r*lda:])
+			if n == nr {
+				t.C, t.CRow = ptr(c[r*ldc+panel*nr:]), 4*ldc
+				t.Run(m)
+				continue
+			}
+			t.C, t.CRow = ptr(tmp), 4*nr
+			t.Run(m)
+			for i := range m {
+				copy(c[(r+i)*ldc+panel*nr:][:n], tmp[i*nr:])
+			}
+		}
+	}
+}
+
+// Conv2d implements [Device].
+func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv) {
+	var bias []float32
+	if b != nil {
+		bias = b.Data
+	}
+	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, dilate: 1, double: p.Upsample}
+	conv(y, x, w.pack(p, false), bias, p, in)
+}
+
+// Conv2dGradInput implements [Device].
+func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
+	// The gradient is a convolution of dy, spread out by the stride, with the turned weights.
+	in := convInput{h: dy.Dim(1), w: dy.Dim(2), c: dy.Dim(3), top: p.KH - 1 - p.PadTop, left: p.KW - 1 - p.PadLeft, dilate: p.Stride}
+	q := p
+	q.Stride, q.Upsample = 1, false
+	if in.top < 0 || in.left < 0 {
+		panic("tensor: convolution with padding wider than its window")
+	}
+	out := dx
+	if p.Upsample {
+		out = d.Get(dx.Dim(0), 2*dx.Dim(1), 2*dx.Dim(2), dx.Dim(3))
+		defer d.Put(out)
+	}
+	conv(out, dy, w.pack(p, true), nil, q, in)
+	if p.Upsample {
+		sum2x2(dx, out)
+	}
+}
+
+// conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the packed weight w.
+func conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
+	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
+	c := in.c
+	if p.pointwise() && in.dilate == 1 && !in.double {
+		total := n * oh * ow
+		const block = 224 // a multiple of every tile height that is quick to balance
+		parallel((total+block-1)/block, func(i int, s *scratch) {
+			r := i * block
+			gemmRows(s, y.Data[r*o:], o, x.Data[r*c:], c, 1, 0, c, w, bias, min(block, total-r), o)
+		})
+		return
+	}
+	in.cols = (ow-1)*p.Stride + p.KW
+	in.rowLen = in.cols * c
+	rb := convRows(in.rowLen, oh, p)
+	blocks := (oh + rb - 1) / rb
+	parallel(n*blocks, func(i int, s *scratch) {
+		img, r0 := i/blocks, i%blocks*rb
+		rows := min(rb, oh-r0)
+		view := in
+		view.x = x.Data[img*in.h*in.w*c:][:in.h*in.w*c]
+		need := (rows-1)*p.Stride + p.KH
+		pad := s.floats(1, need*in.rowLen+p.KW*c)
+		view.rows(pad, r0*p.Stride, need)
+		for r := range rows {
+			gemmRows(s, y.Data[((img*oh+r0+r)*ow)*o:], o, pad[r*p.Stride*in.rowLen:], p.Stride*c, p.KH, in.rowLen, p.KW*c, w, bias, ow, o)
+		}
+	})
+}
+
+// convRows chooses how many output rows a task computes: its padded input should
+// stay in L2 (256 KiB of it), and there should be tasks enough to share.
+func convRows(rowLen, oh int, p Conv) int {
+	rb := (64<<10/rowLen - p.KH) / p.Stride
+	return max(1, min(rb, (oh+3)/4))
+}
+
+// sum2x2 is the transpose of the nearest two-fold enlargement.
+func sum2x2(dx, up *Tensor) {
+	h, w, c := dx.Dim(1), dx.Dim(2), dx.Dim(3)
+	parallel(dx.Dim(0)*h, func(r int, _ *scratch) {
+		a := up.Data[2*r*2*w*c:][:2*w*c]
+		b := up.Data[(2*r+1)*2*w*c:][:2*w*c]
+		out := dx.Data[r*w*c:][:w*c]
+		asm.Add(a, a, b)
+		for x := range w {
+			asm.Add(out[x*c:][:c], a[2*x*c:][:c], a[(2*x+1)*c:][:c])
+		}
+	})
+}
+
+// Conv2dGradWeight implements [Device].
+//
+// dw[kh][kw,i][o] is a matrix product over all pixels: A is the padded input,
+// transposed, B is dy. The pixels are split by shape into a few groups with a
+// partial result each, which are then added in order.
+func (d *cpu) Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv) {
+	if db != nil {
+		sumRows(db.Data, dy.Data, dy.Dim(3))
+	}
+	nr := asm.NR()
+	n, oh, ow, o := dy.Dim(0), dy.Dim(1), dy.Dim(2), dy.Dim(3)
+	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, dilate: 1, double: p.Upsample}
+	c := in.c
+	if p.pointwise() { // rows of pixels are one long row, cut in pieces that stay in L2
+		total := n * oh * ow
+		ow = max(1, min(total, (64<<10)/c))
+		for total%ow != 0 {
+			ow--
+		}
+		n, oh = 1, total/ow
+		in.h, in.w = oh, ow
+	}
+	in.cols = (ow-1)*p.Stride + p.KW
+	in.rowLen = in.cols * c
+	rb := convRows(in.rowLen, oh, p)
+	blocks := (oh + rb - 1) / rb
+	panels := (o + nr - 1) / nr
+	rowsM := p.KW * c
+	size := p.KH * rowsM * panels * nr
+	groups := max(1, min(8, n*blocks, (8<<20)/size))
+	part := d.Get(groups, size)
+	defer d.Put(part)
+	tile := tileRows(rowsM, asm.MR())
+	parallel(groups*panels, func(task int, s *scratch) {
+		g, panel := task/panels, task%panels
+		out := part.Data[g*size:][:size]
+		cols := min(nr, o-panel*nr)
+		lo, hi := g*n*blocks/groups, (g+1)*n*blocks/groups
+		for blk := lo; blk < hi; blk++ {
+			img, r0 := blk/blocks, blk%blocks*rb
+			rows := min(rb, oh-r0)
+			view := in
+			view.x = x.Data[img*in.h*in.w*c:][:in.h*in.w*c]
+			need := (rows-1)*p.Stride + p.KH
+			var pad []float32
+			if p.pointwise() {
+				pad = view.x[r0*ow*c:]
+			} else {
+				pad = s.floats(1, need*in.rowLen+p.KW*c)
+				view.rows(pad, r0*p.Stride, need)
+			}
+			// B: dy in place, or a padded copy for the last, narrow panel.
+			b, bRow := dy.Data[(img*oh+r0)*ow*o+panel*nr:], o
+			if cols < nr {
+				narrow := s.floats(2, rows*ow*nr)
+				for px := range rows * ow {
+					dst := narrow[px*nr:][:nr]
+					copy(dst, b[px*o:][:cols])
+					clear(dst[cols:])
+				}
+				b, bRow = narrow, nr
+			}
+			t := &s.tile
+			*t = asm.Tile{ACol: 4 * p.Stride * c, ASeg: 4 * p.Stride * in.rowLen, BRow: 4 * bRow, BSeg: 4 * bRow * ow,
+				CRow: 4 * panels * nr, Segs: rows, K: ow, B: ptr(b)}
+			if blk > lo {
+				t.Accumulate = 1
+			}
+			for kh := range p.KH {
+				for r := 0; r < rowsM; r += tile {
+					t.A = ptr(pad[kh*in.rowLen+r:])
+					t.C = ptr(out[(kh*rowsM+r)*panels*nr+panel*nr:])
+					t.RunT(min(tile, rowsM-r))
+				}
+			}
+		}
+	})
+	// Add the partial results in order and bring them to [O, I, KH, KW].
+	taps := p.KH * p.KW
+	sum := part.Data[:size]
+	chunks(size, grain, func(lo, hi int) {
+		for g := 1; g < groups; g++ {
+			asm.Add(sum[lo:hi], sum[lo:hi], part.Data[g*size+lo:][:hi-lo])
+		}
+	})
+	const block = 16
+	parallel((o+block-1)/block, func(i int, _ *scratch) {
+		lo, hi := i*block, min(o, (i+1)*block)
+		for ch := range c {
+			for tap := range taps {
+				row := sum[((tap/p.KW*rowsM)+tap%p.KW*c+ch)*panels*nr:]
+				for j := lo; j < hi; j++ {
+					dw.Data[(j*c+ch)*taps+tap] = row[j]
+				}
+			}
+		}
+	})
+}

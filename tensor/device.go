@@ -1,0 +1,115 @@
+package tensor
+
+// Device does the arithmetic. Everything above this package reaches numbers only
+// through it, so that a backend is one more implementation of this interface
+// and nothing in autograd, nn or the networks changes. [CPU] is the one that
+// always exists.
+//
+// Rules for all methods: the first arguments are written, the rest are read;
+// outputs have their final shape already and undefined contents; outputs do not
+// overlap inputs unless the comment says so; shapes are checked by the caller
+// (autograd), which panics on a programmer's mistake. Each forward op stands next
+// to its gradients.
+type Device interface {
+	Name() string
+
+	// Get returns a tensor with undefined contents, Put takes it back.
+	Get(shape ...int) *Tensor
+	Put(t *Tensor)
+	// Host returns the elements in ordinary memory, for reading; Upload writes them.
+	Host(t *Tensor) []float32
+	Upload(t *Tensor, data []float32)
+
+	// Conv2d: y[N,OH,OW,O] = conv(x[N,H,W,I], w[O,I,KH,KW]) + b[O] (b may be nil).
+	// GradInput: dx from dy. GradWeight: dw and db (db may be nil) are overwritten.
+	Conv2d(y, x, w, b *Tensor, p Conv)
+	Conv2dGradInput(dx, dy, w *Tensor, p Conv)
+	Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv)
+
+	// Attention: o[N,L,heads*d] = softmax(q k'/sqrt(d)) v for each head, with
+	// q[N,L,heads*d], k and v[N,M,heads*d]. The grad recomputes the weights.
+	Attention(o, q, k, v *Tensor, heads int, causal bool)
+	AttentionGrad(dq, dk, dv, do, o, q, k, v *Tensor, heads int, causal bool)
+
+	// GroupNorm over x[N,...,C] with gamma, beta[C]; stats[N,groups,2] receives mean and
+	// 1/sqrt(var+eps). With silu, y = silu(norm(x)). LayerNorm is over the last
+	// axis, stats[rows,2]. dgamma and dbeta may be nil; they are overwritten.
+	GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float32, silu bool)
+	GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor, groups int, silu bool)
+	LayerNorm(y, stats, x, gamma, beta *Tensor, eps float32)
+	LayerNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma *Tensor)
+	Softmax(y, x *Tensor)
+	SoftmaxGrad(dx, dy, y *Tensor)
+
+	// Unary applies f to every element; UnaryGrad is dx = dy*f'(x). y may be x, dx may be dy.
+	Unary(f Func, y, x *Tensor)
+	UnaryGrad(f Func, dx, dy, x *Tensor)
+	// GEGLU: y[...,C] = x[...,:C] * gelu(x[...,C:]).
+	GEGLU(y, x *Tensor)
+	GEGLUGrad(dx, dy, x *Tensor)
+
+	// Element-wise; y may be an input. Axpy: y += alpha*x. Scale: y = alpha*x.
+	Add(y, a, b *Tensor)
+	Mul(y, a, b *Tensor)
+	Axpy(y *Tensor, alpha float32, x *Tensor)
+	Scale(y *Tensor, alpha float32, x *Tensor)
+	Clamp(y, x *Tensor, lo, hi float32)
+	ClampGrad(dx, dy, x *Tensor, lo, hi float32)
+	Fill(y *Tensor, v float32)
+	// AddChannels: y[n,...,c] = x[n,...,c] + e[n,c]; SumPixels: de[n,c] = sum of dy[n,...,c].
+	AddChannels(y, x, e *Tensor)
+	SumPixels(de, dy *Tensor)
+	// CopyCols copies n columns of the last axis, from column sCol of src to column dCol of dst.
+	CopyCols(dst *Tensor, dCol int, src *Tensor, sCol, n int)
+	// Windows copies the window at each offset {row, column} of x[1,H,W,C] into
+	// y[len(at),h,w,C]; AddWindows adds windows into y at their offsets.
+	Windows(y, x *Tensor, at [][2]int)
+	AddWindows(y, x *Tensor, at [][2]int)
+	// Embedding: y[i] = w[ids[i]]; EmbeddingGrad overwrites dw.
+	Embedding(y, w *Tensor, ids []int)
+	EmbeddingGrad(dw, dy *Tensor, ids []int)
+
+	Sum(x *Tensor) float64
+	SumSquares(x *Tensor) float64
+	Dot(a, b *Tensor) float64
+}
+
+// Conv is the geometry of a convolution: window KH x KW, stride in both
+// directions, zero padding on each side. Upsample enlarges the input two-fold by
+// nearest neighbours first, without storing it.
+type Conv struct {
+	KH, KW, Stride                       int
+	PadTop, PadLeft, PadBottom, PadRight int
+	Upsample                             bool
+}
+
+// SameConv is a k x k convolution of stride 1 that keeps the size (k odd).
+func SameConv(k int) Conv {
+	return Conv{KH: k, KW: k, Stride: 1, PadTop: k / 2, PadLeft: k / 2, PadBottom: k / 2, PadRight: k / 2}
+}
+
+// Out is the output size for an input of h x w.
+func (p Conv) Out(h, w int) (oh, ow int) {
+	if p.Upsample {
+		h, w = 2*h, 2*w
+	}
+	return (h+p.PadTop+p.PadBottom-p.KH)/p.Stride + 1, (w+p.PadLeft+p.PadRight-p.KW)/p.Stride + 1
+}
+
+// pointwise tells that every output pixel sees just its own input pixel.
+func (p Conv) pointwise() bool {
+	return p == Conv{KH: 1, KW: 1, Stride: 1}
+}
+
+// Func names an element-wise function.
+type Func int
+
+// The element-wise functions. GELU is the exact form x*Phi(x), QuickGELU is
+// x*sigmoid(1.702x).
+const (
+	SiLU Func = iota
+	GELU
+	QuickGELU
+	Exp
+	Abs
+)

@@ -1,0 +1,84 @@
+package tensor
+
+import (
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Pool hands out buffers and takes them back, so that a steady loop allocates
+// nothing: the life time of an activation is known, the garbage collector's
+// guess would double the memory. A Pool is safe for concurrent use.
+type Pool struct {
+	mu        sync.Mutex
+	free      [64][][]float32 // by size class
+	live      atomic.Int64    // bytes handed out
+	peak      atomic.Int64
+	heldBytes int64
+}
+
+// class returns the smallest size of the form (4..7) * 2^k that holds n, and its index.
+func class(n int) (size, index int) {
+	if n <= 64 {
+		return 64, 0
+	}
+	shift := bits.Len(uint(n-1)) - 3
+	q := (n-1)>>shift + 1 // 5..8
+	return q << shift, (shift-3)*4 + q - 5
+}
+
+// Get returns a tensor with undefined contents.
+func (p *Pool) Get(shape ...int) *Tensor {
+	n := Len(shape)
+	size, i := class(n)
+	if i >= len(p.free) {
+		return New(shape...)
+	}
+	live := p.live.Add(int64(size) * 4)
+	for peak := p.peak.Load(); live > peak && !p.peak.CompareAndSwap(peak, live); peak = p.peak.Load() {
+	}
+	p.mu.Lock()
+	var b []float32
+	if last := len(p.free[i]) - 1; last >= 0 {
+		b = p.free[i][last]
+		p.free[i][last] = nil
+		p.free[i] = p.free[i][:last]
+		p.heldBytes -= int64(size) * 4
+	}
+	p.mu.Unlock()
+	if b == nil {
+		b = make([]float32, size)
+	}
+	return &Tensor{Shape: slices.Clone(shape), Data: b[:n]}
+}
+
+// Put takes a tensor's buffer back. The tensor, and every tensor that shares
+// its data, must not be used afterwards.
+func (p *Pool) Put(t *Tensor) {
+	size, i := class(len(t.Data))
+	if t.Data == nil || i >= len(p.free) || cap(t.Data) != size {
+		return
+	}
+	p.live.Add(-int64(size) * 4)
+	p.mu.Lock()
+	p.free[i] = append(p.free[i], t.Data[:size])
+	p.heldBytes += int64(size) * 4
+	p.mu.Unlock()
+	t.Data = nil
+}
+
+// Peak is the largest number of bytes that were handed out at one time since
+// the last ResetPeak.
+func (p *Pool) Peak() int64 { return p.peak.Load() }
+
+// ResetPeak starts a new measurement of Peak.
+func (p *Pool) ResetPeak() { p.peak.Store(p.live.Load()) }
+
+// Drop gives the buffers that wait for reuse to the garbage collector.
+func (p *Pool) Drop() {
+	p.mu.Lock()
+	clear(p.free[:])
+	p.heldBytes = 0
+	p.mu.Unlock()
+}

@@ -1,0 +1,104 @@
+package vae
+
+import (
+	"fmt"
+
+	"psld/nn"
+)
+
+// Config describes a VAE by the fields of a diffusers vae/config.json.
+type Config struct {
+	InChannels       int     `json:"in_channels"`        // picture channels, 3
+	LatentChannels   int     `json:"latent_channels"`    // 4 in Stable Diffusion
+	BlockOutChannels []int   `json:"block_out_channels"` // one entry per resolution, finest first
+	LayersPerBlock   int     `json:"layers_per_block"`   // ResBlocks per encoder resolution; the decoder has one more
+	NormNumGroups    int     `json:"norm_num_groups"`
+	ScalingFactor    float32 `json:"scaling_factor"`          // latents are stored times this
+	MidAttention     bool    `json:"mid_block_add_attention"` // self-attention in the middle block
+}
+
+// SD15 returns the configuration of Stable Diffusion 1.x.
+func SD15() Config {
+	return Config{
+		InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{128, 256, 512, 512},
+		LayersPerBlock: 2, NormNumGroups: 32, ScalingFactor: 0.18215, MidAttention: true,
+	}
+}
+
+// ParseConfig reads a diffusers vae/config.json. Absent fields take the values
+// of SD15; a kind of block that this package lacks is an error.
+func ParseConfig(data []byte) (Config, error) {
+	c := struct {
+		Config
+		OutChannels *int     `json:"out_channels"`
+		Down        []string `json:"down_block_types"`
+		Up          []string `json:"up_block_types"`
+	}{Config: SD15()}
+	if err := nn.ParseConfig(data, &c, map[string][]string{
+		"_class_name":         {`"AutoencoderKL"`},
+		"act_fn":              {`"silu"`},
+		"shift_factor":        {"0", "0.0", "null"},
+		"use_quant_conv":      {"true"},
+		"use_post_quant_conv": {"true"},
+	}); err != nil {
+		return Config{}, fmt.Errorf("vae: %w", err)
+	}
+	if c.OutChannels != nil && *c.OutChannels != c.InChannels {
+		return Config{}, fmt.Errorf("vae config: out_channels is %d, want %d as in_channels", *c.OutChannels, c.InChannels)
+	}
+	for _, kinds := range []struct {
+		field, want string
+		got         []string
+	}{{"down_block_types", "DownEncoderBlock2D", c.Down}, {"up_block_types", "UpDecoderBlock2D", c.Up}} {
+		if kinds.got != nil && len(kinds.got) != len(c.BlockOutChannels) {
+			return Config{}, fmt.Errorf("vae config: %s has %d entries, want %d as block_out_channels",
+				kinds.field, len(kinds.got), len(c.BlockOutChannels))
+		}
+		for _, k := range kinds.got {
+			if k != kinds.want {
+				return Config{}, fmt.Errorf("vae config: %s has %q, want %s only", kinds.field, k, kinds.want)
+			}
+		}
+	}
+	return c.Config, c.Config.Validate()
+}
+
+// Validate returns an error that names the first field out of range. The
+// limits are far above any known model; they keep a damaged file from asking
+// for absurd amounts of memory.
+func (c Config) Validate() error {
+	const maxLevels, maxLayers, maxChannels = 8, 16, 1 << 14
+	inRange := func(field string, v, lo, hi int) error {
+		if v < lo || v > hi {
+			return fmt.Errorf("vae config: %s is %d, want %d to %d", field, v, lo, hi)
+		}
+		return nil
+	}
+	for _, err := range []error{
+		inRange("in_channels", c.InChannels, 1, 64),
+		inRange("latent_channels", c.LatentChannels, 1, 64),
+		inRange("layers_per_block", c.LayersPerBlock, 1, maxLayers),
+		inRange("number of block_out_channels", len(c.BlockOutChannels), 1, maxLevels),
+		inRange("norm_num_groups", c.NormNumGroups, 1, maxChannels),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	for _, ch := range c.BlockOutChannels {
+		if err := inRange("a block_out_channels entry", ch, 1, maxChannels); err != nil {
+			return err
+		}
+		if ch%c.NormNumGroups != 0 {
+			return fmt.Errorf("vae config: block_out_channels entry %d is no multiple of norm_num_groups %d", ch, c.NormNumGroups)
+		}
+	}
+	if !(c.ScalingFactor > 0 && c.ScalingFactor < 1e6) {
+		return fmt.Errorf("vae config: scaling_factor is %v, want a positive number", c.ScalingFactor)
+	}
+	return nil
+}
+
+// Factor returns how many picture pixels a latent pixel spans in each
+// direction: 2^(levels-1), 8 in Stable Diffusion.
+func (c Config) Factor() int { return 1 << (len(c.BlockOutChannels) - 1) }

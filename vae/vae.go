@@ -1,0 +1,233 @@
+// Package vae is the autoencoder of Stable Diffusion (diffusers'
+// AutoencoderKL): pictures [N, H, W, 3] in [-1, 1] to latents [N, H/8, W/8, 4]
+// and back.
+package vae
+
+import (
+	"fmt"
+
+	"psld/autograd"
+	"psld/nn"
+	"psld/tensor"
+)
+
+const normEps = 1e-6
+
+// Model is an autoencoder with its parameters.
+type Model struct {
+	Config
+	Params *nn.Params
+
+	encIn, decIn     *nn.Conv2d
+	down, up         []level
+	encMid, decMid   mid
+	encHead, decHead *nn.Head
+	quant, postQuant *nn.Conv2d // 1x1
+}
+
+// level is the work at one resolution: ResBlocks, then a change of size.
+type level struct {
+	name   string // of the level in traces
+	blocks []*nn.ResBlock
+	resize *nn.Conv2d // nil at the last level
+}
+
+// mid is the middle block of encoder and decoder.
+type mid struct {
+	name           string
+	block1, block2 *nn.ResBlock
+	attn           *nn.AttnBlock // nil for none
+}
+
+// New builds the model with zero weights; fill it with Params.Load or
+// Params.Init. It panics where cfg is not valid (see Config.Validate).
+func New(cfg Config) *Model {
+	if err := cfg.Validate(); err != nil {
+		panic(err)
+	}
+	p := nn.NewParams()
+	m := &Model{Config: cfg, Params: p}
+	ch, last, groups := cfg.BlockOutChannels, len(cfg.BlockOutChannels)-1, cfg.NormNumGroups
+	latent := cfg.LatentChannels
+	newLevel := func(p *nn.Params, name string, in, out, blocks int) level {
+		l := level{name: name}
+		for j := range blocks {
+			l.blocks = append(l.blocks, nn.NewResBlock(p.Sub("resnets.%d", j), in, out, 0, groups, normEps))
+			in = out
+		}
+		return l
+	}
+	newMid := func(p *nn.Params, name string, c int) mid {
+		b := mid{name: name, block1: nn.NewResBlock(p.Sub("resnets.0"), c, c, 0, groups, normEps)}
+		if cfg.MidAttention {
+			b.attn = nn.NewAttnBlock(p.Sub("attentions.0"), c, groups, normEps)
+		}
+		b.block2 = nn.NewResBlock(p.Sub("resnets.1"), c, c, 0, groups, normEps)
+		return b
+	}
+
+	e := p.Sub("encoder")
+	m.encIn = nn.NewConv2d(e.Sub("conv_in"), cfg.InChannels, ch[0], tensor.SameConv(3))
+	for i, c := range ch {
+		q := e.Sub("down_blocks.%d", i)
+		l := newLevel(q, fmt.Sprintf("encoder.down.%d", i), ch[max(i-1, 0)], c, cfg.LayersPerBlock)
+		if i < last {
+			l.resize = nn.NewDownsample(q.Sub("downsamplers.0"), c, false)
+		}
+		m.down = append(m.down, l)
+	}
+	m.encMid = newMid(e.Sub("mid_block"), "encoder.mid", ch[last])
+	m.encHead = nn.NewHead(e, ch[last], 2*latent, groups, normEps)
+	m.encHead.Name = "encoder."
+
+	d := p.Sub("decoder")
+	m.decIn = nn.NewConv2d(d.Sub("conv_in"), latent, ch[last], tensor.SameConv(3))
+	m.decMid = newMid(d.Sub("mid_block"), "decoder.mid", ch[last])
+	for i := range ch {
+		k := last - i // resolution, 0 is the finest
+		q := d.Sub("up_blocks.%d", i)
+		l := newLevel(q, fmt.Sprintf("decoder.up.%d", k), ch[min(k+1, last)], ch[k], cfg.LayersPerBlock+1)
+		if k > 0 {
+			l.resize = nn.NewUpsample(q.Sub("upsamplers.0"), ch[k])
+		}
+		m.up = append(m.up, l)
+	}
+	m.decHead = nn.NewHead(d, ch[0], cfg.InChannels, groups, normEps)
+	m.decHead.Name = "decoder."
+
+	m.quant = nn.NewConv2d(p.Sub("quant_conv"), 2*latent, 2*latent, tensor.SameConv(1))
+	m.postQuant = nn.NewConv2d(p.Sub("post_quant_conv"), latent, latent, tensor.SameConv(1))
+	return m
+}
+
+// Encode maps pictures x [N, H, W, 3] to the moments [N, H/f, W/f, 8] of the
+// latent's distribution: mean, then log variance (not clamped). H and W are
+// multiples of f = Factor().
+func (m *Model) Encode(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	if f := m.Factor(); x.T.Dim(1)%f != 0 || x.T.Dim(2)%f != 0 {
+		panic(fmt.Sprintf("vae: picture %v is no multiple of %d pixels", x.T.Shape, f))
+	}
+	h := m.encIn.Forward(g, x)
+	g.Trace("encoder.conv_in", h)
+	for _, l := range m.down {
+		h = l.forward(g, h, ".downsample")
+	}
+	h = m.encMid.forward(g, h)
+	h = m.encHead.Forward(g, h)
+	g.Trace("encoder.conv_out", h)
+	h = m.quant.Forward(g, h)
+	g.Trace("quant_conv", h)
+	return h
+}
+
+// Decode maps latents z [N, h, w, 4], as Sample gives them (not scaled), to
+// pictures [N, h*f, w*f, 3], about [-1, 1] but not clamped.
+func (m *Model) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+	h := m.postQuant.Forward(g, z)
+	g.Trace("post_quant_conv", h)
+	h = m.decIn.Forward(g, h)
+	g.Trace("decoder.conv_in", h)
+	h = m.decMid.forward(g, h)
+	for _, l := range m.up {
+		h = l.forward(g, h, ".upsample")
+	}
+	h = m.decHead.Forward(g, h)
+	g.Trace("decoder.conv_out", h)
+	return h
+}
+
+// Mean returns the mean [N, h, w, 4] of the latent.
+func (m *Model) Mean(g *autograd.Graph, moments *autograd.Value) *autograd.Value {
+	return g.Slice(moments, 0, m.LatentChannels)
+}
+
+// LogVar returns the latent's log variance [N, h, w, 4], clamped to [-30, 20].
+func (m *Model) LogVar(g *autograd.Graph, moments *autograd.Value) *autograd.Value {
+	return g.Clamp(g.Slice(moments, m.LatentChannels, 2*m.LatentChannels), -30, 20)
+}
+
+// Sample returns mean + exp(logvar/2) * eps for standard normal noise eps
+// [N, h, w, 4], or the mean alone where eps is nil.
+func (m *Model) Sample(g *autograd.Graph, moments *autograd.Value, eps *tensor.Tensor) *autograd.Value {
+	mean := m.Mean(g, moments)
+	if eps == nil {
+		return mean
+	}
+	std := g.Exp(g.Scale(m.LogVar(g, moments), 0.5))
+	return g.Add(mean, g.Mul(std, g.Const(eps)))
+}
+
+// EncodeScaled returns the latent the UNet works on: a sample of Encode(x) for
+// noise eps (the mean where eps is nil), times ScalingFactor.
+func (m *Model) EncodeScaled(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value {
+	return g.Scale(m.Sample(g, m.Encode(g, x), eps), m.ScalingFactor)
+}
+
+// DecodeScaled decodes a latent as the UNet works on it.
+func (m *Model) DecodeScaled(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+	return m.Decode(g, g.Scale(z, float32(1/float64(m.ScalingFactor))))
+}
+
+func (l *level) forward(g *autograd.Graph, h *autograd.Value, resize string) *autograd.Value {
+	for j, b := range l.blocks {
+		h = b.Forward(g, h, nil)
+		if g.OnTrace != nil {
+			g.Trace(fmt.Sprintf("%s.block.%d", l.name, j), h)
+		}
+	}
+	if l.resize != nil {
+		h = l.resize.Forward(g, h)
+		g.Trace(l.name+resize, h)
+	}
+	return h
+}
+
+func (b *mid) forward(g *autograd.Graph, h *autograd.Value) *autograd.Value {
+	h = b.block1.Forward(g, h, nil)
+	g.Trace(b.name+".block_1", h)
+	if b.attn != nil {
+		h = b.attn.Forward(g, h)
+		g.Trace(b.name+".attn_1", h)
+	}
+	h = b.block2.Forward(g, h, nil)
+	g.Trace(b.name+".block_2", h)
+	return h
+}
+
+// EncodeMACs returns the multiply-adds of Encode for one picture of h x w.
+func (m *Model) EncodeMACs(h, w int) int64 {
+	n := m.encIn.MACs(h, w)
+	for _, l := range m.down {
+		for _, b := range l.blocks {
+			n += b.MACs(h, w)
+		}
+		if l.resize != nil {
+			n += l.resize.MACs(h, w)
+			h, w = h/2, w/2
+		}
+	}
+	return n + m.encMid.macs(h, w) + m.encHead.Conv.MACs(h, w) + m.quant.MACs(h, w)
+}
+
+// DecodeMACs returns the multiply-adds of Decode for one latent of h x w.
+func (m *Model) DecodeMACs(h, w int) int64 {
+	n := m.postQuant.MACs(h, w) + m.decIn.MACs(h, w) + m.decMid.macs(h, w)
+	for _, l := range m.up {
+		for _, b := range l.blocks {
+			n += b.MACs(h, w)
+		}
+		if l.resize != nil {
+			n += l.resize.MACs(h, w)
+			h, w = 2*h, 2*w
+		}
+	}
+	return n + m.decHead.Conv.MACs(h, w)
+}
+
+func (b *mid) macs(h, w int) int64 {
+	n := b.block1.MACs(h, w) + b.block2.MACs(h, w)
+	if b.attn != nil {
+		n += b.attn.MACs(h, w)
+	}
+	return n
+}

@@ -1,0 +1,127 @@
+package weights
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"psld/asm"
+)
+
+// Float32 is a copy of the named tensor as float32, row-major. F16 and BF16
+// are widened exactly; F64 and wide integers are rounded to nearest; BOOL
+// gives 0 and 1.
+func (f *File) Float32(name string) ([]float32, error) {
+	b, err := f.Bytes(name)
+	if err != nil {
+		return nil, err
+	}
+	le := binary.LittleEndian
+	t := f.tensors[name]
+	out := make([]float32, t.Elems())
+	switch t.DType {
+	case F32:
+		for i := range out {
+			out[i] = math.Float32frombits(le.Uint32(b[4*i:]))
+		}
+	case F16:
+		widen(out, b, asm.F16ToF32)
+	case BF16:
+		widen(out, b, asm.BF16ToF32)
+	case F64:
+		for i := range out {
+			out[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
+		}
+	default:
+		for i, v := range integers(t.DType, b) {
+			out[i] = float32(v)
+		}
+	}
+	return out, nil
+}
+
+// widen converts 2-byte elements, by way of a buffer because b may lie at an
+// odd address.
+func widen(out []float32, b []byte, convert func(dst []float32, src []uint16)) {
+	var buf [4096]uint16
+	for len(out) > 0 {
+		n := min(len(out), len(buf))
+		for i := range n {
+			buf[i] = binary.LittleEndian.Uint16(b[2*i:])
+		}
+		convert(out[:n], buf[:n])
+		out, b = out[n:], b[2*n:]
+	}
+}
+
+// Float64 is a copy of the named F64 or F32 tensor as float64.
+func (f *File) Float64(name string) ([]float64, error) {
+	b, err := f.Bytes(name)
+	if err != nil {
+		return nil, err
+	}
+	t := f.tensors[name]
+	out := make([]float64, t.Elems())
+	switch t.DType {
+	case F64:
+		for i := range out {
+			out[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
+		}
+	case F32:
+		for i := range out {
+			out[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:])))
+		}
+	default:
+		return nil, fmt.Errorf("%s: tensor %q: dtype %s, want F64 or F32", f.name, name, t.DType)
+	}
+	return out, nil
+}
+
+// Int64 is a copy of the named integer or BOOL tensor as int64.
+func (f *File) Int64(name string) ([]int64, error) {
+	b, err := f.Bytes(name)
+	if err != nil {
+		return nil, err
+	}
+	t := f.tensors[name]
+	switch t.DType {
+	case F64, F32, F16, BF16:
+		return nil, fmt.Errorf("%s: tensor %q: dtype %s, want integers", f.name, name, t.DType)
+	}
+	return integers(t.DType, b), nil
+}
+
+// integers reads all of b as elements of an integer type d.
+func integers(d DType, b []byte) []int64 {
+	le := binary.LittleEndian
+	out := make([]int64, len(b)/d.Size())
+	switch d {
+	case I64:
+		for i := range out {
+			out[i] = int64(le.Uint64(b[8*i:]))
+		}
+	case I32:
+		for i := range out {
+			out[i] = int64(int32(le.Uint32(b[4*i:])))
+		}
+	case I16:
+		for i := range out {
+			out[i] = int64(int16(le.Uint16(b[2*i:])))
+		}
+	case I8:
+		for i := range out {
+			out[i] = int64(int8(b[i]))
+		}
+	case U8:
+		for i := range out {
+			out[i] = int64(b[i])
+		}
+	case Bool:
+		for i := range out {
+			if b[i] != 0 {
+				out[i] = 1
+			}
+		}
+	}
+	return out
+}

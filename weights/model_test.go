@@ -1,0 +1,319 @@
+package weights_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/internal/golden"
+	"psld/weights"
+)
+
+// mapRow is a row of tiny-sd/mapping.json.
+type mapRow struct {
+	CompVis string
+	Part    string `json:"diffusers_folder"`
+	Name    string `json:"diffusers"`
+	Shape   []int  // in the CompVis layout
+}
+
+// part picks one of a model's sets by its folder name.
+func part(m *weights.Model, name string) *weights.Set {
+	return map[string]*weights.Set{weights.UNetPart: m.UNet, weights.VAEPart: m.VAE, weights.TextPart: m.TextEncoder}[name]
+}
+
+var parts = []string{weights.UNetPart, weights.VAEPart, weights.TextPart}
+
+// requireSameModel compares all tensors of two models.
+func requireSameModel(t *testing.T, want, got *weights.Model, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		require.Equal(t, part(want, p).Names(), part(got, p).Names(), p)
+		for _, name := range part(want, p).Names() {
+			info, _ := part(want, p).Info(name)
+			a, err := part(want, p).Tensor(name, info.Shape)
+			require.NoError(t, err)
+			b, err := part(got, p).Tensor(name, info.Shape)
+			require.NoError(t, err)
+			require.Equal(t, a, b, "%s/%s", p, name)
+		}
+	}
+}
+
+// The shapes in mapping.json are what a network would ask for.
+func wantShapes(t *testing.T, folder string) map[string]map[string][]int {
+	t.Helper()
+	var rows []mapRow
+	golden.JSON(t, filepath.Join(folder, "mapping.json"), &rows)
+	out := map[string]map[string][]int{weights.UNetPart: {}, weights.VAEPart: {}, weights.TextPart: {}}
+	for _, r := range rows {
+		if r.Part != "" && !strings.HasSuffix(r.Name, "position_ids") {
+			out[r.Part][r.Name] = r.Shape
+		}
+	}
+	return out
+}
+
+func TestOpenModelLayouts(t *testing.T) {
+	for _, folder := range golden.Folders(t, "tiny-sd") {
+		m := golden.Model(t, folder)
+		want := wantShapes(t, folder)
+		for _, p := range parts {
+			require.NoError(t, weights.Check(part(m, p), want[p]))
+		}
+		for _, c := range []struct {
+			layout, variant string
+			parts           []string // which hold the same values
+		}{
+			{"diffusers", "fp16", parts},
+			{"diffusers", "bf16", parts[1:]},
+			{"compvis", "", parts},
+		} {
+			other := golden.OpenLayout(t, folder, c.layout, c.variant)
+			if other == nil {
+				continue
+			}
+			for _, p := range parts {
+				require.NoError(t, weights.Check(part(other, p), want[p]), "%s %s", c.layout, c.variant)
+			}
+			requireSameModel(t, m, other, c.parts...)
+		}
+	}
+}
+
+// writeCompVis stores a tiny-sd folder as one CompVis file, by mapping.json,
+// with things in it that are to be ignored.
+func writeCompVis(t *testing.T, folder, path string) {
+	t.Helper()
+	m := golden.Model(t, folder)
+	var rows []mapRow
+	golden.JSON(t, filepath.Join(folder, "mapping.json"), &rows)
+	var entries []weights.Entry
+	for _, r := range rows {
+		e := weights.Entry{Name: r.CompVis, DType: weights.F16, Shape: r.Shape}
+		var err error
+		switch {
+		case strings.HasSuffix(r.Name, "position_ids"):
+			e.DType, e.Raw = weights.I64, make([]byte, 8*r.Shape[len(r.Shape)-1])
+		case r.Part == "":
+			e.Data = make([]float32, r.Shape[0])
+		default:
+			e.Data, err = part(m, r.Part).Tensor(r.Name, r.Shape)
+			require.NoError(t, err)
+		}
+		entries = append(entries, e)
+	}
+	for _, name := range []string{"model_ema.decay", "model_ema.diffusion_modelout2weight", "first_stage_model.loss.logvar", "global_step"} {
+		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: []int{1}, Data: []float32{1}})
+	}
+	require.NoError(t, weights.Write(path, entries, nil))
+}
+
+// A single file gives the same tensors as the folder, and configs that agree
+// with the folder's.
+func TestOpenSingleFile(t *testing.T) {
+	for _, folder := range golden.Folders(t, "tiny-sd") {
+		path := filepath.Join(t.TempDir(), "model.safetensors")
+		writeCompVis(t, folder, path)
+		want := golden.Model(t, folder)
+		var text struct {
+			Heads int `json:"num_attention_heads"`
+		}
+		require.NoError(t, json.Unmarshal(want.TextConfig, &text))
+		var unet struct {
+			Heads int `json:"attention_head_dim"`
+		}
+		require.NoError(t, json.Unmarshal(want.UNetConfig, &unet))
+
+		got, err := weights.OpenModelWith(path, weights.Options{Heads: unet.Heads, TextHeads: text.Heads})
+		require.NoError(t, err)
+		requireSameModel(t, want, got, parts...)
+		for _, c := range []struct{ derived, stored json.RawMessage }{
+			{got.UNetConfig, want.UNetConfig}, {got.VAEConfig, want.VAEConfig}, {got.TextConfig, want.TextConfig},
+		} {
+			var derived, stored map[string]any
+			require.NoError(t, json.Unmarshal(c.derived, &derived))
+			require.NoError(t, json.Unmarshal(c.stored, &stored))
+			require.NotEmpty(t, derived)
+			for key, v := range derived {
+				if s, ok := stored[key]; ok { // older configs have no scaling_factor
+					require.Equal(t, s, v, key)
+				}
+			}
+		}
+		require.NoError(t, got.Close())
+
+		got, err = weights.OpenModel(path)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(got.UNetConfig, &unet))
+		require.Equal(t, 8, unet.Heads)
+		require.NoError(t, got.Close())
+	}
+}
+
+// A file with the names and shapes of SD 1.5, all data in a hole of the file,
+// gives SD 1.5's published config.
+func TestDeriveFullSize(t *testing.T) {
+	folder := golden.Kind(t, "keys")
+	var rows [][]any
+	golden.JSON(t, filepath.Join(folder, "compvis.json"), &rows)
+	type info struct {
+		DType   weights.DType `json:"dtype"`
+		Shape   []int         `json:"shape"`
+		Offsets [2]int        `json:"data_offsets"`
+	}
+	header, at := map[string]info{}, 0
+	for _, r := range rows {
+		size := 1 // one byte an element is enough here
+		var shape []int
+		for _, d := range r[1].([]any) {
+			shape = append(shape, int(d.(float64)))
+			size *= int(d.(float64))
+		}
+		header[r[0].(string)] = info{weights.U8, shape, [2]int{at, at + size}}
+		at += size
+	}
+	b, err := json.Marshal(header)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "v1-5.safetensors")
+	require.NoError(t, os.WriteFile(path, raw(string(b)), 0o600))
+	require.NoError(t, os.Truncate(path, int64(8+len(b)+at)))
+
+	m, err := weights.OpenModel(path)
+	require.NoError(t, err)
+	defer m.Close()
+	for _, c := range []struct {
+		got  json.RawMessage
+		want string
+	}{
+		{m.UNetConfig, `{"_class_name":"UNet2DConditionModel","attention_head_dim":8,"block_out_channels":[320,640,1280,1280],
+			"cross_attention_dim":768,"down_block_types":["CrossAttnDownBlock2D","CrossAttnDownBlock2D","CrossAttnDownBlock2D","DownBlock2D"],
+			"up_block_types":["UpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D"],
+			"in_channels":4,"out_channels":4,"layers_per_block":2,"norm_eps":1e-05,"norm_num_groups":32}`},
+		{m.VAEConfig, `{"_class_name":"AutoencoderKL","block_out_channels":[128,256,512,512],"in_channels":3,"out_channels":3,
+			"latent_channels":4,"layers_per_block":2,"norm_num_groups":32,"scaling_factor":0.18215}`},
+		{m.TextConfig, `{"hidden_act":"quick_gelu","hidden_size":768,"intermediate_size":3072,"layer_norm_eps":1e-05,
+			"max_position_embeddings":77,"num_attention_heads":12,"num_hidden_layers":12,"vocab_size":49408}`},
+	} {
+		require.JSONEq(t, c.want, string(c.got))
+	}
+	for file, set := range map[string]*weights.Set{
+		"diffusers_unet.json": m.UNet, "diffusers_vae.json": m.VAE, "diffusers_text_encoder.json": m.TextEncoder,
+	} {
+		var rows [][]any
+		golden.JSON(t, filepath.Join(folder, file), &rows)
+		want := map[string][]int{}
+		for _, r := range rows {
+			if strings.HasSuffix(r[0].(string), "position_ids") {
+				continue
+			}
+			shape := []int{}
+			for _, d := range r[1].([]any) {
+				shape = append(shape, int(d.(float64)))
+			}
+			want[r[0].(string)] = shape
+		}
+		require.NoError(t, weights.Check(set, want), file)
+	}
+}
+
+// writeFolder makes a small diffusers folder; change may edit the list of files.
+func writeFolder(t *testing.T, change func(files map[string][]byte)) string {
+	t.Helper()
+	one := func(name string) []byte {
+		return raw(fmt.Sprintf(`{%q:{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, name), 5)
+	}
+	files := map[string][]byte{
+		"unet/config.json":                                 []byte(`{}`),
+		"unet/diffusion_pytorch_model.safetensors":         one("conv_in.bias"),
+		"vae/config.json":                                  []byte(`{}`),
+		"vae/diffusion_pytorch_model.safetensors":          one("encoder.mid_block.attentions.0.proj_attn.bias"),
+		"text_encoder/config.json":                         []byte(`{}`),
+		"text_encoder/model-00001-of-00002.safetensors":    one("text_model.a"),
+		"text_encoder/model-00002-of-00002.safetensors":    one("text_model.b"),
+		"text_encoder/model.safetensors.index.json":        []byte(`{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors","text_model.b":"model-00002-of-00002.safetensors"}}`),
+		"unet/diffusion_pytorch_model.non_ema.safetensors": []byte("never opened"),
+	}
+	if change != nil {
+		change(files)
+	}
+	dir := t.TempDir()
+	for name, data := range files {
+		if data == nil {
+			continue
+		}
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+	}
+	return dir
+}
+
+func TestOpenFolder(t *testing.T) {
+	m, err := weights.OpenModel(writeFolder(t, nil))
+	require.NoError(t, err)
+	require.Equal(t, []string{"conv_in.bias"}, m.UNet.Names())
+	require.Equal(t, []string{"encoder.mid_block.attentions.0.to_out.0.bias"}, m.VAE.Names()) // the present-day name
+	require.Equal(t, []string{"text_model.a", "text_model.b"}, m.TextEncoder.Names())
+	require.NoError(t, m.Close())
+
+	const index = "text_encoder/model.safetensors.index.json"
+	for _, c := range []struct {
+		name   string
+		change func(files map[string][]byte)
+		opts   weights.Options
+		want   []string
+	}{
+		{"no vae", func(f map[string][]byte) {
+			f["vae/config.json"], f["vae/diffusion_pytorch_model.safetensors"] = nil, nil
+		}, weights.Options{}, []string{"vae/", "not a diffusers model"}},
+		{"no config", func(f map[string][]byte) { f["unet/config.json"] = nil }, weights.Options{}, []string{"config.json"}},
+		{"bad config", func(f map[string][]byte) { f["unet/config.json"] = []byte("{") }, weights.Options{}, []string{"config.json", "not valid JSON"}},
+		{"no weights", func(f map[string][]byte) { f["unet/diffusion_pytorch_model.safetensors"] = nil }, weights.Options{}, []string{"unet", "diffusion_pytorch_model.safetensors"}},
+		{"no variant", nil, weights.Options{Variant: "fp16"}, []string{"unet", "fp16"}},
+		{"bad weights", func(f map[string][]byte) { f["vae/diffusion_pytorch_model.safetensors"] = []byte("x") }, weights.Options{}, []string{"vae", "not a valid safetensors file"}},
+		{"shard missing", func(f map[string][]byte) { f["text_encoder/model-00002-of-00002.safetensors"] = nil }, weights.Options{}, []string{"index.json", "model-00002-of-00002"}},
+		{"not in shard", func(f map[string][]byte) {
+			f[index] = []byte(`{"weight_map":{"text_model.c":"model-00001-of-00002.safetensors"}}`)
+		}, weights.Options{}, []string{"text_model.c", "model-00001"}},
+		{"path in index", func(f map[string][]byte) {
+			f[index] = []byte(`{"weight_map":{"text_model.a":"../unet/diffusion_pytorch_model.safetensors"}}`)
+		}, weights.Options{}, []string{"not a plain file name"}},
+		{"dots in index", func(f map[string][]byte) { f[index] = []byte(`{"weight_map":{"a":".."}}`) }, weights.Options{}, []string{"not a plain file name"}},
+		{"empty index", func(f map[string][]byte) { f[index] = []byte(`{}`) }, weights.Options{}, []string{"no weight_map"}},
+		{"two names for one tensor", func(f map[string][]byte) {
+			f["vae/diffusion_pytorch_model.safetensors"] = raw(`{"m.attentions.0.key.bias":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"m.attentions.0.to_k.bias":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 1, 2)
+		}, weights.Options{}, []string{"m.attentions.0.to_k.bias", "twice"}},
+	} {
+		_, err := weights.OpenModelWith(writeFolder(t, c.change), c.opts)
+		for _, want := range c.want {
+			require.ErrorContains(t, err, want, c.name)
+		}
+	}
+	_, err = weights.OpenModel(filepath.Join(t.TempDir(), "nowhere"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// Files that are no SD 1.x checkpoint say what they are.
+func TestOpenSingleFileErrors(t *testing.T) {
+	for name, want := range map[string]string{
+		"something.else":                                      "not a Stable Diffusion 1.x checkpoint",
+		"conditioner.embedders.0.x":                           "SDXL",
+		"cond_stage_model.model.x":                            "2.x",
+		"lora_unet_down_blocks_0.alpha":                       "LoRA",
+		"down_blocks.0.resnets.0.norm1.bias":                  "give the folder",
+		"model.diffusion_model.input_blocks.0.0.weight":       "first_stage_model.",
+		"cond_stage_model.transformer.text_model.some.weight": "model.diffusion_model.",
+	} {
+		path := filepath.Join(t.TempDir(), "x.safetensors")
+		require.NoError(t, weights.Write(path, []weights.Entry{{Name: name, DType: weights.F32, Shape: []int{1}, Data: []float32{0}}}, nil))
+		_, err := weights.OpenModel(path)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, path)
+	}
+}
