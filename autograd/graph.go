@@ -171,6 +171,15 @@ func (g *Graph) add(v *Value, t *tensor.Tensor) {
 	g.dev.Put(t)
 }
 
+// addOrDrop adds the gradient t to v's when that is wanted; it takes t over.
+func (g *Graph) addOrDrop(v *Value, t *tensor.Tensor) {
+	if v.requires {
+		g.add(v, t)
+	} else {
+		g.dev.Put(t)
+	}
+}
+
 // Backward computes the gradients of sum(out*seed) for all inputs and parameters
 // that want one; seed nil means ones. Parameters add to the gradient that they
 // have. The tape is used up.

@@ -45,7 +45,7 @@ func (c genCase) config() vae.Config {
 	return cfg
 }
 
-// nchw reads a picture or latent into channels last.
+// nhwc reads a picture or latent into channels last.
 func nhwc(t *testing.T, f *weights.File, name string) *tensor.Tensor {
 	data, s := golden.F32(t, f, name)
 	require.Len(t, s, 4, name)

@@ -37,14 +37,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for _, folder := range golden.Folders(t, "tiny-sd") {
-		var rows []struct {
-			CompVis string
-			Part    string `json:"diffusers_folder"`
-			Name    string `json:"diffusers"`
-		}
-		golden.JSON(t, filepath.Join(folder, "mapping.json"), &rows)
-		require.NotEmpty(t, rows)
-		for _, r := range rows {
+		for _, r := range mapping(t, folder) {
 			check(t, r.CompVis, r.Part, r.Name)
 		}
 	}

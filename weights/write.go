@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"math/bits"
 	"os"
@@ -217,14 +216,4 @@ func (e *Entry) encode(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// Entries lists a map of float32 tensors as F32 entries in alphabetical order;
-// shapes has the same keys.
-func Entries(data map[string][]float32, shapes map[string][]int) []Entry {
-	var out []Entry
-	for _, name := range slices.Sorted(maps.Keys(data)) {
-		out = append(out, Entry{Name: name, DType: F32, Shape: shapes[name], Data: data[name]})
-	}
-	return out
 }

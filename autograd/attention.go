@@ -1,0 +1,35 @@
+package autograd
+
+import (
+	"psld/tensor"
+)
+
+// Softmax is over the last axis.
+func (g *Graph) Softmax(x *Value) *Value {
+	y := g.alloc(x.T.Shape...)
+	g.dev.Softmax(y, x.T)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		g.dev.SoftmaxGrad(dy, dy, y)
+		g.add(x, dy)
+		return true
+	})
+}
+
+// Attention is scaled dot-product attention of q[N,L,heads*d] on k and
+// v[N,M,heads*d], scale 1/sqrt(d): [N,L,heads*d]. With causal, position i sees
+// positions up to i.
+func (g *Graph) Attention(q, k, v *Value, heads int, causal bool) *Value {
+	c := q.T.Dim(2)
+	check(c%heads == 0 && k.T.Dim(2) == c && k.T.Dim(0) == q.T.Dim(0), "Attention", "k", k.T.Shape, q.T.Shape)
+	check(tensor.Same(k.T.Shape, v.T.Shape), "Attention", "v", v.T.Shape, k.T.Shape)
+	o := g.alloc(q.T.Shape...)
+	g.dev.Attention(o, q.T, k.T, v.T, heads, causal)
+	return g.result(o, g.wants(q, k, v), func(do *tensor.Tensor) bool {
+		dq, dk, dv := g.dev.Get(q.T.Shape...), g.dev.Get(k.T.Shape...), g.dev.Get(v.T.Shape...)
+		g.dev.AttentionGrad(dq, dk, dv, do, o, q.T, k.T, v.T, heads, causal)
+		g.addOrDrop(q, dq)
+		g.addOrDrop(k, dk)
+		g.addOrDrop(v, dv)
+		return false
+	})
+}

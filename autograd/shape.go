@@ -1,0 +1,137 @@
+package autograd
+
+import (
+	"psld/tensor"
+)
+
+// view returns t's data in another shape.
+func view(t *tensor.Tensor, shape ...int) *tensor.Tensor { return t.Reshaped(shape...) }
+
+// Concat joins a and b on the last axis.
+func (g *Graph) Concat(a, b *Value) *Value {
+	ca, cb := a.T.Dim(-1), b.T.Dim(-1)
+	shape := append([]int{}, a.T.Shape...)
+	check(a.T.Rows() == b.T.Rows(), "Concat", "second operand", b.T.Shape, a.T.Shape)
+	shape[len(shape)-1] = ca + cb
+	y := g.alloc(shape...)
+	g.dev.CopyCols(y, 0, a.T, 0, ca)
+	g.dev.CopyCols(y, ca, b.T, 0, cb)
+	return g.result(y, g.wants(a, b), func(dy *tensor.Tensor) bool {
+		if a.requires {
+			da := g.dev.Get(a.T.Shape...)
+			g.dev.CopyCols(da, 0, dy, 0, ca)
+			g.add(a, da)
+		}
+		if b.requires {
+			db := g.dev.Get(b.T.Shape...)
+			g.dev.CopyCols(db, 0, dy, ca, cb)
+			g.add(b, db)
+		}
+		return false
+	})
+}
+
+// Slice takes columns [from, to) of the last axis.
+func (g *Graph) Slice(x *Value, from, to int) *Value {
+	shape := append([]int{}, x.T.Shape...)
+	check(0 <= from && from < to && to <= x.T.Dim(-1), "Slice", "range", []int{from, to}, shape)
+	shape[len(shape)-1] = to - from
+	y := g.alloc(shape...)
+	g.dev.CopyCols(y, 0, x.T, from, to-from)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.dev.Get(x.T.Shape...)
+		g.dev.Fill(dx, 0)
+		g.dev.CopyCols(dx, from, dy, 0, to-from)
+		g.add(x, dx)
+		return false
+	})
+}
+
+// Reshape gives x another shape; no data moves.
+func (g *Graph) Reshape(x *Value, shape ...int) *Value {
+	return g.result(view(x.T, shape...), g.wants(x), func(dy *tensor.Tensor) bool {
+		g.add(x, view(dy, x.T.Shape...))
+		return true
+	})
+}
+
+// Repeat copies x[1,...] n times along the first axis.
+func (g *Graph) Repeat(x *Value, n int) *Value {
+	check(x.T.Dim(0) == 1, "Repeat", "first side", x.T.Shape, 1)
+	if n == 1 {
+		return x
+	}
+	row := x.T.Len()
+	shape := append([]int{n}, x.T.Shape[1:]...)
+	y := g.alloc(shape...)
+	for i := range n {
+		g.dev.CopyCols(view(y, 1, n*row), i*row, view(x.T, 1, row), 0, row)
+	}
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.dev.Get(1, row)
+		g.dev.SumPixels(dx, view(dy, 1, n, row))
+		g.add(x, view(dx, x.T.Shape...))
+		return false
+	})
+}
+
+// Windows cuts the h x w window at each offset {row, column} out of x[1,H,W,C]: [len(at),h,w,C].
+func (g *Graph) Windows(x *Value, h, w int, at [][2]int) *Value {
+	for _, o := range at {
+		check(o[0] >= 0 && o[1] >= 0 && o[0]+h <= x.T.Dim(1) && o[1]+w <= x.T.Dim(2), "Windows", "offset", o, x.T.Shape)
+	}
+	y := g.alloc(len(at), h, w, x.T.Dim(3))
+	g.dev.Windows(y, x.T, at)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.dev.Get(x.T.Shape...)
+		g.dev.Fill(dx, 0)
+		g.dev.AddWindows(dx, dy, at)
+		g.add(x, dx)
+		return false
+	})
+}
+
+// AddWindows is the transpose of Windows: it adds x[len(at),h,w,C] into a zero picture [1,H,W,C].
+func (g *Graph) AddWindows(x *Value, h, w int, at [][2]int) *Value {
+	y := g.alloc(1, h, w, x.T.Dim(3))
+	g.dev.Fill(y, 0)
+	g.dev.AddWindows(y, x.T, at)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.dev.Get(x.T.Shape...)
+		g.dev.Windows(dx, dy, at)
+		g.add(x, dx)
+		return false
+	})
+}
+
+// Embedding looks up rows of w[V,C]: [shape...,C], with len(ids) the product of shape.
+func (g *Graph) Embedding(w *Value, ids []int, shape ...int) *Value {
+	check(len(ids) == tensor.Len(shape), "Embedding", "ids", len(ids), shape)
+	y := g.alloc(append(append([]int{}, shape...), w.T.Dim(1))...)
+	g.dev.Embedding(y, w.T, ids)
+	return g.result(y, g.wants(w), func(dy *tensor.Tensor) bool {
+		dw := g.dev.Get(w.T.Shape...)
+		g.dev.EmbeddingGrad(dw, dy, ids)
+		g.add(w, dw)
+		return false
+	})
+}
+
+// Map applies a linear map from outside the engine: y = forward(x) of shape
+// outShape, with gradient adjoint(dy). Both write all of dst.
+func (g *Graph) Map(x *Value, outShape []int, forward, adjoint func(dst, src []float32)) *Value {
+	y := g.alloc(outShape...)
+	g.mapInto(y, x.T, forward)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.dev.Get(x.T.Shape...)
+		g.mapInto(dx, dy, adjoint)
+		g.add(x, dx)
+		return false
+	})
+}
+
+func (g *Graph) mapInto(dst, src *tensor.Tensor, f func(dst, src []float32)) {
+	out := make([]float32, dst.Len())
+	f(out, g.dev.Host(src))
+	g.dev.Upload(dst, out)
+}

@@ -1,0 +1,120 @@
+package nn_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/autograd"
+	"psld/nn"
+	"psld/tensor"
+)
+
+type mapSource map[string][]float32
+
+func (s mapSource) Tensor(name string, shape []int) ([]float32, error) {
+	if data, ok := s[name]; ok {
+		return data, nil
+	}
+	return nil, errors.New("no tensor " + name)
+}
+
+func TestParamsNames(t *testing.T) {
+	p := nn.NewParams()
+	nn.NewConv2d(p.Sub("a.%d", 1), 2, 3, tensor.SameConv(3))
+	nn.NewLinearNoBias(p.Sub("b"), 4, 5)
+	require.Equal(t, map[string][]int{"a.1.weight": {3, 2, 3, 3}, "a.1.bias": {3}, "b.weight": {5, 4}}, p.Shapes())
+	require.Equal(t, 54+3+20, p.Count())
+	require.Equal(t, "a.1.weight", p.All()[0].Name)
+	require.Equal(t, 20, p.Sub("b").Count(), "a view sees its own part")
+	require.Panics(t, func() { p.Sub("b").New("weight", 1) })
+}
+
+// TestLoadErrors wants all bad tensors in one error, and the good ones loaded.
+func TestLoadErrors(t *testing.T) {
+	p := nn.NewParams()
+	l := nn.NewLinear(p.Sub("good"), 1, 2)
+	nn.NewLinear(p.Sub("bad"), 1, 2)
+	err := p.Load(mapSource{"good.weight": {1, 2}, "good.bias": {3, 4}, "bad.weight": {1}})
+	require.ErrorContains(t, err, "bad.weight")
+	require.ErrorContains(t, err, "[2 1]")
+	require.ErrorContains(t, err, "no tensor bad.bias")
+	require.NotContains(t, err.Error(), "good")
+	require.Equal(t, []float32{3, 4}, l.Bias.T.Data)
+}
+
+// TestInit checks bounds and spread of the start values, and that they depend
+// on seed and name alone.
+func TestInit(t *testing.T) {
+	p, q := nn.NewParams(), nn.NewParams()
+	conv := nn.NewConv2d(p.Sub("conv"), 16, 32, tensor.SameConv(3))
+	norm := nn.NewGroupNorm(p.Sub("norm"), 8, 4, 1e-5)
+	table := p.Sub("token_embedding").New("weight", 100, 50)
+	nn.NewGroupNorm(q.Sub("norm"), 8, 4, 1e-5)
+	same := nn.NewConv2d(q.Sub("conv"), 16, 32, tensor.SameConv(3))
+	other := nn.NewConv2d(q.Sub("other"), 16, 32, tensor.SameConv(3))
+	p.Init(7)
+	q.Init(7)
+
+	bound := 1 / math.Sqrt(16*9)
+	for _, v := range []*autograd.Value{conv.Weight, conv.Bias} {
+		require.LessOrEqual(t, maxAbs(v.T.Data), bound)
+		require.Greater(t, maxAbs(v.T.Data), 0.8*bound)
+	}
+	require.InDelta(t, bound/math.Sqrt(3), std(conv.Weight.T.Data), 0.02*bound)
+	require.InDelta(t, 0.02, std(table.T.Data), 0.001)
+	require.Equal(t, []float32{1, 1, 1, 1, 1, 1, 1, 1}, norm.Gamma.T.Data)
+	require.Zero(t, maxAbs(norm.Beta.T.Data))
+
+	require.Equal(t, conv.Weight.T.Data, same.Weight.T.Data, "the order of registration plays no part")
+	require.NotEqual(t, conv.Weight.T.Data, other.Weight.T.Data)
+	q.Init(8)
+	require.NotEqual(t, conv.Weight.T.Data, same.Weight.T.Data)
+}
+
+func std(x []float32) float64 {
+	var sum, sq float64
+	for _, v := range x {
+		sum += float64(v)
+		sq += float64(v) * float64(v)
+	}
+	n := float64(len(x))
+	return math.Sqrt(sq/n - sum*sum/n/n)
+}
+
+func TestParseConfig(t *testing.T) {
+	fixed := map[string][]string{"act": {`"silu"`}, "flag": {"false", "null"}}
+	for _, c := range []struct{ json, err string }{
+		{`{"n": 3, "act": "silu", "flag": null, "unknown": [1]}`, ""},
+		{`{"n": 3}`, ""},
+		{`{"act": "relu"}`, `act is "relu"`},
+		{`{"flag": true}`, "flag is true"},
+		{`{"n": "three"}`, "config.json"},
+		{`[]`, "config.json"},
+		{``, "config.json"},
+	} {
+		var v struct{ N int }
+		err := nn.ParseConfig([]byte(c.json), &v, fixed)
+		if c.err == "" {
+			require.NoError(t, err, c.json)
+			require.Equal(t, 3, v.N)
+			continue
+		}
+		require.ErrorContains(t, err, c.err, c.json)
+	}
+}
+
+// A network's layers register parameters under the names of the weight files.
+func Example() {
+	p := nn.NewParams()
+	block := nn.NewResBlock(p.Sub("resnets.0"), 4, 8, 0, 2, 1e-6)
+	p.Init(1) // or p.Load(file)
+	g := autograd.NoGrad()
+	defer g.Release()
+	y := block.Forward(g, g.Const(tensor.New(1, 6, 6, 4)), nil)
+	fmt.Println(y.T.Shape, p.Count(), p.All()[2].Name)
+	// Output: [1 6 6 8] 944 resnets.0.conv1.weight
+}

@@ -1,0 +1,73 @@
+// Package prior holds what the solvers know about pictures: a latent diffusion
+// model, that is a VAE, a UNet and the context of the prompts.
+package prior
+
+import (
+	"psld/autograd"
+	"psld/tensor"
+	"psld/unet"
+	"psld/vae"
+)
+
+// Latent is a latent diffusion model with frozen weights. It is safe for
+// concurrent use: every call works on the caller's graph.
+type Latent struct {
+	Name string
+	VAE  *vae.Model
+	UNet *unet.Model
+	// Empty is the context [1, L, D] of the empty prompt.
+	Empty *tensor.Tensor
+	// TrainSize is the side in pixels of the pictures that the model was trained on.
+	// Latents larger than Window (pixels, 0 for never) are denoised in overlapping
+	// windows of that side, blended in every step.
+	TrainSize, Window int
+}
+
+// Multiple is the number that a picture's sides must be multiples of: the VAE's
+// factor times the UNet's.
+func (p *Latent) Multiple() int { return p.VAE.Factor() * p.UNet.Factor() }
+
+// Eps predicts the noise in the latent z [1,h,w,C] at diffusion time t for a
+// context [1,L,D], in windows where z is larger than the model's window.
+func (p *Latent) Eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
+	ctx := g.Const(context)
+	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+		times := make([]float32, z.T.Dim(0))
+		for i := range times {
+			times[i] = t
+		}
+		return p.UNet.Forward(g, z, times, ctx)
+	}
+	return windowed(g, z, p.Window/p.VAE.Factor(), p.UNet.Factor(), 1, 1, run)
+}
+
+// Encode maps a picture x [1,H,W,3] to the scaled latent [1,h,w,C]: a sample of the
+// posterior for the noise eps, or its mean where eps is nil.
+func (p *Latent) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value {
+	f := p.VAE.Factor()
+	if eps != nil || !large(x) {
+		return p.VAE.EncodeScaled(g, x, eps)
+	}
+	return windowed(g, x, vaeTile, f, 1, f, func(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+		return p.VAE.EncodeScaled(g, x, nil)
+	})
+}
+
+// Decode maps a scaled latent z [1,h,w,C] to a picture [1,H,W,3], about [-1,1] but not clamped.
+func (p *Latent) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+	f := p.VAE.Factor()
+	if z.T.Dim(1)*z.T.Dim(2)*f*f <= vaeWhole {
+		return p.VAE.DecodeScaled(g, z)
+	}
+	return windowed(g, z, vaeTile/f, 1, f, 1, p.VAE.DecodeScaled)
+}
+
+// Pictures of up to vaeWhole pixels go through the VAE in one piece. Above, encoder
+// and decoder run on overlapping tiles of vaeTile pixels a side, so that memory
+// grows with the tile, not with the picture.
+const (
+	vaeWhole = 512 * 512
+	vaeTile  = 256
+)
+
+func large(x *autograd.Value) bool { return x.T.Dim(1)*x.T.Dim(2) > vaeWhole }

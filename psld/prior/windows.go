@@ -1,0 +1,107 @@
+package prior
+
+import (
+	"math"
+
+	"psld/autograd"
+	"psld/tensor"
+)
+
+// windowed computes f on overlapping windows of x [1,H,W,C] and blends the results:
+// y(p) = sum over windows of w(p) f(window)(p), where the smooth weights w add up to 1 at every
+// place. It is exact where f is local to less than the overlap, and smooth
+// everywhere, so no seam shows. Gradients flow through all of it.
+//
+// side is the window's side in pixels of x; a picture that fits is one call of f. Offsets are multiples
+// of step. f maps side pixels to side*up/down pixels. Each group of
+// windows is one recomputed block, so that memory does not grow with the picture.
+func windowed(g *autograd.Graph, x *autograd.Value, side, step, up, down int, f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
+	h, w := x.T.Dim(1), x.T.Dim(2)
+	if side <= 0 || h <= side && w <= side {
+		return f(g, x)
+	}
+	wh, ww := min(side, h), min(side, w)
+	rows, cols := offsets(h, wh, step), offsets(w, ww, step)
+	const group = 8
+	var from, to [][2]int
+	for _, r := range rows {
+		for _, c := range cols {
+			from = append(from, [2]int{r, c})
+			to = append(to, [2]int{r * up / down, c * up / down})
+		}
+	}
+	oh, ow, owh, oww := h*up/down, w*up/down, wh*up/down, ww*up/down
+	wy, wx := blend(rows, wh, h, up, down), blend(cols, ww, w, up, down)
+	old := g.Checkpoint
+	g.Checkpoint = g.Recording()
+	defer func() { g.Checkpoint = old }()
+	var sum *autograd.Value
+	for i := 0; i < len(from); i += group {
+		n := min(group, len(from)-i)
+		y := g.Block(func(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
+			y := f(g, g.Windows(in[0], wh, ww, from[i:i+n]))
+			c := y.T.Dim(3)
+			weight := tensor.New(n, owh, oww, c)
+			for k := range n {
+				ry, rx := wy[(i+k)/len(cols)], wx[(i+k)%len(cols)]
+				for a := range owh {
+					for b := range oww {
+						v := float32(ry[a] * rx[b])
+						px := weight.Data[((k*owh+a)*oww+b)*c:][:c]
+						for j := range px {
+							px[j] = v
+						}
+					}
+				}
+			}
+			return g.AddWindows(g.Mul(y, g.Const(weight)), oh, ow, to[i:i+n])
+		}, x)
+		if sum == nil {
+			sum = y
+		} else {
+			sum = g.Add(sum, y)
+		}
+	}
+	return sum
+}
+
+// offsets spreads windows of side over n pixels with at least a quarter of overlap, on
+// multiples of step where n-side is one.
+func offsets(n, side, step int) []int {
+	if n <= side {
+		return []int{0}
+	}
+	stride := max(step, side*3/4)
+	k := (n-side+stride-1)/stride + 1
+	out := make([]int, k)
+	for i := range out {
+		out[i] = (i * (n - side) / (k - 1)) / step * step
+	}
+	out[k-1] = n - side
+	return out
+}
+
+// blend gives the 1-D weights of each window in output pixels: raised cosines over the
+// overlaps, which add up to one.
+func blend(offs []int, side, n, up, down int) [][]float64 {
+	total := make([]float64, n*up/down)
+	out := make([][]float64, len(offs))
+	for i, o := range offs {
+		out[i] = make([]float64, side*up/down)
+		for k := range out[i] {
+			v := math.Sin(math.Pi * (float64(k) + 0.5) / float64(len(out[i])))
+			// The picture's border belongs to the outermost windows.
+			if len(offs) == 1 {
+				v = 1
+			}
+			out[i][k] = v*v + 1e-3
+			total[o*up/down+k] += out[i][k]
+		}
+	}
+	for i, o := range offs {
+		for k := range out[i] {
+			out[i][k] /= total[o*up/down+k]
+		}
+	}
+	return out
+}

@@ -1,0 +1,127 @@
+package schedule_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/autograd"
+	"psld/internal/golden"
+	"psld/psld/schedule"
+	"psld/tensor"
+)
+
+// TestAllSteps selects times for every number of steps: they rise from 1, stay
+// within the schedule, and noise never goes negative.
+func TestAllSteps(t *testing.T) {
+	for steps := 1; steps <= schedule.TrainSteps; steps++ {
+		d, err := schedule.NewDDIM(steps, 1)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, d.Len(), steps)
+		for i, time := range d.Timesteps {
+			rises := time >= 1 && time <= schedule.TrainSteps && (i == 0 || time > d.Timesteps[i-1])
+			if !rises || d.Alphas[i] > d.AlphasPrev[i] || 1-d.AlphasPrev[i]-d.Sigmas[i]*d.Sigmas[i] < 0 {
+				t.Fatalf("%d steps: step %d at time %d: alpha %v to %v, sigma %v",
+					steps, i, time, d.Alphas[i], d.AlphasPrev[i], d.Sigmas[i])
+			}
+		}
+	}
+}
+
+func TestNewDDIMErrors(t *testing.T) {
+	for _, c := range []struct {
+		steps int
+		eta   float64
+		want  string
+	}{{0, 0, "steps: 0"}, {1001, 0, "steps: 1001"}, {10, -0.1, "eta: -0.1"}, {10, 1.5, "eta: 1.5"}} {
+		_, err := schedule.NewDDIM(c.steps, c.eta)
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+// TestRoundTrip noises a known latent: Z0 finds it again, and Step without
+// fresh noise gives it with the next step's share of the same noise.
+func TestRoundTrip(t *testing.T) {
+	d, err := schedule.NewDDIM(4, 0)
+	require.NoError(t, err)
+	z0, e := []float32{1, -2, 0.5}, []float32{0.3, 1, -1}
+	noised := func(i int) []float32 { // a step's own share: what the step after it in time ends at
+		z := make([]float32, len(z0))
+		d.Step(z, z0, e, nil, i)
+		return z
+	}
+	for i := 0; i < d.Len()-1; i++ {
+		g := autograd.NewGraph()
+		z := g.Input(tensor.From(noised(i+1), 3))
+		got := d.Z0(g, z, g.Const(tensor.From(e, 3)), i)
+		require.InDeltaSlice(t, z0, got.T.Data, 1e-5)
+		g.Release()
+	}
+}
+
+// TestGoldenSteps checks Z0 and Step in the recorded PSLD runs: with the
+// recorded noise prediction, gradient and draws, each step gives the next latent.
+func TestGoldenSteps(t *testing.T) {
+	dir := golden.Kind(t, "psld")
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	require.NoError(t, err)
+	shared := golden.Load(t, filepath.Join(dir, "shared.safetensors"))
+	for _, path := range files {
+		var c struct {
+			S     int
+			Eta   float64
+			Index []int   `json:"ddim_index_in_order"`
+			Times []int   `json:"timesteps_in_order"`
+			Scale float64 `json:"unconditional_guidance_scale"`
+		}
+		golden.JSON(t, path, &c)
+		if len(c.Index) == 0 {
+			continue // not a run
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
+			f := golden.Load(t, strings.TrimSuffix(path, ".json")+".safetensors")
+			limit := 1e-5
+			if c.Scale != 1 {
+				limit = 4e-5
+			}
+			d, err := schedule.NewDDIM(c.S, c.Eta)
+			require.NoError(t, err)
+			z, shape := golden.F32(t, shared, "x_T")
+			for n, i := range c.Index {
+				read := func(name string) []float32 {
+					data, _ := golden.F32(t, f, fmt.Sprintf("step%d.%s", n, name))
+					return data
+				}
+				require.Equal(t, c.Times[n], d.Timesteps[i])
+				g := autograd.NoGrad()
+				e := read("e_t")
+				z0 := d.Z0(g, g.Const(tensor.From(z, shape...)), g.Const(tensor.From(e, shape...)), i).T.Data
+				golden.Check(t, fmt.Sprintf("step%d.pred_z_0", n), z0, read("pred_z_0"), limit)
+				var noise []float32
+				if c.Eta > 0 {
+					noise = read("ddim_noise")
+				}
+				next := make([]float32, len(z))
+				d.Step(next, z0, e, noise, i)
+				for j, v := range read("grad") {
+					next[j] -= v
+				}
+				z = read("z_prev")
+				golden.Check(t, fmt.Sprintf("step%d.z_prev", n), next, z, limit)
+				g.Release()
+			}
+		})
+	}
+}
+
+func Example() {
+	d, err := schedule.NewDDIM(4, 0)
+	fmt.Println(d.Timesteps, err)
+	fmt.Println(d.Alphas)
+	// Output:
+	// [1 251 501 751] <nil>
+	// [0.998296 0.67215145 0.27499905 0.05571903]
+}

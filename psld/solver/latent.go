@@ -1,0 +1,215 @@
+package solver
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"psld/autograd"
+	"psld/psld/operator"
+	"psld/psld/prior"
+	"psld/psld/schedule"
+	"psld/tensor"
+)
+
+// gluing is what the latent methods differ in: the picture whose encoding should
+// be z0 again.
+type gluing int
+
+const (
+	glued   gluing = iota // PSLD: x + B(y - A x)
+	unglued               // GML-DPS: x itself
+	none                  // LDPS: no such term
+)
+
+// latentMethod is the family of PSLD (Rout et al. 2023, algorithm 2): DDIM steps
+// in latent space, each followed by z -= grad of
+//
+//	omega |A D(z0) - y| + gamma |E(x + B(y - A x)) - z0|,  x = D(z0),
+//
+// with respect to z_t, through UNet, decoder and encoder.
+func latentMethod(kind gluing) Method {
+	return func(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
+		d, err := schedule.NewDDIM(o.Steps, o.Eta)
+		if err != nil {
+			return nil, err
+		}
+		s := &latentRun{m: m, p: p, o: o, d: d, kind: kind}
+		if o.Gamma == 0 {
+			s.kind = none
+		}
+		if s.o.Context == nil {
+			s.o.Context = m.Empty
+		}
+		if s.o.Negative == nil {
+			s.o.Negative = m.Empty
+		}
+		in := p.A.In()
+		mult, f := m.Multiple(), m.VAE.Factor()
+		s.h, s.w = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
+		z := tensor.From(o.Noise("start", 0, s.h/f*s.w/f*m.VAE.LatentChannels), 1, s.h/f, s.w/f, m.VAE.LatentChannels)
+		res := &Result{H: in.H, W: in.W, Latent: z}
+		best := z // z0 of the last step: what to show when the run is cut short
+		for i := d.Len() - 1; i >= 0; i-- {
+			if ctx.Err() != nil {
+				res.Latent = best
+				s.decode(res)
+				return res, fmt.Errorf("stopped after step %d of %d: %w", res.Steps, d.Len(), ctx.Err())
+			}
+			st, err := s.step(z, i)
+			if err != nil {
+				return nil, err
+			}
+			res.Steps++
+			res.RMS = st.RMS
+			st.Step, st.Steps = res.Steps, d.Len()
+			z = tensor.From(st.Latent, z.Shape...)
+			best = tensor.From(st.Z0, z.Shape...)
+			if o.Progress != nil {
+				o.Progress(st)
+			}
+		}
+		res.Latent = z
+		s.decode(res)
+		return res, nil
+	}
+}
+
+type latentRun struct {
+	m    *prior.Latent
+	p    Problem
+	o    Options
+	d    *schedule.DDIM
+	kind gluing
+	h, w int // padded to a multiple of the networks' factors
+}
+
+// crop takes the picture's part of a padded picture.
+func (s *latentRun) crop(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	in := s.p.A.In()
+	if in.H == s.h && in.W == s.w {
+		return x
+	}
+	return g.Windows(x, in.H, in.W, [][2]int{{0, 0}})
+}
+
+// pad is the transpose of crop: zeros outside the picture.
+func (s *latentRun) pad(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	in := s.p.A.In()
+	if in.H == s.h && in.W == s.w {
+		return x
+	}
+	return g.AddWindows(x, s.h, s.w, [][2]int{{0, 0}})
+}
+
+func apply(g *autograd.Graph, x *autograd.Value, a operator.Linear) *autograd.Value {
+	out := a.Out()
+	return g.Map(x, []int{1, out.H, out.W, out.C}, a.Apply, a.Adjoint)
+}
+
+// eps predicts the noise, with guidance where it has an effect.
+func (s *latentRun) eps(g *autograd.Graph, z *autograd.Value, t float32) *autograd.Value {
+	cond := s.m.Eps(g, z, t, s.o.Context)
+	if s.o.Guidance == 0 || s.o.Guidance == 1 || equal(s.o.Context, s.o.Negative) {
+		return cond
+	}
+	uncond := s.m.Eps(g, z, t, s.o.Negative)
+	return g.Add(uncond, g.Scale(g.Sub(cond, uncond), float32(s.o.Guidance)))
+}
+
+func equal(a, b *tensor.Tensor) bool {
+	if !tensor.Same(a.Shape, b.Shape) {
+		return false
+	}
+	for i, v := range a.Data {
+		if v != b.Data[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	if s.o.Squared {
+		return g.SumSquares(x)
+	}
+	return g.Norm2(x)
+}
+
+// step does DDIM step i from z and returns the state after it.
+func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
+	g := autograd.NewGraph()
+	defer g.Release()
+	g.Checkpoint = s.h*s.w > 512*512
+	dev := g.Device()
+	step := s.d.Len() - 1 - i
+
+	zt := g.Input(z)
+	e := s.eps(g, zt, float32(s.d.Timesteps[i]))
+	z0 := s.d.Z0(g, zt, e, i)
+
+	var ddim []float32
+	if s.d.Sigmas[i] != 0 {
+		ddim = s.o.Noise("ddim", step, z.Len())
+	}
+	x := s.m.Decode(g, z0)
+	xc := s.crop(g, x)
+	ax := apply(g, xc, s.p.A)
+	y := g.Const(tensor.From(s.p.Y, ax.T.Shape...))
+	pred := ax
+	if s.o.LoopNoise > 0 {
+		noise := tensor.From(s.o.Noise("measurement", step, len(s.p.Y)), ax.T.Shape...)
+		pred = g.Add(ax, g.Scale(g.Const(noise), float32(s.o.LoopNoise)))
+	}
+	residual := g.Sub(pred, y)
+	meas := s.norm(g, residual)
+	loss := g.Scale(meas, float32(s.o.Omega))
+	st := Progress{Measurement: math.Sqrt(dev.SumSquares(residual.T))}
+	st.RMS = st.Measurement / math.Sqrt(float64(max(1, s.measured())))
+
+	if s.kind != none {
+		if s.kind == glued {
+			x = g.Add(x, s.pad(g, apply(g, g.Sub(y, ax), s.p.Back)))
+		}
+		var eps *tensor.Tensor
+		if s.o.SampleEncoder {
+			eps = tensor.From(s.o.Noise("encoder", step, z.Len()), z.Shape...)
+		}
+		diff := g.Sub(s.m.Encode(g, x, eps), z0)
+		st.Gluing = math.Sqrt(dev.SumSquares(diff.T))
+		loss = g.Add(loss, g.Scale(s.norm(g, diff), float32(s.o.Gamma)))
+	}
+	st.Loss = loss.Item()
+	g.Backward(loss, nil)
+
+	st.Z0 = append([]float32(nil), dev.Host(z0.T)...)
+	st.Eps = append([]float32(nil), dev.Host(e.T)...)
+	st.Grad = append([]float32(nil), dev.Host(zt.Grad())...)
+	st.Latent = make([]float32, z.Len())
+	s.d.Step(st.Latent, st.Z0, st.Eps, ddim, i)
+	for k, v := range st.Grad {
+		st.Latent[k] -= v
+	}
+	for k, v := range st.Latent {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return st, fmt.Errorf("step %d of %d: the latent is not finite (value %d is %v); smaller gamma and omega may help", step+1, s.d.Len(), k, v)
+		}
+	}
+	return st, nil
+}
+
+// measured is the number of values that the measurement really holds.
+func (s *latentRun) measured() int {
+	if m, ok := s.p.A.(*operator.Mask); ok {
+		return m.Kept() * m.In().C
+	}
+	return len(s.p.Y)
+}
+
+// decode fills the result's picture from its latent.
+func (s *latentRun) decode(res *Result) {
+	g := autograd.NoGrad()
+	defer g.Release()
+	x := s.crop(g, s.m.Decode(g, g.Const(res.Latent)))
+	res.X = append([]float32(nil), g.Device().Host(x.T)...)
+}

@@ -1,0 +1,151 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"strconv"
+
+	"psld/autograd"
+	"psld/nn"
+	"psld/psld/schedule"
+	"psld/tensor"
+	"psld/unet"
+	"psld/vae"
+)
+
+// UNetOptions are the settings of a UNet training.
+type UNetOptions struct {
+	Options
+	Config unet.Config
+	VAE    *vae.Model // frozen; its ScalingFactor brings latents to unit variance
+}
+
+type unetTask struct {
+	UNetOptions
+	model   *unet.Model
+	context *tensor.Tensor // [1,1,D] of zeros: the embedded model knows no text
+	alphas  []float32      // alphas_cumprod
+	val     *Photos
+}
+
+// UNet trains the noise predictor on the latents of the photos: the mean squared
+// error of eps at uniform random times (Ho et al. 2020, eq. 14), with an empty
+// context. It writes Out/model.safetensors.
+func UNet(ctx context.Context, o UNetOptions) error {
+	photos, err := LoadPhotos(o.Data, o.Size)
+	if err != nil {
+		return err
+	}
+	val, err := LoadPhotos(o.Val, o.Size)
+	if err != nil {
+		return err
+	}
+	m := unet.New(o.Config)
+	m.Params.Init(o.Seed)
+	t := &unetTask{o, m, tensor.New(1, 1, o.Config.CrossAttentionDim), schedule.AlphasCumprod(), val}
+	return run(ctx, o.Options, photos, t)
+}
+
+func (t *unetTask) params() *nn.Params { return t.model.Params }
+
+func (t *unetTask) macs() int64 {
+	f := t.Size / t.VAE.Factor()
+	// Encoding is a forward pass only: a third of a training pass.
+	return t.model.MACs(f, f, 1) + t.VAE.EncodeMACs(t.Size, t.Size)/3
+}
+
+func (t *unetTask) metadata() map[string]string {
+	cfg, _ := json.Marshal(t.model.Config)
+	return map[string]string{"kind": "unet", "config": string(cfg), "vae_scaling_factor": strconv.FormatFloat(float64(t.VAE.ScalingFactor), 'g', -1, 32)}
+}
+
+// latents encodes pictures without a gradient.
+func (t *unetTask) latents(x *tensor.Tensor, eps *tensor.Tensor) *tensor.Tensor {
+	g := autograd.NoGrad()
+	defer g.Release()
+	return t.VAE.EncodeScaled(g, g.Const(x), eps).T.Clone()
+}
+
+// noisy is sqrt(a_t) z + sqrt(1-a_t) eps for each item's time.
+func (t *unetTask) noisy(z, eps *tensor.Tensor, times []float32) *tensor.Tensor {
+	out := tensor.New(z.Shape...)
+	per := z.Len() / len(times)
+	for i, tm := range times {
+		a := float64(t.alphas[int(tm)])
+		sa, sn := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
+		for k := i * per; k < (i+1)*per; k++ {
+			out.Data[k] = sa*z.Data[k] + sn*eps.Data[k]
+		}
+	}
+	return out
+}
+
+func (t *unetTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
+	f := t.VAE.Factor()
+	n, h, w := x.Dim(0), x.Dim(1)/f, x.Dim(2)/f
+	z := t.latents(x, normal(r, n, h, w, t.VAE.LatentChannels))
+	eps := normal(r, z.Shape...)
+	times := make([]float32, n)
+	for i := range times { // one draw in each n-th of the range: the same mean, less variance
+		times[i] = float32(int((float64(i) + r.Float64()) / float64(n) * float64(len(t.alphas))))
+	}
+	e := t.model.Forward(g, g.Const(t.noisy(z, eps, times)), times, g.Const(t.context))
+	loss := g.Scale(g.SumSquares(g.Sub(e, g.Const(eps))), 1/float32(eps.Len()))
+	return loss, []term{{"loss", loss.Item()}}
+}
+
+// validate is the loss on the validation photos with fixed times and noise.
+func (t *unetTask) validate() []term {
+	const batch = 32
+	r := rand.New(rand.NewPCG(1, 2))
+	var sum, count float64
+	for from := 0; from < min(t.val.Len(), 6*batch); from += batch {
+		n := min(batch, t.val.Len()-from)
+		z := t.latents(t.val.Centre(from, n, t.Size), nil)
+		eps := normal(r, z.Shape...)
+		times := make([]float32, n)
+		for i := range times {
+			times[i] = float32((2*i + 1) * len(t.alphas) / (2 * n))
+		}
+		g := autograd.NoGrad()
+		e := t.model.Forward(g, g.Const(t.noisy(z, eps, times)), times, g.Const(t.context))
+		for k, v := range e.T.Data {
+			d := float64(v - eps.Data[k])
+			sum += d * d
+		}
+		count += float64(eps.Len())
+		g.Release()
+	}
+	return []term{{"val loss", sum / count}}
+}
+
+// sheet shows pictures made from noise alone by 25 DDIM steps.
+func (t *unetTask) sheet() *tensor.Tensor {
+	f := t.VAE.Factor()
+	s := t.Size / f
+	const n, steps = 8, 25
+	z := normal(rand.New(rand.NewPCG(7, 7)), n, s, s, t.VAE.LatentChannels)
+	times := make([]float32, n)
+	for i := steps; i > 0; i-- {
+		at, next := i*len(t.alphas)/steps-1, (i-1)*len(t.alphas)/steps-1
+		a, b := float64(t.alphas[at]), 1.0
+		if next >= 0 {
+			b = float64(t.alphas[next])
+		}
+		for k := range times {
+			times[k] = float32(at)
+		}
+		g := autograd.NoGrad()
+		e := t.model.Forward(g, g.Const(z), times, g.Const(t.context))
+		for k, v := range e.T.Data {
+			z0 := (float64(z.Data[k]) - math.Sqrt(1-a)*float64(v)) / math.Sqrt(a)
+			z.Data[k] = float32(math.Sqrt(b)*z0 + math.Sqrt(1-b)*float64(v))
+		}
+		g.Release()
+	}
+	g := autograd.NoGrad()
+	defer g.Release()
+	return tile(t.VAE.DecodeScaled(g, g.Const(z)).T, n)
+}
