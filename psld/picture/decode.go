@@ -16,7 +16,7 @@ import (
 
 // Limits of Decode. They are checked on the header, before any memory is taken for the pixels.
 const (
-	MinSide   = 8        // pixels
+	MinSide   = 8 // pixels
 	MaxPixels = 40_000_000
 	maxBytes  = 512 << 20
 )
