@@ -21,6 +21,7 @@ type Value struct {
 	requires bool // a gradient with respect to this value is wanted
 	param    bool
 	leaf     bool
+	spent    bool // Backward went through it: its part of the tape is gone
 }
 
 // NewParam makes a parameter of t: a leaf that outlives graphs. It is frozen until
@@ -160,6 +161,9 @@ func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.T
 
 // add adds the gradient t to v's; it takes t over (t came from the device's Get).
 func (g *Graph) add(v *Value, t *tensor.Tensor) {
+	if v.spent {
+		panic("autograd: Backward through a value whose tape an earlier Backward used up")
+	}
 	if v.grad == nil {
 		v.grad = t
 		if v.leaf && !v.param {
@@ -182,7 +186,8 @@ func (g *Graph) addOrDrop(v *Value, t *tensor.Tensor) {
 
 // Backward computes the gradients of sum(out*seed) for all inputs and parameters
 // that want one; seed nil means ones. Parameters add to the gradient that they
-// have. The tape is used up.
+// have. The tape is used up: a second Backward on the same graph works for values that
+// were made after the first and from leaves.
 func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
 	if !out.requires {
 		panic("autograd: Backward of a value that depends on no input and no trainable parameter")
@@ -198,6 +203,7 @@ func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
 	for i := len(g.tape) - 1; i >= 0; i-- {
 		n := g.tape[i]
 		g.tape[i] = node{}
+		n.out.spent = true
 		dy := n.out.grad
 		if dy == nil {
 			continue
@@ -236,7 +242,9 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 			}
 		}
 		out := fn(sub, leaves)
-		sub.Backward(out, dy)
+		if out.requires { // it may use none of the values that want a gradient
+			sub.Backward(out, dy)
+		}
 		for i, v := range leaves {
 			if v != nil && v.grad != nil {
 				sub.disown(v.grad)

@@ -77,9 +77,8 @@ func (g *Graph) Repeat(x *Value, n int) *Value {
 
 // Windows cuts the h x w window at each offset {row, column} out of x[1,H,W,C]: [len(at),h,w,C].
 func (g *Graph) Windows(x *Value, h, w int, at [][2]int) *Value {
-	for _, o := range at {
-		check(o[0] >= 0 && o[1] >= 0 && o[0]+h <= x.T.Dim(1) && o[1]+w <= x.T.Dim(2), "Windows", "offset", o, x.T.Shape)
-	}
+	check(x.T.Dim(0) == 1, "Windows", "x", x.T.Shape, "one picture")
+	checkOffsets("Windows", at, h, w, x.T.Dim(1), x.T.Dim(2))
 	y := g.alloc(len(at), h, w, x.T.Dim(3))
 	g.dev.Windows(y, x.T, at)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
@@ -93,6 +92,8 @@ func (g *Graph) Windows(x *Value, h, w int, at [][2]int) *Value {
 
 // AddWindows is the transpose of Windows: it adds x[len(at),h,w,C] into a zero picture [1,H,W,C].
 func (g *Graph) AddWindows(x *Value, h, w int, at [][2]int) *Value {
+	check(len(at) == x.T.Dim(0), "AddWindows", "number of offsets", len(at), x.T.Dim(0))
+	checkOffsets("AddWindows", at, x.T.Dim(1), x.T.Dim(2), h, w)
 	y := g.alloc(1, h, w, x.T.Dim(3))
 	g.dev.Fill(y, 0)
 	g.dev.AddWindows(y, x.T, at)
@@ -104,9 +105,19 @@ func (g *Graph) AddWindows(x *Value, h, w int, at [][2]int) *Value {
 	})
 }
 
+// checkOffsets checks that windows of h x w at these offsets lie inside a picture.
+func checkOffsets(op string, at [][2]int, h, w, pictureH, pictureW int) {
+	for _, o := range at {
+		check(o[0] >= 0 && o[1] >= 0 && o[0]+h <= pictureH && o[1]+w <= pictureW, op, "offset", o, []any{"inside", pictureH, pictureW, "for a window of", h, w})
+	}
+}
+
 // Embedding looks up rows of w[V,C]: [shape...,C], with len(ids) the product of shape.
 func (g *Graph) Embedding(w *Value, ids []int, shape ...int) *Value {
 	check(len(ids) == tensor.Len(shape), "Embedding", "ids", len(ids), shape)
+	for _, id := range ids {
+		check(0 <= id && id < w.T.Dim(0), "Embedding", "id", id, []any{"below", w.T.Dim(0)})
+	}
 	y := g.alloc(append(append([]int{}, shape...), w.T.Dim(1))...)
 	g.dev.Embedding(y, w.T, ids)
 	return g.result(y, g.wants(w), func(dy *tensor.Tensor) bool {

@@ -11,11 +11,10 @@ import (
 // nothing: the life time of an activation is known, the garbage collector's
 // guess would double the memory. A Pool is safe for concurrent use.
 type Pool struct {
-	mu        sync.Mutex
-	free      [64][][]float32 // by size class
-	live      atomic.Int64    // bytes handed out
-	peak      atomic.Int64
-	heldBytes int64
+	mu   sync.Mutex
+	free [232][][]float32 // by size class, for every int
+	live atomic.Int64     // bytes handed out
+	peak atomic.Int64
 }
 
 // class returns the smallest size of the form (4..7) * 2^k that holds n, and its index.
@@ -32,9 +31,6 @@ func class(n int) (size, index int) {
 func (p *Pool) Get(shape ...int) *Tensor {
 	n := Len(shape)
 	size, i := class(n)
-	if i >= len(p.free) {
-		return New(shape...)
-	}
 	live := p.live.Add(int64(size) * 4)
 	for peak := p.peak.Load(); live > peak && !p.peak.CompareAndSwap(peak, live); peak = p.peak.Load() {
 	}
@@ -44,7 +40,6 @@ func (p *Pool) Get(shape ...int) *Tensor {
 		b = p.free[i][last]
 		p.free[i][last] = nil
 		p.free[i] = p.free[i][:last]
-		p.heldBytes -= int64(size) * 4
 	}
 	p.mu.Unlock()
 	if b == nil {
@@ -57,16 +52,18 @@ func (p *Pool) Get(shape ...int) *Tensor {
 // its data, must not be used afterwards.
 func (p *Pool) Put(t *Tensor) {
 	size, i := class(len(t.Data))
-	if t.Data == nil || i >= len(p.free) || cap(t.Data) != size {
+	if t.Data == nil || cap(t.Data) != size {
 		return
 	}
 	p.live.Add(-int64(size) * 4)
 	p.mu.Lock()
 	p.free[i] = append(p.free[i], t.Data[:size])
-	p.heldBytes += int64(size) * 4
 	p.mu.Unlock()
 	t.Data = nil
 }
+
+// Live is the number of bytes that are handed out now.
+func (p *Pool) Live() int64 { return p.live.Load() }
 
 // Peak is the largest number of bytes that were handed out at one time since
 // the last ResetPeak.
@@ -79,6 +76,5 @@ func (p *Pool) ResetPeak() { p.peak.Store(p.live.Load()) }
 func (p *Pool) Drop() {
 	p.mu.Lock()
 	clear(p.free[:])
-	p.heldBytes = 0
 	p.mu.Unlock()
 }

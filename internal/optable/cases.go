@@ -176,12 +176,14 @@ func linearOp(o, i int, rows ...int) Case {
 
 func normCases() []Case {
 	var list []Case
+	// No groups of two or three numbers: they are normalised to nearly +-1 whatever the
+	// input is, and what is left of the gradient is below float32 rounding.
 	for _, silu := range []bool{false, true} {
-		list = append(list, groupNormOp(silu, 1, 1e-5, 1, 1, 1, 2), groupNormOp(silu, 2, 1e-5, 3, 5, 7, 4),
+		list = append(list, groupNormOp(silu, 1, 1e-5, 1, 1, 1, 5), groupNormOp(silu, 2, 1e-5, 3, 5, 7, 4),
 			groupNormOp(silu, 32, 1e-6, 2, 3, 3, 64), groupNormOp(silu, 17, 1e-5, 1, 9, 4, 17), groupNormOp(silu, 5, 1e-5, 2, 11, 100),
-			groupNormOp(silu, 3, 1e-5, 1, 33, 31, 33), groupNormOp(silu, 4, 1e-5, 3, 8))
+			groupNormOp(silu, 3, 1e-5, 1, 33, 31, 33), groupNormOp(silu, 2, 1e-5, 3, 12))
 	}
-	return append(list, layerNormOp(1e-5, 1, 2), layerNormOp(1e-5, 3, 5, 17), layerNormOp(1e-5, 2, 7, 100), layerNormOp(1e-5, 600, 48), layerNormOp(1e-5, 2, 2, 2, 33))
+	return append(list, layerNormOp(1e-5, 1, 5), layerNormOp(1e-5, 3, 5, 17), layerNormOp(1e-5, 2, 7, 100), layerNormOp(1e-5, 600, 48), layerNormOp(1e-5, 2, 2, 2, 33))
 }
 
 func scales(c int) Arg { return Arg{Shape: []int{c}, Param: true, Mean: 1, Spread: 0.5} }

@@ -294,9 +294,7 @@ func TestMask(t *testing.T) {
 	path := filepath.Join(dir, "m.png")
 	write := func(img image.Image) { require.NoError(t, os.WriteFile(path, encodePNG(t, img), 0o600)) }
 	grey := image.NewGray(image.Rect(0, 0, 12, 8))
-	for i, v := range []uint8{0, 127, 128, 255} {
-		grey.Pix[i] = v
-	}
+	copy(grey.Pix, []uint8{0, 127, 128, 255})
 	write(grey)
 	keep, err := LoadMask(path, 12, 8, false)
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 
 	"psld/autograd"
 	"psld/nn"
@@ -44,8 +45,22 @@ func UNet(ctx context.Context, o UNetOptions) error {
 	}
 	m := unet.New(o.Config)
 	m.Params.Init(o.Seed)
+	zeroResiduals(m.Params)
 	t := &unetTask{o, m, tensor.New(1, 1, o.Config.CrossAttentionDim), schedule.AlphasCumprod(), val}
 	return run(ctx, o.Options, photos, t)
+}
+
+// zeroResiduals sets the last layer of every residual branch and of the network to
+// zero, as the latent diffusion code does: training starts from the identity.
+func zeroResiduals(p *nn.Params) {
+	for _, q := range p.All() {
+		for _, layer := range []string{"conv2.", "proj_out.", "conv_out."} {
+			if strings.Contains(q.Name, layer) {
+				clear(q.Value.T.Data)
+				q.Value.Changed()
+			}
+		}
+	}
 }
 
 func (t *unetTask) params() *nn.Params { return t.model.Params }
@@ -58,7 +73,7 @@ func (t *unetTask) macs() int64 {
 
 func (t *unetTask) metadata() map[string]string {
 	cfg, _ := json.Marshal(t.model.Config)
-	return map[string]string{"kind": "unet", "config": string(cfg), "vae_scaling_factor": strconv.FormatFloat(float64(t.VAE.ScalingFactor), 'g', -1, 32)}
+	return map[string]string{"kind": "unet", "config": string(cfg), "vae_scaling_factor": strconv.FormatFloat(float64(t.VAE.ScalingFactor), 'g', -1, 32), "size": strconv.Itoa(t.Size)}
 }
 
 // latents encodes pictures without a gradient.

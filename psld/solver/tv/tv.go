@@ -12,7 +12,10 @@ import (
 
 // Options are the settings of Solve. The zero value of a field means its default.
 type Options struct {
-	Lambda   float64    // weight of the total variation; default 0.03, and it should grow with the noise
+	// Lambda is the weight of the total variation. The default 0.03 suits denoising and box inpainting with noise of
+	// std 0.05 on [-1,1]; 0.01 motion blur, 0.005 Gaussian blur and super-resolution, 0.003 random inpainting (best
+	// means over 16 photos at 64x64, see TestSweep). It should grow with the noise.
+	Lambda   float64
 	Rho      float64    // penalty of the splitting, default 10*Lambda; it changes the speed, not the solution
 	Iters    int        // largest number of ADMM steps, default 100
 	CGIters  int        // largest number of CG steps in one ADMM step, default 10

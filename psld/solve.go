@@ -1,0 +1,234 @@
+package psld
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"psld/psld/operator"
+	"psld/psld/picture"
+	"psld/psld/prior"
+	"psld/psld/solver"
+)
+
+// Problem is a measured picture and what is known of its damage.
+type Problem struct {
+	Damage
+	Measurement *picture.Picture
+}
+
+// Options steer Solve. Zero fields take the task's preset (see [Preset]).
+type Options struct {
+	Method       string   // "psld", "gmldps" or "ldps"
+	Steps        int      // DDIM steps
+	Gamma, Omega *float64 // weights of gluing and measurement; nil: preset
+	Eta          *float64 // 0 deterministic .. 1; nil: preset
+	Squared      *bool    // squared norms; nil: preset
+	Back         string   // how PSLD glues: "adjoint", "pinv" or "reference"; see BackProjection
+	Seed         uint64
+
+	// PasteKnown puts the measured pixels back into the result of an inpainting
+	// task and moves the rest to meet them without a seam. Right for pictures
+	// without noise.
+	PasteKnown bool
+
+	Progress func(solver.Progress)
+}
+
+// Result is a restored picture.
+type Result struct {
+	Picture *picture.Picture // of the size of the undamaged picture
+	Steps   int              // steps done
+	RMS     float64          // of A x - y over the measured values, on [-1,1]
+	Used    solver.Options   // the options with their presets filled in
+	Windows bool             // the denoiser worked in overlapping windows
+}
+
+// MaxPixels is the largest picture that Solve takes on; larger ones would
+// take hours.
+const MaxPixels = 4 << 20
+
+// Solve restores the measurement of p with the model m. When ctx ends early it returns the
+// best picture so far together with an error that wraps ctx's.
+//
+// Alpha and greyness of the measurement are kept where sizes agree.
+func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
+	y := p.Measurement
+	h, w := y.H, y.W
+	if p.Task == SR4 {
+		h, w = 4*h, 4*w
+	}
+	if h*w > MaxPixels {
+		return nil, fmt.Errorf("a picture of %dx%d pixels has %.1f megapixels, the limit is %.1f: crop it or make it smaller", w, h, float64(h*w)/1e6, MaxPixels/1e6)
+	}
+	a, err := p.Operator(h, w)
+	if err != nil {
+		return nil, err
+	}
+	so := fill(p.Task, o)
+	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
+	if prob.Back, err = BackProjection(o.Back, p.Task, a); err != nil {
+		return nil, err
+	}
+	if p.Task.inpainting() { // whatever stands in the hole was not measured
+		a.Apply(prob.Y, y.Pix)
+	}
+	so.Progress = o.Progress
+	res, err := solver.Solve(ctx, m, prob, so)
+	if res == nil {
+		return nil, err
+	}
+	if err != nil && !errors.Is(err, ctx.Err()) {
+		return nil, err
+	}
+	x := &picture.Picture{W: w, H: h, Pix: res.X, Grey: y.Grey}
+	if y.W == w && y.H == h {
+		x.Alpha = y.Alpha
+	}
+	if o.PasteKnown && p.Task.inpainting() {
+		paste(x.Pix, y.Pix, p.Keep, h, w)
+	}
+	for i := 0; i < len(x.Pix); i += 3 {
+		px := x.Pix[i : i+3]
+		if y.Grey {
+			v := (px[0] + px[1] + px[2]) / 3
+			px[0], px[1], px[2] = v, v, v
+		}
+		for c, v := range px {
+			px[c] = min(max(v, -1), 1)
+		}
+	}
+	return &Result{Picture: x, Steps: res.Steps, RMS: res.RMS, Used: so, Windows: m.Window > 0 && max(h, w) > m.Window}, err
+}
+
+// BackProjection is the map B of the gluing x + B (y - A x):
+//
+//	"adjoint"    A', as the paper has it
+//	"pinv"       (A'A + 0.01)^-1 A', which agrees with the measurement up to its noise
+//	"reference"  what the published code uses: the identity, or nearest enlargement
+//	""           the task's default
+func BackProjection(name string, t Task, a operator.Linear) (operator.Linear, error) {
+	if name == "" {
+		name = presets[t].back
+	}
+	switch name {
+	case "adjoint":
+		return operator.Transposed(a), nil
+	case "pinv":
+		return operator.NewPseudoInverse(a, 0.01, 20)
+	case "reference":
+		return operator.Transpose(a), nil
+	}
+	return nil, fmt.Errorf("unknown back-projection %q, want adjoint, pinv or reference", name)
+}
+
+// preset holds what works best for a task with the embedded model.
+type preset struct {
+	steps        int
+	gamma, omega float64
+	eta          float64
+	squared      bool
+	back         string
+}
+
+var presets = map[Task]preset{
+	Inpaint:        {40, 0.1, 1, 0, false, "adjoint"},
+	InpaintRandom:  {40, 0.1, 1, 0, false, "adjoint"},
+	InpaintBox:     {40, 0.1, 1, 0, false, "adjoint"},
+	SR4:            {40, 0.1, 1, 0, false, "pinv"},
+	DeblurGaussian: {40, 0.1, 1, 0, false, "pinv"},
+	DeblurMotion:   {40, 0.1, 1, 0, false, "pinv"},
+	Denoise:        {40, 0.1, 1, 0, false, "adjoint"},
+}
+
+// Preset gives the options that Solve uses for a task where nothing else is said.
+func Preset(t Task) solver.Options { return fill(t, Options{}) }
+
+func fill(t Task, o Options) solver.Options {
+	p := presets[t]
+	so := solver.Options{Method: o.Method, Steps: o.Steps, Eta: p.eta, Gamma: p.gamma, Omega: p.omega, Squared: p.squared, Seed: o.Seed}
+	if so.Method == "" {
+		so.Method = "psld"
+	}
+	if so.Steps == 0 {
+		so.Steps = p.steps
+	}
+	if o.Gamma != nil {
+		so.Gamma = *o.Gamma
+	}
+	if o.Omega != nil {
+		so.Omega = *o.Omega
+	}
+	if o.Eta != nil {
+		so.Eta = *o.Eta
+	}
+	if o.Squared != nil {
+		so.Squared = *o.Squared
+	}
+	return so
+}
+
+// paste puts the known pixels of y into x. At the rim of a hole x and y differ a
+// little; the difference is continued into the hole by the smoothest field there
+// is (Laplace's equation, as in Poisson image editing, Pérez et al. 2003), so that no
+// seam shows.
+func paste(x, y []float32, keep []bool, h, w int) {
+	d := make([]float32, len(x))
+	var mean [3]float64
+	known := 0
+	for i, k := range keep {
+		if k {
+			known++
+			for c := range 3 {
+				d[3*i+c] = y[3*i+c] - x[3*i+c]
+				mean[c] += float64(d[3*i+c])
+			}
+		}
+	}
+	if known == 0 {
+		return
+	}
+	for i, k := range keep {
+		if !k {
+			for c := range 3 {
+				d[3*i+c] = float32(mean[c] / float64(known))
+			}
+		}
+	}
+	// Successive over-relaxation; far from the rim the field may stay approximate.
+	relax := float32(2 / (1 + math.Sin(math.Pi/float64(min(64, max(h, w))))))
+	for range 200 {
+		for i, k := range keep {
+			if k {
+				continue
+			}
+			r, col := i/w, i%w
+			for c := range 3 {
+				var sum float32
+				var n float32
+				if r > 0 {
+					sum, n = sum+d[3*(i-w)+c], n+1
+				}
+				if r < h-1 {
+					sum, n = sum+d[3*(i+w)+c], n+1
+				}
+				if col > 0 {
+					sum, n = sum+d[3*(i-1)+c], n+1
+				}
+				if col < w-1 {
+					sum, n = sum+d[3*(i+1)+c], n+1
+				}
+				d[3*i+c] += relax * (sum/n - d[3*i+c])
+			}
+		}
+	}
+	for i, v := range d {
+		x[i] += v
+	}
+	for i, k := range keep {
+		if k {
+			copy(x[3*i:][:3], y[3*i:][:3])
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package tensor
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/asm"
+)
+
+func TestParallelVisitsEveryTaskOnce(t *testing.T) {
+	for _, n := range []int{0, 1, 2, 7, 1000} {
+		count := make([]int32, n)
+		parallel(n, func(i int, s *scratch) {
+			s.floats(0, i+1)[i]++ // scratch has what was asked for
+			count[i]++
+		})
+		for i, c := range count {
+			require.EqualValues(t, 1, c, "task %d of %d", i, n)
+		}
+	}
+	for _, n := range []int{0, 1, 9, 10, 11, 95} {
+		seen := make([]int, n)
+		chunks(n, 10, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				seen[i]++
+			}
+		})
+		for i, c := range seen {
+			require.Equal(t, 1, c, "element %d of %d", i, n)
+		}
+	}
+}
+
+// noise has another mean per tensor, so that a permuted sum shows in the last bits.
+func noise(seed uint64, shape ...int) *Tensor {
+	t := New(shape...)
+	r := rand.New(rand.NewPCG(seed, 9))
+	for i := range t.Data {
+		t.Data[i] = float32(r.NormFloat64() + 0.3)
+	}
+	return t
+}
+
+// TestSameBitsOnAnyNumberOfThreads runs everything that adds numbers up.
+func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
+	d := CPU
+	strided := Conv{KH: 3, KW: 3, Stride: 2, PadBottom: 1, PadRight: 1}
+	scalar := func(v float64) []float32 { return []float32{float32(v), float32(v - float64(float32(v)))} }
+	conv := func(p Conv, n, h, w, ci, co int) func() []float32 {
+		x, wt, b := noise(1, n, h, w, ci), noise(2, co, ci, p.KH, p.KW), noise(3, co)
+		oh, ow := p.Out(h, w)
+		dy := noise(4, n, oh, ow, co)
+		return func() []float32 {
+			y, dx, dw, db := New(n, oh, ow, co), New(n, h, w, ci), New(wt.Shape...), New(co)
+			d.Conv2d(y, x, wt, b, p)
+			d.Conv2dGradInput(dx, dy, wt, p)
+			d.Conv2dGradWeight(dw, db, x, dy, p)
+			return slices.Concat(y.Data, dx.Data, dw.Data, db.Data)
+		}
+	}
+	attention := func(n, l, m, heads, hd int, causal bool) func() []float32 {
+		c := heads * hd
+		q, k, v, do := noise(1, n, l, c), noise(2, n, m, c), noise(3, n, m, c), noise(4, n, l, c)
+		return func() []float32 {
+			o, dq, dk, dv := New(n, l, c), New(n, l, c), New(n, m, c), New(n, m, c)
+			d.Attention(o, q, k, v, heads, causal)
+			d.AttentionGrad(dq, dk, dv, do, o, q, k, v, heads, causal)
+			return slices.Concat(o.Data, dq.Data, dk.Data, dv.Data)
+		}
+	}
+	up := SameConv(3)
+	up.Upsample = true
+	big := noise(5, 3, 50000)
+	cases := map[string]func() []float32{
+		"conv3x3":         conv(SameConv(3), 2, 23, 31, 17, 33),
+		"conv1x1":         conv(Conv{KH: 1, KW: 1, Stride: 1}, 1, 37, 41, 20, 9),
+		"conv strided":    conv(strided, 2, 24, 31, 5, 40),
+		"conv up":         conv(up, 1, 12, 17, 8, 6),
+		"attention":       attention(2, 150, 77, 2, 20, false),
+		"attention large": attention(1, 600, 64, 1, 16, true),
+		"groupnorm": func() []float32 {
+			x, gamma, beta, dy := noise(1, 2, 61, 67, 24), noise(2, 24), noise(3, 24), noise(4, 2, 61, 67, 24)
+			y, stats, dx, dg, db := New(x.Shape...), New(2, 6, 2), New(x.Shape...), New(24), New(24)
+			d.GroupNorm(y, stats, x, gamma, beta, 6, 1e-5, true)
+			d.GroupNormGrad(dx, dg, db, dy, x, stats, gamma, beta, 6, true)
+			return slices.Concat(y.Data, stats.Data, dx.Data, dg.Data, db.Data)
+		},
+		"layernorm": func() []float32 {
+			x, gamma, beta, dy := noise(1, 1500, 40), noise(2, 40), noise(3, 40), noise(4, 1500, 40)
+			y, stats, dx, dg, db := New(x.Shape...), New(1500, 2), New(x.Shape...), New(40), New(40)
+			d.LayerNorm(y, stats, x, gamma, beta, 1e-5)
+			d.LayerNormGrad(dx, dg, db, dy, x, stats, gamma)
+			return slices.Concat(y.Data, stats.Data, dx.Data, dg.Data, db.Data)
+		},
+		"sums": func() []float32 {
+			return slices.Concat(scalar(d.Sum(big)), scalar(d.SumSquares(big)), scalar(d.Dot(big, noise(6, 3, 50000))))
+		},
+		"sumpixels": func() []float32 {
+			de := New(3, 10)
+			d.SumPixels(de, big.Reshaped(3, 5000, 10))
+			return de.Data
+		},
+	}
+	for name, run := range cases {
+		for _, tier := range asm.Available() {
+			t.Run(fmt.Sprintf("%s/%s", name, tier), func(t *testing.T) {
+				defer asm.Use(asm.Use(tier))
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+				want := run()
+				for _, threads := range []int{2, 3, 8} {
+					runtime.GOMAXPROCS(threads)
+					for i, v := range run() {
+						if v != want[i] {
+							t.Fatalf("%d threads: number %d is %v, on one thread %v", threads, i, v, want[i])
+						}
+					}
+				}
+			})
+		}
+	}
+}
