@@ -186,8 +186,8 @@ func (g *Graph) addOrDrop(v *Value, t *tensor.Tensor) {
 
 // Backward computes the gradients of sum(out*seed) for all inputs and parameters
 // that want one; seed nil means ones. Parameters add to the gradient that they
-// have. The tape is used up: a second Backward on the same graph works for values that
-// were made after the first and from leaves.
+// have. The tape is used up: a second Backward on the same graph takes only what was
+// made after the first, and panics when it comes to a value from before, other than a leaf.
 func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
 	if !out.requires {
 		panic("autograd: Backward of a value that depends on no input and no trainable parameter")

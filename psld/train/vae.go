@@ -144,12 +144,13 @@ func (t *vaeTask) validate() []term {
 
 // sheet shows photos above their reconstructions.
 func (t *vaeTask) sheet() *tensor.Tensor {
-	x := t.val.Centre(0, 8, t.Size)
+	n := min(8, t.val.Len())
+	x := t.val.Centre(0, n, t.Size)
 	y, z := t.reconstruct(x)
 	defer tensor.CPU.Put(y)
 	defer tensor.CPU.Put(z)
-	both := tensor.New(16, t.Size, t.Size, 3)
+	both := tensor.New(2*n, t.Size, t.Size, 3)
 	copy(both.Data, x.Data)
 	copy(both.Data[x.Len():], y.Data)
-	return tile(both, 8)
+	return tile(both, n)
 }

@@ -1,0 +1,210 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/autograd"
+	"psld/nn"
+	"psld/psld/schedule"
+	"psld/tensor"
+	"psld/unet"
+	"psld/vae"
+	"psld/weights"
+)
+
+// fakePhotos writes n pictures of random smooth colour.
+func fakePhotos(t *testing.T, n, size int) string {
+	dir := t.TempDir()
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range n {
+		x := tensor.New(1, size, size, 3)
+		a, b := r.Float64()*3, r.Float64()*3
+		for p := range size * size {
+			for c := range 3 {
+				x.Data[3*p+c] = float32(math.Sin(a*float64(p%size)/9+float64(c)) * math.Cos(b*float64(p/size)/9))
+			}
+		}
+		require.NoError(t, writePNG(filepath.Join(dir, fmt.Sprintf("%02d.png", i)), x))
+	}
+	return dir
+}
+
+func tinyVAE() vae.Config {
+	return vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{8, 16}, LayersPerBlock: 1, NormNumGroups: 4, ScalingFactor: 1}
+}
+
+func tinyUNet() unet.Config {
+	return unet.Config{InChannels: 4, OutChannels: 4, BlockOutChannels: []int{16, 16}, LayersPerBlock: 1,
+		DownBlockTypes: []string{unet.DownPlain, unet.DownCross}, UpBlockTypes: []string{unet.UpCross, unet.UpPlain},
+		Heads: unet.Heads{2}, CrossAttentionDim: 8, NormNumGroups: 4, NormEps: 1e-5, FlipSinToCos: true}
+}
+
+func options(photos, out string, steps int) Options {
+	return Options{Data: photos, Val: photos, Out: out, Size: 16, Steps: steps, Batch: 2, LR: 2e-3, Warmup: 2, EMA: 0.9, Seed: 5, LogEvery: 5, SaveEvery: 10}
+}
+
+// read returns every byte of a checkpoint.
+func read(t *testing.T, path string) []byte {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return b
+}
+
+// stopAt cancels a context when the trainer's log shows a step.
+type stopAt struct {
+	step   string
+	cancel func()
+}
+
+func (s stopAt) Write(p []byte) (int, error) {
+	if len(p) >= len(s.step) && string(p[:len(s.step)]) == s.step {
+		s.cancel()
+	}
+	return len(p), nil
+}
+
+func TestVAETrainsAndResumesExactly(t *testing.T) {
+	photos := fakePhotos(t, 6, 24)
+	whole, parts := t.TempDir(), t.TempDir()
+	o := VAEOptions{Options: options(photos, whole, 20), Config: tinyVAE(), KL: 1e-4, Edge: 0.3}
+	require.NoError(t, VAE(context.Background(), o))
+
+	ctx, cancel := context.WithCancel(context.Background())
+	o.Out, o.Log = parts, stopAt{"step 5/", cancel}
+	require.ErrorIs(t, VAE(ctx, o), context.Canceled)
+	o.Resume, o.Log = true, nil
+	require.NoError(t, VAE(context.Background(), o))
+	require.Equal(t, read(t, filepath.Join(whole, "checkpoint.safetensors")), read(t, filepath.Join(parts, "checkpoint.safetensors")))
+	require.Equal(t, read(t, filepath.Join(whole, "model.safetensors")), read(t, filepath.Join(parts, "model.safetensors")))
+	require.FileExists(t, filepath.Join(whole, "sheet-000020.png"))
+	require.FileExists(t, filepath.Join(whole, "log.csv"))
+}
+
+func TestUNetLearns(t *testing.T) {
+	photos := fakePhotos(t, 6, 24)
+	v := vae.New(tinyVAE())
+	v.Params.Init(1)
+	o := UNetOptions{Options: options(photos, t.TempDir(), 60), Config: tinyUNet(), VAE: v}
+	o.SaveEvery, o.Batch = 60, 4
+	require.NoError(t, UNet(context.Background(), o))
+	f, err := weights.Open(filepath.Join(o.Out, "model.safetensors"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.Equal(t, "16", f.Metadata()["size"])
+	// A network that predicts nothing has loss 1.
+	m := unet.New(tinyUNet())
+	require.NoError(t, m.Params.Load(weights.NewSet(f)))
+	val, err := LoadPhotos(photos, 16)
+	require.NoError(t, err)
+	task := &unetTask{o, m, tensor.New(1, 1, 8), schedule.AlphasCumprod(), val}
+	require.Less(t, task.validate()[0].value, 0.97)
+}
+
+func TestErrors(t *testing.T) {
+	photos := fakePhotos(t, 2, 24)
+	o := VAEOptions{Options: options(photos, t.TempDir(), 2), Config: tinyVAE()}
+	missing := o
+	missing.Data = filepath.Join(photos, "nothing")
+	require.ErrorContains(t, VAE(context.Background(), missing), "training photos")
+	small := o
+	small.Size = 32
+	require.ErrorContains(t, VAE(context.Background(), small), "want at least 32 pixels")
+	resume := o
+	resume.Resume = true
+	require.ErrorContains(t, VAE(context.Background(), resume), "resume")
+	require.NoError(t, os.WriteFile(filepath.Join(photos, "bad.png"), []byte("no picture"), 0o644))
+	require.ErrorContains(t, VAE(context.Background(), o), "bad.png")
+}
+
+// TestAdamW compares steps with the formula in float64.
+func TestAdamW(t *testing.T) {
+	p := nn.NewParams()
+	v := p.New("w.weight", 2, 3)
+	copy(v.T.Data, []float32{1, -2, 3, 0.5, -0.1, 4})
+	v.RequireGrad(true)
+	a := NewAdamW(p.All())
+	a.Clip = 0
+	want, m, s := []float64{1, -2, 3, 0.5, -0.1, 4}, make([]float64, 6), make([]float64, 6)
+	for step := 1; step <= 4; step++ {
+		g := autograd.NewGraph()
+		g.Backward(g.SumSquares(v), nil) // gradient 2w
+		g.Release()
+		_, err := a.Step(0.1)
+		require.NoError(t, err)
+		for i, w := range want {
+			grad := 2 * w
+			m[i] = 0.9*m[i] + 0.1*grad
+			s[i] = 0.99*s[i] + 0.01*grad*grad
+			mh, sh := m[i]/(1-math.Pow(0.9, float64(step))), s[i]/(1-math.Pow(0.99, float64(step)))
+			want[i] -= 0.1 * (mh/(math.Sqrt(sh)+1e-8) + 0.01*w)
+		}
+		for i, w := range want {
+			require.InDelta(t, w, v.T.Data[i], 1e-5)
+		}
+	}
+}
+
+func TestStepRefusesBadGradient(t *testing.T) {
+	p := nn.NewParams()
+	v := p.New("w.weight", 1, 1)
+	v.RequireGrad(true)
+	a := NewAdamW(p.All())
+	v.T.Data[0] = float32(math.Inf(1))
+	g := autograd.NewGraph()
+	g.Backward(g.SumSquares(v), nil)
+	g.Release()
+	_, err := a.Step(0.1)
+	require.ErrorContains(t, err, "not finite")
+}
+
+func TestRate(t *testing.T) {
+	o := Options{LR: 1, Warmup: 10, Steps: 110}
+	require.InDelta(t, 0.1, rate(o, 0), 1e-12)
+	require.InDelta(t, 1, rate(o, 10), 1e-12)
+	require.InDelta(t, 0.505, rate(o, 60), 1e-12)
+	require.InDelta(t, 0.01, rate(o, 110), 1e-12)
+}
+
+// TestDifferences checks the picture gradient on a ramp and its adjoint.
+func TestDifferences(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	x := normal(r, 2, 4, 5, 3)
+	g := autograd.NewGraph()
+	defer g.Release()
+	in := g.Input(x)
+	y := differences(g, in)
+	require.InDelta(t, x.Data[3]-x.Data[0], y.T.Data[0], 1e-6)        // right neighbour
+	require.InDelta(t, x.Data[15]-x.Data[0], y.T.Data[2*4*5*3], 1e-6) // lower neighbour
+	cot := normal(r, y.T.Shape...)
+	g.Backward(y, cot)
+	var a, b float64
+	for i, v := range y.T.Data {
+		a += float64(v) * float64(cot.Data[i])
+	}
+	for i, v := range in.Grad().Data {
+		b += float64(v) * float64(x.Data[i])
+	}
+	require.InDelta(t, a, b, 1e-4*math.Abs(a))
+}
+
+func TestCropIsAnAverage(t *testing.T) {
+	ph := &photo{w: 4, h: 4, pix: make([]uint8, 48)}
+	for i := range ph.pix {
+		ph.pix[i] = uint8(5 * i)
+	}
+	dst := make([]float32, 12)
+	crop(dst, 2, ph, 4, 0, 0, false)
+	want := (float64(5*0)+5*3+5*12+5*15)/4/127.5 - 1
+	require.InDelta(t, want, dst[0], 1e-6)
+	flipped := make([]float32, 12)
+	crop(flipped, 2, ph, 4, 0, 0, true)
+	require.InDelta(t, dst[3], flipped[0], 1e-6)
+}
