@@ -369,8 +369,7 @@ func TestGraphsSideBySide(t *testing.T) {
 func TestSteadyStateAllocatesLittle(t *testing.T) {
 	conv := NewParam(random(1, 32, 32, 3, 3))
 	x := random(2, 1, 32, 32, 32) // 128 KiB an activation
-	var m testing.BenchmarkResult
-	m = testing.Benchmark(func(b *testing.B) {
+	m := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
 			g := NoGrad()

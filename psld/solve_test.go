@@ -1,0 +1,165 @@
+package psld
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/psld/operator"
+	"psld/psld/picture"
+	"psld/psld/prior"
+)
+
+// waves is a smooth picture.
+func waves(h, w int) *picture.Picture {
+	p := picture.New(w, h)
+	for i := range p.Pix {
+		x, y, c := float64(i/3%w), float64(i/3/w), float64(i%3)
+		p.Pix[i] = float32(0.7 * math.Sin(x/7+c) * math.Cos(y/9))
+	}
+	return p
+}
+
+func small(seed uint64) Options { return Options{Steps: 2, Seed: seed} }
+
+// TestSolveKeepsSize: every task gives back a picture of the right size, odd ones too.
+func TestSolveKeepsSize(t *testing.T) {
+	m := prior.RandomTiny(1)
+	for _, task := range Tasks {
+		for _, s := range [][2]int{{40, 40}, {33, 47}} {
+			x := waves(s[0], s[1])
+			d := Damage{Task: task}
+			var err error
+			if task == Inpaint {
+				d.Keep, err = operator.RandomMask(s[0], s[1], 0.3, 1)
+			} else {
+				d, err = EvalDamage(task, s[0], s[1], 1)
+			}
+			require.NoError(t, err)
+			y, err := Measure(x, d, 0.05, 3)
+			require.NoError(t, err)
+			r, err := Solve(context.Background(), m, Problem{d, y}, small(1))
+			require.NoError(t, err, task)
+			h, w := s[0], s[1]
+			if task == SR4 { // the enlarged measurement
+				h, w = 4*y.H, 4*y.W
+			}
+			require.Equal(t, [2]int{h, w}, [2]int{r.Picture.H, r.Picture.W}, task)
+			for _, v := range r.Picture.Pix {
+				require.True(t, v >= -1 && v <= 1)
+			}
+		}
+	}
+}
+
+func TestPasteKeepsKnownPixels(t *testing.T) {
+	x := waves(24, 31)
+	keep, err := operator.RandomMask(24, 31, 0.5, 2)
+	require.NoError(t, err)
+	d := Damage{Task: Inpaint, Keep: keep}
+	o := small(1)
+	o.PasteKnown = true
+	r, err := Solve(context.Background(), prior.RandomTiny(1), Problem{d, x}, o)
+	require.NoError(t, err)
+	for i, k := range keep {
+		if k {
+			require.Equal(t, x.Pix[3*i:3*i+3], r.Picture.Pix[3*i:3*i+3])
+		}
+	}
+}
+
+// TestPasteIsSeamless: where the restoration is right up to a constant, or a linear
+// ramp, which are harmonic, pasting makes it exact.
+func TestPasteIsSeamless(t *testing.T) {
+	h, w := 20, 24
+	keep, err := operator.BoxMask(h, w, 0.4, false, 0)
+	require.NoError(t, err)
+	want := waves(h, w).Pix
+	x := append([]float32(nil), want...)
+	for i := range x {
+		x[i] += 0.2 + 0.01*float32(i/3%w)
+	}
+	paste(x, want, keep, h, w)
+	for i, v := range want {
+		require.InDelta(t, v, x[i], 1e-3)
+	}
+}
+
+func TestGreyAndAlphaAreKept(t *testing.T) {
+	y := waves(16, 16)
+	for i := 0; i < len(y.Pix); i += 3 {
+		y.Pix[i+1], y.Pix[i+2] = y.Pix[i], y.Pix[i]
+	}
+	y.Grey = true
+	y.Alpha = make([]float32, 256)
+	r, err := Solve(context.Background(), prior.RandomTiny(1), Problem{Damage{Task: Denoise}, y}, small(1))
+	require.NoError(t, err)
+	require.True(t, r.Picture.Grey)
+	require.Equal(t, y.Alpha, r.Picture.Alpha)
+	require.Equal(t, r.Picture.Pix[0], r.Picture.Pix[1])
+}
+
+// TestHoleIsNotMeasured: what stands in the hole of a picture does not matter.
+func TestHoleIsNotMeasured(t *testing.T) {
+	x := waves(16, 16)
+	keep, err := operator.BoxMask(16, 16, 0.5, false, 0)
+	require.NoError(t, err)
+	d := Damage{Task: InpaintBox, Keep: keep}
+	a, err := Solve(context.Background(), prior.RandomTiny(1), Problem{d, x}, small(1))
+	require.NoError(t, err)
+	y := waves(16, 16)
+	for i, k := range keep {
+		if !k {
+			y.Pix[3*i] = 0.99
+		}
+	}
+	b, err := Solve(context.Background(), prior.RandomTiny(1), Problem{d, y}, small(1))
+	require.NoError(t, err)
+	require.Equal(t, a.Picture.Pix, b.Picture.Pix)
+}
+
+func TestMeasureNoise(t *testing.T) {
+	x := waves(64, 64)
+	y, err := Measure(x, Damage{Task: Denoise}, 0.05, 1)
+	require.NoError(t, err)
+	var sq float64
+	for i, v := range y.Pix {
+		sq += float64(v-x.Pix[i]) * float64(v-x.Pix[i])
+	}
+	require.InDelta(t, 0.05, math.Sqrt(sq/float64(len(y.Pix))), 0.001)
+}
+
+func TestErrors(t *testing.T) {
+	ctx, m, x := context.Background(), prior.RandomTiny(1), waves(16, 16)
+	_, err := ParseTask("sharpen")
+	require.ErrorContains(t, err, "want one of inpaint,")
+	_, err = NewDamage(Inpaint, 16, 16, 1)
+	require.ErrorContains(t, err, "needs a mask")
+	_, err = Solve(ctx, m, Problem{Damage{Task: DeblurMotion}, x}, small(1))
+	require.ErrorContains(t, err, "needs a kernel")
+	_, err = Solve(ctx, m, Problem{Damage{Task: Inpaint, Keep: make([]bool, 9)}, x}, small(1))
+	require.Error(t, err)
+	_, err = Solve(ctx, m, Problem{Damage{Task: SR4}, waves(1000, 1000)}, small(1))
+	require.ErrorContains(t, err, "megapixels")
+	o := small(1)
+	o.Back = "magic"
+	_, err = Solve(ctx, m, Problem{Damage{Task: Denoise}, x}, o)
+	require.ErrorContains(t, err, "back-projection")
+	_, err = Measure(x, Damage{Task: Denoise}, math.NaN(), 1)
+	require.ErrorContains(t, err, "noise")
+}
+
+func TestEvaluate(t *testing.T) {
+	pics := []*picture.Picture{waves(32, 32), waves(32, 32)}
+	scores, err := Evaluate(context.Background(), prior.RandomTiny(1), pics, EvalOptions{Sigma: 0.05, Seed: 1, Solve: Options{Steps: 1}, Methods: []string{"tv", "psld"}})
+	require.NoError(t, err)
+	require.Len(t, scores, 3*(len(Tasks)-1))
+	for i, s := range scores {
+		require.False(t, math.IsNaN(s.PSNR) || math.IsNaN(s.SSIM), s)
+		if s.Method == "tv" && s.Task != SR4 { // TV must help; cubic enlargement of a smooth picture is hard to beat
+			require.Greater(t, s.PSNR, scores[i-1].PSNR, s.Task)
+		}
+	}
+}
