@@ -28,6 +28,12 @@ type Options struct {
 	Back         string   // how PSLD glues: "adjoint", "pinv" or "reference"; see BackProjection
 	Seed         uint64
 
+	// Reference follows the published code to the letter: Back "reference", norms that
+	// are not squared, a sample from the encoder in place of its mean, and fresh
+	// noise of ReferenceNoise on the predicted measurement in every step.
+	Reference      bool
+	ReferenceNoise float64
+
 	// PasteKnown puts the measured pixels back into the result of an inpainting
 	// task and moves the rest to meet them without a seam. Right for pictures
 	// without noise.
@@ -66,9 +72,9 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	if err != nil {
 		return nil, err
 	}
-	so := fill(p.Task, o)
+	so, back := Preset(m, p.Task, o)
 	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
-	if prob.Back, err = BackProjection(o.Back, p.Task, a); err != nil {
+	if prob.Back, err = BackProjection(back, a); err != nil {
 		return nil, err
 	}
 	if p.Task.inpainting() { // whatever stands in the hole was not measured
@@ -107,11 +113,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 //	"adjoint"    A', as the paper has it
 //	"pinv"       (A'A + 0.01)^-1 A', which agrees with the measurement up to its noise
 //	"reference"  what the published code uses: the identity, or nearest enlargement
-//	""           the task's default
-func BackProjection(name string, t Task, a operator.Linear) (operator.Linear, error) {
-	if name == "" {
-		name = presets[t].back
-	}
+func BackProjection(name string, a operator.Linear) (operator.Linear, error) {
 	switch name {
 	case "adjoint":
 		return operator.Transposed(a), nil
@@ -121,52 +123,6 @@ func BackProjection(name string, t Task, a operator.Linear) (operator.Linear, er
 		return operator.Transpose(a), nil
 	}
 	return nil, fmt.Errorf("unknown back-projection %q, want adjoint, pinv or reference", name)
-}
-
-// preset holds what works best for a task with the embedded model.
-type preset struct {
-	steps        int
-	gamma, omega float64
-	eta          float64
-	squared      bool
-	back         string
-}
-
-var presets = map[Task]preset{
-	Inpaint:        {40, 0.1, 1, 0, false, "adjoint"},
-	InpaintRandom:  {40, 0.1, 1, 0, false, "adjoint"},
-	InpaintBox:     {40, 0.1, 1, 0, false, "adjoint"},
-	SR4:            {40, 0.1, 1, 0, false, "pinv"},
-	DeblurGaussian: {40, 0.1, 1, 0, false, "pinv"},
-	DeblurMotion:   {40, 0.1, 1, 0, false, "pinv"},
-	Denoise:        {40, 0.1, 1, 0, false, "adjoint"},
-}
-
-// Preset gives the options that Solve uses for a task where nothing else is said.
-func Preset(t Task) solver.Options { return fill(t, Options{}) }
-
-func fill(t Task, o Options) solver.Options {
-	p := presets[t]
-	so := solver.Options{Method: o.Method, Steps: o.Steps, Eta: p.eta, Gamma: p.gamma, Omega: p.omega, Squared: p.squared, Seed: o.Seed}
-	if so.Method == "" {
-		so.Method = "psld"
-	}
-	if so.Steps == 0 {
-		so.Steps = p.steps
-	}
-	if o.Gamma != nil {
-		so.Gamma = *o.Gamma
-	}
-	if o.Omega != nil {
-		so.Omega = *o.Omega
-	}
-	if o.Eta != nil {
-		so.Eta = *o.Eta
-	}
-	if o.Squared != nil {
-		so.Squared = *o.Squared
-	}
-	return so
 }
 
 // paste puts the known pixels of y into x. At the rim of a hole x and y differ a

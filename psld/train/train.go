@@ -136,7 +136,8 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 			report(o.Log, log, s, o.Steps, t.validate())
 			err := writePNG(filepath.Join(o.Out, fmt.Sprintf("sheet-%06d.png", s)), t.sheet())
 			opt.Swap()
-			if err := errors.Join(err, save()); err != nil {
+			err = errors.Join(err, save(), Curves(logFile.Name(), filepath.Join(o.Out, "curves.png")))
+			if err != nil {
 				return err
 			}
 			started = time.Now()

@@ -86,6 +86,7 @@ func TestVAETrainsAndResumesExactly(t *testing.T) {
 	require.Equal(t, read(t, filepath.Join(whole, "model.safetensors")), read(t, filepath.Join(parts, "model.safetensors")))
 	require.FileExists(t, filepath.Join(whole, "sheet-000020.png"))
 	require.FileExists(t, filepath.Join(whole, "log.csv"))
+	require.FileExists(t, filepath.Join(whole, "curves.png"))
 }
 
 func TestUNetLearns(t *testing.T) {

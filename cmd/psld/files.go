@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// checkOutput tells, before any work, whether a file can be written at path: the extension is one
+// of exts, the folder takes new files, and path is neither a folder nor one of the inputs.
+func checkOutput(flag, path string, exts []string, inputs ...string) error {
+	if ext := strings.ToLower(filepath.Ext(path)); !slices.Contains(exts, ext) {
+		return fmt.Errorf("%s %s: the extension is %q, use %s", flag, path, ext, strings.Join(exts, ", "))
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return fmt.Errorf("%s %s is a folder, want a file name", flag, path)
+	}
+	for _, in := range inputs {
+		if other, e := os.Stat(in); in != "" && err == nil && e == nil && os.SameFile(info, other) {
+			return fmt.Errorf("%s %s would overwrite an input: choose another name", flag, path)
+		}
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".psld-*")
+	if err != nil {
+		return fmt.Errorf("%s %s cannot be written: %w", flag, path, err)
+	}
+	_ = f.Close()
+	return os.Remove(f.Name())
+}
+
+var pictureFiles = []string{".png", ".jpg", ".jpeg"}
+
+// writeFile writes data whole or not at all.
+func writeFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".psld-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+const credit = "flower.jpg: photo by vultilion (flickr.com/photos/vultilion/6056698931), CC BY 2.0;\n" +
+	"  from scikit-learn, which names danielbuechele as its author. Cropped and scaled by the demo."
+
+func help(w io.Writer, args []string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("unexpected argument %q (see psld help)", args[1])
+	}
+	if len(args) == 1 {
+		v := find(args[0])
+		if v == nil {
+			return fmt.Errorf("unknown command %q (see psld help)", args[0])
+		}
+		fs := newFlags(v.name)
+		v.setup(fs)
+		fmt.Fprintf(w, "psld %s %s\n\n%s.\n\n%s", v.name, v.args, upperFirst(v.short), notes[v.name])
+		printFlags(w, fs)
+		return nil
+	}
+	fmt.Fprint(w, `psld restores damaged pictures with a latent diffusion model (PSLD, Rout et al. 2023).
+
+Usage:
+  psld                      the demo: see it work, results in psld-out/
+  psld COMMAND [flags]
+  psld help COMMAND         the flags of a command
+
+Commands:
+`)
+	for _, v := range verbs {
+		fmt.Fprintf(w, "  %-9s %s\n", v.name, v.short)
+	}
+	fmt.Fprintf(w, `  version   print the version
+
+Tasks: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion, denoise.
+PSLD_KERNELS=generic|avx2|avx512 forces the kernels of an instruction set.
+
+Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore writes the best picture so far).
+
+Credits:
+  %s
+`, credit)
+	return nil
+}
+
+// notes are the paragraphs between a verb's title and its flags.
+var notes = map[string]string{
+	"restore": `Tasks:
+  inpaint          repaint the white part of --mask, or the transparent part of the picture
+  inpaint-random,  the same; without a mask and transparency, exactly black pixels are missing
+  inpaint-box
+  sr4              enlarge four times
+  deblur-gaussian  --kernel, default a Gaussian of standard deviation 3 pixels
+  deblur-motion    --kernel is needed: a grey PNG, square with an odd side
+  denoise
+No noise is added to the picture. It keeps its size (times 4 for sr4) and, when
+inpainting, its known pixels exactly. Ctrl-C writes the best picture so far and
+exits with code 130.
+
+`,
+	"degrade": `Missing pixels are black. Masks are written white where pixels are missing. The noise is
+Gaussian; --sigma is on the scale [-1,1] of the models.
+
+`,
+	"eval": `The pictures are spread evenly over the folder; of each the largest central square is scaled to
+--size. Every picture has damage and noise of its own, the same for all methods.
+Needs no Internet and prints a Markdown table.
+
+`,
+	"train": `First the autoencoder, then the UNet on its latents:
+  psld train vae --data DIR --val DIR --out runs/vae
+  psld train unet --data DIR --val DIR --out runs/unet --vae runs/vae/model.safetensors
+  psld restore --model runs/unet ...
+Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
+
+`,
+}
+
+// newFlags makes an empty set that prints nothing by itself.
+func newFlags(name string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	return fs
+}
+
+// parse reads flags and up to maxArgs other arguments in any order.
+func parse(fs *flag.FlagSet, args []string, maxArgs int) (rest []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, flagError(err)
+		}
+		if fs.NArg() == 0 {
+			return rest, nil
+		}
+		if len(rest) == maxArgs {
+			return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+		}
+		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]
+	}
+}
+
+// flagError turns the messages of package flag into those of this program.
+func flagError(err error) error {
+	if err == flag.ErrHelp {
+		return err
+	}
+	msg := err.Error()
+	for _, r := range [][2]string{
+		{"flag provided but not defined: -", "unknown flag --"},
+		{"flag needs an argument: -", "no value after --"},
+		{"for flag -", "for --"},
+		{": parse error", ""},
+		{": value out of range", ": out of range"},
+	} {
+		msg = strings.Replace(msg, r[0], r[1], 1)
+	}
+	return fmt.Errorf("%s", msg)
+}
+
+func printFlags(w io.Writer, fs *flag.FlagSet) {
+	fmt.Fprintln(w, "Flags:")
+	fs.VisitAll(func(f *flag.Flag) {
+		value, usage := flag.UnquoteUsage(f)
+		left := "--" + f.Name
+		if value != "" {
+			left += " " + value
+		}
+		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" && !strings.Contains(usage, "default") {
+			usage += " (default " + f.DefValue + ")"
+		}
+		fmt.Fprintf(w, "  %-22s %s\n", left, usage)
+	})
+}
+
+// given lists the flags that the user named.
+func given(fs *flag.FlagSet) map[string]bool {
+	set := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	return set
+}
+
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -1,0 +1,129 @@
+// Command psld restores damaged pictures with latent diffusion. Without arguments it
+// shows what it can do on a photo of its own; see `psld help`.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"psld/asm"
+)
+
+// verb is one of the program's commands.
+type verb struct {
+	name, args, short string
+	// setup defines the flags and returns what to run once they are parsed.
+	// args are the arguments that are no flags; maxArgs is how many there may be.
+	setup   func(fs *flag.FlagSet) func(ctx context.Context, c *console, args []string) error
+	maxArgs int
+}
+
+var verbs = []verb{
+	{"demo", "", "damage and restore a photo that comes with the program (the same as no arguments)", demo, 0},
+	{"restore", "--task T --in y.png --out x.png", "restore a damaged picture", restore, 0},
+	{"degrade", "--task T --in x.png --out y.png", "damage a picture, to make a test measurement", degrade, 0},
+	{"eval", "--data DIR", "compare methods on a folder of pictures", evaluate, 0},
+	{"train", "vae|unet --data DIR --val DIR --out DIR", "train a model", trainModel, 1},
+	{"info", "", "show processor, kernels, memory, model and credits", info, 0},
+	{"bench", "kernels", "time the operations of the engine", bench, 1},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// console is where a verb prints: results to out, what accompanies the work to log.
+type console struct{ out, log io.Writer }
+
+func (c *console) say(format string, args ...any) { fmt.Fprintf(c.log, format+"\n", args...) }
+
+// run does what args ask for and returns the exit code: 0, 1 for an error, 130 after Ctrl-C.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := dispatch(ctx, args, &console{stdout, stderr})
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "psld:", strings.TrimSuffix(oneLine(err), ": context canceled"))
+		return 130
+	}
+	fmt.Fprintln(stderr, "psld:", oneLine(err))
+	return 1
+}
+
+func dispatch(ctx context.Context, args []string, c *console) error {
+	name := "demo"
+	if len(args) > 0 {
+		switch first := args[0]; first {
+		case "-h", "-help", "--help", "help":
+			return help(c.out, args[1:])
+		case "-version", "--version", "version":
+			fmt.Fprintln(c.out, "psld", version())
+			return nil
+		default:
+			if !strings.HasPrefix(first, "-") { // else flags of the demo
+				name, args = first, args[1:]
+			}
+		}
+	}
+	v := find(name)
+	if v == nil {
+		return fmt.Errorf("unknown command %q (see psld help)", name)
+	}
+	fs := newFlags(v.name)
+	work := v.setup(fs)
+	rest, err := parse(fs, args, v.maxArgs)
+	if errors.Is(err, flag.ErrHelp) {
+		return help(c.out, []string{v.name})
+	}
+	if err != nil {
+		return fmt.Errorf("%w (see psld help %s)", err, v.name)
+	}
+	if err := asm.Forced(); err != nil {
+		return err
+	}
+	return work(ctx, c, rest)
+}
+
+func find(name string) *verb {
+	for i := range verbs {
+		if verbs[i].name == name {
+			return &verbs[i]
+		}
+	}
+	return nil
+}
+
+// oneLine joins the lines of an error that has many, e.g. one for each missing tensor.
+func oneLine(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	more := ""
+	if n := len(lines) - 2; n > 0 {
+		lines, more = lines[:2], fmt.Sprintf("; and %d more", n)
+	}
+	return strings.Join(lines, "; ") + more
+}
+
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := b.Main.Version
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
+			v += " " + s.Value
+		}
+	}
+	return v + " " + b.GoVersion
+}

@@ -1,0 +1,519 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/asm"
+	"psld/nn"
+	"psld/psld/operator"
+	"psld/psld/picture"
+	"psld/psld/prior"
+	"psld/weights"
+)
+
+// start runs the program in-process.
+func start(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	code = run(t.Context(), args, &out, &log)
+	return code, out.String(), log.String()
+}
+
+// must runs the program and wants exit code 0.
+func must(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	code, stdout, stderr := start(t, args...)
+	require.Equal(t, 0, code, "psld %v\n%s", args, stderr)
+	return stdout, stderr
+}
+
+// writeModel saves a tiny random model as psld train does; change may spoil the UNet's entries.
+func writeModel(t *testing.T, change func([]weights.Entry)) string {
+	t.Helper()
+	m := prior.RandomTiny(1)
+	dir := t.TempDir()
+	save := func(name string, p *nn.Params, config any, meta map[string]string) {
+		cfg, err := json.Marshal(config)
+		require.NoError(t, err)
+		meta["config"] = string(cfg)
+		var entries []weights.Entry
+		for _, q := range p.All() {
+			entries = append(entries, weights.Entry{Name: q.Name, DType: weights.F32, Shape: q.Value.T.Shape, Data: q.Value.T.Data})
+		}
+		if change != nil && name == "unet" {
+			change(entries)
+		}
+		require.NoError(t, weights.Write(filepath.Join(dir, name+".safetensors"), entries, meta))
+	}
+	save("vae", m.VAE.Params, m.VAE.Config, map[string]string{"kind": "vae"})
+	save("unet", m.UNet.Params, m.UNet.Config, map[string]string{"kind": "unet", "vae_scaling_factor": "1", "size": "16"})
+	return dir
+}
+
+// writePicture saves a smooth w x h picture without black pixels.
+func writePicture(t *testing.T, path string, w, h int) *picture.Picture {
+	t.Helper()
+	p := picture.New(w, h)
+	for i := range p.Pix {
+		p.Pix[i] = float32(0.6 * math.Sin(float64(i)/40))
+	}
+	require.NoError(t, picture.Save(path, p))
+	p, err := picture.Load(path) // as 8 bits have it
+	require.NoError(t, err)
+	return p
+}
+
+// pngHeader is the start of a PNG of w x h pixels without any.
+func pngHeader(w, h uint32) []byte {
+	b := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR")
+	b = binary.BigEndian.AppendUint32(b, w)
+	b = binary.BigEndian.AppendUint32(b, h)
+	b = append(b, 8, 2, 0, 0, 0)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[12:]))
+}
+
+func TestErrors(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	put := func(name string, data []byte) string {
+		require.NoError(t, os.WriteFile(at(name), data, 0o644))
+		return at(name)
+	}
+	model := writeModel(t, nil)
+	writePicture(t, at("y.png"), 20, 16)
+	writePicture(t, at("small.png"), 16, 16)
+	whole, err := os.ReadFile(at("y.png"))
+	require.NoError(t, err)
+	put("cut.png", whole[:len(whole)/2])
+	put("one.png", pngHeader(1, 1))
+	put("huge.png", pngHeader(8000, 6000))
+	put("text.png", []byte("no picture at all"))
+	put("file", nil)
+	large := picture.New(1100, 1000)
+	large.Grey = true
+	require.NoError(t, picture.Save(at("large.png"), large))
+	black := picture.New(20, 16)
+	require.NoError(t, picture.Save(at("black.png"), black))
+	k, err := operator.Gaussian(61, 12)
+	require.NoError(t, err)
+	require.NoError(t, operator.SaveKernel(at("wide.png"), k))
+
+	badModel := func(name string, vae, unet []byte) string {
+		d := at(name)
+		require.NoError(t, os.Mkdir(d, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(d, "vae.safetensors"), vae, 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(d, "unet.safetensors"), unet, 0o644))
+		return d
+	}
+	vae, err := os.ReadFile(filepath.Join(model, "vae.safetensors"))
+	require.NoError(t, err)
+	unet, err := os.ReadFile(filepath.Join(model, "unet.safetensors"))
+	require.NoError(t, err)
+	truncated := badModel("truncated", vae, unet[:len(unet)-100])
+	garbage := badModel("garbage", vae, bytes.Repeat([]byte("garbage "), 64))
+	header := badModel("header", vae, append(binary.LittleEndian.AppendUint64(nil, 1<<60), unet[8:]...))
+	swapped := badModel("swapped", unet, vae)
+	nan := writeModel(t, func(e []weights.Entry) { e[3].Data.([]float32)[0] = float32(math.NaN()) })
+	shape := writeModel(t, func(e []weights.Entry) {
+		e[0].Shape = []int{1, len(e[0].Data.([]float32))}
+	})
+
+	denoise := func(extra ...string) []string {
+		return append([]string{"restore", "--task", "denoise", "--in", at("y.png"), "--out", at("out.png"), "--model", model, "--steps", "1"}, extra...)
+	}
+	task := func(name string, extra ...string) []string {
+		return append([]string{"restore", "--task", name, "--in", at("y.png"), "--out", at("out.png"), "--model", model, "--steps", "1"}, extra...)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string // in the error
+	}{
+		"unknown command":     {[]string{"retsore"}, `unknown command "retsore"`},
+		"unknown flag":        {denoise("--gama", "1"), "unknown flag --gama"},
+		"no value":            {append(denoise(), "--seed"), "no value after --seed"},
+		"no number":           {denoise("--steps", "many"), `invalid value "many" for --steps`},
+		"stray argument":      {denoise("extra"), `unexpected argument "extra"`},
+		"help of what":        {[]string{"help", "me"}, `unknown command "me"`},
+		"no task":             {[]string{"restore", "--in", at("y.png")}, "--task is missing"},
+		"unknown task":        {denoise("--task", "sharpen"), `unknown task "sharpen"`},
+		"unknown method":      {denoise("--method", "magic"), `unknown method "magic"`},
+		"unknown back":        {denoise("--back", "front"), `--back "front"`},
+		"NaN gamma":           {denoise("--gamma", "NaN"), "--gamma NaN"},
+		"infinite omega":      {denoise("--omega", "Inf"), "--omega +Inf"},
+		"negative omega":      {denoise("--omega", "-1"), "--omega -1"},
+		"eta over 1":          {denoise("--eta", "2"), "--eta 2, want 0 to 1"},
+		"no steps":            {denoise("--steps", "0"), "--steps 0, want 1 to 1000"},
+		"many steps":          {denoise("--steps", "1001"), "--steps 1001"},
+		"negative seed":       {denoise("--seed", "-2"), "--seed -2"},
+		"threads":             {denoise("--threads", "-1"), "--threads -1"},
+		"missing file":        {denoise("--in", at("none.png")), "none.png"},
+		"input is a folder":   {denoise("--in", dir), dir},
+		"truncated picture":   {denoise("--in", at("cut.png")), "truncated"},
+		"1x1":                 {denoise("--in", at("one.png")), "1x1"},
+		"48 megapixels":       {denoise("--in", at("huge.png")), "at most 40 megapixels"},
+		"no picture":          {denoise("--in", at("text.png")), "not a PNG"},
+		"too large to solve":  {task("sr4", "--in", at("large.png")), "4400x4000"},
+		"wrong mask size":     {task("inpaint", "--mask", at("small.png")), "mask is 16x16, the picture is 20x16"},
+		"missing mask":        {task("inpaint", "--mask", at("none.png")), "none.png"},
+		"inpaint what":        {task("inpaint"), "--mask"},
+		"random without hole": {task("inpaint-random"), "--mask"},
+		"nothing known":       {task("inpaint-random", "--in", at("black.png")), "320 of 320 pixels"},
+		"empty mask":          {task("inpaint", "--mask", at("black.png")), "0 of 320 pixels"},
+		"mask without use":    {denoise("--mask", at("y.png")), "--mask has no meaning"},
+		"kernel without use":  {denoise("--kernel", at("y.png")), "--kernel has no meaning"},
+		"invert what":         {task("inpaint", "--invert-mask"), "--invert-mask needs --mask"},
+		"no motion kernel":    {task("deblur-motion"), "needs --kernel"},
+		"kernel not square":   {task("deblur-motion", "--kernel", at("y.png")), "y.png"},
+		"kernel too wide":     {task("deblur-gaussian", "--kernel", at("wide.png")), "kernel"},
+		"output folder":       {denoise("--out", at("none/x.png")), "cannot be written"},
+		"output below a file": {denoise("--out", at("file/x.png")), "cannot be written"},
+		"output is a folder":  {denoise("--out", dir), "extension"},
+		"output format":       {denoise("--out", at("x.gif")), `extension is ".gif"`},
+		"output is input":     {denoise("--out", at("y.png")), "overwrite an input"},
+		"sheet is output":     {denoise("--sheet", at("out.png")), "same file"},
+		"no model":            {denoise("--model", at("nomodel")), "nomodel"},
+		"truncated model":     {denoise("--model", truncated), "truncated"},
+		"garbage model":       {denoise("--model", garbage), "garbage"},
+		"huge header":         {denoise("--model", header), "header"},
+		"models swapped":      {denoise("--model", swapped), "swapped"},
+		"NaN weights":         {denoise("--model", nan), "NaN"},
+		"wrong shape":         {denoise("--model", shape), "shape"},
+		"demo size":           {[]string{"--size", "64"}, "--size 64"},
+		"demo output":         {[]string{"--out", at("file"), "--model", model}, "--out"},
+		"degrade inpaint":     {[]string{"degrade", "--task", "inpaint", "--in", at("y.png"), "--out", at("out.png")}, "needs --mask"},
+		"degrade sigma":       {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png"), "--sigma", "NaN"}, "--sigma NaN"},
+		"degrade missing":     {[]string{"degrade", "--task", "inpaint-random", "--in", at("y.png"), "--out", at("out.png"), "--missing", "1.5"}, "1.5"},
+		"degrade same name":   {[]string{"degrade", "--task", "inpaint-random", "--in", at("y.png"), "--out", at("out.png"), "--mask-out", at("out.png")}, "same name"},
+		"degrade kernel":      {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png"), "--kernel-out", at("k.png")}, "no meaning"},
+		"eval without data":   {[]string{"eval"}, "--data is missing"},
+		"eval few pictures":   {[]string{"eval", "--data", dir, "--n", "100"}, "want at least 100"},
+		"eval method":         {[]string{"eval", "--data", dir, "--methods", "magic"}, `unknown method "magic"`},
+		"eval inpaint":        {[]string{"eval", "--data", dir, "--tasks", "inpaint"}, "inpaint-random"},
+		"train what":          {[]string{"train"}, "train what?"},
+		"train no photos":     {[]string{"train", "vae", "--data", at("none"), "--val", dir, "--out", at("run")}, "none"},
+		"train groups":        {[]string{"train", "vae", "--data", dir, "--val", dir, "--out", at("run"), "--channels", "30"}, "30"},
+		"train unet no vae":   {[]string{"train", "unet", "--data", dir, "--val", dir, "--out", at("run")}, "--vae is missing"},
+		"train heads for vae": {[]string{"train", "vae", "--heads", "2", "--data", dir, "--val", dir, "--out", at("run")}, "no meaning"},
+		"bench what":          {[]string{"bench"}, "bench what?"},
+		"bench nothing":       {[]string{"bench", "kernels", "--filter", "^none$"}, "matches no operation"},
+		"bench filter":        {[]string{"bench", "kernels", "--filter", "("}, "--filter"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := start(t, c.args...)
+			require.Equal(t, 1, code, stderr)
+			require.Empty(t, stdout)
+			lines := strings.Split(strings.TrimSpace(stderr), "\n")
+			last := lines[len(lines)-1]
+			require.True(t, strings.HasPrefix(last, "psld: "), last)
+			require.Contains(t, last, c.want)
+			require.NotContains(t, stderr, "panic")
+			if !strings.HasPrefix(name, "bench") { // it says what it is about to time
+				require.Len(t, lines, 1, stderr)
+			}
+		})
+	}
+	for _, pattern := range []string{"out.png", "x.*", ".psld-*", "run", "k.png"} {
+		left, err := filepath.Glob(at(pattern))
+		require.NoError(t, err)
+		require.Empty(t, left, "files left behind")
+	}
+}
+
+func TestForcedKernels(t *testing.T) {
+	if asm.Forced() != nil {
+		t.Skip("PSLD_KERNELS names a tier that is not here")
+	}
+	out, _ := must(t, "info", "--model", writeModel(t, nil))
+	require.Contains(t, out, "kernels    "+asm.Active().String())
+	require.Contains(t, out, "trained at 16x16")
+	require.Contains(t, out, "CC BY 2.0")
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}} {
+		out, _ := must(t, args...)
+		for _, v := range verbs {
+			require.Contains(t, out, v.name)
+		}
+		require.Contains(t, out, "CC BY 2.0")
+	}
+	for _, v := range verbs {
+		out, _ := must(t, "help", v.name)
+		same, _ := must(t, v.name, "-h")
+		require.Equal(t, out, same)
+		require.Contains(t, out, "Flags:")
+	}
+	out, _ := must(t, "version")
+	require.Contains(t, out, "go1")
+}
+
+// Every task through degrade and restore: sizes, known pixels, settings in the file.
+func TestDegradeRestore(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	model := writeModel(t, nil)
+	x := writePicture(t, at("x.png"), 37, 26)
+	hole := picture.New(37, 26)
+	for i := 300; i < 500*3; i++ {
+		hole.Pix[i] = 1
+	}
+	require.NoError(t, picture.Save(at("hole.png"), hole))
+	for _, c := range []struct {
+		task              string
+		degrade, restore  []string
+		measured, missing int // missing pixels
+	}{
+		{"inpaint", []string{"--mask", at("hole.png")}, []string{"--mask", at("hole.png")}, 37 * 26, 400},
+		{"inpaint-random", []string{"--mask-out", at("m.png"), "--missing", "0.5"}, []string{"--mask", at("m.png")}, 37 * 26, 481},
+		{"inpaint-random", nil, nil, 37 * 26, 673},
+		{"inpaint-box", []string{"--mask-out", at("m.png"), "--box", "0.25"}, []string{"--mask", at("m.png"), "--method", "ldps"}, 37 * 26, 7 * 9},
+		{"sr4", nil, []string{"--back", "reference", "--sheet", at("s.png")}, 10 * 7, 0},
+		{"deblur-gaussian", []string{"--kernel-std", "1", "--kernel-out", at("k.png")}, []string{"--kernel", at("k.png"), "--method", "gmldps"}, 37 * 26, 0},
+		{"deblur-gaussian", nil, nil, 37 * 26, 0},
+		{"deblur-motion", []string{"--kernel-out", at("k.png")}, []string{"--kernel", at("k.png"), "--squared"}, 37 * 26, 0},
+		{"denoise", []string{"--sigma", "0.2"}, []string{"--gamma", "0", "--omega", "0.1", "--eta", "0.5"}, 37 * 26, 0},
+	} {
+		t.Run(c.task, func(t *testing.T) {
+			out, _ := must(t, append([]string{"degrade", "--task", c.task, "--in", at("x.png"), "--out", at("y.png"), "--seed", "3"}, c.degrade...)...)
+			require.Contains(t, out, "seed 3")
+			require.Contains(t, out, "on [0,1]")
+			y, err := picture.Load(at("y.png"))
+			require.NoError(t, err)
+			require.Equal(t, c.measured, y.W*y.H)
+			if c.missing > 0 {
+				require.Contains(t, out, fmt.Sprintf("%d of %d pixels missing", c.missing, 37*26))
+			}
+			out, log := must(t, append([]string{"restore", "--task", c.task, "--in", at("y.png"), "--out", at("r.png"), "--model", model, "--steps", "3"}, c.restore...)...)
+			require.Contains(t, out, at("r.png"))
+			require.Contains(t, log, "kernels "+asm.Active().String())
+			require.Contains(t, log, "in one piece (larger than the 16x16 pictures of the training)")
+			require.Contains(t, log, "predicted: about")
+			r, err := picture.Load(at("r.png"))
+			require.NoError(t, err)
+			if c.task == "sr4" { // ceil(37/4) and ceil(26/4), times 4
+				require.Equal(t, [2]int{40, 28}, [2]int{r.W, r.H})
+				_, err := picture.Load(at("s.png"))
+				require.NoError(t, err)
+			} else {
+				require.Equal(t, [2]int{x.W, x.H}, [2]int{r.W, r.H})
+			}
+			if c.missing > 0 {
+				same := 0
+				for i := range x.W * x.H {
+					if [3]float32(y.Pix[3*i:]) == [3]float32(r.Pix[3*i:]) {
+						same++
+					}
+				}
+				require.GreaterOrEqual(t, same, 37*26-c.missing)
+				require.Contains(t, log, fmt.Sprintf("%d of %d pixels missing", c.missing, 37*26))
+			}
+			file, err := os.ReadFile(at("r.png"))
+			require.NoError(t, err)
+			require.Contains(t, string(file), "parameters\x00Task: "+c.task)
+			require.Contains(t, string(file), "Steps: 3 of 3")
+		})
+	}
+}
+
+// The hole of a picture with transparent pixels is painted and opaque; the rest is as before.
+func TestTransparentHole(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.png")
+	y := writePicture(t, in, 24, 16)
+	y.Alpha = make([]float32, 24*16)
+	for i := range y.Alpha {
+		if i%24 > 8 {
+			y.Alpha[i] = 1
+		}
+	}
+	require.NoError(t, picture.Save(in, y))
+	_, log := must(t, "restore", "--task", "inpaint", "--in", in, "--out", out, "--model", writeModel(t, nil), "--steps", "2", "--seed", "-1")
+	require.Contains(t, log, fmt.Sprintf("%d of %d pixels missing (37.5 %%), from transparent pixels", 9*16, 24*16))
+	r, err := picture.Load(out)
+	require.NoError(t, err)
+	require.Nil(t, r.Alpha)
+	for i, a := range y.Alpha {
+		if a == 1 {
+			require.Equal(t, y.Pix[3*i:3*i+3], r.Pix[3*i:3*i+3])
+		}
+	}
+}
+
+func TestJSONAndSeeds(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "in.png")
+	writePicture(t, in, 16, 16)
+	model := writeModel(t, nil)
+	restored := func(name, seed string, extra ...string) []byte {
+		out := filepath.Join(dir, name)
+		stdout, _ := must(t, append([]string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", model, "--steps", "4", "--json", "--seed", seed}, extra...)...)
+		lines := strings.Split(strings.TrimSpace(stdout), "\n")
+		require.Len(t, lines, 5)
+		for i, line := range lines {
+			var v map[string]any
+			require.NoError(t, json.Unmarshal([]byte(line), &v))
+			if i < 4 {
+				require.EqualValues(t, i+1, v["step"])
+				require.Contains(t, v, "seconds_left")
+			} else {
+				require.Equal(t, out, v["out"])
+			}
+		}
+		p, err := picture.Load(out)
+		require.NoError(t, err)
+		return fmt.Append(nil, p.Pix)
+	}
+	a := restored("a.png", "7")
+	require.Equal(t, a, restored("b.png", "7", "--threads", "1"))
+	require.NotEqual(t, a, restored("c.png", "8"))
+}
+
+// writer cancels a context when a text goes by.
+type writer struct {
+	bytes.Buffer
+	text   string
+	cancel func()
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(w.text)) {
+		w.cancel()
+	}
+	return w.Buffer.Write(p)
+}
+
+func TestStop(t *testing.T) {
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.png")
+	writePicture(t, in, 16, 16)
+	args := []string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", writeModel(t, nil), "--steps", "50"}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	log := &writer{text: "step 10/50", cancel: cancel}
+	var stdout bytes.Buffer
+	require.Equal(t, 130, run(ctx, args, &stdout, log))
+	require.Contains(t, stdout.String(), "best picture so far")
+	require.Contains(t, log.String(), "stopped after step 10 of 50\n")
+	_, err := picture.Load(out)
+	require.NoError(t, err)
+
+	// Nothing was done: nothing is written.
+	require.NoError(t, os.Remove(out))
+	require.Equal(t, 130, run(ctx, args, &stdout, log))
+	_, err = os.Stat(out)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("solves at 256x256")
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	out, log := must(t, "--out", dir, "--steps", "2", "--model", writeModel(t, nil))
+	require.Contains(t, log, "kernels "+asm.Active().String())
+	require.Contains(t, out, "measurement  PSNR")
+	require.Contains(t, out, "restoration  PSNR")
+	for _, name := range []string{"input", "measurement", "restoration", "sheet"} {
+		p, err := picture.Load(filepath.Join(dir, name+".png"))
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, min(p.W, p.H), 256)
+		require.Contains(t, out, name+".png")
+		if name == "measurement" { // 70 % of 65536, rounded
+			black := 0
+			for i := range p.W * p.H {
+				if [3]float32(p.Pix[3*i:]) == [3]float32{-1, -1, -1} {
+					black++
+				}
+			}
+			require.InDelta(t, 45875, black, 300) // the noise makes a few known pixels black, too
+		}
+	}
+}
+
+// The demo's photo shows the whole blossom in its middle: orange there, dark at the corners.
+func TestDemoPhoto(t *testing.T) {
+	p, err := demoPhoto(256)
+	require.NoError(t, err)
+	at := func(x, y int) []float32 { return p.Pix[3*(y*256+x):][:3] }
+	require.Greater(t, at(128, 150)[0], float32(0.5))
+	require.Less(t, at(2, 2)[0], float32(-0.5))
+}
+
+func TestEval(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 4 {
+		writePicture(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), 20+i, 24)
+	}
+	csv, js := filepath.Join(dir, "t.csv"), filepath.Join(dir, "t.json")
+	out, _ := must(t, "eval", "--data", dir, "--n", "2", "--size", "16", "--tasks", "denoise,sr4", "--methods", "tv,psld", "--steps", "2", "--model", writeModel(t, nil), "--csv", csv, "--json", js)
+	require.Equal(t, 2+2*3, strings.Count(out, "\n"), out)
+	require.Contains(t, out, "| denoise | measurement | 2 |")
+	require.Contains(t, out, "| sr4 | psld | 2 |")
+	table, err := os.ReadFile(csv)
+	require.NoError(t, err)
+	require.Equal(t, 1+2*3, bytes.Count(table, []byte("\n")))
+	var scores []map[string]any
+	b, err := os.ReadFile(js)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &scores))
+	require.Len(t, scores, 6)
+}
+
+// Both trainings, a stop and a resume, and a restoration with what came out.
+func TestTrain(t *testing.T) {
+	dir := t.TempDir()
+	photos := filepath.Join(dir, "photos")
+	require.NoError(t, os.Mkdir(photos, 0o755))
+	for i := range 8 {
+		writePicture(t, filepath.Join(photos, fmt.Sprintf("%d.png", i)), 20+i, 24)
+	}
+	v, u := filepath.Join(dir, "vae"), filepath.Join(dir, "unet")
+	common := []string{"--data", photos, "--val", photos, "--size", "16", "--steps", "2", "--batch", "2", "--groups", "4", "--log-every", "1"}
+	out, log := must(t, append([]string{"train", "vae", "--out", v, "--channels", "8,16"}, common...)...)
+	require.Contains(t, log, "step 2/2")
+	require.Contains(t, out, filepath.Join(v, "model.safetensors"))
+
+	unet := append([]string{"train", "unet", "--out", u, "--channels", "8,16", "--heads", "2", "--vae", filepath.Join(v, "model.safetensors")}, common...)
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := &writer{text: "step 1/2", cancel: cancel}
+	require.Equal(t, 130, run(ctx, unet, &bytes.Buffer{}, stop))
+	require.Contains(t, stop.String(), "--resume")
+	out, _ = must(t, append(unet, "--resume")...)
+	require.Contains(t, out, "--model "+u)
+	out, _ = must(t, "info", "--model", u)
+	require.Contains(t, out, "trained at 16x16")
+	must(t, "restore", "--task", "denoise", "--in", filepath.Join(photos, "0.png"), "--out", filepath.Join(dir, "r.png"), "--model", u, "--steps", "1")
+}
+
+func TestBench(t *testing.T) {
+	out, log := must(t, "bench", "--filter", "GEGLU", "kernels", "--seconds", "0")
+	require.Contains(t, out, "GFLOP/s")
+	require.Contains(t, log, "kernels "+asm.Active().String())
+}
+
+// The embedded model, where this build has one.
+func TestEmbedded(t *testing.T) {
+	m, err := prior.Default()
+	if err != nil {
+		t.Skip(err)
+	}
+	out, _ := must(t, "info")
+	require.Contains(t, out, describeModel(m))
+}
+
+func TestOneLine(t *testing.T) {
+	require.Equal(t, "a; b; and 2 more", oneLine(fmt.Errorf("a\nb\nc\nd")))
+	require.Equal(t, "a; b", oneLine(fmt.Errorf("a\nb\n")))
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"psld/psld"
+	"psld/psld/solver"
+)
+
+// solverFlags are the flags that restore and eval share.
+type solverFlags struct {
+	fs                *flag.FlagSet
+	steps             *int
+	gamma, omega, eta *float64
+	squared           *bool
+	back              *string
+}
+
+func addSolverFlags(fs *flag.FlagSet) *solverFlags {
+	return &solverFlags{
+		fs:      fs,
+		steps:   fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000 (default: the task's preset)"),
+		gamma:   fs.Float64("gamma", 0, "`weight` of the gluing (default: the task's preset)"),
+		omega:   fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
+		eta:     fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
+		squared: fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms (default: the task's preset)"),
+		back:    fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
+	}
+}
+
+// options checks the flags and returns those that were given; the others keep their presets.
+func (f *solverFlags) options() (o psld.Options, err error) {
+	set := given(f.fs)
+	number := func(name string, v *float64, hi float64) *float64 {
+		if !set[name] {
+			return nil
+		}
+		if !(*v >= 0 && *v <= hi) && err == nil {
+			want := "a finite number of at least 0"
+			if hi == 1 {
+				want = "0 to 1"
+			}
+			err = fmt.Errorf("--%s %v, want %s", name, *v, want)
+		}
+		return v
+	}
+	o.Gamma, o.Omega, o.Eta = number("gamma", f.gamma, math.MaxFloat32), number("omega", f.omega, math.MaxFloat32), number("eta", f.eta, 1)
+	if set["squared"] {
+		o.Squared = f.squared
+	}
+	if set["steps"] && (*f.steps < 1 || *f.steps > 1000) && err == nil {
+		err = fmt.Errorf("--steps %d, want 1 to 1000", *f.steps)
+	}
+	if *f.back != "" && !slices.Contains([]string{"adjoint", "pinv", "reference"}, *f.back) && err == nil {
+		err = fmt.Errorf("unknown --back %q, want adjoint, pinv or reference", *f.back)
+	}
+	o.Steps, o.Back = *f.steps, *f.back
+	return o, err
+}
+
+func checkMethod(name string, also ...string) error {
+	names := append(also, solver.Names()...)
+	if !slices.Contains(names, name) {
+		return fmt.Errorf("unknown method %q, want one of %s", name, strings.Join(names, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"psld/asm"
+	"psld/psld"
+	"psld/psld/operator"
+	"psld/psld/picture"
+	"psld/psld/solver"
+)
+
+func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
+	task := fs.String("task", "", "`T`: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion or denoise")
+	in := fs.String("in", "", "the damaged `picture`: PNG, JPEG or WebP")
+	out := fs.String("out", "", "`file` for the restored picture: .png or .jpg")
+	mask := fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)")
+	invert := fs.Bool("invert-mask", false, "the mask's white and black change places")
+	kernel := fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)")
+	method := fs.String("method", "psld", "`M`: "+strings.Join(solver.Names(), ", "))
+	model := fs.String("model", "", "`path` of a model folder or file (default: the embedded one)")
+	paste := fs.Bool("paste", true, "keep the known pixels exactly (inpainting)")
+	sheet := fs.String("sheet", "", "also write a `PNG` with both pictures side by side")
+	asJSON := fs.Bool("json", false, "print progress and result as JSON lines")
+	flags, seed, threads := addSolverFlags(fs), seedFlag(fs), threadsFlag(fs)
+
+	return func(ctx context.Context, c *console, _ []string) error {
+		t, err := required(*task, *in, *out)
+		if err != nil {
+			return err
+		}
+		o, err := flags.options()
+		if err != nil {
+			return err
+		}
+		o.Method, o.PasteKnown = *method, *paste
+		if err := checkMethod(*method); err != nil {
+			return err
+		}
+		if o.Seed, err = seed(); err != nil {
+			return err
+		}
+		if err := threads(); err != nil {
+			return err
+		}
+		set := given(fs)
+		if err := onlyFor(set, t, t.Inpainting(), "mask", "invert-mask", "paste"); err != nil {
+			return err
+		}
+		if err := onlyFor(set, t, deblurring(t), "kernel"); err != nil {
+			return err
+		}
+		if *invert && *mask == "" {
+			return errors.New("--invert-mask needs --mask")
+		}
+		if err := checkOutput("--out", *out, pictureFiles, *in, *mask, *kernel); err != nil {
+			return err
+		}
+		if *sheet != "" {
+			if err := checkOutput("--sheet", *sheet, pictureFiles, *in, *mask, *kernel); err != nil {
+				return err
+			}
+			if filepath.Clean(*sheet) == filepath.Clean(*out) {
+				return fmt.Errorf("--sheet and --out are the same file %s", *out)
+			}
+		}
+		y, err := picture.Load(*in)
+		if err != nil {
+			return err
+		}
+		d, note, err := knownDamage(t, y, *mask, *invert, *kernel)
+		if err != nil {
+			return err
+		}
+		h, w := y.H, y.W
+		if t == psld.SR4 {
+			h, w = 4*h, 4*w
+		}
+		if h*w > psld.MaxPixels {
+			return fmt.Errorf("%s: the result would have %dx%d pixels, %.1f megapixels; the limit is %.1f: crop it or make it smaller", *in, w, h, float64(h*w)/1e6, psld.MaxPixels/1e6)
+		}
+		if _, err := d.Operator(h, w); err != nil {
+			return err
+		}
+		m, err := openModel(ctx, *model)
+		if err != nil {
+			return err
+		}
+
+		u, back := psld.Preset(m, t, o)
+		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
+		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))
+		c.say("method    %s, %d steps, gamma %g, omega %g, eta %g, squared %v, back %s, seed %d", u.Method, u.Steps, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed)
+		c.say("model     %s", describeModel(m))
+		c.say("layout    solved %s", layout(m, w, h))
+		c.say("machine   %s", machine())
+
+		start := time.Now()
+		bar := newProgress(c.log, "step")
+		o.Progress = func(p solver.Progress) {
+			if *asJSON {
+				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement,
+					"gluing": p.Gluing, "rms": p.RMS, "seconds_left": bar.left(p.Step, p.Steps).Seconds()})
+				return
+			}
+			bar.step(p.Step, p.Steps, fmt.Sprintf("loss %.4g", p.Loss))
+		}
+		res, err := psld.Solve(ctx, m, psld.Problem{Damage: d, Measurement: y}, o)
+		stopped := err
+		if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
+			return err
+		}
+		bar.clear()
+		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d of %d, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
+			t, u.Method, res.Steps, u.Steps, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
+		if err := picture.Save(*out, res.Picture, picture.Text{Key: "parameters", Value: settings}); err != nil {
+			return errors.Join(err, stopped)
+		}
+		if *sheet != "" {
+			s, err := picture.Sheet([]picture.Panel{
+				{Title: "Measurement", Sub: string(t), Pic: y},
+				{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", u.Method, res.Steps, u.Seed), Pic: res.Picture}}, 0)
+			if err == nil {
+				err = picture.Save(*sheet, s)
+			}
+			if err != nil {
+				return errors.Join(err, stopped)
+			}
+		}
+		if *asJSON {
+			printJSON(c, map[string]any{"out": *out, "steps_done": res.Steps, "rms": res.RMS, "seed": u.Seed, "seconds": time.Since(start).Seconds(), "stopped": stopped != nil})
+			return stopped
+		}
+		if stopped != nil {
+			fmt.Fprintf(c.out, "stopped: the best picture so far is in %s\n", *out)
+			return stopped
+		}
+		fmt.Fprintf(c.out, "wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s\n", *out, round(time.Since(start)), res.RMS, pasted(*out, *paste, t))
+		return nil
+	}
+}
+
+// pasted says what became of the known pixels.
+func pasted(out string, paste bool, t psld.Task) string {
+	switch ext := strings.ToLower(filepath.Ext(out)); {
+	case !paste || !t.Inpainting():
+		return ""
+	case ext != ".png":
+		return " before the known pixels were put back (JPEG keeps them nearly, PNG exactly)"
+	}
+	return " before the known pixels were put back"
+}
+
+func printJSON(c *console, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // a number that is not finite
+		b = fmt.Appendf(nil, `{"error":%q}`, err)
+	}
+	fmt.Fprintf(c.out, "%s\n", b)
+}
+
+// required checks the flags that restore and degrade cannot do without.
+func required(task, in, out string) (psld.Task, error) {
+	for _, f := range [][2]string{{"task", task}, {"in", in}, {"out", out}} {
+		if f[1] == "" {
+			return "", fmt.Errorf("--%s is missing (see psld help)", f[0])
+		}
+	}
+	return psld.ParseTask(task)
+}
+
+func deblurring(t psld.Task) bool { return t == psld.DeblurGaussian || t == psld.DeblurMotion }
+
+// onlyFor is an error if one of the flags is given although the task has no use for it.
+func onlyFor(set map[string]bool, t psld.Task, use bool, names ...string) error {
+	for _, n := range names {
+		if set[n] && !use {
+			return fmt.Errorf("--%s has no meaning for task %s", n, t)
+		}
+	}
+	return nil
+}
+
+// knownDamage finds the mask or kernel of the user's picture y, and says where it comes from. Missing
+// pixels become opaque in y, since they will be painted.
+func knownDamage(t psld.Task, y *picture.Picture, mask string, invert bool, kernel string) (d psld.Damage, note []string, err error) {
+	d.Task = t
+	switch {
+	case t.Inpainting():
+		from := "the mask"
+		if mask != "" {
+			d.Keep, err = picture.LoadMask(mask, y.W, y.H, invert)
+		} else {
+			d.Keep, from, err = psld.FindKnown(y, t)
+			from += " pixels"
+			if err != nil {
+				err = fmt.Errorf("no --mask, and %w with --mask", err)
+			}
+		}
+		if err != nil {
+			return d, nil, err
+		}
+		missing := 0
+		for i, k := range d.Keep {
+			if !k {
+				missing++
+				if y.Alpha != nil {
+					y.Alpha[i] = 1
+				}
+			}
+		}
+		n := len(d.Keep)
+		if missing == 0 || missing == n {
+			return d, nil, fmt.Errorf("%s marks %d of %d pixels as missing: nothing to do, or nothing to go by (--invert-mask swaps)", from, missing, n)
+		}
+		note = append(note, fmt.Sprintf("%d of %d pixels missing (%.1f %%), from %s", missing, n, 100*float64(missing)/float64(n), from))
+	case kernel != "":
+		d.Kernel, err = operator.LoadKernel(kernel)
+		if err != nil {
+			return d, nil, fmt.Errorf("--kernel: %w", err)
+		}
+		note = append(note, fmt.Sprintf("kernel %s, %dx%d", kernel, d.Kernel.Size, d.Kernel.Size))
+	case t == psld.DeblurGaussian:
+		d.Kernel, err = psld.DefaultKernel()
+		note = append(note, "no --kernel, so a Gaussian of standard deviation 3 pixels")
+	case t == psld.DeblurMotion:
+		err = errors.New("task deblur-motion needs --kernel, a grey PNG of the camera's path (psld degrade --kernel-out makes one)")
+	}
+	return d, note, err
+}
