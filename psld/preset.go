@@ -11,27 +11,28 @@ type preset struct {
 	gamma, omega float64
 	squared      bool
 	back         string
+	strength     float64
 }
 
 // tuned are the parameters for models like the embedded one, the best of a grid on
 // validation photos that the tables of the README do not use.
 var tuned = map[Task]preset{
-	Inpaint:        {40, 0.1, 3, false, "adjoint"},
-	InpaintRandom:  {40, 0.1, 3, false, "adjoint"},
-	InpaintBox:     {40, 0.1, 3, false, "adjoint"},
-	SR4:            {40, 0.1, 3, false, "pinv"},
-	DeblurGaussian: {40, 0.1, 3, false, "pinv"},
-	DeblurMotion:   {40, 0.1, 3, false, "pinv"},
-	Denoise:        {40, 0.1, 3, false, "adjoint"},
+	Inpaint:        {40, 0.1, 3, false, "adjoint", 1},
+	InpaintRandom:  {40, 0.1, 3, false, "adjoint", 1},
+	InpaintBox:     {40, 0.1, 3, false, "adjoint", 1},
+	SR4:            {40, 0.1, 3, false, "pinv", 1},
+	DeblurGaussian: {40, 0.1, 3, false, "pinv", 1},
+	DeblurMotion:   {40, 0.1, 3, false, "pinv", 1},
+	Denoise:        {40, 0.1, 3, false, "adjoint", 1},
 }
 
 // published are those of the PSLD code for Stable Diffusion (run/*.sh), with the 200 steps of
 // its web page in place of 1000.
 func published(t Task) preset {
 	if t == InpaintBox {
-		return preset{200, 0.01, 0.1, false, "reference"}
+		return preset{200, 0.01, 0.1, false, "reference", 1}
 	}
-	return preset{200, 0.1, 1, false, "reference"}
+	return preset{200, 0.1, 1, false, "reference", 1}
 }
 
 // Preset gives the options that Solve uses for a task where o leaves them open, and the name
@@ -42,7 +43,7 @@ func Preset(m *prior.Latent, t Task, o Options) (so solver.Options, back string)
 	if m.VAE.Factor() == 8 {
 		p = published(t)
 	}
-	so = solver.Options{Method: o.Method, Steps: o.Steps, Gamma: p.gamma, Omega: p.omega, Squared: p.squared, Seed: o.Seed}
+	so = solver.Options{Method: o.Method, Steps: o.Steps, Gamma: p.gamma, Omega: p.omega, Squared: p.squared, Strength: p.strength, Seed: o.Seed}
 	if so.Method == "" {
 		so.Method = "psld"
 	}
@@ -58,8 +59,11 @@ func Preset(m *prior.Latent, t Task, o Options) (so solver.Options, back string)
 	if o.Eta != nil {
 		so.Eta = *o.Eta
 	}
+	if o.Strength != nil {
+		so.Strength = *o.Strength
+	}
 	if o.Reference {
-		so.Squared, so.SampleEncoder, so.LoopNoise = false, true, o.ReferenceNoise
+		so.Squared, so.SampleEncoder, so.LoopNoise, so.Strength = false, true, o.ReferenceNoise, 1
 		p.back = "reference"
 	}
 	if o.Squared != nil {

@@ -28,6 +28,10 @@ type Options struct {
 	Back         string   // how PSLD glues: "adjoint", "pinv" or "reference"; see BackProjection
 	Seed         uint64
 
+	// Strength in (0,1] is the share of the diffusion time that is run: below 1 the run
+	// starts from a rough restoration (see Rough) in place of noise. nil: preset.
+	Strength *float64
+
 	// Reference follows the published code to the letter: Back "reference", norms that
 	// are not squared, a sample from the encoder in place of its mean, and fresh
 	// noise of ReferenceNoise on the predicted measurement in every step.
@@ -80,6 +84,11 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	if p.Task.inpainting() { // whatever stands in the hole was not measured
 		a.Apply(prob.Y, y.Pix)
 	}
+	if so.Strength < 1 {
+		if so.Start, err = Rough(p, a); err != nil {
+			return nil, err
+		}
+	}
 	so.Progress = o.Progress
 	res, err := solver.Solve(ctx, m, prob, so)
 	if res == nil {
@@ -106,6 +115,28 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		}
 	}
 	return &Result{Picture: x, Steps: res.Steps, RMS: res.RMS, Used: so, Windows: m.Window > 0 && max(h, w) > m.Window}, err
+}
+
+// Rough is a quick restoration to start from, of shape a.In(): missing pixels are
+// interpolated smoothly (Laplace's equation), blurs and small pictures are inverted with
+// regularisation.
+func Rough(p Problem, a operator.Linear) ([]float32, error) {
+	in := a.In()
+	x := make([]float32, in.Len())
+	y := p.Measurement.Pix
+	if p.Task.inpainting() {
+		paste(x, y, p.Keep, in.H, in.W)
+		return x, nil
+	}
+	b, err := operator.NewPseudoInverse(a, 0.05, 30)
+	if err != nil {
+		return nil, err
+	}
+	b.Apply(x, y)
+	for i, v := range x {
+		x[i] = min(max(v, -1), 1)
+	}
+	return x, nil
 }
 
 // BackProjection is the map B of the gluing x + B (y - A x):

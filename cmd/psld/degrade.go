@@ -83,6 +83,9 @@ func degrade(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err != nil {
 			return err
 		}
+		if min(y.W, y.H) < picture.MinSide {
+			return fmt.Errorf("%s: the measurement would have %dx%d pixels, want at least %d a side", *in, y.W, y.H, picture.MinSide)
+		}
 		if err := picture.Save(*out, y); err != nil {
 			return err
 		}

@@ -1,14 +1,17 @@
 package main
 
 import (
+	_ "embed" // the credits
 	"flag"
 	"fmt"
 	"io"
 	"strings"
 )
 
-const credit = "flower.jpg: photo by vultilion (flickr.com/photos/vultilion/6056698931), CC BY 2.0;\n" +
-	"  from scikit-learn, which names danielbuechele as its author. Cropped and scaled by the demo."
+// credit names the source of the demo's photo.
+//
+//go:embed NOTICE
+var credit string
 
 func help(w io.Writer, args []string) error {
 	if len(args) > 1 {
@@ -45,8 +48,7 @@ PSLD_KERNELS=generic|avx2|avx512 forces the kernels of an instruction set.
 Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore writes the best picture so far).
 
 Credits:
-  %s
-`, credit)
+%s`, indent(credit, "  "))
 	return nil
 }
 
@@ -148,3 +150,8 @@ func given(fs *flag.FlagSet) map[string]bool {
 }
 
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// indent puts pad in front of every line of s.
+func indent(s, pad string) string {
+	return pad + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n"+pad) + "\n"
+}

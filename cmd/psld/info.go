@@ -55,7 +55,7 @@ func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		} else {
 			printModel(line, m, *path)
 		}
-		line("credits", "%s", credit)
+		line("credits", "%s", strings.TrimSpace(indent(credit, strings.Repeat(" ", 11))))
 		return nil
 	}
 }

@@ -104,7 +104,9 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 
 		start := time.Now()
 		bar := newProgress(c.log, "step")
+		total := 0 // may be a little more than asked for: the schedule divides 1000
 		o.Progress = func(p solver.Progress) {
+			total = p.Steps
 			if *asJSON {
 				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement,
 					"gluing": p.Gluing, "rms": p.RMS, "seconds_left": bar.left(p.Step, p.Steps).Seconds()})
@@ -118,8 +120,8 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		bar.clear()
-		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d of %d, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-			t, u.Method, res.Steps, u.Steps, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
+		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d, Done: %d of %d, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
+			t, u.Method, u.Steps, res.Steps, total, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
 		if err := picture.Save(*out, res.Picture, picture.Text{Key: "parameters", Value: settings}); err != nil {
 			return errors.Join(err, stopped)
 		}

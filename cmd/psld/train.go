@@ -29,7 +29,7 @@ func trainModel(fs *flag.FlagSet) func(context.Context, *console, []string) erro
 	logEvery := fs.Int("log-every", 20, "`N` steps between log lines")
 	saveEvery := fs.Int("save-every", 500, "`N` steps between validations, sample sheets and checkpoints")
 	resume := fs.Bool("resume", false, "go on from the checkpoint in --out")
-	channels := fs.String("channels", "", "`list` of channels, one for each resolution (default 32,64 for vae, 64,96,128 for unet)")
+	channels := fs.String("channels", "", "`list` of channels, one for each resolution (default 32,64 for vae, 64,64,128 for unet)")
 	layers := fs.Int("layers", 1, "`N` residual blocks for each resolution")
 	groups := fs.Int("groups", 8, "`N` groups of the norms")
 	latent := fs.Int("latent", 4, "`N` latent channels (vae)")
@@ -74,7 +74,7 @@ func trainModel(fs *flag.FlagSet) func(context.Context, *console, []string) erro
 			return fmt.Errorf("--lr %v --ema %v --kl %v --edge %v: want 0 < lr <= 1, 0 <= ema < 1, kl and edge 0 to 1e6", *lr, *ema, *kl, *edge)
 		}
 		if *channels == "" {
-			*channels = map[bool]string{true: "32,64", false: "64,96,128"}[isVAE]
+			*channels = map[bool]string{true: "32,64", false: "64,64,128"}[isVAE]
 		}
 		var chs []int
 		for _, s := range list(*channels) {

@@ -30,11 +30,22 @@ const (
 // with respect to z_t, through UNet, decoder and encoder.
 func latentMethod(kind gluing) Method {
 	return func(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
-		d, err := schedule.NewDDIM(o.Steps, o.Eta)
+		if _, err := schedule.NewDDIM(o.Steps, o.Eta); err != nil {
+			return nil, err
+		}
+		all := o.Steps // of the whole schedule; a run with a start takes the last o.Steps of them
+		if o.Start != nil {
+			all = min(schedule.TrainSteps, int(math.Round(float64(o.Steps)/o.Strength)))
+		}
+		d, err := schedule.NewDDIM(all, o.Eta)
 		if err != nil {
 			return nil, err
 		}
-		s := &latentRun{m: m, p: p, o: o, d: d, kind: kind}
+		steps := d.Len()
+		if o.Start != nil {
+			steps = min(steps, o.Steps)
+		}
+		s := &latentRun{m: m, p: p, o: o, d: d, kind: kind, steps: steps}
 		if o.Gamma == 0 {
 			s.kind = none
 		}
@@ -48,13 +59,16 @@ func latentMethod(kind gluing) Method {
 		mult, f := m.Multiple(), m.VAE.Factor()
 		s.h, s.w = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
 		z := tensor.From(o.Noise("start", 0, s.h/f*s.w/f*m.VAE.LatentChannels), 1, s.h/f, s.w/f, m.VAE.LatentChannels)
+		if o.Start != nil {
+			s.start(z)
+		}
 		res := &Result{H: in.H, W: in.W, Latent: z}
 		best := z // z0 of the last step: what to show when the run is cut short
-		for i := d.Len() - 1; i >= 0; i-- {
+		for i := steps - 1; i >= 0; i-- {
 			if ctx.Err() != nil {
 				res.Latent = best
 				s.decode(res)
-				return res, fmt.Errorf("stopped after step %d of %d: %w", res.Steps, d.Len(), ctx.Err())
+				return res, fmt.Errorf("stopped after step %d of %d: %w", res.Steps, steps, ctx.Err())
 			}
 			st, err := s.step(z, i)
 			if err != nil {
@@ -62,7 +76,7 @@ func latentMethod(kind gluing) Method {
 			}
 			res.Steps++
 			res.RMS = st.RMS
-			st.Step, st.Steps = res.Steps, d.Len()
+			st.Step, st.Steps = res.Steps, steps
 			z = tensor.From(st.Latent, z.Shape...)
 			best = tensor.From(st.Z0, z.Shape...)
 			if o.Progress != nil {
@@ -76,12 +90,34 @@ func latentMethod(kind gluing) Method {
 }
 
 type latentRun struct {
-	m    *prior.Latent
-	p    Problem
-	o    Options
-	d    *schedule.DDIM
-	kind gluing
-	h, w int // padded to a multiple of the networks' factors
+	m     *prior.Latent
+	p     Problem
+	o     Options
+	d     *schedule.DDIM
+	kind  gluing
+	steps int // of d that the run takes: the last ones
+	h, w  int // padded to a multiple of the networks' factors
+}
+
+// start turns the noise z into the latent of the start picture with as much noise as
+// the first step expects.
+func (s *latentRun) start(z *tensor.Tensor) {
+	in := s.p.A.In()
+	x := tensor.New(1, s.h, s.w, 3)
+	for r := range s.h { // the padding repeats the last row and column
+		for c := range s.w {
+			from := (min(r, in.H-1)*in.W + min(c, in.W-1)) * 3
+			copy(x.Data[(r*s.w+c)*3:][:3], s.o.Start[from:])
+		}
+	}
+	g := autograd.NoGrad()
+	defer g.Release()
+	z0 := g.Device().Host(s.m.Encode(g, g.Const(x), nil).T)
+	a := float64(s.d.Alphas[s.steps-1])
+	signal, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
+	for i, v := range z0 {
+		z.Data[i] = signal*v + noise*z.Data[i]
+	}
 }
 
 // crop takes the picture's part of a padded picture.
@@ -142,7 +178,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	defer g.Release()
 	g.Checkpoint = s.h*s.w > 512*512
 	dev := g.Device()
-	step := s.d.Len() - 1 - i
+	step := s.steps - 1 - i
 
 	zt := g.Input(z)
 	e := s.eps(g, zt, float32(s.d.Timesteps[i]))
@@ -192,7 +228,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	}
 	for k, v := range st.Latent {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return st, fmt.Errorf("step %d of %d: the latent is not finite (value %d is %v); smaller gamma and omega may help", step+1, s.d.Len(), k, v)
+			return st, fmt.Errorf("step %d of %d: the latent is not finite (value %d is %v); smaller gamma and omega may help", step+1, s.steps, k, v)
 		}
 	}
 	return st, nil
