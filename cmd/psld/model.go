@@ -39,6 +39,9 @@ func layout(m *prior.Latent, w, h int) string {
 	if m.Window > 0 && max(w, h) > m.Window {
 		how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", m.Window)
 	}
+	if w*h > prior.WholePixels {
+		how += fmt.Sprintf(", autoencoder in overlapping tiles of %d pixels", prior.Tile)
+	}
 	if m.TrainSize > 0 && max(w, h) > m.TrainSize {
 		return fmt.Sprintf("%s (larger than the %dx%d pictures of the training)", how, m.TrainSize, m.TrainSize)
 	}

@@ -16,19 +16,23 @@ type solverFlags struct {
 	fs                *flag.FlagSet
 	steps             *int
 	gamma, omega, eta *float64
+	strength          *float64
 	squared           *bool
+	reference         *bool
 	back              *string
 }
 
 func addSolverFlags(fs *flag.FlagSet) *solverFlags {
 	return &solverFlags{
-		fs:      fs,
-		steps:   fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000 (default: the task's preset)"),
-		gamma:   fs.Float64("gamma", 0, "`weight` of the gluing (default: the task's preset)"),
-		omega:   fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
-		eta:     fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
-		squared: fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms (default: the task's preset)"),
-		back:    fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
+		fs:        fs,
+		steps:     fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000 (default: the task's preset)"),
+		gamma:     fs.Float64("gamma", 0, "`weight` of the gluing (default: the task's preset)"),
+		omega:     fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
+		eta:       fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
+		strength:  fs.Float64("strength", 1, "`share` of the diffusion time to run, up to 1: below 1 the run starts from a rough restoration, 1 samples from noise (default: the task's preset)"),
+		reference: fs.Bool("reference", false, "follow the published code to the letter: its gluing, a sampled encoder, no rough start"),
+		squared:   fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms (default: the task's preset)"),
+		back:      fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
 	}
 }
 
@@ -49,6 +53,12 @@ func (f *solverFlags) options() (o psld.Options, err error) {
 		return v
 	}
 	o.Gamma, o.Omega, o.Eta = number("gamma", f.gamma, math.MaxFloat32), number("omega", f.omega, math.MaxFloat32), number("eta", f.eta, 1)
+	if set["strength"] {
+		if o.Strength = number("strength", f.strength, 1); *f.strength == 0 && err == nil {
+			err = fmt.Errorf("--strength 0, want more than 0 and at most 1")
+		}
+	}
+	o.Reference = *f.reference
 	if set["squared"] {
 		o.Squared = f.squared
 	}

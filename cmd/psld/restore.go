@@ -97,7 +97,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		u, back := psld.Preset(m, t, o)
 		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
 		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))
-		c.say("method    %s, %d steps, gamma %g, omega %g, eta %g, squared %v, back %s, seed %d", u.Method, u.Steps, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed)
+		c.say("method    %s, %d steps, strength %g, gamma %g, omega %g, eta %g, squared %v, back %s, seed %d", u.Method, u.Steps, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed)
 		c.say("model     %s", describeModel(m))
 		c.say("layout    solved %s", layout(m, w, h))
 		c.say("machine   %s", machine())
@@ -120,8 +120,8 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		bar.clear()
-		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d, Done: %d of %d, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-			t, u.Method, u.Steps, res.Steps, total, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
+		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d, Done: %d of %d, Strength: %g, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
+			t, u.Method, u.Steps, res.Steps, total, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
 		if err := picture.Save(*out, res.Picture, picture.Text{Key: "parameters", Value: settings}); err != nil {
 			return errors.Join(err, stopped)
 		}

@@ -48,7 +48,7 @@ func (p *Latent) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor
 	if eps != nil || !large(x) {
 		return p.VAE.EncodeScaled(g, x, eps)
 	}
-	return windowed(g, x, vaeTile, f, 1, f, func(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	return windowed(g, x, Tile, f, 1, f, func(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 		return p.VAE.EncodeScaled(g, x, nil)
 	})
 }
@@ -56,18 +56,18 @@ func (p *Latent) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor
 // Decode maps a scaled latent z [1,h,w,C] to a picture [1,H,W,3], about [-1,1] but not clamped.
 func (p *Latent) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 	f := p.VAE.Factor()
-	if z.T.Dim(1)*z.T.Dim(2)*f*f <= vaeWhole {
+	if z.T.Dim(1)*z.T.Dim(2)*f*f <= WholePixels {
 		return p.VAE.DecodeScaled(g, z)
 	}
-	return windowed(g, z, vaeTile/f, 1, f, 1, p.VAE.DecodeScaled)
+	return windowed(g, z, Tile/f, 1, f, 1, p.VAE.DecodeScaled)
 }
 
-// Pictures of up to vaeWhole pixels go through the VAE in one piece. Above, encoder
-// and decoder run on overlapping tiles of vaeTile pixels a side, so that memory
+// WholePixels and Tile: pictures of up to WholePixels pixels go through the VAE in one piece. Above, encoder
+// and decoder run on overlapping tiles of Tile pixels a side, so that memory
 // grows with the tile, not with the picture.
 const (
-	vaeWhole = 512 * 512
-	vaeTile  = 256
+	WholePixels = 512 * 512
+	Tile        = 256
 )
 
-func large(x *autograd.Value) bool { return x.T.Dim(1)*x.T.Dim(2) > vaeWhole }
+func large(x *autograd.Value) bool { return x.T.Dim(1)*x.T.Dim(2) > WholePixels }
