@@ -1,11 +1,13 @@
 package psld
 
 import (
+	"math"
+
 	"psld/psld/prior"
 	"psld/psld/solver"
 )
 
-// preset holds the parameters of a task.
+// preset holds the parameters of a task; gamma and omega are for 64x64 pixels.
 type preset struct {
 	steps        int
 	gamma, omega float64
@@ -18,7 +20,7 @@ type preset struct {
 // validation photos that the tables of the README do not use.
 var tuned = map[Task]preset{
 	Inpaint:        {40, 0.1, 3, false, "adjoint", 1},
-	InpaintRandom:  {40, 0.1, 3, false, "adjoint", 1},
+	InpaintRandom:  {30, 1, 1.5, false, "adjoint", 0.1},
 	InpaintBox:     {40, 0.1, 3, false, "adjoint", 1},
 	SR4:            {40, 0.1, 3, false, "pinv", 1},
 	DeblurGaussian: {40, 0.1, 3, false, "pinv", 1},
@@ -35,11 +37,18 @@ func published(t Task) preset {
 	return preset{200, 0.1, 1, false, "reference", 1}
 }
 
-// Preset gives the options that Solve uses for a task where o leaves them open, and the name
-// of the back-projection. Models with Stable Diffusion's eight-fold VAE take
-// the published parameters, others those found for the embedded model.
-func Preset(m *prior.Latent, t Task, o Options) (so solver.Options, back string) {
+// Preset gives the options that Solve uses for a task on pictures of h x w pixels where o leaves
+// them open, and the name of the back-projection. Models with Stable Diffusion's
+// eight-fold VAE take the published parameters, others those found for the
+// embedded model.
+//
+// The gradient of a norm has a length that does not depend on the number of pixels, so a step
+// moves each latent value less in a larger picture: the weights found at 64x64
+// grow with the side.
+func Preset(m *prior.Latent, t Task, h, w int, o Options) (so solver.Options, back string) {
 	p := tuned[t]
+	side := math.Sqrt(float64(h*w)) / 64
+	p.gamma, p.omega = p.gamma*side, p.omega*side
 	if m.VAE.Factor() == 8 {
 		p = published(t)
 	}

@@ -10,6 +10,7 @@ import (
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
+	"psld/psld/solver/tv"
 )
 
 // Problem is a measured picture and what is known of its damage.
@@ -76,7 +77,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	if err != nil {
 		return nil, err
 	}
-	so, back := Preset(m, p.Task, o)
+	so, back := Preset(m, p.Task, h, w, o)
 	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
 	if prob.Back, err = BackProjection(back, a); err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		a.Apply(prob.Y, y.Pix)
 	}
 	if so.Strength < 1 {
-		if so.Start, err = Rough(p, a); err != nil {
+		if so.Start, err = Rough(ctx, p, a); err != nil {
 			return nil, err
 		}
 	}
@@ -118,25 +119,19 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 }
 
 // Rough is a quick restoration to start from, of shape a.In(): missing pixels are
-// interpolated smoothly (Laplace's equation), blurs and small pictures are inverted with
-// regularisation.
-func Rough(p Problem, a operator.Linear) ([]float32, error) {
-	in := a.In()
-	x := make([]float32, in.Len())
-	y := p.Measurement.Pix
-	if p.Task.inpainting() {
+// interpolated smoothly (Laplace's equation); blurred and small pictures are restored with
+// total variation; a noisy picture is taken as it is.
+func Rough(ctx context.Context, p Problem, a operator.Linear) ([]float32, error) {
+	in, y := a.In(), p.Measurement.Pix
+	switch {
+	case p.Task.inpainting():
+		x := make([]float32, in.Len())
 		paste(x, y, p.Keep, in.H, in.W)
 		return x, nil
+	case p.Task == Denoise:
+		return y, nil
 	}
-	b, err := operator.NewPseudoInverse(a, 0.05, 30)
-	if err != nil {
-		return nil, err
-	}
-	b.Apply(x, y)
-	for i, v := range x {
-		x[i] = min(max(v, -1), 1)
-	}
-	return x, nil
+	return tv.Solve(ctx, a, y, tv.Options{Lambda: tvWeights[p.Task]})
 }
 
 // BackProjection is the map B of the gluing x + B (y - A x):

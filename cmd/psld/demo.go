@@ -81,7 +81,7 @@ func demo(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		o := psld.Options{Method: "psld", Steps: *steps, Seed: s}
-		u, _ := psld.Preset(m, d.Task, o)
+		u, _ := psld.Preset(m, d.Task, *side, *side, o)
 		c.say("task      restore a photo of %dx%d pixels: 70 %% of them missing, noise of deviation %g on [-1,1]", *side, *side, psld.DefaultSigma)
 		c.say("method    psld, %d steps, gamma %g, omega %g, seed %d", u.Steps, u.Gamma, u.Omega, s)
 		c.say("model     %s", describeModel(m))

@@ -94,7 +94,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 
-		u, back := psld.Preset(m, t, o)
+		u, back := psld.Preset(m, t, h, w, o)
 		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
 		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))
 		c.say("method    %s, %d steps, strength %g, gamma %g, omega %g, eta %g, squared %v, back %s, seed %d", u.Method, u.Steps, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed)
