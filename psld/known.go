@@ -6,9 +6,6 @@ import (
 	"psld/psld/picture"
 )
 
-// Inpainting tells that the task's measurement misses pixels and has the others as they were.
-func (t Task) Inpainting() bool { return t.inpainting() }
-
 // FindKnown returns which pixels of an inpainting measurement without a mask are known, row by
 // row, and says in words what it took for missing: transparent pixels (alpha under
 // 128 of 255) where there are any, else, for the tasks that NewDamage draws masks

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"psld/psld/operator"
 	"psld/psld/picture"
@@ -25,7 +26,7 @@ type Options struct {
 	Steps        int      // DDIM steps
 	Gamma, Omega *float64 // weights of gluing and measurement; nil: preset
 	Eta          *float64 // 0 deterministic .. 1; nil: preset
-	Squared      *bool    // squared norms; nil: preset
+	Squared      bool     // squared norms, the paper's formula, in place of norms, its code's
 	Back         string   // how PSLD glues: "adjoint", "pinv" or "reference"; see BackProjection
 	Seed         uint64
 
@@ -33,11 +34,12 @@ type Options struct {
 	// starts from a rough restoration (see Rough) in place of noise. nil: preset.
 	Strength *float64
 
-	// Reference follows the published code to the letter: Back "reference", norms that
-	// are not squared, a sample from the encoder in place of its mean, and fresh
-	// noise of ReferenceNoise on the predicted measurement in every step.
-	Reference      bool
-	ReferenceNoise float64
+	// Reference follows the published code: Back "reference", a start from noise, and a sample from
+	// the encoder in place of its mean. Fields that are set win over it. The code also
+	// adds fresh noise to the predicted measurement in every step, of the deviation of
+	// the measurement's own noise: LoopNoise.
+	Reference bool
+	LoopNoise float64
 
 	// PasteKnown puts the measured pixels back into the result of an inpainting
 	// task and moves the rest to meet them without a seam. Right for pictures
@@ -63,7 +65,7 @@ const MaxPixels = 4 << 20
 // Solve restores the measurement of p with the model m. When ctx ends early it returns the
 // best picture so far together with an error that wraps ctx's.
 //
-// Alpha and greyness of the measurement are kept where sizes agree.
+// A grey measurement gives a grey result; its alpha is kept where the sizes agree.
 func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
 	y := p.Measurement
 	h, w := y.H, y.W
@@ -79,10 +81,12 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	}
 	so, back := Preset(m, p.Task, h, w, o)
 	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
-	if prob.Back, err = BackProjection(back, a); err != nil {
-		return nil, err
+	if so.Method == "psld" && so.Gamma > 0 {
+		if prob.Back, err = BackProjection(back, a); err != nil {
+			return nil, err
+		}
 	}
-	if p.Task.inpainting() { // whatever stands in the hole was not measured
+	if p.Task.Inpainting() { // whatever stands in the hole was not measured
 		a.Apply(prob.Y, y.Pix)
 	}
 	if so.Strength < 1 {
@@ -100,9 +104,9 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	}
 	x := &picture.Picture{W: w, H: h, Pix: res.X, Grey: y.Grey}
 	if y.W == w && y.H == h {
-		x.Alpha = y.Alpha
+		x.Alpha = slices.Clone(y.Alpha)
 	}
-	if o.PasteKnown && p.Task.inpainting() {
+	if o.PasteKnown && p.Task.Inpainting() {
 		paste(x.Pix, y.Pix, p.Keep, h, w)
 	}
 	for i := 0; i < len(x.Pix); i += 3 {
@@ -124,7 +128,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 func Rough(ctx context.Context, p Problem, a operator.Linear) ([]float32, error) {
 	in, y := a.In(), p.Measurement.Pix
 	switch {
-	case p.Task.inpainting():
+	case p.Task.Inpainting():
 		x := make([]float32, in.Len())
 		paste(x, y, p.Keep, in.H, in.W)
 		return x, nil

@@ -45,8 +45,8 @@ func ParseTask(name string) (Task, error) {
 	return "", fmt.Errorf("unknown task %q, want one of %s", name, strings.Join(names, ", "))
 }
 
-// inpainting tells that pixels are missing and the others are as measured.
-func (t Task) inpainting() bool { return t == Inpaint || t == InpaintRandom || t == InpaintBox }
+// Inpainting tells that the task's measurement misses pixels and has the others as they were.
+func (t Task) Inpainting() bool { return t == Inpaint || t == InpaintRandom || t == InpaintBox }
 
 // DefaultSigma is the usual noise of the literature, a deviation on [-1,1].
 const DefaultSigma = 0.05
@@ -94,7 +94,7 @@ func DefaultKernel() (*operator.Kernel, error) { return operator.Gaussian(61, 3)
 //	denoise:   the identity
 func (d Damage) Operator(h, w int) (operator.Linear, error) {
 	switch {
-	case d.Task.inpainting():
+	case d.Task.Inpainting():
 		if d.Keep == nil {
 			return nil, fmt.Errorf("task %s needs a mask", d.Task)
 		}
@@ -128,7 +128,7 @@ func Measure(x *picture.Picture, d Damage, sigma float64, seed uint64) (*picture
 	y := &picture.Picture{W: out.W, H: out.H, Pix: make([]float32, out.Len())}
 	a.Apply(y.Pix, x.Pix)
 	operator.AddGaussian(y.Pix, sigma, seed)
-	if d.Task.inpainting() {
+	if d.Task.Inpainting() {
 		for i, keep := range d.Keep {
 			if !keep {
 				y.Pix[3*i], y.Pix[3*i+1], y.Pix[3*i+2] = -1, -1, -1

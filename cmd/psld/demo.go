@@ -136,5 +136,5 @@ func saveDemo(c *console, dir string, x, y *picture.Picture, res *psld.Result, t
 func score(x, y *picture.Picture) (psnr, ssim float64, err error) {
 	a, b := metric.Unit(x.Pix), metric.Unit(y.Pix)
 	ssim, err = metric.SSIM(a, b, x.H, x.W, 3, 1, metric.Uniform7)
-	return math.Min(metric.PSNR(a, b, 1), 99), ssim, err
+	return math.Min(metric.PSNR(a, b, 1), psld.MaxPSNR), ssim, err
 }

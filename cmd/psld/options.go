@@ -19,6 +19,7 @@ type solverFlags struct {
 	strength          *float64
 	squared           *bool
 	reference         *bool
+	loopNoise         *float64
 	back              *string
 }
 
@@ -30,8 +31,9 @@ func addSolverFlags(fs *flag.FlagSet) *solverFlags {
 		omega:     fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
 		eta:       fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
 		strength:  fs.Float64("strength", 1, "`share` of the diffusion time to run, up to 1: below 1 the run starts from a rough restoration, 1 samples from noise (default: the task's preset)"),
-		reference: fs.Bool("reference", false, "follow the published code to the letter: its gluing, a sampled encoder, no rough start"),
-		squared:   fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms (default: the task's preset)"),
+		reference: fs.Bool("reference", false, "follow the published code: its gluing, a sampled encoder, a start from noise"),
+		loopNoise: fs.Float64("loop-noise", 0, "`deviation` of the fresh noise that the published code adds to the predicted measurement in every step (there 0.05)"),
+		squared:   fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms; gamma and omega must then be much smaller"),
 		back:      fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
 	}
 }
@@ -59,9 +61,10 @@ func (f *solverFlags) options() (o psld.Options, err error) {
 		}
 	}
 	o.Reference = *f.reference
-	if set["squared"] {
-		o.Squared = f.squared
+	if v := number("loop-noise", f.loopNoise, 100); v != nil {
+		o.LoopNoise = *v
 	}
+	o.Squared = *f.squared
 	if set["steps"] && (*f.steps < 1 || *f.steps > 1000) && err == nil {
 		err = fmt.Errorf("--steps %d, want 1 to 1000", *f.steps)
 	}

@@ -120,8 +120,8 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		bar.clear()
-		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d, Done: %d of %d, Strength: %g, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-			t, u.Method, u.Steps, res.Steps, total, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
+		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d, Done: %d of %d, Strength: %g, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Sampled encoder: %v, Loop noise: %g, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
+			t, u.Method, u.Steps, res.Steps, total, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.SampleEncoder, u.LoopNoise, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
 		if err := picture.Save(*out, res.Picture, picture.Text{Key: "parameters", Value: settings}); err != nil {
 			return errors.Join(err, stopped)
 		}

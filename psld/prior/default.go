@@ -54,7 +54,8 @@ func FromTrained(vaeFile, unetFile []byte) (*Latent, error) {
 		return nil, err
 	}
 	size, _ := strconv.Atoi(f.Metadata()["size"])
-	return &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size}, nil
+	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size}
+	return m, m.check()
 }
 
 // LoadVAE makes an autoencoder of a file that `psld train vae` writes.

@@ -3,6 +3,8 @@
 package prior
 
 import (
+	"fmt"
+
 	"psld/autograd"
 	"psld/tensor"
 	"psld/unet"
@@ -17,10 +19,27 @@ type Latent struct {
 	UNet *unet.Model
 	// Empty is the context [1, L, D] of the empty prompt.
 	Empty *tensor.Tensor
+	// StableDiffusion tells that the model was opened from files of that family: it
+	// takes the published parameters.
+	StableDiffusion bool
 	// TrainSize is the side in pixels of the pictures that the model was trained on.
 	// Latents larger than Window (pixels, 0 for never) are denoised in overlapping
 	// windows of that side, blended in every step.
 	TrainSize, Window int
+}
+
+// check tells whether the parts fit together.
+func (p *Latent) check() error {
+	v, u := p.VAE.Config, p.UNet.Config
+	switch {
+	case v.InChannels != 3:
+		return fmt.Errorf("the VAE works on pictures of %d channels, want 3", v.InChannels)
+	case u.InChannels != v.LatentChannels || u.OutChannels != v.LatentChannels:
+		return fmt.Errorf("the UNet takes %d channels and gives %d, the VAE's latents have %d (inpainting and depth models are not supported)", u.InChannels, u.OutChannels, v.LatentChannels)
+	case p.Empty.Dim(2) != u.CrossAttentionDim:
+		return fmt.Errorf("the UNet wants contexts of width %d, the text encoder gives %d", u.CrossAttentionDim, p.Empty.Dim(2))
+	}
+	return nil
 }
 
 // Multiple is the number that a picture's sides must be multiples of: the VAE's

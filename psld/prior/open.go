@@ -2,12 +2,15 @@ package prior
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"psld/autograd"
 	"psld/clip"
+	"psld/nn"
+	"psld/psld/schedule"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
@@ -30,6 +33,9 @@ func Open(ctx context.Context, path string) (*Latent, error) {
 		return nil, err
 	}
 	defer w.Close()
+	if err := checkScheduler(w.Scheduler); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	ucfg, err := unet.ParseConfig(w.UNetConfig)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -42,17 +48,19 @@ func Open(ctx context.Context, path string) (*Latent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m := &Latent{Name: filepath.Base(path), UNet: unet.New(ucfg), VAE: vae.New(vcfg), TrainSize: 512}
+	m := &Latent{Name: filepath.Base(path), UNet: unet.New(ucfg), VAE: vae.New(vcfg), TrainSize: 512, StableDiffusion: true}
 	text := clip.New(tcfg)
-	for _, load := range []func() error{
-		func() error { return m.UNet.Params.Load(w.UNet) },
-		func() error { return m.VAE.Params.Load(w.VAE) },
-		func() error { return text.Params.Load(w.TextEncoder) },
-	} {
+	for _, part := range []struct {
+		params *nn.Params
+		set    *weights.Set
+	}{{m.UNet.Params, w.UNet}, {m.VAE.Params, w.VAE}, {text.Params, w.TextEncoder}} {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if err := load(); err != nil {
+		if err := weights.Check(part.set, part.params.Shapes()); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if err := part.params.Load(part.set); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
@@ -69,7 +77,32 @@ func Open(ctx context.Context, path string) (*Latent, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	m.Empty = empty.T.Clone()
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return m, nil
+}
+
+// checkScheduler refuses models that were trained for another noise schedule or target.
+func checkScheduler(config []byte) error {
+	if config == nil {
+		return nil
+	}
+	c := struct {
+		Prediction string  `json:"prediction_type"`
+		Schedule   string  `json:"beta_schedule"`
+		Start      float64 `json:"beta_start"`
+		End        float64 `json:"beta_end"`
+		Steps      int     `json:"num_train_timesteps"`
+	}{"epsilon", "scaled_linear", 0.00085, 0.012, schedule.TrainSteps}
+	if err := json.Unmarshal(config, &c); err != nil {
+		return fmt.Errorf("scheduler config: %w", err)
+	}
+	if c.Prediction != "epsilon" || c.Schedule != "scaled_linear" || c.Start != 0.00085 || c.End != 0.012 || c.Steps != schedule.TrainSteps {
+		return fmt.Errorf("scheduler config: prediction %s, %s betas %g to %g over %d steps; want epsilon, scaled_linear 0.00085 to 0.012 over %d",
+			c.Prediction, c.Schedule, c.Start, c.End, c.Steps, schedule.TrainSteps)
+	}
+	return nil
 }
 
 func openTrained(path string) (*Latent, error) {

@@ -70,18 +70,46 @@ func NewDDIM(steps int, eta float64) (*DDIM, error) {
 	if !(eta >= 0 && eta <= 1) {
 		return nil, fmt.Errorf("DDIM eta: %v, want 0 to 1", eta)
 	}
-	alphas := AlphasCumprod()
-	d := &DDIM{}
+	var times []int
 	stride := TrainSteps / steps
 	for t := 0; t < TrainSteps; t += stride {
-		d.Timesteps = append(d.Timesteps, t+1)
+		times = append(times, t+1)
 	}
+	return newDDIM(times, eta), nil
+}
+
+// NewDDIMUntil spreads steps evenly over the times from 1 to the given share of the
+// schedule, 0 < share <= 1: for a run that starts from a picture with that
+// much noise. There are fewer steps where the share has fewer times.
+func NewDDIMUntil(steps int, share, eta float64) (*DDIM, error) {
+	if _, err := NewDDIM(steps, eta); err != nil {
+		return nil, err
+	}
+	if !(share > 0 && share <= 1) {
+		return nil, fmt.Errorf("share of the diffusion time: %v, want more than 0 and at most 1", share)
+	}
+	last := max(1, min(TrainSteps-1, int(math.Round(share*TrainSteps))))
+	steps = min(steps, last)
+	times := []int{last}
+	if steps > 1 {
+		times = times[:0]
+		for i := range steps {
+			times = append(times, 1+i*(last-1)/(steps-1))
+		}
+	}
+	return newDDIM(times, eta), nil
+}
+
+// newDDIM fills in the numbers of rising times.
+func newDDIM(times []int, eta float64) *DDIM {
+	alphas := AlphasCumprod()
+	d := &DDIM{Timesteps: times}
 	shift := 0
-	if d.Timesteps[len(d.Timesteps)-1] == TrainSteps {
+	if times[len(times)-1] == TrainSteps {
 		shift = 1
 	}
 	prev := alphas[0]
-	for _, t := range d.Timesteps {
+	for _, t := range times {
 		a := alphas[t-shift]
 		// As the reference: 1-a and its reciprocal in float32, the rest in float64.
 		a64, p64 := float64(a), float64(prev)
@@ -92,7 +120,7 @@ func NewDDIM(steps int, eta float64) (*DDIM, error) {
 		d.Sigmas = append(d.Sigmas, float32(sigma))
 		prev = a
 	}
-	return d, nil
+	return d
 }
 
 // Len returns the number of steps.

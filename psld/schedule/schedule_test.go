@@ -2,6 +2,7 @@ package schedule_test
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -124,4 +125,28 @@ func Example() {
 	// Output:
 	// [1 251 501 751] <nil>
 	// [0.998296 0.67215145 0.27499905 0.05571903]
+}
+
+// TestUntil: the times of a part of the schedule rise evenly from 1 to the share asked for.
+func TestUntil(t *testing.T) {
+	for _, c := range []struct {
+		steps       int
+		share       float64
+		first, last int
+		n           int
+	}{{30, 0.1, 1, 100, 30}, {200, 0.35, 1, 350, 200}, {40, 0.01, 1, 10, 10}, {1, 0.5, 500, 500, 1}, {1000, 1, 1, 999, 999}} {
+		d, err := schedule.NewDDIMUntil(c.steps, c.share, 0)
+		require.NoError(t, err)
+		require.Equal(t, c.n, d.Len())
+		require.Equal(t, c.first, d.Timesteps[0])
+		require.Equal(t, c.last, d.Timesteps[d.Len()-1])
+		for i := 1; i < d.Len(); i++ {
+			require.Greater(t, d.Timesteps[i], d.Timesteps[i-1])
+			require.Equal(t, d.Alphas[i-1], d.AlphasPrev[i])
+		}
+	}
+	for _, share := range []float64{0, -1, 1.1, math.NaN()} {
+		_, err := schedule.NewDDIMUntil(10, share, 0)
+		require.ErrorContains(t, err, "share")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"psld/autograd"
 	"psld/psld/operator"
@@ -30,22 +31,17 @@ const (
 // with respect to z_t, through UNet, decoder and encoder.
 func latentMethod(kind gluing) Method {
 	return func(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
-		if _, err := schedule.NewDDIM(o.Steps, o.Eta); err != nil {
-			return nil, err
+		var d *schedule.DDIM
+		var err error
+		if o.Start == nil {
+			d, err = schedule.NewDDIM(o.Steps, o.Eta)
+		} else {
+			d, err = schedule.NewDDIMUntil(o.Steps, o.Strength, o.Eta)
 		}
-		all := o.Steps // of the whole schedule; a run with a start takes the last o.Steps of them
-		if o.Start != nil {
-			all = min(schedule.TrainSteps, int(math.Round(float64(o.Steps)/o.Strength)))
-		}
-		d, err := schedule.NewDDIM(all, o.Eta)
 		if err != nil {
 			return nil, err
 		}
-		steps := d.Len()
-		if o.Start != nil {
-			steps = min(steps, o.Steps)
-		}
-		s := &latentRun{m: m, p: p, o: o, d: d, kind: kind, steps: steps}
+		s := &latentRun{m: m, p: p, o: o, d: d, kind: kind}
 		if o.Gamma == 0 {
 			s.kind = none
 		}
@@ -58,17 +54,17 @@ func latentMethod(kind gluing) Method {
 		in := p.A.In()
 		mult, f := m.Multiple(), m.VAE.Factor()
 		s.h, s.w = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
-		z := tensor.From(o.Noise("start", 0, s.h/f*s.w/f*m.VAE.LatentChannels), 1, s.h/f, s.w/f, m.VAE.LatentChannels)
+		z := tensor.From(slices.Clone(o.Noise("start", 0, s.h/f*s.w/f*m.VAE.LatentChannels)), 1, s.h/f, s.w/f, m.VAE.LatentChannels)
 		if o.Start != nil {
 			s.start(z)
 		}
 		res := &Result{H: in.H, W: in.W, Latent: z}
 		best := z // z0 of the last step: what to show when the run is cut short
-		for i := steps - 1; i >= 0; i-- {
+		for i := d.Len() - 1; i >= 0; i-- {
 			if ctx.Err() != nil {
 				res.Latent = best
 				s.decode(res)
-				return res, fmt.Errorf("stopped after step %d of %d: %w", res.Steps, steps, ctx.Err())
+				return res, fmt.Errorf("stopped after step %d of %d: %w", res.Steps, d.Len(), ctx.Err())
 			}
 			st, err := s.step(z, i)
 			if err != nil {
@@ -76,7 +72,7 @@ func latentMethod(kind gluing) Method {
 			}
 			res.Steps++
 			res.RMS = st.RMS
-			st.Step, st.Steps = res.Steps, steps
+			st.Step, st.Steps = res.Steps, d.Len()
 			z = tensor.From(st.Latent, z.Shape...)
 			best = tensor.From(st.Z0, z.Shape...)
 			if o.Progress != nil {
@@ -90,13 +86,12 @@ func latentMethod(kind gluing) Method {
 }
 
 type latentRun struct {
-	m     *prior.Latent
-	p     Problem
-	o     Options
-	d     *schedule.DDIM
-	kind  gluing
-	steps int // of d that the run takes: the last ones
-	h, w  int // padded to a multiple of the networks' factors
+	m    *prior.Latent
+	p    Problem
+	o    Options
+	d    *schedule.DDIM
+	kind gluing
+	h, w int // padded to a multiple of the networks' factors
 }
 
 // start turns the noise z into the latent of the start picture with as much noise as
@@ -113,7 +108,7 @@ func (s *latentRun) start(z *tensor.Tensor) {
 	g := autograd.NoGrad()
 	defer g.Release()
 	z0 := g.Device().Host(s.m.Encode(g, g.Const(x), nil).T)
-	a := float64(s.d.Alphas[s.steps-1])
+	a := float64(s.d.Alphas[s.d.Len()-1])
 	signal, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
 	for i, v := range z0 {
 		z.Data[i] = signal*v + noise*z.Data[i]
@@ -176,9 +171,9 @@ func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	g := autograd.NewGraph()
 	defer g.Release()
-	g.Checkpoint = s.h*s.w > 512*512
+	g.Checkpoint = s.h*s.w > prior.WholePixels
 	dev := g.Device()
-	step := s.steps - 1 - i
+	step := s.d.Len() - 1 - i
 
 	zt := g.Input(z)
 	e := s.eps(g, zt, float32(s.d.Timesteps[i]))
@@ -228,7 +223,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	}
 	for k, v := range st.Latent {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return st, fmt.Errorf("step %d of %d: the latent is not finite (value %d is %v); smaller gamma and omega may help", step+1, s.steps, k, v)
+			return st, fmt.Errorf("step %d of %d: the latent is not finite (value %d is %v); smaller gamma and omega may help", step+1, s.d.Len(), k, v)
 		}
 	}
 	return st, nil

@@ -24,7 +24,7 @@ type Problem struct {
 	Back operator.Linear
 }
 
-// Options steer a solver. The zero value of a field means its default.
+// Options steer a solver. The zero value of a number means 0, not a default; Steps must be set.
 type Options struct {
 	Method       string  // a name of Methods, default "psld"
 	Steps        int     // DDIM steps, 1 to 1000
@@ -36,7 +36,7 @@ type Options struct {
 	// Start, when set, is a rough picture of shape A.In() to begin from: the run leaves
 	// out the earliest times and starts from Start's latent with the noise of that
 	// time ("come closer, diffuse faster", Chung et al. 2022). Strength in (0,1] is the share of
-	// the diffusion time that is left; all Steps lie in it.
+	// the diffusion time that is left; all Steps lie in it. Without Start it has no effect.
 	Start    []float32
 	Strength float64
 
@@ -118,7 +118,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		return nil, fmt.Errorf("back-projection maps %v to %v, want %v to %v", p.Back.In(), p.Back.Out(), out, in)
 	case o.Start != nil && len(o.Start) != in.Len():
 		return nil, fmt.Errorf("start picture has %d values, want %v", len(o.Start), in)
-	case o.Start != nil && !(o.Strength > 0 && o.Strength <= 1):
+	case (o.Start != nil || o.Strength != 0) && !(o.Strength > 0 && o.Strength <= 1):
 		return nil, fmt.Errorf("strength %v, want more than 0 and at most 1", o.Strength)
 	case o.Gamma < 0 || o.Omega < 0 || math.IsNaN(o.Gamma+o.Omega) || math.IsInf(o.Gamma+o.Omega, 0):
 		return nil, fmt.Errorf("gamma %v and omega %v must be finite and not negative", o.Gamma, o.Omega)
@@ -138,7 +138,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 }
 
 // generator draws standard normal numbers; each (kind, step) has a stream of its own, so
-// that a resumed run draws the same.
+// that no draw depends on which others were made.
 func generator(seed uint64) func(kind string, step, n int) []float32 {
 	return func(kind string, step, n int) []float32 {
 		r := rand.New(rand.NewPCG(seed, uint64(step)<<8|uint64(kind[0])))

@@ -1,9 +1,10 @@
 package train
 
 import (
-	"encoding/csv"
+	"bufio"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -25,21 +26,16 @@ func Curves(logPath, path string) error {
 		return err
 	}
 	defer f.Close()
-	r := csv.NewReader(f)
-	r.FieldsPerRecord = -1
-	rows, err := r.ReadAll()
-	if err != nil {
-		return fmt.Errorf("%s: %w", logPath, err)
-	}
 	lines := map[string]plotter.XYs{}
-	for _, row := range rows {
+	for in := bufio.NewScanner(f); in.Scan(); {
+		row := strings.Split(in.Text(), ",")
 		if len(row) < 3 {
 			continue
 		}
 		step, err1 := strconv.ParseFloat(row[0], 64)
 		v, err2 := strconv.ParseFloat(row[2], 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return fmt.Errorf("%s: %w", logPath, err)
+		if errors.Join(err1, err2) != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+			continue // a row that a killed run left behind
 		}
 		if name := row[1]; name == "loss" || strings.HasPrefix(name, "val ") {
 			xy := lines[name]

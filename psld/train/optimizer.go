@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
 	"psld/asm"
@@ -88,6 +89,10 @@ func (a *AdamW) Save(path string, metadata map[string]string) error {
 		add("m", p.Name, p.Value.T.Shape, a.m[i])
 		add("v", p.Name, p.Value.T.Shape, a.v[i])
 		add("ema", p.Name, p.Value.T.Shape, a.mean[i])
+	}
+	metadata = maps.Clone(metadata)
+	if metadata == nil {
+		metadata = map[string]string{}
 	}
 	metadata["step"] = fmt.Sprint(a.step)
 	return weights.Write(path, entries, metadata)

@@ -2,9 +2,7 @@ package train
 
 import (
 	"fmt"
-	"image"
-	_ "image/jpeg" // photos are JPEG or PNG
-	_ "image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"psld/psld/picture"
 	"psld/tensor"
 )
 
@@ -26,7 +25,7 @@ type photo struct {
 	pix  []uint8 // [h][w][3]
 }
 
-// LoadPhotos reads every JPEG and PNG of a folder, in the order of their names.
+// LoadPhotos reads every JPEG, PNG and WebP of a folder, in the order of their names.
 // A file that cannot be read, or a side under min pixels, is an error that names it.
 func LoadPhotos(dir string, min int) (*Photos, error) {
 	entries, err := os.ReadDir(dir)
@@ -36,12 +35,12 @@ func LoadPhotos(dir string, min int) (*Photos, error) {
 	var names []string
 	for _, e := range entries {
 		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".jpg", ".jpeg", ".png":
+		case ".jpg", ".jpeg", ".png", ".webp":
 			names = append(names, filepath.Join(dir, e.Name()))
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("training photos: no .jpg or .png in %s", dir)
+		return nil, fmt.Errorf("training photos: no .jpg, .png or .webp in %s", dir)
 	}
 	sort.Strings(names)
 	p := &Photos{pics: make([]photo, len(names))}
@@ -65,25 +64,16 @@ func LoadPhotos(dir string, min int) (*Photos, error) {
 }
 
 func readPhoto(name string, min int) (photo, error) {
-	f, err := os.Open(name)
+	p, err := picture.Load(name)
 	if err != nil {
 		return photo{}, err
 	}
-	defer f.Close()
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return photo{}, fmt.Errorf("%s: %w", name, err)
+	if p.W < min || p.H < min {
+		return photo{}, fmt.Errorf("%s is %dx%d, want at least %d pixels a side", name, p.W, p.H, min)
 	}
-	b := img.Bounds()
-	if b.Dx() < min || b.Dy() < min {
-		return photo{}, fmt.Errorf("%s is %dx%d, want at least %d pixels a side", name, b.Dx(), b.Dy(), min)
-	}
-	ph := photo{b.Dx(), b.Dy(), make([]uint8, 0, 3*b.Dx()*b.Dy())}
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			r, g, bl, _ := img.At(x, y).RGBA()
-			ph.pix = append(ph.pix, uint8(r>>8), uint8(g>>8), uint8(bl>>8))
-		}
+	ph := photo{p.W, p.H, make([]uint8, len(p.Pix))} // bytes: a folder of photos stays in memory
+	for i, v := range p.Pix {
+		ph.pix[i] = uint8(math.Round(float64(v)*127.5 + 127.5))
 	}
 	return ph, nil
 }

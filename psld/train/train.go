@@ -8,9 +8,6 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -21,6 +18,7 @@ import (
 
 	"psld/autograd"
 	"psld/nn"
+	"psld/psld/picture"
 	"psld/tensor"
 	"psld/weights"
 )
@@ -47,10 +45,10 @@ type task interface {
 	params() *nn.Params
 	// loss builds the loss of a batch x[N,S,S,3], with all randomness from r, and names its terms.
 	loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term)
-	// validate measures on the validation photos; the first term decides nothing but is the one to quote.
-	validate() []term
-	// sheet makes a sample picture [1,H,W,3].
-	sheet() *tensor.Tensor
+	// validate measures on the validation photos; the first term is the one to quote.
+	validate() ([]term, error)
+	// sheet makes a sample picture.
+	sheet() *picture.Picture
 	macs() int64 // multiply-adds of one forward pass of one training picture
 	metadata() map[string]string
 }
@@ -88,13 +86,26 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 	t.params().RequireGrad(true)
 	var sums []term
 	started, seen := time.Now(), 0
+	// save writes checkpoint, model (with the averaged weights) and a sample sheet. Validation comes
+	// first, since the VAE's scaling factor is measured there.
 	save := func() error {
-		if err := opt.Save(ckpt, t.metadata()); err != nil {
-			return err
+		opt.Swap()
+		line, err := t.validate()
+		if err == nil {
+			report(o.Log, log, opt.step, o.Steps, line)
+			err = errors.Join(
+				picture.Save(filepath.Join(o.Out, fmt.Sprintf("sheet-%06d.png", opt.step)), t.sheet()),
+				saveModel(filepath.Join(o.Out, "model.safetensors"), t))
 		}
 		opt.Swap()
-		defer opt.Swap()
-		return saveModel(filepath.Join(o.Out, "model.safetensors"), t)
+		if err := errors.Join(err, opt.Save(ckpt, t.metadata())); err != nil {
+			return err
+		}
+		// A plot that fails is no reason to stop.
+		if err := Curves(logFile.Name(), filepath.Join(o.Out, "curves.png")); err != nil && o.Log != nil {
+			fmt.Fprintln(o.Log, "curves:", err)
+		}
+		return nil
 	}
 	for opt.step < o.Steps {
 		if ctx.Err() != nil {
@@ -132,12 +143,7 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 			sums, started, seen = nil, time.Now(), 0
 		}
 		if s%o.SaveEvery == 0 || s == o.Steps {
-			opt.Swap()
-			report(o.Log, log, s, o.Steps, t.validate())
-			err := writePNG(filepath.Join(o.Out, fmt.Sprintf("sheet-%06d.png", s)), t.sheet())
-			opt.Swap()
-			err = errors.Join(err, save(), Curves(logFile.Name(), filepath.Join(o.Out, "curves.png")))
-			if err != nil {
+			if err := save(); err != nil {
 				return err
 			}
 			started = time.Now()
@@ -188,29 +194,16 @@ func normal(r *rand.Rand, shape ...int) *tensor.Tensor {
 	return t
 }
 
-// tile lays pictures x[N,S,S,3] out in rows of cols.
-func tile(x *tensor.Tensor, cols int) *tensor.Tensor {
-	n, s := x.Dim(0), x.Dim(1)
-	rows := (n + cols - 1) / cols
-	out := tensor.New(1, rows*s, cols*s, 3)
+// grid lays pictures x[N,S,S,3] out in rows of cols.
+func grid(x *tensor.Tensor, cols int) *picture.Picture {
+	n, h, w := x.Dim(0), x.Dim(1), x.Dim(2)
+	var pics []*picture.Picture
 	for i := range n {
-		for y := range s {
-			copy(out.Data[((i/cols*s+y)*cols*s+i%cols*s)*3:][:s*3], x.Data[(i*s+y)*s*3:])
-		}
+		pics = append(pics, &picture.Picture{W: w, H: h, Pix: x.Data[i*h*w*3:][:h*w*3]})
 	}
-	return out
-}
-
-func writePNG(path string, t *tensor.Tensor) error {
-	h, w := t.Dim(1), t.Dim(2)
-	img := image.NewNRGBA(image.Rect(0, 0, w, h))
-	at := func(i int) uint8 { return uint8(math.Round(min(max(float64(t.Data[i])*127.5+127.5, 0), 255))) }
-	for i := range w * h {
-		img.Set(i%w, i/w, color.NRGBA{at(3 * i), at(3*i + 1), at(3*i + 2), 255})
-	}
-	f, err := os.Create(path)
+	p, err := picture.Grid(pics, cols)
 	if err != nil {
-		return err
+		panic("train: " + err.Error()) // pictures of one size, cols > 0
 	}
-	return errors.Join(png.Encode(f, img), f.Close())
+	return p
 }

@@ -10,6 +10,7 @@ import (
 
 	"psld/autograd"
 	"psld/nn"
+	"psld/psld/picture"
 	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
@@ -112,7 +113,7 @@ func (t *unetTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*aut
 }
 
 // validate is the loss on the validation photos with fixed times and noise.
-func (t *unetTask) validate() []term {
+func (t *unetTask) validate() ([]term, error) {
 	const batch = 32
 	r := rand.New(rand.NewPCG(1, 2))
 	var sum, count float64
@@ -133,11 +134,11 @@ func (t *unetTask) validate() []term {
 		count += float64(eps.Len())
 		g.Release()
 	}
-	return []term{{"val loss", sum / count}}
+	return []term{{"val loss", sum / count}}, nil
 }
 
 // sheet shows pictures made from noise alone by 25 DDIM steps.
-func (t *unetTask) sheet() *tensor.Tensor {
+func (t *unetTask) sheet() *picture.Picture {
 	f := t.VAE.Factor()
 	s := t.Size / f
 	const n, steps = 8, 25
@@ -162,5 +163,5 @@ func (t *unetTask) sheet() *tensor.Tensor {
 	}
 	g := autograd.NoGrad()
 	defer g.Release()
-	return tile(t.VAE.DecodeScaled(g, g.Const(z)).T, n)
+	return grid(t.VAE.DecodeScaled(g, g.Const(z)).T.Clone(), n)
 }

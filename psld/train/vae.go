@@ -3,11 +3,13 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 
 	"psld/autograd"
 	"psld/nn"
+	"psld/psld/picture"
 	"psld/tensor"
 	"psld/vae"
 )
@@ -112,7 +114,7 @@ func (t *vaeTask) reconstruct(x *tensor.Tensor) (y, mean *tensor.Tensor) {
 
 // validate reports the mean PSNR of the reconstruction of all validation photos,
 // and the standard deviation of the latents, whose inverse is the scaling factor.
-func (t *vaeTask) validate() []term {
+func (t *vaeTask) validate() ([]term, error) {
 	const batch = 32
 	var psnr, sq, sum, count float64
 	for from := 0; from < t.val.Len(); from += batch {
@@ -138,12 +140,15 @@ func (t *vaeTask) validate() []term {
 	}
 	mu := sum / count
 	std := math.Sqrt(sq/count - mu*mu)
+	if !(std > 0) || math.IsInf(std, 0) {
+		return nil, fmt.Errorf("the latents of the validation photos have deviation %v: the training has failed", std)
+	}
 	t.model.ScalingFactor = float32(1 / std)
-	return []term{{"val PSNR", psnr / float64(t.val.Len())}, {"latent mean", mu}, {"latent std", std}}
+	return []term{{"val PSNR", psnr / float64(t.val.Len())}, {"latent mean", mu}, {"latent std", std}}, nil
 }
 
 // sheet shows photos above their reconstructions.
-func (t *vaeTask) sheet() *tensor.Tensor {
+func (t *vaeTask) sheet() *picture.Picture {
 	n := min(8, t.val.Len())
 	x := t.val.Centre(0, n, t.Size)
 	y, z := t.reconstruct(x)
@@ -152,5 +157,5 @@ func (t *vaeTask) sheet() *tensor.Tensor {
 	both := tensor.New(2*n, t.Size, t.Size, 3)
 	copy(both.Data, x.Data)
 	copy(both.Data[x.Len():], y.Data)
-	return tile(both, n)
+	return grid(both, n)
 }
