@@ -150,7 +150,7 @@ func BackProjection(name string, a operator.Linear) (operator.Linear, error) {
 	case "pinv":
 		return operator.NewPseudoInverse(a, 0.01, 20)
 	case "reference":
-		return operator.Transpose(a), nil
+		return operator.PublishedTranspose(a), nil
 	}
 	return nil, fmt.Errorf("unknown back-projection %q, want adjoint, pinv or reference", name)
 }

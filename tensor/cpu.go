@@ -143,7 +143,7 @@ func (d *cpu) Fill(y *Tensor, v float32) {
 	}
 }
 
-// pixels is the number of rows of x[N,...,C] that belong to one n.
+// pixels reads x[N,...,C] as N pictures of px pixels with c channels.
 func pixels(x *Tensor) (n, px, c int) {
 	n, c = x.Dim(0), x.Dim(-1)
 	return n, x.Len() / max(1, n*c), c

@@ -11,7 +11,7 @@ import (
 
 const attBlock = 56 // a multiple of the AVX-512 tile height
 
-// panelsOf packs src (n rows of k values, row stride ld) as the right-hand matrix
+// panelsTransposed packs src (n rows of k values, row stride ld) as the right-hand matrix
 // B[k][n] = src', in panels [ceil(n/NR)][k][NR]: for q k'.
 func panelsTransposed(dst, src []float32, n, k, ld int) {
 	nr := asm.NR()

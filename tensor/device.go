@@ -1,9 +1,10 @@
 package tensor
 
-// Device does the arithmetic. Everything above this package reaches numbers only
-// through it, so that a backend is one more implementation of this interface
-// and nothing in autograd, nn or the networks changes. [CPU] is the one that
-// always exists.
+// Device does the arithmetic of forward and backward passes, so that a backend is one more
+// implementation of this interface and nothing in autograd, nn or the networks
+// changes. [CPU] is the one that always exists. What lies outside the passes (loading and
+// initialising weights, the optimizer, scalars) works on host memory, that is
+// on Tensor.Data of the CPU device.
 //
 // Rules for all methods: the first arguments are written, the rest are read;
 // outputs have their final shape already and undefined contents; outputs do not
@@ -33,7 +34,8 @@ type Device interface {
 
 	// GroupNorm over x[N,...,C] with gamma, beta[C]; stats[N,groups,2] receives mean and
 	// 1/sqrt(var+eps). With silu, y = silu(norm(x)). LayerNorm is over the last
-	// axis, stats[rows,2]. dgamma and dbeta may be nil; they are overwritten.
+	// axis, stats[rows,2]. dgamma and dbeta may both be nil; they are overwritten.
+	// In SoftmaxGrad dx may be dy.
 	GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float32, silu bool)
 	GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor, groups int, silu bool)
 	LayerNorm(y, stats, x, gamma, beta *Tensor, eps float32)

@@ -64,8 +64,8 @@ func ParseConfig(data []byte) (Config, error) {
 }
 
 // Validate returns an error that names the first field out of range. The
-// limits are far above any known model; they keep a damaged file from asking
-// for absurd amounts of memory.
+// limits are far above any known model. Whoever loads a file should hold its
+// tensors against the sizes before New takes memory for them.
 func (c Config) Validate() error {
 	const maxLevels, maxLayers, maxChannels = 8, 16, 1 << 14
 	inRange := func(field string, v, lo, hi int) error {

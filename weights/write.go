@@ -1,20 +1,17 @@
 package weights
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/bits"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"psld/asm"
+	"psld/internal/atomicfile"
 )
 
 // Entry is one tensor to be written. Exactly one of Data and Raw is used.
@@ -31,25 +28,12 @@ type Entry struct {
 // Values are rounded to nearest even for F16 and BF16; a finite value beyond the
 // range of F16, and one that I64 or U8 cannot hold exactly, is an error.
 // metadata may be nil.
-func Write(path string, entries []Entry, metadata map[string]string) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+func Write(path string, entries []Entry, metadata map[string]string) error {
+	err := atomicfile.Write(path, func(w io.Writer) error { return Encode(w, entries, metadata) })
 	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = tmp.Close()
-			_ = os.Remove(tmp.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(tmp, 1<<20)
-	if err := Encode(w, entries, metadata); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := errors.Join(w.Flush(), tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return os.Rename(tmp.Name(), path)
+	return nil
 }
 
 // Encode writes to w what [Write] stores in a file.

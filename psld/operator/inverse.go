@@ -89,6 +89,10 @@ func NewPseudoInverse(a Linear, lambda float64, iters int) (Linear, error) {
 	return Compose(n, Transposed(a))
 }
 
+// maxSVD is the longest side that NewSVD decomposes: 512 pixels take about a second, and the time grows with the third
+// power.
+const maxSVD = 512
+
 // NewNormalInverse returns (A'A + lambda I)^-1, which is its own adjoint. It is exact where the singular values of A are
 // known (see NewSVD). Else it runs iters steps of CG from zero, and is then linear and symmetric only as far as CG has
 // converged. lambda must be positive.
@@ -165,7 +169,7 @@ type SVD struct {
 
 // NewSVD returns the decomposition of operators whose singular vectors are known: identity, masks, and all that is
 // separable (resizes, blurs with a kernel of rank one). For other operators it returns nil. A separable operator takes
-// O(H^3 + W^3) once, and then O(H W (H + W)) for each product.
+// O(H^3 + W^3) once, and then O(H W (H + W)) for each product; with a side over 512 pixels the answer is nil as well.
 func NewSVD(a Linear) *SVD {
 	switch a := a.(type) {
 	case identity:
@@ -183,6 +187,9 @@ func NewSVD(a Linear) *SVD {
 		}
 		return &SVD{Identity(a.shape), Identity(a.shape), s}
 	case *separable:
+		if max(a.in.H, a.in.W) > maxSVD {
+			return nil
+		}
 		uv, sv, vv, ok1 := svdAxis(a.v)
 		uh, sh, vh, ok2 := svdAxis(a.h)
 		if !ok1 || !ok2 {

@@ -6,9 +6,12 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
+
+	"psld/internal/atomicfile"
 )
 
 // Kernel is a square blur kernel: W holds Size*Size weights in row order, the centre at (Size/2, Size/2).
@@ -187,15 +190,10 @@ func SaveKernel(path string, k *Kernel) error {
 	for i, v := range k.W {
 		img.SetGray16(i%k.Size, i/k.Size, color.Gray16{Y: uint16(math.Round(max(v, 0) / peak * 65535))})
 	}
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("operator: blur kernel: %w", err)
-	}
-	if err := png.Encode(f, img); err != nil {
-		f.Close()
+	if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {
 		return fmt.Errorf("operator: blur kernel %s: %w", path, err)
 	}
-	return f.Close()
+	return nil
 }
 
 // Each random maker draws from its own stream, so that a mask and a noise of the same seed are independent.

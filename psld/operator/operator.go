@@ -110,10 +110,10 @@ func (k scaled) mul(v []float32) {
 	}
 }
 
-// Transpose returns what the published PSLD code uses in the place of A' when it glues a picture to its measurement,
+// PublishedTranspose returns what the published PSLD code uses in the place of A' when it glues a picture to its measurement,
 // x + T(y - A x): the identity where A keeps the size (inpainting, blurs, denoising), nearest-neighbour up-sampling where
 // it does not (super-resolution). It is not the adjoint; Transposed(a) is.
-func Transpose(a Linear) Linear {
+func PublishedTranspose(a Linear) Linear {
 	in, out := a.In(), a.Out()
 	if in == out {
 		return Identity(in)

@@ -1,7 +1,6 @@
 package picture
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -13,9 +12,10 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"psld/internal/atomicfile"
 )
 
 // Text is a line of PNG metadata, such as {"parameters", "Steps: 200, Seed: 42"}. Key has 1 to 79 printable Latin-1
@@ -34,38 +34,10 @@ func Save(path string, p *Picture, texts ...Text) error {
 	default:
 		return fmt.Errorf("picture: cannot write %s: the extension is %q, use .png or .jpg", path, ext)
 	}
-	if err := writeFile(path, encode); err != nil {
+	if err := atomicfile.Write(path, encode); err != nil {
 		return fmt.Errorf("picture: cannot write %s: %w", path, err)
 	}
 	return nil
-}
-
-// writeFile writes by a temporary file in the same folder, removed on any error.
-func writeFile(path string, encode func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".psld-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close() // closed already on the late errors
-			_ = os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriter(f)
-	if err = encode(w); err != nil {
-		return err
-	}
-	if err = w.Flush(); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // EncodeJPEG writes the picture as JPEG of quality 95, over white where it is transparent.

@@ -59,7 +59,7 @@ func Sheet(panels []Panel, cols int) (*Picture, error) {
 	if s := (minCell + max(cellW, cellH) - 1) / max(cellW, cellH); s > 1 {
 		cellW, cellH = cellW*s, cellH*s
 	}
-	size := max(15, float64(cellW)/17) // of the title in pixels
+	size := min(max(15, float64(cellW)/17), 48) // of the title in pixels
 	gap := int(size * 1.1)
 	titleH, subH := titles*int(size*1.7), subs*int(size*1.25)
 	if subs > 0 {

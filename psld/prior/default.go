@@ -49,12 +49,16 @@ func FromTrained(vaeFile, unetFile []byte) (*Latent, error) {
 	if s, err := strconv.ParseFloat(f.Metadata()["vae_scaling_factor"], 32); err != nil || float32(s) != v.ScalingFactor {
 		return nil, fmt.Errorf("the UNet was trained for a VAE with scaling factor %s, this one has %g", f.Metadata()["vae_scaling_factor"], v.ScalingFactor)
 	}
+	set := weights.NewSet(f)
+	if err := fits(set, "down_blocks.%d.resnets.0.conv2.weight", cfg.BlockOutChannels); err != nil {
+		return nil, err
+	}
 	u := unet.New(cfg)
-	if err := u.Params.Load(weights.NewSet(f)); err != nil {
+	if err := u.Params.Load(set); err != nil {
 		return nil, err
 	}
 	size, _ := strconv.Atoi(f.Metadata()["size"])
-	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size}
+	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size, Window: DefaultWindow}
 	return m, m.check()
 }
 
@@ -68,6 +72,10 @@ func LoadVAE(file []byte) (*vae.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	set := weights.NewSet(f)
+	if err := fits(set, "encoder.down_blocks.%d.resnets.0.conv2.weight", cfg.BlockOutChannels); err != nil {
+		return nil, err
+	}
 	v := vae.New(cfg)
-	return v, v.Params.Load(weights.NewSet(f))
+	return v, v.Params.Load(set)
 }

@@ -23,10 +23,16 @@ type Latent struct {
 	// takes the published parameters.
 	StableDiffusion bool
 	// TrainSize is the side in pixels of the pictures that the model was trained on.
-	// Latents larger than Window (pixels, 0 for never) are denoised in overlapping
-	// windows of that side, blended in every step.
-	TrainSize, Window int
+	TrainSize int
+	// Window: latents of pictures with a longer side (pixels, 0 for never) are denoised in
+	// overlapping windows of that side, blended in every step.
+	Window int
 }
+
+// DefaultWindow is the window of the models that this package opens. Up to it the
+// embedded model works on the whole picture, which measured as good as windows and
+// is quicker; beyond, attention over the whole would cost too much.
+const DefaultWindow = 512
 
 // check tells whether the parts fit together.
 func (p *Latent) check() error {
@@ -57,19 +63,19 @@ func (p *Latent) Eps(g *autograd.Graph, z *autograd.Value, t float32, context *t
 		}
 		return p.UNet.Forward(g, z, times, ctx)
 	}
-	return windowed(g, z, p.Window/p.VAE.Factor(), p.UNet.Factor(), 1, 1, run)
+	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
+	return windowed(g, z, side, p.UNet.Factor(), 1, 1, run)
 }
 
 // Encode maps a picture x [1,H,W,3] to the scaled latent [1,h,w,C]: a sample of the
 // posterior for the noise eps, or its mean where eps is nil.
 func (p *Latent) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value {
 	f := p.VAE.Factor()
-	if eps != nil || !large(x) {
+	if x.T.Dim(1)*x.T.Dim(2) <= WholePixels {
 		return p.VAE.EncodeScaled(g, x, eps)
 	}
-	return windowed(g, x, Tile, f, 1, f, func(g *autograd.Graph, x *autograd.Value) *autograd.Value {
-		return p.VAE.EncodeScaled(g, x, nil)
-	})
+	moments := windowed(g, x, Tile, f, 1, f, p.VAE.Encode)
+	return g.Scale(p.VAE.Sample(g, moments, eps), p.VAE.ScalingFactor)
 }
 
 // Decode maps a scaled latent z [1,h,w,C] to a picture [1,H,W,3], about [-1,1] but not clamped.
@@ -82,11 +88,9 @@ func (p *Latent) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 }
 
 // WholePixels and Tile: pictures of up to WholePixels pixels go through the VAE in one piece. Above, encoder
-// and decoder run on overlapping tiles of Tile pixels a side, so that memory
+// and decoder run on overlapping tiles of Tile pixels a side, so that what they need inside
 // grows with the tile, not with the picture.
 const (
 	WholePixels = 512 * 512
 	Tile        = 256
 )
-
-func large(x *autograd.Value) bool { return x.T.Dim(1)*x.T.Dim(2) > WholePixels }

@@ -3,9 +3,11 @@ package prior
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"psld/autograd"
 	"psld/clip"
@@ -48,7 +50,15 @@ func Open(ctx context.Context, path string) (*Latent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m := &Latent{Name: filepath.Base(path), UNet: unet.New(ucfg), VAE: vae.New(vcfg), TrainSize: 512, StableDiffusion: true}
+	hidden := []int{tcfg.VocabSize, tcfg.HiddenSize}
+	err = errors.Join(
+		fits(w.UNet, "down_blocks.%d.resnets.0.conv2.weight", ucfg.BlockOutChannels),
+		fits(w.VAE, "encoder.down_blocks.%d.resnets.0.conv2.weight", vcfg.BlockOutChannels),
+		holds(w.TextEncoder, "text_model.embeddings.token_embedding.weight", hidden))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	m := &Latent{Name: filepath.Base(path), UNet: unet.New(ucfg), VAE: vae.New(vcfg), TrainSize: 512, Window: DefaultWindow, StableDiffusion: true}
 	text := clip.New(tcfg)
 	for _, part := range []struct {
 		params *nn.Params
@@ -81,6 +91,27 @@ func Open(ctx context.Context, path string) (*Latent, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
+}
+
+// fits checks the channels that a configuration claims against one tensor of each level, before
+// memory is taken for the network: a damaged file must not ask for more than it holds.
+func fits(set *weights.Set, format string, channels []int) error {
+	var errs []error
+	for i, c := range channels {
+		errs = append(errs, holds(set, fmt.Sprintf(format, i), []int{c, c, 3, 3}))
+	}
+	return errors.Join(errs...)
+}
+
+func holds(set *weights.Set, name string, shape []int) error {
+	info, ok := set.Info(name)
+	if !ok {
+		return fmt.Errorf("tensor %s is missing", name)
+	}
+	if !slices.Equal(info.Shape, shape) {
+		return fmt.Errorf("tensor %s has shape %v, the configuration says %v", name, info.Shape, shape)
+	}
+	return nil
 }
 
 // checkScheduler refuses models that were trained for another noise schedule or target.

@@ -13,8 +13,9 @@ import (
 // everywhere, so no seam shows. Gradients flow through all of it.
 //
 // side is the window's side in pixels of x; a picture that fits is one call of f. Offsets are multiples
-// of step. f maps side pixels to side*up/down pixels. Each group of
-// windows is one recomputed block, so that memory does not grow with the picture.
+// of step. f maps side pixels to side*up/down pixels. Each group of windows is one recomputed
+// block: what the networks need inside does not grow with the picture; each group leaves one
+// output picture behind.
 func windowed(g *autograd.Graph, x *autograd.Value, side, step, up, down int, f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
 	h, w := x.T.Dim(1), x.T.Dim(2)
 	if side <= 0 || h <= side && w <= side {
@@ -22,7 +23,7 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, step, up, down int, f 
 	}
 	wh, ww := min(side, h), min(side, w)
 	rows, cols := offsets(h, wh, step), offsets(w, ww, step)
-	const group = 8
+	const group = 4
 	var from, to [][2]int
 	for _, r := range rows {
 		for _, c := range cols {
@@ -90,8 +91,7 @@ func blend(offs []int, side, n, up, down int) [][]float64 {
 		out[i] = make([]float64, side*up/down)
 		for k := range out[i] {
 			v := math.Sin(math.Pi * (float64(k) + 0.5) / float64(len(out[i])))
-			// The picture's border belongs to the outermost windows.
-			if len(offs) == 1 {
+			if len(offs) == 1 { // no neighbours to share with
 				v = 1
 			}
 			out[i][k] = v*v + 1e-3

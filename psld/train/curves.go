@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"psld/internal/atomicfile"
 )
 
 // Curves draws the training loss and the validation figure of a log (log.csv of a
@@ -74,10 +77,8 @@ func Curves(logPath, path string) error {
 		part.Max.X = part.Min.X + width
 		p.Draw(part)
 	}
-	out, err := os.Create(path)
-	if err != nil {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(w)
 		return err
-	}
-	_, err = vgimg.PngCanvas{Canvas: img}.WriteTo(out)
-	return errors.Join(err, out.Close())
+	})
 }
