@@ -157,7 +157,7 @@ func restoreOne(ctx context.Context, m *prior.Latent, x *picture.Picture, o Eval
 		return clipped(&picture.Picture{W: x.W, H: x.H, Pix: pix}), err
 	}
 	so := o.Solve
-	so.Method, so.Seed = method, seed
+	so.Method, so.Seed, so.Sigma = method, seed, &o.Sigma
 	r, err := Solve(ctx, m, Problem{d, y}, so)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ type preset struct {
 // more strength than its PSNR asks for: less would leave it smooth.
 var tuned = map[Task]preset{
 	Inpaint:        {steps: 30, strength: 0.2, gamma: 1, omega: 3, back: "adjoint"},
-	InpaintRandom:  {steps: 30, strength: 0.1, gamma: 1, omega: 1.5, back: "adjoint"},
+	InpaintRandom:  {steps: 30, strength: 0.1, gamma: 1, omega: 1, back: "adjoint"},
 	InpaintBox:     {steps: 30, strength: 0.2, gamma: 1, omega: 3, back: "adjoint"},
 	SR4:            {steps: 30, strength: 0.03, gamma: 1, omega: 1, back: "adjoint"},
 	DeblurGaussian: {steps: 30, strength: 0.03, gamma: 0.3, omega: 2, back: "adjoint"},

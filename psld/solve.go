@@ -41,6 +41,12 @@ type Options struct {
 	Reference bool
 	LoopNoise float64
 
+	// Sigma is the deviation of the measurement's noise on [-1,1]; nil: estimated (see
+	// EstimateNoise). It decides how far the result is moved to the measurement in
+	// pixel space at the end, which Raw leaves out.
+	Sigma *float64
+	Raw   bool
+
 	// PasteKnown puts the measured pixels back into the result of an inpainting
 	// task and moves the rest to meet them without a seam. Right for pictures
 	// without noise.
@@ -106,8 +112,25 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	if y.W == w && y.H == h {
 		x.Alpha = slices.Clone(y.Alpha)
 	}
-	if o.PasteKnown && p.Task.Inpainting() {
+	switch {
+	case o.PasteKnown && p.Task.Inpainting():
 		paste(x.Pix, y.Pix, p.Keep, h, w)
+	case !o.Raw && !o.Reference:
+		sigma, ok := 0.0, true
+		if o.Sigma != nil {
+			sigma = *o.Sigma
+		} else {
+			sigma, ok = EstimateNoise(y.Pix, y.H, y.W, p.Keep)
+		}
+		if ok {
+			measured := len(prob.Y)
+			if p.Task.Inpainting() {
+				measured = 3 * count(p.Keep, true)
+			}
+			if e := finish(x.Pix, prob.Y, measured, a, sigma); e != nil {
+				return nil, e
+			}
+		}
 	}
 	for i := 0; i < len(x.Pix); i += 3 {
 		px := x.Pix[i : i+3]

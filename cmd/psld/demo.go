@@ -80,7 +80,8 @@ func demo(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err != nil {
 			return err
 		}
-		o := psld.Options{Method: "psld", Steps: *steps, Seed: s}
+		sigma := psld.DefaultSigma
+		o := psld.Options{Method: "psld", Steps: *steps, Seed: s, Sigma: &sigma}
 		u, _ := psld.Preset(m, d.Task, *side, *side, o)
 		c.say("task      restore a photo of %dx%d pixels: 70 %% of them missing, noise of deviation %g on [-1,1]", *side, *side, psld.DefaultSigma)
 		c.say("method    psld, %d steps, gamma %g, omega %g, seed %d", u.Steps, u.Gamma, u.Omega, s)

@@ -21,6 +21,7 @@ type solverFlags struct {
 	reference         *bool
 	loopNoise         *float64
 	back              *string
+	raw               *bool
 }
 
 func addSolverFlags(fs *flag.FlagSet) *solverFlags {
@@ -34,6 +35,7 @@ func addSolverFlags(fs *flag.FlagSet) *solverFlags {
 		reference: fs.Bool("reference", false, "follow the published code: its gluing, a sampled encoder, a start from noise"),
 		loopNoise: fs.Float64("loop-noise", 0, "`deviation` of the fresh noise that the published code adds to the predicted measurement in every step (there 0.05)"),
 		squared:   fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms; gamma and omega must then be much smaller"),
+		raw:       fs.Bool("raw", false, "leave out the last step, which moves the result to the measurement in pixel space"),
 		back:      fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
 	}
 }
@@ -71,7 +73,7 @@ func (f *solverFlags) options() (o psld.Options, err error) {
 	if *f.back != "" && !slices.Contains([]string{"adjoint", "pinv", "reference"}, *f.back) && err == nil {
 		err = fmt.Errorf("unknown --back %q, want adjoint, pinv or reference", *f.back)
 	}
-	o.Steps, o.Back = *f.steps, *f.back
+	o.Steps, o.Back, o.Raw = *f.steps, *f.back, *f.raw
 	return o, err
 }
 

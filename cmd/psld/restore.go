@@ -29,6 +29,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	paste := fs.Bool("paste", true, "keep the known pixels exactly (inpainting)")
 	sheet := fs.String("sheet", "", "also write a `PNG` with both pictures side by side")
 	asJSON := fs.Bool("json", false, "print progress and result as JSON lines")
+	sigma := fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)")
 	flags, seed, threads := addSolverFlags(fs), seedFlag(fs), threadsFlag(fs)
 
 	return func(ctx context.Context, c *console, _ []string) error {
@@ -39,6 +40,12 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		o, err := flags.options()
 		if err != nil {
 			return err
+		}
+		if given(fs)["sigma"] {
+			if !(*sigma >= 0 && *sigma <= 100) {
+				return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
+			}
+			o.Sigma = sigma
 		}
 		o.Method, o.PasteKnown = *method, *paste
 		if err := checkMethod(*method); err != nil {

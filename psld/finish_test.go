@@ -1,0 +1,55 @@
+package psld
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/psld/operator"
+)
+
+func TestEstimateNoise(t *testing.T) {
+	for _, sigma := range []float64{0.01, 0.05, 0.2} {
+		x := waves(64, 64)
+		operator.AddGaussian(x.Pix, sigma, 3)
+		got, ok := EstimateNoise(x.Pix, 64, 64, nil)
+		require.True(t, ok)
+		require.InEpsilon(t, sigma, got, 0.15)
+		keep, err := operator.RandomMask(64, 64, 0.4, 1)
+		require.NoError(t, err)
+		got, ok = EstimateNoise(x.Pix, 64, 64, keep)
+		require.True(t, ok)
+		require.InEpsilon(t, sigma, got, 0.25)
+	}
+	_, ok := EstimateNoise(make([]float32, 3*9), 3, 3, nil)
+	require.False(t, ok)
+}
+
+// TestFinishIsTheBestBlend: for y = x + noise and an estimate with an error of its own,
+// finish weighs the two by their variances, so that the error is that of the best
+// linear combination.
+func TestFinishIsTheBestBlend(t *testing.T) {
+	x := waves(64, 64)
+	const sigma, tau = 0.05, 0.067
+	y, est := append([]float32(nil), x.Pix...), append([]float32(nil), x.Pix...)
+	operator.AddGaussian(y, sigma, 1)
+	operator.AddGaussian(est, tau, 2)
+	require.NoError(t, finish(est, y, len(y), operator.Identity(x.Shape()), sigma))
+	var sq float64
+	for i, v := range x.Pix {
+		sq += float64(v-est[i]) * float64(v-est[i])
+	}
+	want := sigma * tau / math.Hypot(sigma, tau)
+	require.InEpsilon(t, want, math.Sqrt(sq/float64(len(est))), 0.03)
+}
+
+// TestFinishLeavesAFitAlone: a picture that fits up to the noise is not moved into the noise.
+func TestFinishLeavesAFitAlone(t *testing.T) {
+	x := waves(32, 32)
+	y := append([]float32(nil), x.Pix...)
+	operator.AddGaussian(y, 0.05, 1)
+	est := append([]float32(nil), x.Pix...)
+	require.NoError(t, finish(est, y, len(y), operator.Identity(x.Shape()), 0.052))
+	require.Equal(t, x.Pix, est)
+}
