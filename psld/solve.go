@@ -66,7 +66,7 @@ type Result struct {
 
 // MaxPixels is the largest picture that Solve takes on; larger ones would
 // take hours.
-const MaxPixels = 4 << 20
+const MaxPixels = 2 << 20
 
 // Solve restores the measurement of p with the model m. When ctx ends early it returns the
 // best picture so far together with an error that wraps ctx's.
