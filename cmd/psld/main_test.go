@@ -399,7 +399,7 @@ func TestStop(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.png")
 	writePicture(t, in, 16, 16)
-	args := []string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", writeModel(t, nil), "--steps", "50"}
+	args := []string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", writeModel(t, nil), "--steps", "50", "--strength", "1"}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	log := &writer{text: "step 10/50", cancel: cancel}

@@ -27,7 +27,7 @@ type solverFlags struct {
 func addSolverFlags(fs *flag.FlagSet) *solverFlags {
 	return &solverFlags{
 		fs:        fs,
-		steps:     fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000 (default: the task's preset)"),
+		steps:     fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000; a short --strength has room for fewer (default: the task's preset)"),
 		gamma:     fs.Float64("gamma", 0, "`weight` of the gluing (default: the task's preset)"),
 		omega:     fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
 		eta:       fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
