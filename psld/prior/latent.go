@@ -64,7 +64,7 @@ func (p *Latent) Eps(g *autograd.Graph, z *autograd.Value, t float32, context *t
 		return p.UNet.Forward(g, z, times, ctx)
 	}
 	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
-	return windowed(g, z, side, p.UNet.Factor(), 1, 1, run)
+	return windowed(g, z, side, side/4, p.UNet.Factor(), 1, 1, run)
 }
 
 // Encode maps a picture x [1,H,W,3] to the scaled latent [1,h,w,C]: a sample of the
@@ -74,7 +74,7 @@ func (p *Latent) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor
 	if x.T.Dim(1)*x.T.Dim(2) <= WholePixels {
 		return p.VAE.EncodeScaled(g, x, eps)
 	}
-	moments := windowed(g, x, Tile, f, 1, f, p.VAE.Encode)
+	moments := windowed(g, x, Tile, overlap, f, 1, f, p.VAE.Encode)
 	return g.Scale(p.VAE.Sample(g, moments, eps), p.VAE.ScalingFactor)
 }
 
@@ -84,7 +84,7 @@ func (p *Latent) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 	if z.T.Dim(1)*z.T.Dim(2)*f*f <= WholePixels {
 		return p.VAE.DecodeScaled(g, z)
 	}
-	return windowed(g, z, Tile/f, 1, f, 1, p.VAE.DecodeScaled)
+	return windowed(g, z, Tile/f, overlap/f, 1, f, 1, p.VAE.DecodeScaled)
 }
 
 // WholePixels and Tile: pictures of up to WholePixels pixels go through the VAE in one piece. Above, encoder
@@ -92,5 +92,6 @@ func (p *Latent) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 // grows with the tile, not with the picture.
 const (
 	WholePixels = 512 * 512
-	Tile        = 256
+	Tile        = 512
+	overlap     = 64
 )

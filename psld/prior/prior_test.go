@@ -30,7 +30,7 @@ func TestWindowsOfIdentity(t *testing.T) {
 		x := normal(3, 1, c.h, c.w, 2)
 		g := autograd.NewGraph()
 		in := g.Input(x)
-		y := windowed(g, in, c.side, c.step, 1, 1, func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return v })
+		y := windowed(g, in, c.side, c.side/4, c.step, 1, 1, func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return v })
 		require.Equal(t, x.Shape, y.T.Shape)
 		for i, v := range x.Data {
 			require.InDelta(t, v, y.T.Data[i], 1e-5)
@@ -49,7 +49,7 @@ func TestOffsetsCover(t *testing.T) {
 	for n := 1; n < 200; n++ {
 		for _, step := range []int{1, 2, 4} {
 			side := 24
-			o := offsets(n, side, step)
+			o := offsets(n, side, side/4, step)
 			if n <= side {
 				require.Equal(t, []int{0}, o)
 				continue

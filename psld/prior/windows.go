@@ -12,18 +12,17 @@ import (
 // place. It is exact where f is local to less than the overlap, and smooth
 // everywhere, so no seam shows. Gradients flow through all of it.
 //
-// side is the window's side in pixels of x; a picture that fits is one call of f. Offsets are multiples
-// of step. f maps side pixels to side*up/down pixels. Each group of windows is one recomputed
-// block: what the networks need inside does not grow with the picture; each group leaves one
-// output picture behind.
-func windowed(g *autograd.Graph, x *autograd.Value, side, step, up, down int, f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
+// side is the window's side in pixels of x; a picture that fits is one call of f. Neighbours share at
+// least overlap pixels; offsets are multiples of step. f maps side pixels to side*up/down pixels. Each
+// window is one recomputed block: what the networks need inside does not grow with the picture;
+// each window leaves one output picture behind.
+func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, down int, f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
 	h, w := x.T.Dim(1), x.T.Dim(2)
 	if side <= 0 || h <= side && w <= side {
 		return f(g, x)
 	}
 	wh, ww := min(side, h), min(side, w)
-	rows, cols := offsets(h, wh, step), offsets(w, ww, step)
-	const group = 4
+	rows, cols := offsets(h, wh, overlap, step), offsets(w, ww, overlap, step)
 	var from, to [][2]int
 	for _, r := range rows {
 		for _, c := range cols {
@@ -37,25 +36,21 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, step, up, down int, f 
 	g.Checkpoint = g.Recording()
 	defer func() { g.Checkpoint = old }()
 	var sum *autograd.Value
-	for i := 0; i < len(from); i += group {
-		n := min(group, len(from)-i)
+	for i := range from {
 		y := g.Block(func(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
-			y := f(g, g.Windows(in[0], wh, ww, from[i:i+n]))
+			y := f(g, g.Windows(in[0], wh, ww, from[i:i+1]))
 			c := y.T.Dim(3)
-			weight := tensor.New(n, owh, oww, c)
-			for k := range n {
-				ry, rx := wy[(i+k)/len(cols)], wx[(i+k)%len(cols)]
-				for a := range owh {
-					for b := range oww {
-						v := float32(ry[a] * rx[b])
-						px := weight.Data[((k*owh+a)*oww+b)*c:][:c]
-						for j := range px {
-							px[j] = v
-						}
+			weight := tensor.New(1, owh, oww, c)
+			ry, rx := wy[i/len(cols)], wx[i%len(cols)]
+			for a := range owh {
+				for b := range oww {
+					px := weight.Data[(a*oww+b)*c:][:c]
+					for j := range px {
+						px[j] = float32(ry[a] * rx[b])
 					}
 				}
 			}
-			return g.AddWindows(g.Mul(y, g.Const(weight)), oh, ow, to[i:i+n])
+			return g.AddWindows(g.Mul(y, g.Const(weight)), oh, ow, to[i:i+1])
 		}, x)
 		if sum == nil {
 			sum = y
@@ -66,13 +61,13 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, step, up, down int, f 
 	return sum
 }
 
-// offsets spreads windows of side over n pixels with at least a quarter of overlap, on
-// multiples of step where n-side is one.
-func offsets(n, side, step int) []int {
+// offsets spreads windows of side over n pixels so that neighbours share at least overlap-step
+// pixels, on multiples of step where n-side is one.
+func offsets(n, side, overlap, step int) []int {
 	if n <= side {
 		return []int{0}
 	}
-	stride := max(step, side*3/4)
+	stride := max(step, side-overlap)
 	k := (n-side+stride-1)/stride + 1
 	out := make([]int, k)
 	for i := range out {
