@@ -43,6 +43,14 @@ type Score struct {
 // tvWeights are the best of a grid on 16 other validation photos at 64x64 and noise 0.05.
 var tvWeights = map[Task]float64{InpaintRandom: 0.003, InpaintBox: 0.03, SR4: 0.005, DeblurGaussian: 0.005, DeblurMotion: 0.01, Denoise: 0.03, Inpaint: 0.003}
 
+// Compare says how close y is to the true picture x of the same size: PSNR in dB, at most
+// MaxPSNR, and SSIM.
+func Compare(x, y *picture.Picture) (psnr, ssim float64, err error) {
+	a, b := metric.Unit(x.Pix), metric.Unit(y.Pix)
+	ssim, err = metric.SSIM(a, b, x.H, x.W, 3, 1, metric.Uniform7)
+	return min(metric.PSNR(a, b, 1), MaxPSNR), ssim, err
+}
+
 // EvalDamage is NewDamage with kernels that suit small pictures: a Gaussian of 3/256 of the
 // side, but at least 1.5 pixels.
 func EvalDamage(t Task, h, w int, seed uint64) (Damage, error) {
@@ -95,9 +103,7 @@ func evaluate(ctx context.Context, m *prior.Latent, pics []*picture.Picture, o E
 				cancel()
 				return
 			}
-			a, b := metric.Unit(x.Pix), metric.Unit(r.Pix)
-			psnr[i] = min(metric.PSNR(a, b, 1), MaxPSNR)
-			ssim[i], errs[i] = metric.SSIM(a, b, x.H, x.W, 3, 1, metric.Uniform7)
+			psnr[i], ssim[i], errs[i] = Compare(x, r)
 			if o.Progress != nil {
 				mu.Lock()
 				done++

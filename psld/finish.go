@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"psld/psld/operator"
+	"psld/psld/solver"
 )
 
 // finish moves the decoded picture x towards the measurement in pixel space, where the
@@ -14,21 +15,21 @@ import (
 //
 // the least-squares estimate when y has noise of deviation sigma and x an error of tau. What the
 // residual y - A x has over the noise tells tau: tau^2 = mean square - sigma^2.
-// Where the picture fits the measurement up to its noise, nothing is left to do. measured is the number of
-// values of y that are known; the others are zero in y and in A x.
-func finish(x, y []float32, measured int, a operator.Linear, sigma float64) error {
-	r, dx := make([]float32, len(y)), make([]float32, len(x))
-	a.Apply(r, x)
+// Where the picture fits the measurement up to its noise, nothing is left to do. Unknown
+// values must be zero in y.
+func finish(x []float32, p solver.Problem, sigma float64) error {
+	r, dx := make([]float32, len(p.Y)), make([]float32, len(x))
+	p.A.Apply(r, x)
 	var sq float64
-	for i, v := range y {
+	for i, v := range p.Y {
 		r[i] = v - r[i]
 		sq += float64(r[i]) * float64(r[i])
 	}
-	tau2 := sq/float64(max(1, measured)) - sigma*sigma
+	tau2 := sq/float64(max(1, p.Measured())) - sigma*sigma
 	if tau2 <= 1e-6 {
 		return nil
 	}
-	b, err := operator.NewPseudoInverse(a, max(1e-3, sigma*sigma/tau2), 30)
+	b, err := operator.NewPseudoInverse(p.A, max(1e-3, sigma*sigma/tau2), 30)
 	if err != nil {
 		return err
 	}

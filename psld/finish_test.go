@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/psld/operator"
+	"psld/psld/solver"
 )
 
 func TestEstimateNoise(t *testing.T) {
@@ -35,7 +36,7 @@ func TestFinishIsTheBestBlend(t *testing.T) {
 	y, est := append([]float32(nil), x.Pix...), append([]float32(nil), x.Pix...)
 	operator.AddGaussian(y, sigma, 1)
 	operator.AddGaussian(est, tau, 2)
-	require.NoError(t, finish(est, y, len(y), operator.Identity(x.Shape()), sigma))
+	require.NoError(t, finish(est, solver.Problem{A: operator.Identity(x.Shape()), Y: y}, sigma))
 	var sq float64
 	for i, v := range x.Pix {
 		sq += float64(v-est[i]) * float64(v-est[i])
@@ -50,6 +51,6 @@ func TestFinishLeavesAFitAlone(t *testing.T) {
 	y := append([]float32(nil), x.Pix...)
 	operator.AddGaussian(y, 0.05, 1)
 	est := append([]float32(nil), x.Pix...)
-	require.NoError(t, finish(est, y, len(y), operator.Identity(x.Shape()), 0.052))
+	require.NoError(t, finish(est, solver.Problem{A: operator.Identity(x.Shape()), Y: y}, 0.052))
 	require.Equal(t, x.Pix, est)
 }

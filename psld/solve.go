@@ -61,7 +61,6 @@ type Result struct {
 	Steps   int              // steps done
 	RMS     float64          // of A x - y over the measured values, on [-1,1]
 	Used    solver.Options   // the options with their presets filled in
-	Windows bool             // the denoiser worked in overlapping windows
 }
 
 // MaxPixels is the largest picture that Solve takes on; larger ones would
@@ -123,26 +122,17 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 			sigma, ok = EstimateNoise(y.Pix, y.H, y.W, p.Keep)
 		}
 		if ok {
-			measured := len(prob.Y)
-			if p.Task.Inpainting() {
-				measured = 3 * count(p.Keep, true)
-			}
-			if e := finish(x.Pix, prob.Y, measured, a, sigma); e != nil {
+			if e := finish(x.Pix, prob, sigma); e != nil {
 				return nil, e
 			}
 		}
 	}
-	for i := 0; i < len(x.Pix); i += 3 {
+	for i := 0; y.Grey && i < len(x.Pix); i += 3 {
 		px := x.Pix[i : i+3]
-		if y.Grey {
-			v := (px[0] + px[1] + px[2]) / 3
-			px[0], px[1], px[2] = v, v, v
-		}
-		for c, v := range px {
-			px[c] = min(max(v, -1), 1)
-		}
+		v := (px[0] + px[1] + px[2]) / 3
+		px[0], px[1], px[2] = v, v, v
 	}
-	return &Result{Picture: x, Steps: res.Steps, RMS: res.RMS, Used: so, Windows: m.Window > 0 && max(h, w) > m.Window}, err
+	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Used: so}, err
 }
 
 // Rough is a quick restoration to start from, of shape a.In(): missing pixels are

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"time"
 
 	"psld/psld"
-	"psld/psld/metric"
 	"psld/psld/operator"
 	"psld/psld/picture"
 	"psld/psld/solver"
@@ -109,7 +107,7 @@ func saveDemo(c *console, dir string, x, y *picture.Picture, res *psld.Result, t
 	var lines []string
 	for i := range panels[1:] {
 		p := &panels[1+i]
-		psnr, ssim, err := score(x, p.Pic)
+		psnr, ssim, err := psld.Compare(x, p.Pic)
 		if err != nil {
 			return err
 		}
@@ -131,11 +129,4 @@ func saveDemo(c *console, dir string, x, y *picture.Picture, res *psld.Result, t
 	}
 	fmt.Fprintf(c.out, "%s  (with its missing pixels black)\n%s  (%s, %s)\n", lines[0], lines[1], round(took), machine())
 	return nil
-}
-
-// score is how close a picture is to the true one, PSNR in dB and SSIM.
-func score(x, y *picture.Picture) (psnr, ssim float64, err error) {
-	a, b := metric.Unit(x.Pix), metric.Unit(y.Pix)
-	ssim, err = metric.SSIM(a, b, x.H, x.W, 3, 1, metric.Uniform7)
-	return math.Min(metric.PSNR(a, b, 1), psld.MaxPSNR), ssim, err
 }

@@ -196,7 +196,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	meas := s.norm(g, residual)
 	loss := g.Scale(meas, float32(s.o.Omega))
 	st := Progress{Measurement: math.Sqrt(dev.SumSquares(residual.T))}
-	st.RMS = st.Measurement / math.Sqrt(float64(max(1, s.measured())))
+	st.RMS = st.Measurement / math.Sqrt(float64(max(1, s.p.Measured())))
 
 	if s.kind != none {
 		if s.kind == glued {
@@ -227,14 +227,6 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 		}
 	}
 	return st, nil
-}
-
-// measured is the number of values that the measurement really holds.
-func (s *latentRun) measured() int {
-	if m, ok := s.p.A.(*operator.Mask); ok {
-		return m.Kept() * m.In().C
-	}
-	return len(s.p.Y)
 }
 
 // decode fills the result's picture from its latent.

@@ -40,6 +40,15 @@ type Options struct {
 	Log       io.Writer // progress lines; nil for none
 }
 
+// photos reads both folders.
+func (o *Options) photos() (data, val *Photos, err error) {
+	if data, err = LoadPhotos(o.Data, o.Size); err != nil {
+		return nil, nil, err
+	}
+	val, err = LoadPhotos(o.Val, o.Size)
+	return data, val, err
+}
+
 // task is what differs between the networks.
 type task interface {
 	params() *nn.Params

@@ -36,11 +36,7 @@ type unetTask struct {
 // error of eps at uniform random times (Ho et al. 2020, eq. 14), with an empty
 // context. It writes Out/model.safetensors.
 func UNet(ctx context.Context, o UNetOptions) error {
-	photos, err := LoadPhotos(o.Data, o.Size)
-	if err != nil {
-		return err
-	}
-	val, err := LoadPhotos(o.Val, o.Size)
+	photos, val, err := o.photos()
 	if err != nil {
 		return err
 	}

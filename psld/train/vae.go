@@ -32,11 +32,7 @@ type vaeTask struct {
 // its finite differences (a perceptual term that needs no other network), and KL.
 // It writes Out/model.safetensors.
 func VAE(ctx context.Context, o VAEOptions) error {
-	photos, err := LoadPhotos(o.Data, o.Size)
-	if err != nil {
-		return err
-	}
-	val, err := LoadPhotos(o.Val, o.Size)
+	photos, val, err := o.photos()
 	if err != nil {
 		return err
 	}
