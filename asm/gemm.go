@@ -28,10 +28,12 @@ type Tile struct {
 	Accumulate    int
 }
 
-// gemmKernels is the micro-kernel table of one tier; n[m] and t[m] compute m rows.
+// gemmKernels is the micro-kernel table of one tier; n[m], t[m] and pairs[m]
+// compute m rows.
 type gemmKernels struct {
 	mr, nr int
 	n, t   []func(*Tile)
+	pairs  []func(*Tile) // nil where the processor multiplies no bfloat16
 }
 
 var gemm *gemmKernels
@@ -48,3 +50,11 @@ func (t *Tile) Run(m int) { gemm.n[m](t) }
 
 // RunT computes m rows, 1 <= m <= MR, with A transposed and B strided.
 func (t *Tile) RunT(m int) { gemm.t[m](t) }
+
+// HasPairs tells whether the active tier has [Tile.RunPairs].
+func HasPairs() bool { return gemm.pairs != nil }
+
+// RunPairs is Run on bfloat16: every 4 bytes of A are the elements 2k and 2k+1 of a
+// row, every 4 bytes of B the same two elements of a column, and K counts pairs.
+// Products are added in float32; subnormal numbers count as zero. C and Bias stay float32.
+func (t *Tile) RunPairs(m int) { gemm.pairs[m](t) }

@@ -124,6 +124,48 @@ func gemmTAVX25(t *Tile)
 //go:noescape
 func gemmTAVX26(t *Tile)
 
+//go:noescape
+func gemmNBF161(t *Tile)
+
+//go:noescape
+func gemmNBF162(t *Tile)
+
+//go:noescape
+func gemmNBF163(t *Tile)
+
+//go:noescape
+func gemmNBF164(t *Tile)
+
+//go:noescape
+func gemmNBF165(t *Tile)
+
+//go:noescape
+func gemmNBF166(t *Tile)
+
+//go:noescape
+func gemmNBF167(t *Tile)
+
+//go:noescape
+func gemmNBF168(t *Tile)
+
+//go:noescape
+func gemmNBF169(t *Tile)
+
+//go:noescape
+func gemmNBF1610(t *Tile)
+
+//go:noescape
+func gemmNBF1611(t *Tile)
+
+//go:noescape
+func gemmNBF1612(t *Tile)
+
+//go:noescape
+func gemmNBF1613(t *Tile)
+
+//go:noescape
+func gemmNBF1614(t *Tile)
+
 var gemmNAVX512 = [...]func(*Tile){nil,
 	gemmNAVX5121,
 	gemmNAVX5122,
@@ -176,8 +218,26 @@ var gemmTAVX2 = [...]func(*Tile){nil,
 	gemmTAVX26,
 }
 
+var gemmNBF16 = [...]func(*Tile){nil,
+	gemmNBF161,
+	gemmNBF162,
+	gemmNBF163,
+	gemmNBF164,
+	gemmNBF165,
+	gemmNBF166,
+	gemmNBF167,
+	gemmNBF168,
+	gemmNBF169,
+	gemmNBF1610,
+	gemmNBF1611,
+	gemmNBF1612,
+	gemmNBF1613,
+	gemmNBF1614,
+}
+
 var gemmTiers = [...]*gemmKernels{
-	Generic: &gemmGeneric,
-	AVX512:  {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:]},
-	AVX2:    {mr: 6, nr: 16, n: gemmNAVX2[:], t: gemmTAVX2[:]},
+	Generic:    &gemmGeneric,
+	AVX512:     {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:]},
+	AVX2:       {mr: 6, nr: 16, n: gemmNAVX2[:], t: gemmTAVX2[:]},
+	AVX512BF16: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: gemmNBF16[:]},
 }

@@ -196,22 +196,90 @@ func TestGemmNaN(t *testing.T) {
 	})
 }
 
+// TestGemmPairs compares bfloat16 products with float64 sums, for all heights, and guards C.
+func TestGemmPairs(t *testing.T) {
+	for _, tier := range Available() {
+		t.Run(tier.String(), func(t *testing.T) {
+			defer Use(Use(tier))
+			if !HasPairs() {
+				t.Skip("this tier multiplies no bfloat16")
+			}
+			r := rand.New(rand.NewPCG(3, 4))
+			for k := 1; k <= 35; k++ {
+				for segs := 1; segs <= 3; segs++ {
+					for _, start := range []string{"zero", "bias", "accumulate"} {
+						p := newGemmProblem(r, false, k, segs, start)
+						p.toPairs()
+						for m := 1; m <= MR(); m++ {
+							copy(p.c, p.c0)
+							p.tile.RunPairs(m)
+							p.check(t, m)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// toPairs reads the 4-byte words of A and B as two bfloat16 each and makes the
+// expected sums anew: random bits, but of moderate size.
+func (p *gemmProblem) toPairs() {
+	pair := func(w *float32) (lo, hi float64) {
+		bits := math.Float32bits(*w)
+		bits = bits&0xffff807f | 0x3f00 // the low half gets an exponent near 1 as well
+		*w = math.Float32frombits(bits)
+		return float64(math.Float32frombits(bits << 16)), float64(math.Float32frombits(bits & 0xffff0000))
+	}
+	for i := range p.m {
+		for j := range p.nr {
+			var sum float64
+			switch {
+			case p.tile.Accumulate == 1:
+				sum = float64(p.c0[p.cFirst+i*p.cRow+j])
+			case p.tile.Bias != nil:
+				sum = float64(p.bias[gemmGuard+j])
+			}
+			size := math.Abs(sum)
+			for s := range p.segs {
+				for k := range p.kLen {
+					a0, a1 := pair(&p.a[gemmGuard+(i*p.tile.ARow+s*p.tile.ASeg)/4+k])
+					b0, b1 := pair(&p.b[gemmGuard+(s*p.kLen+k)*p.nr+j])
+					sum += a0*b0 + a1*b1
+					size += math.Abs(a0*b0) + math.Abs(a1*b1)
+				}
+			}
+			p.want[i*p.nr+j], p.size[i*p.nr+j] = sum, 2*size // two roundings for each k
+		}
+	}
+}
+
 // BenchmarkGemm is the speed of the micro-kernels on data in L1.
 func BenchmarkGemm(b *testing.B) {
 	for _, tier := range Available() {
-		for _, form := range []string{"N", "T"} {
+		for _, form := range []string{"N", "T", "pairs"} {
 			b.Run(fmt.Sprintf("%s/%s", tier, form), func(b *testing.B) {
 				defer Use(Use(tier))
+				flop := 2.0
+				if form == "pairs" {
+					if !HasPairs() {
+						b.Skip("this tier multiplies no bfloat16")
+					}
+					flop = 4
+				}
 				p := newGemmProblem(rand.New(rand.NewPCG(1, 2)), form == "T", 96, 1, "accumulate")
 				t, m := p.tile, MR()
 				for b.Loop() {
-					if form == "T" {
+					switch form {
+					case "T":
 						t.RunT(m)
-					} else {
+					case "N":
 						t.Run(m)
+					default:
+						t.RunPairs(m)
 					}
 				}
-				b.ReportMetric(2*96*float64(m*p.nr)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				b.ReportMetric(flop*96*float64(m*p.nr)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
 	}

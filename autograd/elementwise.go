@@ -29,6 +29,12 @@ func (g *Graph) Exp(x *Value) *Value { return g.unary(tensor.Exp, x) }
 // Abs is |x|, with gradient 0 at 0.
 func (g *Graph) Abs(x *Value) *Value { return g.unary(tensor.Abs, x) }
 
+// ReLU is max(x, 0), with gradient 0 at 0.
+func (g *Graph) ReLU(x *Value) *Value { return g.unary(tensor.ReLU, x) }
+
+// Tanh is the hyperbolic tangent.
+func (g *Graph) Tanh(x *Value) *Value { return g.unary(tensor.Tanh, x) }
+
 // GEGLU halves the last axis: first half times GELU of the second.
 func (g *Graph) GEGLU(x *Value) *Value {
 	shape := append([]int{}, x.T.Shape...)

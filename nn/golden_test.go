@@ -100,8 +100,10 @@ func (s caseSource) name(param string) string {
 	return "w." + layer + kind
 }
 
-func (s caseSource) Tensor(name string, shape []int) ([]float32, error) {
-	return s.file.Float32(s.name(name))
+func (s caseSource) Read(name string, shape []int, dst []float32) error {
+	data, err := s.file.Float32(s.name(name))
+	copy(dst, data)
+	return err
 }
 
 // nhwc reads a tensor, maps channels last.

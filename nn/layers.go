@@ -14,7 +14,7 @@ type Conv2d struct {
 
 // NewConv2d registers weight and bias of a convolution below p.
 func NewConv2d(p *Params, in, out int, c tensor.Conv) *Conv2d {
-	return &Conv2d{p.New("weight", out, in, c.KH, c.KW), p.New("bias", out), c}
+	return &Conv2d{p.NewMatrix("weight", out, in, c.KH, c.KW), p.New("bias", out), c}
 }
 
 // NewDownsample halves height and width: 3x3, stride 2, padded by one pixel on
@@ -53,12 +53,12 @@ type Linear struct {
 
 // NewLinear registers a linear layer with bias below p.
 func NewLinear(p *Params, in, out int) *Linear {
-	return &Linear{p.New("weight", out, in), p.New("bias", out)}
+	return &Linear{p.NewMatrix("weight", out, in), p.New("bias", out)}
 }
 
 // NewLinearNoBias registers a linear layer without bias below p.
 func NewLinearNoBias(p *Params, in, out int) *Linear {
-	return &Linear{p.New("weight", out, in), nil}
+	return &Linear{p.NewMatrix("weight", out, in), nil}
 }
 
 // Forward maps x [..., in] to [..., out].

@@ -7,7 +7,6 @@
 package nn
 
 import (
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -18,18 +17,13 @@ import (
 	"psld/tensor"
 )
 
-// Source gives weights by name; a weights file is one.
-type Source interface {
-	// Tensor returns the values of the named tensor in row-major order, in a
-	// slice that the caller may keep and write to, or an error that names the
-	// tensor where it is missing or has another shape.
-	Tensor(name string, shape []int) ([]float32, error)
-}
-
 // Param is one named parameter.
 type Param struct {
 	Name  string // e.g. "down_blocks.0.resnets.1.conv1.weight"
 	Value *autograd.Value
+	// Matrix tells that it is used as the weight of convolutions or linear layers
+	// only, so that a device may keep it in a layout of its own.
+	Matrix bool
 }
 
 // Params is an ordered registry of parameters. Sub gives a view on it with a
@@ -47,17 +41,26 @@ func (p *Params) Sub(format string, args ...any) *Params {
 	return &Params{prefix: p.prefix + fmt.Sprintf(format, args...) + ".", list: p.list}
 }
 
-// New registers a zero parameter of the given shape, frozen, and returns it.
-// A name can be used once only.
+// New registers a parameter of the given shape, frozen, and returns it. It has no elements
+// until Load, LoadFrozen or Init gives them. A name can be used once only.
 func (p *Params) New(name string, shape ...int) *autograd.Value {
+	return p.register(name, false, shape)
+}
+
+// NewMatrix is New for the weight of a convolution [O,I,KH,KW] or a linear layer [O,I].
+func (p *Params) NewMatrix(name string, shape ...int) *autograd.Value {
+	return p.register(name, true, shape)
+}
+
+func (p *Params) register(name string, matrix bool, shape []int) *autograd.Value {
 	name = p.prefix + name
 	for _, q := range *p.list {
 		if q.Name == name {
 			panic("nn: parameter " + name + " registered twice")
 		}
 	}
-	v := autograd.NewParam(tensor.New(shape...))
-	*p.list = append(*p.list, Param{name, v})
+	v := autograd.NewParam(tensor.Shaped(shape...))
+	*p.list = append(*p.list, Param{name, v, matrix})
 	return v
 }
 
@@ -101,25 +104,6 @@ func (p *Params) RequireGrad(on bool) {
 	}
 }
 
-// Load fills every parameter from src. The error joins one line for each
-// tensor that is missing or has another shape; the others are loaded.
-func (p *Params) Load(src Source) error {
-	var errs []error
-	for _, q := range p.All() {
-		data, err := src.Tensor(q.Name, q.Value.T.Shape)
-		if err == nil && len(data) != q.Value.T.Len() {
-			err = fmt.Errorf("tensor %s has %d values, want shape %v", q.Name, len(data), q.Value.T.Shape)
-		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		q.Value.T.Data = data
-		q.Value.Changed()
-	}
-	return errors.Join(errs...)
-}
-
 // Init fills the parameters with PyTorch's default start values: weights and
 // biases of convolutions and linear layers uniform in ±1/sqrt(fan-in), norms 1
 // and 0, embeddings normal with deviation 0.02 (CLIP's). The random stream of a
@@ -151,6 +135,7 @@ func (p *Params) Init(seed uint64) {
 		case kind == "weight":
 			draw = func() float32 { return 1 }
 		}
+		t.Data = make([]float32, t.Len())
 		for i := range t.Data {
 			t.Data[i] = draw()
 		}

@@ -3,6 +3,7 @@ package nn_test
 import (
 	"errors"
 	"fmt"
+	"fmt"
 	"math"
 	"testing"
 
@@ -15,11 +16,16 @@ import (
 
 type mapSource map[string][]float32
 
-func (s mapSource) Tensor(name string, shape []int) ([]float32, error) {
-	if data, ok := s[name]; ok {
-		return data, nil
+func (s mapSource) Read(name string, shape []int, dst []float32) error {
+	data, ok := s[name]
+	switch {
+	case !ok:
+		return errors.New("no tensor " + name)
+	case len(data) != len(dst):
+		return fmt.Errorf("tensor %s has %d values, want shape %v", name, len(data), shape)
 	}
-	return nil, errors.New("no tensor " + name)
+	copy(dst, data)
+	return nil
 }
 
 func TestParamsNames(t *testing.T) {
@@ -44,6 +50,34 @@ func TestLoadErrors(t *testing.T) {
 	require.ErrorContains(t, err, "no tensor bad.bias")
 	require.NotContains(t, err.Error(), "good")
 	require.Equal(t, []float32{3, 4}, l.Bias.T.Data)
+}
+
+// TestLoadFrozen: matrices are packed, the rest stays, and a layer computes the same bits as after Load.
+func TestLoadFrozen(t *testing.T) {
+	src := mapSource{"l.weight": {1, 2, 3, 4, 5, 6}, "l.bias": {7, 8}, "n.weight": {9, 10}, "n.bias": {11, 12}}
+	var out [2][]float32
+	for i := range out {
+		p := nn.NewParams()
+		l := nn.NewLinear(p.Sub("l"), 3, 2)
+		n := nn.NewLayerNorm(p.Sub("n"), 2, 1e-5)
+		if i == 0 {
+			require.NoError(t, p.Load(src))
+		} else {
+			require.NoError(t, p.LoadFrozen(src, tensor.CPU))
+			require.Nil(t, l.Weight.T.Data)
+			require.Equal(t, src["l.weight"], tensor.CPU.Host(l.Weight.T))
+			require.Equal(t, src["n.bias"], n.Beta.T.Data)
+		}
+		require.Equal(t, 10, p.Count())
+		g := autograd.NoGrad()
+		y := n.Forward(g, l.Forward(g, g.Const(tensor.From([]float32{1, -1, 2}, 1, 3))))
+		out[i] = y.T.Clone().Data
+		g.Release()
+	}
+	require.Equal(t, out[0], out[1])
+	p := nn.NewParams()
+	nn.NewLinear(p.Sub("x"), 3, 2)
+	require.ErrorContains(t, p.LoadFrozen(src, tensor.CPU), "no tensor x.weight")
 }
 
 // TestInit checks bounds and spread of the start values, and that they depend

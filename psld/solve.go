@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"math"
 	"slices"
 
@@ -17,7 +18,9 @@ import (
 // Problem is a measured picture and what is known of its damage.
 type Problem struct {
 	Damage
-	Measurement *picture.Picture
+	// Measurement is y: any image, or a *picture.Picture where 16 bits or values beyond
+	// [-1,1] (noise) matter.
+	Measurement image.Image
 }
 
 // Options steer Solve. Zero fields take the task's preset (see [Preset]).
@@ -40,6 +43,15 @@ type Options struct {
 	// the measurement's own noise: LoopNoise.
 	Reference bool
 	LoopNoise float64
+
+	// Prompt describes the picture to a model that knows prompts, Negative what it is not; Guidance is the scale of
+	// classifier-free guidance, 0 for 1 without a prompt and 7.5 with one. Emphasis: see prior.Generation.
+	Prompt, Negative string
+	Guidance         float64
+	Emphasis         bool
+
+	// GuideTiny decodes and encodes by the model's tiny autoencoder in the steps (see solver.Options).
+	GuideTiny bool
 
 	// Sigma is the deviation of the measurement's noise on [-1,1]; nil: estimated (see
 	// EstimateNoise). It decides how far the result is moved to the measurement in
@@ -72,7 +84,10 @@ const MaxPixels = 2 << 20
 //
 // A grey measurement gives a grey result; its alpha is kept where the sizes agree.
 func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
-	y := p.Measurement
+	if p.Measurement == nil {
+		return nil, errors.New("no measurement to restore")
+	}
+	y := picture.FromImage(p.Measurement)
 	h, w := y.H, y.W
 	if p.Task == SR4 {
 		h, w = 4*h, 4*w
@@ -85,6 +100,10 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		return nil, err
 	}
 	so, back := Preset(m, p.Task, h, w, o)
+	so.GuideTiny = o.GuideTiny
+	if err := prompts(m, &so, o); err != nil {
+		return nil, err
+	}
 	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
 	if so.Method == "psld" && so.Gamma > 0 {
 		if prob.Back, err = BackProjection(back, a); err != nil {
@@ -135,11 +154,24 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Used: so}, err
 }
 
+// prompts sets the contexts and the guidance.
+func prompts(m *prior.Latent, so *solver.Options, o Options) error {
+	c, _, err := m.Prompts(o.Prompt, o.Negative, o.Emphasis)
+	if err != nil {
+		return err
+	}
+	so.Context, so.Negative, so.Guidance = c.Prompt, c.Negative, o.Guidance
+	if so.Guidance == 0 && o.Prompt != o.Negative {
+		so.Guidance = 7.5
+	}
+	return nil
+}
+
 // Rough is a quick restoration to start from, of shape a.In(): missing pixels are
 // interpolated smoothly (Laplace's equation); blurred and small pictures are restored with
 // total variation; a noisy picture is taken as it is.
 func Rough(ctx context.Context, p Problem, a operator.Linear) ([]float32, error) {
-	in, y := a.In(), p.Measurement.Pix
+	in, y := a.In(), picture.FromImage(p.Measurement).Pix
 	switch {
 	case p.Task.Inpainting():
 		x := make([]float32, in.Len())

@@ -6,19 +6,63 @@ import (
 	"psld/asm"
 )
 
-// CPU is the device of the host processor.
-var CPU Device = &cpu{}
+// CPU is the device of the host processor. CPUBF16 is the same, but rounds the
+// factors of convolutions and linear layers, forward and to the input, to bfloat16, and
+// packs weights in half the memory. Sums, norms, softmax, attention, gradients of weights and all that is
+// stored between operations stay float32. Where the tier has no bfloat16 products ([asm.HasPairs])
+// rounded numbers are multiplied in float32: the same errors, no gain.
+var (
+	CPU     Device = &cpu{Pool: &pool}
+	CPUBF16 Device = &cpu{Pool: &pool, bf16: true}
+)
 
-type cpu struct{ Pool }
+var pool Pool
 
-// CPUPool is the memory behind [CPU], for measurements.
-func CPUPool() *Pool { return &CPU.(*cpu).Pool }
+type cpu struct {
+	*Pool
+	bf16 bool
+}
+
+// CPUPool is the memory behind [CPU] and [CPUBF16], for measurements.
+func CPUPool() *Pool { return &pool }
 
 // Name implements [Device].
-func (d *cpu) Name() string { return "cpu/" + asm.Active().String() }
+func (d *cpu) Name() string {
+	name := "cpu/" + asm.Active().String()
+	if d.bf16 {
+		name += "/bf16"
+	}
+	return name
+}
+
+// format is that of matrix products with weights.
+func (d *cpu) format() format {
+	switch {
+	case !d.bf16:
+		return single
+	case asm.HasPairs():
+		return pairs
+	}
+	return rounded
+}
+
+// Pack implements [Device].
+func (d *cpu) Pack(w *Tensor) {
+	w.pack(d.format(), false)
+	w.mu.Lock()
+	w.Data = nil
+	w.mu.Unlock()
+}
 
 // Host implements [Device].
-func (d *cpu) Host(t *Tensor) []float32 { return t.Data }
+func (d *cpu) Host(t *Tensor) []float32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.Data == nil && t.packed != nil {
+		return t.unpack()
+	}
+	return t.Data
+}
 
 // Upload implements [Device].
 func (d *cpu) Upload(t *Tensor, data []float32) { copy(t.Data, data) }
@@ -39,6 +83,14 @@ func (d *cpu) Unary(f Func, y, x *Tensor) {
 		case Abs:
 			for i, v := range in {
 				out[i] = float32(math.Abs(float64(v)))
+			}
+		case ReLU:
+			for i, v := range in {
+				out[i] = max(v, 0)
+			}
+		case Tanh:
+			for i, v := range in {
+				out[i] = float32(math.Tanh(float64(v)))
 			}
 		}
 	})
@@ -69,6 +121,19 @@ func (d *cpu) UnaryGrad(f Func, dx, dy, x *Tensor) {
 				default:
 					out[i] = 0
 				}
+			}
+		case ReLU:
+			for i, v := range in {
+				if v > 0 {
+					out[i] = g[i]
+				} else {
+					out[i] = 0
+				}
+			}
+		case Tanh:
+			for i, v := range in {
+				t := math.Tanh(float64(v))
+				out[i] = g[i] * float32(1-t*t)
 			}
 		}
 	})

@@ -99,9 +99,9 @@ func (d *cpu) Attention(o, q, k, v *Tensor, nh int, causal bool) {
 		h := heads(q, k, v, nh, i, causal)
 		buf := pk.Data[i*per:][:per]
 		p := s.floats(1, attBlock*mp)
-		h.weights(s, p, &packed{buf[:mp*hd], nr * hd}, lo, hi, mp)
+		h.weights(s, p, &packed{data: buf[:mp*hd], size: nr * hd}, lo, hi, mp)
 		out := o.Data[(i/nh*l+lo)*c+i%nh*hd:]
-		gemmRows(s, out, c, p, mp, 1, 0, m, &packed{buf[mp*hd:], nr * m}, nil, hi-lo, hd)
+		gemmRows(s, out, c, p, mp, 1, 0, m, &packed{data: buf[mp*hd:], size: nr * m}, nil, hi-lo, hd)
 	})
 }
 
@@ -133,9 +133,9 @@ func (d *cpu) AttentionGrad(dq, dk, dv, do, o, q, k, v *Tensor, nh int, causal b
 		i, g := task/groups, task%groups
 		h := heads(q, k, v, nh, i, causal)
 		buf := pk.Data[i*per:][:per]
-		kt := &packed{buf[:mp*hd], nr * hd}
-		vt := &packed{buf[mp*hd : 2*mp*hd], nr * hd}
-		kp := &packed{buf[2*mp*hd:], nr * m}
+		kt := &packed{data: buf[:mp*hd], size: nr * hd}
+		vt := &packed{data: buf[mp*hd : 2*mp*hd], size: nr * hd}
+		kp := &packed{data: buf[2*mp*hd:], size: nr * m}
 		sums := part.Data[task*2*size:][:2*size]
 		base := i/nh*l*c + i%nh*hd
 		first, last := g*blocks/groups, (g+1)*blocks/groups

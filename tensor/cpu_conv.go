@@ -11,65 +11,6 @@ import (
 // window row are contiguous, and runs register tiles over it. A window is then
 // KH segments of KW*I products each (see asm.Tile), for any stride.
 
-// packKey names a layout of a weight.
-type packKey struct {
-	nr       int
-	backward bool
-}
-
-// packed is a weight as panels of NR outputs: [ceil(O/NR)][KH][KW*I][NR], padded
-// with zeros. The backward layout swaps O and I and turns the window by 180 degrees.
-type packed struct {
-	data []float32
-	size int // elements of one panel
-}
-
-func (t *Tensor) pack(p Conv, backward bool) *packed {
-	key := packKey{asm.NR(), backward}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if w, ok := t.packed[key]; ok {
-		return w
-	}
-	o, i := t.Dim(0), t.Dim(1)
-	taps := p.KH * p.KW
-	w := packWeight(t.Data, o, i, taps, key)
-	if t.packed == nil {
-		t.packed = map[packKey]*packed{}
-	}
-	t.packed[key] = w
-	return w
-}
-
-func packWeight(src []float32, o, i, taps int, key packKey) *packed {
-	nr := key.nr
-	outs, ins := o, i
-	so, si := i*taps, taps // strides of src
-	if key.backward {
-		outs, ins, so, si = i, o, taps, i*taps
-	}
-	panels := (outs + nr - 1) / nr
-	w := &packed{data: make([]float32, panels*taps*ins*nr), size: taps * ins * nr}
-	parallel(panels, func(pi int, _ *scratch) {
-		n := min(nr, outs-pi*nr)
-		dst := w.data[pi*w.size:]
-		for tap := range taps {
-			from := tap
-			if key.backward {
-				from = taps - 1 - tap
-			}
-			for c := range ins {
-				d := dst[(tap*ins+c)*nr:][:n]
-				s := src[pi*nr*so+c*si+from:]
-				for j := range d {
-					d[j] = s[j*so]
-				}
-			}
-		}
-	})
-	return w
-}
-
 // convInput describes how rows of a padded input are made from a tensor.
 type convInput struct {
 	x            []float32 // [H, W, C] of one picture
@@ -77,7 +18,9 @@ type convInput struct {
 	top, left    int // padding
 	dilate       int // zeros between pixels: 1 none, 2 one, ...
 	double       bool
-	rowLen, cols int // rowLen = cols*c
+	format       format
+	words        int // of one pixel in the padded rows
+	rowLen, cols int // rowLen = cols*words
 }
 
 // source maps a padded coordinate to an input index, or -1 for zero.
@@ -102,7 +45,8 @@ func (in *convInput) source(u, pad, n int) int {
 
 // rows writes padded rows [from, from+count) to dst.
 func (in *convInput) rows(dst []float32, from, count int) {
-	c := in.c
+	c, words := in.c, in.words
+	whole := in.format != pairs || c%2 == 0 // no pair spans two pixels
 	for r := range count {
 		d := dst[r*in.rowLen:][:in.rowLen]
 		sy := in.source(from+r, in.top, in.h)
@@ -111,18 +55,19 @@ func (in *convInput) rows(dst []float32, from, count int) {
 			continue
 		}
 		s := in.x[sy*in.w*c:][:in.w*c]
-		if !in.double && in.dilate == 1 {
-			left := min(in.left, in.cols) * c
-			clear(d[:left])
-			n := copy(d[left:], s)
-			clear(d[left+n:])
+		if !in.double && in.dilate == 1 && whole {
+			left := min(in.left, in.cols)
+			n := min(in.w, in.cols-left)
+			clear(d[:left*words])
+			in.format.write(d[left*words:], s[:n*c])
+			clear(d[(left+n)*words:])
 			continue
 		}
 		for u := range in.cols {
 			if sx := in.source(u, in.left, in.w); sx >= 0 {
-				copy(d[u*c:][:c], s[sx*c:])
+				in.format.write(d[u*words:][:words], s[sx*c:][:c])
 			} else {
-				clear(d[u*c:][:c])
+				clear(d[u*words:][:words])
 			}
 		}
 	}
@@ -137,8 +82,8 @@ func tileRows(n, mr int) (tile int) {
 func ptr(s []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
 // gemmRows computes c[rows, o] = a[rows, k] w + bias, with rows of a lda apart, rows of
-// c ldc apart, as tiles for all panels of w.
-// segs and segStride (elements) give the window rows of a convolution.
+// c ldc apart, as tiles for all panels of w. a has the format of w; k, lda and segStride
+// count its words. segs and segStride give the window rows of a convolution.
 func gemmRows(s *scratch, c []float32, ldc int, a []float32, lda, segs, segStride, k int, w *packed, bias []float32, rows, o int) {
 	nr := asm.NR()
 	t := &s.tile
@@ -159,11 +104,11 @@ func gemmRows(s *scratch, c []float32, ldc int, a []float32, lda, segs, segStrid
 			t.A = ptr(a[r*lda:])
 			if n == nr {
 				t.C, t.CRow = ptr(c[r*ldc+panel*nr:]), 4*ldc
-				t.Run(m)
+				s.run(m, w.format)
 				continue
 			}
 			t.C, t.CRow = ptr(tmp), 4*nr
-			t.Run(m)
+			s.run(m, w.format)
 			for i := range m {
 				copy(c[(r+i)*ldc+panel*nr:][:n], tmp[i*nr:])
 			}
@@ -178,7 +123,7 @@ func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv) {
 		bias = b.Data
 	}
 	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, dilate: 1, double: p.Upsample}
-	conv(y, x, w.pack(p, false), bias, p, in)
+	conv(y, x, w.pack(d.format(), false), bias, p, in)
 }
 
 // Conv2dGradInput implements [Device].
@@ -195,7 +140,7 @@ func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
 		out = d.Get(dx.Dim(0), 2*dx.Dim(1), 2*dx.Dim(2), dx.Dim(3))
 		defer d.Put(out)
 	}
-	conv(out, dy, w.pack(p, true), nil, q, in)
+	conv(out, dy, w.pack(d.format(), true), nil, q, in)
 	if p.Upsample {
 		sum2x2(dx, out)
 	}
@@ -205,17 +150,28 @@ func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
 func conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
 	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
 	c := in.c
+	in.format, in.words = w.format, w.format.words(c)
+	words := in.words
 	if p.pointwise() && in.dilate == 1 && !in.double {
 		total := n * oh * ow
 		const block = 224 // a multiple of every tile height that is quick to balance
 		parallel((total+block-1)/block, func(i int, s *scratch) {
 			r := i * block
-			gemmRows(s, y.Data[r*o:], o, x.Data[r*c:], c, 1, 0, c, w, bias, min(block, total-r), o)
+			rows := min(block, total-r)
+			a := x.Data[r*c:][:rows*c]
+			if w.format != single {
+				in, all := a, s.floats(1, rows*words)
+				for k := range rows {
+					w.format.write(all[k*words:][:words], in[k*c:][:c])
+				}
+				a = all
+			}
+			gemmRows(s, y.Data[r*o:], o, a, words, 1, 0, words, w, bias, rows, o)
 		})
 		return
 	}
 	in.cols = (ow-1)*p.Stride + p.KW
-	in.rowLen = in.cols * c
+	in.rowLen = in.cols * words
 	rb := convRows(in.rowLen, oh, p)
 	blocks := (oh + rb - 1) / rb
 	parallel(n*blocks, func(i int, s *scratch) {
@@ -224,10 +180,10 @@ func conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
 		view := in
 		view.x = x.Data[img*in.h*in.w*c:][:in.h*in.w*c]
 		need := (rows-1)*p.Stride + p.KH
-		pad := s.floats(1, need*in.rowLen+p.KW*c)
+		pad := s.floats(1, need*in.rowLen+p.KW*words)
 		view.rows(pad, r0*p.Stride, need)
 		for r := range rows {
-			gemmRows(s, y.Data[((img*oh+r0+r)*ow)*o:], o, pad[r*p.Stride*in.rowLen:], p.Stride*c, p.KH, in.rowLen, p.KW*c, w, bias, ow, o)
+			gemmRows(s, y.Data[((img*oh+r0+r)*ow)*o:], o, pad[r*p.Stride*in.rowLen:], p.Stride*words, p.KH, in.rowLen, p.KW*words, w, bias, ow, o)
 		}
 	})
 }
@@ -266,6 +222,7 @@ func (d *cpu) Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv) {
 	n, oh, ow, o := dy.Dim(0), dy.Dim(1), dy.Dim(2), dy.Dim(3)
 	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, dilate: 1, double: p.Upsample}
 	c := in.c
+	in.words = c
 	if p.pointwise() { // rows of pixels are one long row, cut in pieces that stay in L2
 		total := n * oh * ow
 		ow = max(1, min(total, (64<<10)/c))

@@ -17,6 +17,10 @@ type Device interface {
 	// Get returns a tensor with undefined contents, Put takes it back.
 	Get(shape ...int) *Tensor
 	Put(t *Tensor)
+	// Pack turns a frozen weight [O,I] or [O,I,KH,KW] into the layout that this
+	// device multiplies by and lets its elements go: Data is nil afterwards, and
+	// only Conv2d, Conv2dGradInput and Host of this device take the tensor.
+	Pack(w *Tensor)
 	// Host returns the elements in ordinary memory, for reading; Upload writes them.
 	Host(t *Tensor) []float32
 	Upload(t *Tensor, data []float32)
@@ -114,4 +118,6 @@ const (
 	QuickGELU
 	Exp
 	Abs
+	ReLU
+	Tanh
 )

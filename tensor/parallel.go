@@ -22,6 +22,15 @@ func (s *scratch) floats(i, n int) []float32 {
 	return s.buf[i][:n]
 }
 
+// run computes m rows of the tile on factors of format f.
+func (s *scratch) run(m int, f format) {
+	if f == pairs {
+		s.tile.RunPairs(m)
+	} else {
+		s.tile.Run(m)
+	}
+}
+
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // parallel calls fn(i) for i in [0, n) on up to GOMAXPROCS goroutines. The split

@@ -17,7 +17,7 @@ import (
 // make one with [New], [From] or a Device.
 type Tensor struct {
 	Shape []int
-	Data  []float32 // len is the product of Shape
+	Data  []float32 // len is the product of Shape; nil for a weight after [Device].Pack
 
 	mu     sync.Mutex
 	packed map[packKey]*packed // layouts that a device made of this tensor as a weight
@@ -26,6 +26,12 @@ type Tensor struct {
 // New returns a zeroed tensor in ordinary Go memory.
 func New(shape ...int) *Tensor {
 	return &Tensor{Shape: slices.Clone(shape), Data: make([]float32, Len(shape))}
+}
+
+// Shaped returns a tensor without elements, for a weight that is filled later.
+func Shaped(shape ...int) *Tensor {
+	Len(shape) // panics on a negative side
+	return &Tensor{Shape: slices.Clone(shape)}
 }
 
 // From wraps data, which is not copied. It panics when the length does not fit the shape.
@@ -49,7 +55,7 @@ func Len(shape []int) int {
 }
 
 // Len is the number of elements.
-func (t *Tensor) Len() int { return len(t.Data) }
+func (t *Tensor) Len() int { return Len(t.Shape) }
 
 // Dim is the size of axis i; negative i counts from the end.
 func (t *Tensor) Dim(i int) int {

@@ -7,24 +7,32 @@ import (
 	"psld/nn"
 )
 
-// The kinds of resolution levels, as diffusers names them.
+// The kinds of resolution levels, as diffusers names them: without attention,
+// with attention to a context, and, in a network without context, with
+// attention of the pixels to each other.
 const (
 	DownPlain = "DownBlock2D"
 	DownCross = "CrossAttnDownBlock2D"
+	DownSelf  = "AttnDownBlock2D"
 	UpPlain   = "UpBlock2D"
 	UpCross   = "CrossAttnUpBlock2D"
+	UpSelf    = "AttnUpBlock2D"
 )
 
 // Config describes a UNet by the fields of a diffusers unet/config.json.
+//
+// Where CrossAttentionDim is 0 the network is unconditional (diffusers'
+// UNet2DModel): it takes no context, and its middle block and the levels of
+// kind DownSelf and UpSelf have self-attention.
 type Config struct {
 	InChannels        int      `json:"in_channels"`
 	OutChannels       int      `json:"out_channels"`
 	BlockOutChannels  []int    `json:"block_out_channels"` // one entry per resolution, finest first
 	DownBlockTypes    []string `json:"down_block_types"`
 	UpBlockTypes      []string `json:"up_block_types"`
-	LayersPerBlock    int      `json:"layers_per_block"`   // ResBlocks on the way down; one more on the way up
-	Heads             Heads    `json:"attention_head_dim"` // the NUMBER of heads, whatever the field's name says
-	CrossAttentionDim int      `json:"cross_attention_dim"`
+	LayersPerBlock    int      `json:"layers_per_block"`    // ResBlocks on the way down; one more on the way up
+	Heads             Heads    `json:"attention_head_dim"`  // the NUMBER of heads, whatever the field's name says
+	CrossAttentionDim int      `json:"cross_attention_dim"` // width of a context row, 0 for a network without context
 	NormNumGroups     int      `json:"norm_num_groups"`
 	NormEps           float32  `json:"norm_eps"`
 	FlipSinToCos      bool     `json:"flip_sin_to_cos"` // time sinusoids are [cos, sin]
@@ -63,9 +71,30 @@ func SD15() Config {
 	}
 }
 
-// ParseConfig reads a diffusers unet/config.json. Absent fields take the values
-// of SD15; a feature that this package lacks is an error.
+// LDMVQ4 returns the configuration of the unconditional latent diffusion models
+// on VQ-f4 latents (ffhq-ldm-vq-4 and its like in the LDM repository): 274
+// million parameters, heads 32 channels wide. Its betas run from 0.0015 to 0.0195.
+func LDMVQ4() Config {
+	return Config{
+		InChannels: 3, OutChannels: 3, BlockOutChannels: []int{224, 448, 672, 896},
+		DownBlockTypes: []string{DownPlain, DownSelf, DownSelf, DownSelf},
+		UpBlockTypes:   []string{UpSelf, UpSelf, UpSelf, UpPlain},
+		LayersPerBlock: 2, Heads: Heads{7, 14, 21, 28},
+		NormNumGroups: 32, NormEps: 1e-5, FlipSinToCos: true,
+	}
+}
+
+// ParseConfig reads a diffusers unet/config.json, of a UNet2DConditionModel or,
+// where _class_name says so, of an unconditional UNet2DModel. Absent fields take
+// the values of SD15 or those of diffusers (LDMVQ4 with heads 8 wide); a feature
+// that this package lacks is an error.
 func ParseConfig(data []byte) (Config, error) {
+	var kind struct {
+		Class string `json:"_class_name"`
+	}
+	if json.Unmarshal(data, &kind) == nil && kind.Class == "UNet2DModel" {
+		return parseUnconditional(data)
+	}
 	c := struct {
 		Config
 		NumHeads *Heads `json:"num_attention_heads"` // the later name of the field
@@ -92,6 +121,49 @@ func ParseConfig(data []byte) (Config, error) {
 	return c.Config, c.Config.Validate()
 }
 
+// parseUnconditional reads the config.json of a UNet2DModel. There
+// attention_head_dim is what its name says, the WIDTH of a head; null asks for
+// one head.
+func parseUnconditional(data []byte) (Config, error) {
+	c := LDMVQ4()
+	c.Heads = Heads{8}
+	if err := nn.ParseConfig(data, &c, map[string][]string{
+		"act_fn":                  {`"silu"`},
+		"add_attention":           {"true"},
+		"attn_norm_num_groups":    {"null"},
+		"center_input_sample":     {"false"},
+		"class_embed_type":        {"null"},
+		"cross_attention_dim":     {"0", "null"},
+		"downsample_padding":      {"1"},
+		"downsample_type":         {`"conv"`},
+		"mid_block_scale_factor":  {"1", "1.0"},
+		"mid_block_type":          {`"UNetMidBlock2D"`},
+		"num_class_embeds":        {"null"},
+		"resnet_time_scale_shift": {`"default"`},
+		"time_embedding_dim":      {"null"},
+		"time_embedding_type":     {`"positional"`},
+		"upsample_type":           {`"conv"`},
+	}); err != nil {
+		return Config{}, fmt.Errorf("unet: %w", err)
+	}
+	if len(c.Heads) != 1 {
+		return Config{}, fmt.Errorf("unet config: attention_head_dim has %d entries, want a number", len(c.Heads))
+	}
+	width := c.Heads[0]
+	c.Heads = make(Heads, len(c.BlockOutChannels))
+	for i, ch := range c.BlockOutChannels {
+		switch {
+		case width == 0: // null
+			c.Heads[i] = 1
+		case width < 0 || ch%width != 0:
+			return Config{}, fmt.Errorf("unet config: attention_head_dim is %d, want a divisor of block_out_channels entry %d", width, ch)
+		default:
+			c.Heads[i] = ch / width
+		}
+	}
+	return c, c.Validate()
+}
+
 // Validate returns an error that names the first field out of range. The
 // limits are far above any known model. Whoever loads a file should hold its
 // tensors against the sizes before New takes memory for them.
@@ -105,7 +177,7 @@ func (c Config) Validate() error {
 		{"in_channels", c.InChannels, 1, 64},
 		{"out_channels", c.OutChannels, 1, 64},
 		{"layers_per_block", c.LayersPerBlock, 1, maxLayers},
-		{"cross_attention_dim", c.CrossAttentionDim, 1, maxChannels},
+		{"cross_attention_dim", c.CrossAttentionDim, 0, maxChannels},
 		{"norm_num_groups", c.NormNumGroups, 1, maxChannels},
 		{"number of block_out_channels", levels, 1, maxLevels},
 		{"number of down_block_types", len(c.DownBlockTypes), levels, levels},
@@ -118,6 +190,10 @@ func (c Config) Validate() error {
 	if len(c.Heads) != 1 && len(c.Heads) != levels {
 		return fmt.Errorf("unet config: attention_head_dim has %d entries, want 1 or %d", len(c.Heads), levels)
 	}
+	down, up := DownCross, UpCross // the kinds that may have attention
+	if c.CrossAttentionDim == 0 {
+		down, up = DownSelf, UpSelf
+	}
 	for i, ch := range c.BlockOutChannels {
 		heads := c.Heads.at(i)
 		switch {
@@ -128,11 +204,12 @@ func (c Config) Validate() error {
 		case heads < 1 || ch%heads != 0:
 			return fmt.Errorf("unet config: attention_head_dim gives %d heads for %d channels, want a divisor", heads, ch)
 		}
-		if k := c.DownBlockTypes[i]; k != DownPlain && k != DownCross {
-			return fmt.Errorf("unet config: down_block_types has %q, want %s or %s", k, DownPlain, DownCross)
+		const format = "unet config: %s has %q, want %s or %s where cross_attention_dim is %d"
+		if k := c.DownBlockTypes[i]; k != DownPlain && k != down {
+			return fmt.Errorf(format, "down_block_types", k, DownPlain, down, c.CrossAttentionDim)
 		}
-		if k := c.UpBlockTypes[i]; k != UpPlain && k != UpCross {
-			return fmt.Errorf("unet config: up_block_types has %q, want %s or %s", k, UpPlain, UpCross)
+		if k := c.UpBlockTypes[i]; k != UpPlain && k != up {
+			return fmt.Errorf(format, "up_block_types", k, UpPlain, up, c.CrossAttentionDim)
 		}
 	}
 	if c.BlockOutChannels[0]%2 != 0 {

@@ -8,8 +8,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"psld/asm"
 	"psld/autograd"
 	"psld/internal/golden"
+	"psld/nn"
 	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
@@ -17,47 +19,85 @@ import (
 	"psld/weights"
 )
 
+// throughAll is a model of one precision, and how far its results may be from the reference's.
+type throughAll struct {
+	name            string
+	dev             tensor.Device
+	source          func(*golden.GenSource) nn.Source
+	scalars, grad   float64 // limits of the relative L2 error
+	checkpointedToo bool
+}
+
+// halfWeights are weights that were stored in float16.
+type halfWeights struct{ *golden.GenSource }
+
+func (h halfWeights) Read(name string, shape []int, dst []float32) error {
+	err := h.GenSource.Read(name, shape, dst)
+	half := make([]uint16, len(dst))
+	asm.F32ToF16(half, dst)
+	asm.F16ToF32(dst, half)
+	return err
+}
+
 // TestGoldenThroughAll compares a gradient that flows through encoder, decoder
 // and UNet, as PSLD's does: of ||avgpool4(x-img)|| + 0.1 ||E(x)-z0|| with
-// x = D(z0), with respect to the noisy latent z.
+// x = D(z0), with respect to the noisy latent z. Weights stored in float16 and products
+// of bfloat16 are held to what was measured, times about three: see README.md.
 func TestGoldenThroughAll(t *testing.T) {
+	plain := func(s *golden.GenSource) nn.Source { return s }
+	half := func(s *golden.GenSource) nn.Source { return halfWeights{s} }
 	for _, dir := range generated(t) {
-		t.Run(filepath.Base(dir), func(t *testing.T) {
-			var c genCase
-			golden.JSON(t, filepath.Join(dir, "case.json"), &c)
-			f := golden.Load(t, filepath.Join(dir, "io.safetensors"))
-			cfg, layout := c.config()
-			u := unet.New(cfg)
-			require.NoError(t, u.Params.Load(golden.Gen(weights.UNetPart, layout)))
-			vcfg := vae.SD15()
-			vcfg.InChannels, vcfg.LatentChannels, vcfg.LayersPerBlock = c.VAE.InChannels, c.VAE.ZChannels, c.VAE.NumResBlocks
-			vcfg.ScalingFactor, vcfg.BlockOutChannels = c.ScaleFactor, nil
-			for _, mult := range c.VAE.ChMult {
-				vcfg.BlockOutChannels = append(vcfg.BlockOutChannels, mult*c.VAE.Ch)
-			}
-			v := vae.New(vcfg)
-			require.NoError(t, v.Params.Load(golden.Gen(weights.VAEPart, layout)))
+		for _, p := range []throughAll{
+			{"f32", tensor.CPU, plain, forwardLimit, gradLimit, true},
+			{"f16 weights", tensor.CPU, half, 1e-3, 3e-3, false},
+			{"bf16", tensor.CPUBF16, plain, 1e-2, 5e-2, false},
+		} {
+			t.Run(filepath.Base(dir)+"/"+p.name, func(t *testing.T) { p.run(t, dir) })
+		}
+	}
+}
 
-			size := fmt.Sprintf("%dx%d", c.Latents[0][0], c.Latents[0][1])
-			step := c.Timesteps[0]
-			a := schedule.AlphasCumprod()[step]
-			img := nhwc(t, f, "in.img."+size)
-			for _, checkpoint := range []bool{false, true} {
-				g := autograd.NewGraph()
-				g.Checkpoint = checkpoint
-				z := g.Input(nhwc(t, f, "in.z."+size))
-				eps := u.Forward(g, z, []float32{float32(step)}, g.Const(nhwc(t, f, "out.clip.last_hidden_state")))
-				z0 := g.Scale(g.Sub(z, g.Scale(eps, float32(math.Sqrt(float64(1-a))))), float32(1/math.Sqrt(float64(a))))
-				x := v.DecodeScaled(g, z0)
-				me := g.Norm2(avgPool4(g, g.Sub(x, g.Const(img))))
-				ie := g.Norm2(g.Sub(v.EncodeScaled(g, x, nil), z0))
-				scalars, _ := golden.F32(t, f, "out.psldlike.scalars")
-				golden.Check(t, "scalars", []float32{me.T.Data[0], ie.T.Data[0]}, scalars, forwardLimit)
-				g.Backward(g.Add(me, g.Scale(ie, 0.1)), nil)
-				golden.Check(t, "grad", z.Grad().Data, nhwc(t, f, "out.psldlike.grad").Data, gradLimit)
-				g.Release()
-			}
-		})
+func (p throughAll) run(t *testing.T, dir string) {
+	var c genCase
+	golden.JSON(t, filepath.Join(dir, "case.json"), &c)
+	f := golden.Load(t, filepath.Join(dir, "io.safetensors"))
+	cfg, layout := c.config()
+	u := unet.New(cfg)
+	require.NoError(t, u.Params.LoadFrozen(p.source(golden.Gen(weights.UNetPart, layout)), p.dev))
+	vcfg := vae.SD15()
+	vcfg.InChannels, vcfg.LatentChannels, vcfg.LayersPerBlock = c.VAE.InChannels, c.VAE.ZChannels, c.VAE.NumResBlocks
+	vcfg.ScalingFactor, vcfg.BlockOutChannels = c.ScaleFactor, nil
+	for _, mult := range c.VAE.ChMult {
+		vcfg.BlockOutChannels = append(vcfg.BlockOutChannels, mult*c.VAE.Ch)
+	}
+	v := vae.New(vcfg)
+	require.NoError(t, v.Params.LoadFrozen(p.source(golden.Gen(weights.VAEPart, layout)), p.dev))
+
+	size := fmt.Sprintf("%dx%d", c.Latents[0][0], c.Latents[0][1])
+	step := c.Timesteps[0]
+	a := schedule.AlphasCumprod()[step]
+	img := nhwc(t, f, "in.img."+size)
+	for _, checkpoint := range []bool{false, true} {
+		if checkpoint && !p.checkpointedToo {
+			break
+		}
+		g := autograd.NewGraphOn(p.dev, true)
+		g.Checkpoint = checkpoint
+		z := g.Input(nhwc(t, f, "in.z."+size))
+		eps := u.Forward(g, z, []float32{float32(step)}, g.Const(nhwc(t, f, "out.clip.last_hidden_state")))
+		z0 := g.Scale(g.Sub(z, g.Scale(eps, float32(math.Sqrt(float64(1-a))))), float32(1/math.Sqrt(float64(a))))
+		x := v.DecodeScaled(g, z0)
+		me := g.Norm2(avgPool4(g, g.Sub(x, g.Const(img))))
+		ie := g.Norm2(g.Sub(v.EncodeScaled(g, x, nil), z0))
+		scalars, _ := golden.F32(t, f, "out.psldlike.scalars")
+		got := []float32{me.T.Data[0], ie.T.Data[0]}
+		golden.Check(t, "scalars", got, scalars, p.scalars)
+		g.Backward(g.Add(me, g.Scale(ie, 0.1)), nil)
+		grad := nhwc(t, f, "out.psldlike.grad").Data
+		golden.Check(t, "grad", z.Grad().Data, grad, p.grad)
+		t.Logf("relative L2 error: eps %.2g, scalars %.2g, gradient %.2g", golden.RelL2(eps.T.Data, nhwc(t, f, fmt.Sprintf("out.unet.eps.%s.t%d", size, step)).Data),
+			golden.RelL2(got, scalars), golden.RelL2(z.Grad().Data, grad))
+		g.Release()
 	}
 }
 

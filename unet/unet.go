@@ -1,6 +1,7 @@
 // Package unet is the noise predictor of Stable Diffusion (diffusers'
 // UNet2DConditionModel): from a noisy latent [N, h, w, 4], diffusion times and
-// a text context to the noise in it.
+// a text context to the noise in it. Without context it is that of the
+// unconditional latent diffusion models (UNet2DModel).
 package unet
 
 import (
@@ -29,10 +30,17 @@ type stage struct {
 	resize *nn.Conv2d // nil at the last stage
 }
 
-// layer is a ResBlock and, where the stage has attention, a transformer.
+// layer is a ResBlock and, where the stage has it, attention: a transformer or,
+// in a network without context, self-attention.
 type layer struct {
 	res  *nn.ResBlock
-	attn *nn.SpatialTransformer // nil for none
+	attn attention // nil for none
+	name string    // of attn in traces
+}
+
+type attention interface {
+	Forward(g *autograd.Graph, x, context *autograd.Value) *autograd.Value
+	MACs(h, w, ctxRows int) int64
 }
 
 // New builds the model with zero weights; fill it with Params.Load or
@@ -49,12 +57,16 @@ func New(cfg Config) *Model {
 	// newLayer registers resnets.j and attentions.j below p. name is that of
 	// the layer in the original code, used in traces.
 	newLayer := func(p *nn.Params, j, in, out, heads int, attn bool, name string) layer {
-		l := layer{res: nn.NewResBlock(p.Sub("resnets.%d", j), in, out, emb, cfg.NormNumGroups, cfg.NormEps)}
+		l := layer{res: nn.NewResBlock(p.Sub("resnets.%d", j), in, out, emb, cfg.NormNumGroups, cfg.NormEps), name: name + ".1"}
 		l.res.Name = name + ".0"
-		if attn {
-			l.attn = nn.NewSpatialTransformer(p.Sub("attentions.%d", j), out, cfg.CrossAttentionDim, heads, cfg.NormNumGroups)
-			l.attn.Name = name + ".1"
-			l.attn.Blocks[0].Name = name + ".1.transformer_blocks.0"
+		q := p.Sub("attentions.%d", j)
+		switch {
+		case attn && cfg.CrossAttentionDim == 0:
+			l.attn = &selfAttention{nn.NewAttnBlock(q, out, cfg.NormNumGroups, cfg.NormEps), heads}
+		case attn:
+			t := nn.NewSpatialTransformer(q, out, cfg.CrossAttentionDim, heads, cfg.NormNumGroups)
+			t.Name, t.Blocks[0].Name = l.name, l.name+".transformer_blocks.0"
+			l.attn = t
 		}
 		return l
 	}
@@ -69,7 +81,7 @@ func New(cfg Config) *Model {
 		var s stage
 		for j := range cfg.LayersPerBlock {
 			name := fmt.Sprintf("input_blocks.%d", len(skips))
-			s.layers = append(s.layers, newLayer(q, j, in, out, cfg.Heads.at(i), cfg.DownBlockTypes[i] == DownCross, name))
+			s.layers = append(s.layers, newLayer(q, j, in, out, cfg.Heads.at(i), cfg.DownBlockTypes[i] != DownPlain, name))
 			skips = append(skips, out)
 			in = out
 		}
@@ -96,7 +108,7 @@ func New(cfg Config) *Model {
 			skip := skips[len(skips)-1]
 			skips = skips[:len(skips)-1]
 			name := fmt.Sprintf("output_blocks.%d", block)
-			s.layers = append(s.layers, newLayer(q, j, in+skip, out, cfg.Heads.at(k), cfg.UpBlockTypes[i] == UpCross, name))
+			s.layers = append(s.layers, newLayer(q, j, in+skip, out, cfg.Heads.at(k), cfg.UpBlockTypes[i] != UpPlain, name))
 			in = out
 			block++
 		}
@@ -111,8 +123,8 @@ func New(cfg Config) *Model {
 
 // Forward predicts the noise [N, h, w, 4] in latents z [N, h, w, 4], whose
 // diffusion times are t, one per item (1..1000 in Stable Diffusion), given
-// context rows [N, L, D]; a context [1, L, D] serves all items. h and w are
-// multiples of Factor().
+// context rows [N, L, D]; a context [1, L, D] serves all items. An unconditional
+// network does not look at context, which may be nil. h and w are multiples of Factor().
 func (m *Model) Forward(g *autograd.Graph, z *autograd.Value, t []float32, context *autograd.Value) *autograd.Value {
 	n := z.T.Dim(0)
 	if f := m.Factor(); z.T.Dim(1)%f != 0 || z.T.Dim(2)%f != 0 {
@@ -121,7 +133,12 @@ func (m *Model) Forward(g *autograd.Graph, z *autograd.Value, t []float32, conte
 	if len(t) != n {
 		panic(fmt.Sprintf("unet: %d times for %d latents", len(t), n))
 	}
-	if context.T.Dim(0) == 1 {
+	switch {
+	case m.CrossAttentionDim == 0:
+		context = nil
+	case context == nil:
+		panic("unet: no context for a network that wants one")
+	case context.T.Dim(0) == 1:
 		context = g.Repeat(context, n)
 	}
 	sinusoids := nn.Sinusoids(t, m.BlockOutChannels[0], m.FlipSinToCos, m.FreqShift)
@@ -172,12 +189,12 @@ func (m *Model) Forward(g *autograd.Graph, z *autograd.Value, t []float32, conte
 	return h
 }
 
-// attend runs the layer's transformer, if it has one, over its ResBlock's output.
+// attend runs the layer's attention, if it has one, over its ResBlock's output.
 func (l *layer) attend(g *autograd.Graph, h, context *autograd.Value) *autograd.Value {
 	g.Trace(l.res.Name, h)
 	if l.attn != nil {
 		h = l.attn.Forward(g, h, context)
-		g.Trace(l.attn.Name, h)
+		g.Trace(l.name, h)
 	}
 	return h
 }
@@ -189,7 +206,7 @@ func traceBlock(g *autograd.Graph, kind string, i int, h *autograd.Value) {
 }
 
 // MACs returns the multiply-adds of Forward for one latent of h x w and
-// ctxRows context rows (77 for CLIP).
+// ctxRows context rows (77 for CLIP; no matter without context).
 func (m *Model) MACs(h, w, ctxRows int) int64 {
 	n := m.time.Linear1.MACs(1) + m.time.Linear2.MACs(1) + m.convIn.MACs(h, w) + m.head.Conv.MACs(h, w)
 	add := func(l layer) {

@@ -25,7 +25,7 @@ func TestParseConfig(t *testing.T) {
 	require.Equal(t, 2, cfg.Factor())
 
 	for json, want := range map[string]string{
-		`{"_class_name": "UNet2DModel"}`:                "_class_name",
+		`{"_class_name": "UNet3DConditionModel"}`:       "_class_name",
 		`{"mid_block_type": null}`:                      "mid_block_type",
 		`{"use_linear_projection": true}`:               "use_linear_projection",
 		`{"transformer_layers_per_block": [1, 2, 10]}`:  "transformer_layers_per_block",
@@ -49,6 +49,7 @@ func TestParseConfig(t *testing.T) {
 
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"_class_name": "UNet2DModel", "attention_head_dim": 32}`))
 	f.Add([]byte(`{"attention_head_dim": [5, 10, 20, 20], "norm_eps": 1e-6, "freq_shift": 1}`))
 	f.Add([]byte(`{"block_out_channels": [32], "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -160,6 +161,8 @@ func TestForwardPanics(t *testing.T) {
 		func() { m.Forward(g, g.Const(tensor.New(1, 5, 4, 4)), []float32{1}, ctx) })
 	require.PanicsWithValue(t, "unet: 1 times for 2 latents",
 		func() { m.Forward(g, g.Const(tensor.New(2, 4, 4, 4)), []float32{1}, ctx) })
+	require.PanicsWithValue(t, "unet: no context for a network that wants one",
+		func() { m.Forward(g, g.Const(tensor.New(1, 4, 4, 4)), []float32{1}, nil) })
 }
 
 func Example() {

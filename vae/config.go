@@ -1,12 +1,13 @@
 package vae
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"psld/nn"
 )
 
-// Config describes a VAE by the fields of a diffusers vae/config.json.
+// Config describes an autoencoder by the fields of a diffusers vae/config.json.
 type Config struct {
 	InChannels       int     `json:"in_channels"`        // picture channels, 3
 	LatentChannels   int     `json:"latent_channels"`    // 4 in Stable Diffusion
@@ -15,6 +16,9 @@ type Config struct {
 	NormNumGroups    int     `json:"norm_num_groups"`
 	ScalingFactor    float32 `json:"scaling_factor"`          // latents are stored times this
 	MidAttention     bool    `json:"mid_block_add_attention"` // self-attention in the middle block
+	// NumEmbeddings is the number of rows of the codebook, each as wide as a
+	// latent pixel (diffusers' VQModel); 0 for a VAE (AutoencoderKL).
+	NumEmbeddings int `json:"num_vq_embeddings,omitempty"`
 }
 
 // SD15 returns the configuration of Stable Diffusion 1.x.
@@ -25,18 +29,40 @@ func SD15() Config {
 	}
 }
 
-// ParseConfig reads a diffusers vae/config.json. Absent fields take the values
-// of SD15; a kind of block that this package lacks is an error.
+// VQF4 returns the configuration of the first stage of the LDM repository's
+// VQ-f4 models (ffhq-ldm-vq-4 and its like): 55 million parameters, latents of
+// 3 channels and a quarter of the picture's sides, not scaled, 8192 codes.
+func VQF4() Config {
+	return Config{
+		InChannels: 3, LatentChannels: 3, BlockOutChannels: []int{128, 256, 512},
+		LayersPerBlock: 2, NormNumGroups: 32, ScalingFactor: 1, MidAttention: true, NumEmbeddings: 8192,
+	}
+}
+
+// ParseConfig reads a diffusers vae/config.json, of an AutoencoderKL or, where
+// _class_name says so, of a VQModel. Absent fields take the values of SD15 or
+// VQF4; a kind of block that this package lacks is an error.
+//
+// The published VQModel files have no scaling_factor and were trained with 1,
+// though diffusers then takes 0.18215 (its issue 6725).
 func ParseConfig(data []byte) (Config, error) {
+	var kind struct {
+		Class string `json:"_class_name"`
+	}
 	c := struct {
 		Config
 		OutChannels *int     `json:"out_channels"`
 		Down        []string `json:"down_block_types"`
 		Up          []string `json:"up_block_types"`
+		Width       *int     `json:"vq_embed_dim"`
 	}{Config: SD15()}
+	if json.Unmarshal(data, &kind) == nil && kind.Class == "VQModel" {
+		c.Config = VQF4()
+	}
 	if err := nn.ParseConfig(data, &c, map[string][]string{
-		"_class_name":         {`"AutoencoderKL"`},
+		"_class_name":         {`"AutoencoderKL"`, `"VQModel"`},
 		"act_fn":              {`"silu"`},
+		"norm_type":           {`"group"`},
 		"shift_factor":        {"0", "0.0", "null"},
 		"use_quant_conv":      {"true"},
 		"use_post_quant_conv": {"true"},
@@ -45,6 +71,12 @@ func ParseConfig(data []byte) (Config, error) {
 	}
 	if c.OutChannels != nil && *c.OutChannels != c.InChannels {
 		return Config{}, fmt.Errorf("vae config: out_channels is %d, want %d as in_channels", *c.OutChannels, c.InChannels)
+	}
+	switch {
+	case kind.Class == "VQModel" && c.NumEmbeddings == 0, kind.Class == "AutoencoderKL" && c.NumEmbeddings != 0:
+		return Config{}, fmt.Errorf("vae config: num_vq_embeddings is %d in a %s", c.NumEmbeddings, kind.Class)
+	case c.NumEmbeddings > 0 && c.Width != nil && *c.Width != c.LatentChannels:
+		return Config{}, fmt.Errorf("vae config: vq_embed_dim is %d, want %d as latent_channels", *c.Width, c.LatentChannels)
 	}
 	for _, kinds := range []struct {
 		field, want string
@@ -80,6 +112,7 @@ func (c Config) Validate() error {
 		inRange("layers_per_block", c.LayersPerBlock, 1, maxLayers),
 		inRange("number of block_out_channels", len(c.BlockOutChannels), 1, maxLevels),
 		inRange("norm_num_groups", c.NormNumGroups, 1, maxChannels),
+		inRange("num_vq_embeddings", c.NumEmbeddings, 0, 1<<20),
 	} {
 		if err != nil {
 			return err

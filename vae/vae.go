@@ -1,6 +1,10 @@
 // Package vae is the autoencoder of Stable Diffusion (diffusers'
 // AutoencoderKL): pictures [N, H, W, 3] in [-1, 1] to latents [N, H/8, W/8, 4]
 // and back.
+//
+// With a codebook (Config.NumEmbeddings) it is the VQ autoencoder of the latent
+// diffusion models (VQModel). Its latents have no distribution: where a VAE has
+// moments, it has the latent itself, and Decode rounds each pixel to the nearest code.
 package vae
 
 import (
@@ -22,7 +26,8 @@ type Model struct {
 	down, up         []level
 	encMid, decMid   mid
 	encHead, decHead *nn.Head
-	quant, postQuant *nn.Conv2d // 1x1
+	quant, postQuant *nn.Conv2d      // 1x1
+	codebook         *autograd.Value // [NumEmbeddings, LatentChannels], nil for a VAE
 }
 
 // level is the work at one resolution: ResBlocks, then a change of size.
@@ -49,6 +54,10 @@ func New(cfg Config) *Model {
 	m := &Model{Config: cfg, Params: p}
 	ch, last, groups := cfg.BlockOutChannels, len(cfg.BlockOutChannels)-1, cfg.NormNumGroups
 	latent := cfg.LatentChannels
+	moments := 2 * latent
+	if cfg.NumEmbeddings > 0 {
+		moments = latent
+	}
 	newLevel := func(p *nn.Params, name string, in, out, blocks int) level {
 		l := level{name: name}
 		for j := range blocks {
@@ -77,7 +86,7 @@ func New(cfg Config) *Model {
 		m.down = append(m.down, l)
 	}
 	m.encMid = newMid(e.Sub("mid_block"), "encoder.mid", ch[last])
-	m.encHead = nn.NewHead(e, ch[last], 2*latent, groups, normEps)
+	m.encHead = nn.NewHead(e, ch[last], moments, groups, normEps)
 	m.encHead.Name = "encoder."
 
 	d := p.Sub("decoder")
@@ -95,13 +104,17 @@ func New(cfg Config) *Model {
 	m.decHead = nn.NewHead(d, ch[0], cfg.InChannels, groups, normEps)
 	m.decHead.Name = "decoder."
 
-	m.quant = nn.NewConv2d(p.Sub("quant_conv"), 2*latent, 2*latent, tensor.SameConv(1))
+	m.quant = nn.NewConv2d(p.Sub("quant_conv"), moments, moments, tensor.SameConv(1))
+	if cfg.NumEmbeddings > 0 {
+		m.codebook = p.Sub("quantize.embedding").New("weight", cfg.NumEmbeddings, latent)
+	}
 	m.postQuant = nn.NewConv2d(p.Sub("post_quant_conv"), latent, latent, tensor.SameConv(1))
 	return m
 }
 
 // Encode maps pictures x [N, H, W, 3] to the moments [N, H/f, W/f, 8] of the
-// latent's distribution: mean, then log variance (not clamped). H and W are
+// latent's distribution: mean, then log variance (not clamped). With a codebook
+// it is the latent itself [N, H/f, W/f, 3], not rounded to a code. H and W are
 // multiples of f = Factor().
 func (m *Model) Encode(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 	if f := m.Factor(); x.T.Dim(1)%f != 0 || x.T.Dim(2)%f != 0 {
@@ -121,8 +134,13 @@ func (m *Model) Encode(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 }
 
 // Decode maps latents z [N, h, w, 4], as Sample gives them (not scaled), to
-// pictures [N, h*f, w*f, 3], about [-1, 1] but not clamped.
+// pictures [N, h*f, w*f, 3], about [-1, 1] but not clamped. With a codebook z is
+// rounded to codes first (see Quantize).
 func (m *Model) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+	if m.codebook != nil {
+		z = m.Quantize(g, z)
+		g.Trace("quantize", z)
+	}
 	h := m.postQuant.Forward(g, z)
 	g.Trace("post_quant_conv", h)
 	h = m.decIn.Forward(g, h)
@@ -136,21 +154,29 @@ func (m *Model) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 	return h
 }
 
-// Mean returns the mean [N, h, w, 4] of the latent.
+// Mean returns the mean [N, h, w, 4] of the latent; with a codebook the moments
+// are the latent.
 func (m *Model) Mean(g *autograd.Graph, moments *autograd.Value) *autograd.Value {
+	if m.codebook != nil {
+		return moments
+	}
 	return g.Slice(moments, 0, m.LatentChannels)
 }
 
 // LogVar returns the latent's log variance [N, h, w, 4], clamped to [-30, 20].
+// It panics with a codebook: such a latent has no variance.
 func (m *Model) LogVar(g *autograd.Graph, moments *autograd.Value) *autograd.Value {
+	if m.codebook != nil {
+		panic("vae: LogVar of a model with a codebook")
+	}
 	return g.Clamp(g.Slice(moments, m.LatentChannels, 2*m.LatentChannels), -30, 20)
 }
 
 // Sample returns mean + exp(logvar/2) * eps for standard normal noise eps
-// [N, h, w, 4], or the mean alone where eps is nil.
+// [N, h, w, 4], or the mean alone where eps is nil or there is a codebook.
 func (m *Model) Sample(g *autograd.Graph, moments *autograd.Value, eps *tensor.Tensor) *autograd.Value {
 	mean := m.Mean(g, moments)
-	if eps == nil {
+	if eps == nil || m.codebook != nil {
 		return mean
 	}
 	std := g.Exp(g.Scale(m.LogVar(g, moments), 0.5))
@@ -211,7 +237,7 @@ func (m *Model) EncodeMACs(h, w int) int64 {
 
 // DecodeMACs returns the multiply-adds of Decode for one latent of h x w.
 func (m *Model) DecodeMACs(h, w int) int64 {
-	n := m.postQuant.MACs(h, w) + m.decIn.MACs(h, w) + m.decMid.macs(h, w)
+	n := int64(h*w*m.NumEmbeddings*m.LatentChannels) + m.postQuant.MACs(h, w) + m.decIn.MACs(h, w) + m.decMid.macs(h, w)
 	for _, l := range m.up {
 		for _, b := range l.blocks {
 			n += b.MACs(h, w)

@@ -33,7 +33,7 @@ func TestParseConfig(t *testing.T) {
 	require.Equal(t, vae.SD15(), cfg)
 
 	for json, want := range map[string]string{
-		`{"_class_name": "VQModel"}`:               "_class_name",
+		`{"_class_name": "AutoencoderDC"}`:         "_class_name",
 		`{"act_fn": "relu"}`:                       "act_fn",
 		`{"shift_factor": 0.1}`:                    "shift_factor",
 		`{"use_quant_conv": false}`:                "use_quant_conv",
@@ -55,6 +55,7 @@ func TestParseConfig(t *testing.T) {
 
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"_class_name": "VQModel", "vq_embed_dim": 3}`))
 	f.Add([]byte(`{"block_out_channels": [32, 64], "norm_num_groups": 16, "scaling_factor": 1e-3}`))
 	f.Add([]byte(`{"down_block_types": ["DownEncoderBlock2D"], "out_channels": null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

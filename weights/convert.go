@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"psld/asm"
 )
@@ -16,11 +17,24 @@ func (f *File) Float32(name string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	le := binary.LittleEndian
 	t := f.tensors[name]
 	out := make([]float32, t.Elems())
-	switch t.DType {
+	decode(out, t.DType, b)
+	return out, nil
+}
+
+// littleEndian tells whether this machine's numbers lie in memory as a file's.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// decode fills out with the elements b of type d.
+func decode(out []float32, d DType, b []byte) {
+	le := binary.LittleEndian
+	switch d {
 	case F32:
+		if littleEndian && len(out) > 0 {
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(&out[0])), 4*len(out)), b)
+			return
+		}
 		for i := range out {
 			out[i] = math.Float32frombits(le.Uint32(b[4*i:]))
 		}
@@ -33,16 +47,19 @@ func (f *File) Float32(name string) ([]float32, error) {
 			out[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
 		}
 	default:
-		for i, v := range integers(t.DType, b) {
+		for i, v := range integers(d, b) {
 			out[i] = float32(v)
 		}
 	}
-	return out, nil
 }
 
-// widen converts 2-byte elements, by way of a buffer because b may lie at an
-// odd address.
+// widen converts 2-byte elements: where they lie, or by way of a buffer when b
+// begins at an odd address.
 func widen(out []float32, b []byte, convert func(dst []float32, src []uint16)) {
+	if littleEndian && len(out) > 0 && uintptr(unsafe.Pointer(&b[0]))%2 == 0 {
+		convert(out, unsafe.Slice((*uint16)(unsafe.Pointer(&b[0])), len(out)))
+		return
+	}
 	var buf [4096]uint16
 	for len(out) > 0 {
 		n := min(len(out), len(buf))

@@ -164,37 +164,102 @@ func TestOpenSingleFile(t *testing.T) {
 	}
 }
 
-// A file with the names and shapes of SD 1.5, all data in a hole of the file,
-// gives SD 1.5's published config.
-func TestDeriveFullSize(t *testing.T) {
+// keyRows reads names and shapes of a full-size model from a file of keys/.
+func keyRows(t *testing.T, file string) map[string][]int {
+	t.Helper()
+	var rows [][]any
+	golden.JSON(t, filepath.Join(golden.Kind(t, "keys"), file), &rows)
+	shapes := map[string][]int{}
+	for _, r := range rows {
+		shape := []int{}
+		for _, d := range r[1].([]any) {
+			shape = append(shape, int(d.(float64)))
+		}
+		shapes[r[0].(string)] = shape
+	}
+	require.NotEmpty(t, shapes)
+	return shapes
+}
+
+// writeHole stores tensors of these shapes, all data in a hole of the file, one
+// byte an element.
+func writeHole(t *testing.T, path string, shapes map[string][]int) {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a file with a hole in it, and mmap")
 	}
-	folder := golden.Kind(t, "keys")
-	var rows [][]any
-	golden.JSON(t, filepath.Join(folder, "compvis.json"), &rows)
 	type info struct {
 		DType   weights.DType `json:"dtype"`
 		Shape   []int         `json:"shape"`
 		Offsets [2]int        `json:"data_offsets"`
 	}
 	header, at := map[string]info{}, 0
-	for _, r := range rows {
-		size := 1 // one byte an element is enough here
-		var shape []int
-		for _, d := range r[1].([]any) {
-			shape = append(shape, int(d.(float64)))
-			size *= int(d.(float64))
+	for name, shape := range shapes {
+		size := 1
+		for _, d := range shape {
+			size *= d
 		}
-		header[r[0].(string)] = info{weights.U8, shape, [2]int{at, at + size}}
+		header[name] = info{weights.U8, shape, [2]int{at, at + size}}
 		at += size
 	}
 	b, err := json.Marshal(header)
 	require.NoError(t, err)
-	path := filepath.Join(t.TempDir(), "v1-5.safetensors")
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, os.WriteFile(path, raw(string(b)), 0o600))
 	require.NoError(t, os.Truncate(path, int64(8+len(b)+at)))
+}
 
+// requireFullSize checks every name and shape of SD 1.5, and the numbers of
+// parameters, of an open model.
+func requireFullSize(t *testing.T, m *weights.Model) {
+	t.Helper()
+	want := map[string]map[string][]int{}
+	for part, file := range map[string]string{
+		weights.UNetPart: "diffusers_unet.json", weights.VAEPart: "diffusers_vae.json", weights.TextPart: "diffusers_text_encoder.json",
+	} {
+		want[part] = keyRows(t, file)
+		delete(want[part], "text_model.embeddings.position_ids")
+	}
+	require.NoError(t, m.Check(want))
+	var totals struct {
+		UNet int `json:"unet_params"`
+		VAE  int `json:"vae_params"`
+		Text int `json:"clip_text_params"`
+	}
+	golden.JSON(t, filepath.Join(golden.Kind(t, "keys"), "totals.json"), &totals)
+	require.Equal(t, []int{859_520_964, 83_653_863, 123_060_480}, []int{totals.UNet, totals.VAE, totals.Text})
+	var params, tensors []int
+	for _, p := range m.Summary().Parts {
+		params, tensors = append(params, p.Params), append(tensors, p.Tensors)
+	}
+	require.Equal(t, []int{totals.UNet, totals.VAE, totals.Text}, params)
+	require.Equal(t, []int{686, 248, 196}, tensors) // without position_ids
+}
+
+// A folder of full size, its VAE in the older names.
+func TestFullSizeFolder(t *testing.T) {
+	for _, vae := range []string{"diffusers_vae.json", "diffusers_vae_legacy.json"} {
+		dir := t.TempDir()
+		for file, keys := range map[string]string{
+			"unet/diffusion_pytorch_model.safetensors": "diffusers_unet.json",
+			"vae/diffusion_pytorch_model.safetensors":  vae,
+			"text_encoder/model.safetensors":           "diffusers_text_encoder.json",
+		} {
+			path := filepath.Join(dir, filepath.FromSlash(file))
+			writeHole(t, path, keyRows(t, keys))
+			require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), "config.json"), []byte("{}"), 0o600))
+		}
+		m, err := weights.OpenModel(dir)
+		require.NoError(t, err)
+		requireFullSize(t, m)
+		require.NoError(t, m.Close())
+	}
+}
+
+// A single file with the names and shapes of SD 1.5 gives SD 1.5's published config.
+func TestDeriveFullSize(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "v1-5.safetensors")
+	writeHole(t, path, keyRows(t, "compvis.json"))
 	m, err := weights.OpenModel(path)
 	require.NoError(t, err)
 	defer m.Close()
@@ -207,30 +272,24 @@ func TestDeriveFullSize(t *testing.T) {
 			"up_block_types":["UpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D"],
 			"in_channels":4,"out_channels":4,"layers_per_block":2,"norm_eps":1e-05,"norm_num_groups":32}`},
 		{m.VAEConfig, `{"_class_name":"AutoencoderKL","block_out_channels":[128,256,512,512],"in_channels":3,"out_channels":3,
-			"latent_channels":4,"layers_per_block":2,"norm_num_groups":32,"scaling_factor":0.18215}`},
+			"latent_channels":4,"layers_per_block":2,"norm_num_groups":32,"scaling_factor":0.18215,
+			"down_block_types":["DownEncoderBlock2D","DownEncoderBlock2D","DownEncoderBlock2D","DownEncoderBlock2D"],
+			"up_block_types":["UpDecoderBlock2D","UpDecoderBlock2D","UpDecoderBlock2D","UpDecoderBlock2D"]}`},
 		{m.TextConfig, `{"hidden_act":"quick_gelu","hidden_size":768,"intermediate_size":3072,"layer_norm_eps":1e-05,
 			"max_position_embeddings":77,"num_attention_heads":12,"num_hidden_layers":12,"vocab_size":49408}`},
 	} {
 		require.JSONEq(t, c.want, string(c.got))
 	}
-	for file, set := range map[string]*weights.Set{
-		"diffusers_unet.json": m.UNet, "diffusers_vae.json": m.VAE, "diffusers_text_encoder.json": m.TextEncoder,
-	} {
-		var rows [][]any
-		golden.JSON(t, filepath.Join(folder, file), &rows)
-		want := map[string][]int{}
-		for _, r := range rows {
-			if strings.HasSuffix(r[0].(string), "position_ids") {
-				continue
-			}
-			shape := []int{}
-			for _, d := range r[1].([]any) {
-				shape = append(shape, int(d.(float64)))
-			}
-			want[r[0].(string)] = shape
-		}
-		require.NoError(t, weights.Check(set, want), file)
-	}
+	requireFullSize(t, m)
+	require.Equal(t, 13, m.Summary().Unused) // the schedule and position_ids
+	require.Equal(t, "single file (CompVis)", m.Summary().Layout)
+
+	// Other tools ask for the autoencoder alone.
+	v, err := weights.OpenVAE(path)
+	require.NoError(t, err)
+	defer v.Close()
+	require.Equal(t, m.VAE.Names(), v.VAE.Names())
+	require.JSONEq(t, string(m.VAEConfig), string(v.VAEConfig))
 }
 
 // writeFolder makes a small diffusers folder; change may edit the list of files.
@@ -286,6 +345,10 @@ func TestOpenFolder(t *testing.T) {
 		{"no config", func(f map[string][]byte) { f["unet/config.json"] = nil }, weights.Options{}, []string{"config.json"}},
 		{"bad config", func(f map[string][]byte) { f["unet/config.json"] = []byte("{") }, weights.Options{}, []string{"config.json", "not valid JSON"}},
 		{"no weights", func(f map[string][]byte) { f["unet/diffusion_pytorch_model.safetensors"] = nil }, weights.Options{}, []string{"unet", "diffusion_pytorch_model.safetensors"}},
+		{"another pipeline", func(f map[string][]byte) {
+			f["model_index.json"] = []byte(`{"_class_name":"StableDiffusionXLPipeline"}`)
+		}, weights.Options{}, []string{"model_index.json", "StableDiffusionXLPipeline", "want StableDiffusionPipeline"}},
+		{"unknown pipeline", func(f map[string][]byte) { f["model_index.json"] = []byte(`{"_class_name":"DiTPipeline"}`) }, weights.Options{}, []string{"DiTPipeline"}},
 		{"no variant", nil, weights.Options{Variant: "fp16"}, []string{"unet", "fp16"}},
 		{"bad weights", func(f map[string][]byte) { f["vae/diffusion_pytorch_model.safetensors"] = []byte("x") }, weights.Options{}, []string{"vae", "not a valid safetensors file"}},
 		{"shard missing", func(f map[string][]byte) { f["text_encoder/model-00002-of-00002.safetensors"] = nil }, weights.Options{}, []string{"index.json", "model-00002-of-00002"}},

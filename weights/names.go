@@ -16,7 +16,8 @@ const (
 // Layout is the geometry on which the numbering of blocks in the CompVis
 // layout depends.
 type Layout struct {
-	UNetAttention []bool // one per resolution, finest first: has it cross-attention?
+	UNetAttention []bool // one per resolution, finest first: has it attention?
+	SelfAttention bool   // the UNet attends to itself only, as in an unconditional LDM
 	UNetLayers    int    // residual blocks per resolution on the way down
 	VAELevels     int    // resolutions
 	VAELayers     int    // residual blocks per resolution in the encoder
@@ -33,6 +34,9 @@ var SD15 = Layout{
 //
 // Both directions come from one table of module names. A name is translated by
 // its longest prefix in the table; what follows is the same in both layouts.
+//
+// One module of an LDM has no twin in diffusers: "qkv" holds what to_q, to_k
+// and to_v are there, and is called to_qkv here.
 type Names struct {
 	toDiffusers, toCompVis map[string]string
 }
@@ -68,6 +72,9 @@ var unetResnet = [][2]string{
 	{"out_layers.0", ".norm2"}, {"out_layers.3", ".conv2"}, {"skip_connection", ".conv_shortcut"},
 }
 
+// Of an LDM. A transformer block's modules are named alike in both layouts.
+var unetSelfAttention = [][2]string{{"norm", ".group_norm"}, {"qkv", ".to_qkv"}, {"proj_out", ".to_out.0"}}
+
 // addUNet numbers the blocks as CompVis does: input_blocks and output_blocks
 // count residual blocks and down-samplers through all resolutions; the second
 // number of a name is the place inside such a block.
@@ -78,7 +85,12 @@ func (n *Names) addUNet(l Layout) {
 		n.addTable(cv+"."+cvBlock, fmt.Sprintf("%s%s.resnets.%d", df, dfBlock, j), unetResnet)
 	}
 	attention := func(cvBlock, dfBlock string, j int) {
-		n.add(cv+"."+cvBlock, fmt.Sprintf("%s%s.attentions.%d", df, dfBlock, j))
+		dfBlock = fmt.Sprintf("%s%s.attentions.%d", df, dfBlock, j)
+		if l.SelfAttention {
+			n.addTable(cv+"."+cvBlock, dfBlock, unetSelfAttention)
+		} else {
+			n.add(cv+"."+cvBlock, dfBlock)
+		}
 	}
 	resnet("middle_block.0", "mid_block", 0)
 	attention("middle_block.1", "mid_block", 0)
@@ -129,7 +141,10 @@ var vaeAttention = [][2]string{
 // from the coarsest in diffusers.
 func (n *Names) addVAE(l Layout) {
 	const cv, df = "first_stage_model", VAEPart + "/"
-	n.addTable(cv, df, [][2]string{{"quant_conv", "quant_conv"}, {"post_quant_conv", "post_quant_conv"}})
+	n.addTable(cv, df, [][2]string{
+		{"quant_conv", "quant_conv"}, {"post_quant_conv", "post_quant_conv"},
+		{"quantize.embedding", "quantize.embedding"}, // of a VQModel
+	})
 	for _, half := range []string{"encoder", "decoder"} {
 		cv, df := cv+"."+half, df+half+"."
 		n.addTable(cv, df, [][2]string{{"conv_in", "conv_in"}, {"norm_out", "conv_norm_out"}, {"conv_out", "conv_out"}})
@@ -181,39 +196,65 @@ func (n *Names) CompVis(part, name string) (compvis string, ok bool) {
 	return translate(n.toCompVis, part+"/"+canonical(part, name))
 }
 
-// vaeLegacy are the names that VAE attention had before diffusers 0.13.
-var vaeLegacy = strings.NewReplacer(
+// legacy are the names that attention without a context had before diffusers
+// 0.13: that of a VAE and of an LDM's UNet.
+var legacy = strings.NewReplacer(
 	".query.", ".to_q.", ".key.", ".to_k.", ".value.", ".to_v.", ".proj_attn.", ".to_out.0.",
 )
 
 // canonical gives the present-day diffusers name of a tensor.
 func canonical(part, name string) string {
-	if part == VAEPart && strings.Contains(name, ".attentions.") {
-		return vaeLegacy.Replace(name)
+	if part != TextPart && strings.Contains(name, ".attentions.") {
+		return legacy.Replace(name)
 	}
 	return name
 }
 
-// layoutOf reads the geometry off the names of a CompVis file.
-func layoutOf(f *File) Layout {
-	count := func(format string) int { // of names with 0, 1, 2.. filled in
-		for i := 0; ; i++ {
-			if !f.Has(fmt.Sprintf(format, i)) {
-				return i
-			}
+// count is how many of the names with 0, 1, 2.. filled into format exist.
+func count(has func(string) bool, format string) int {
+	for i := 0; ; i++ {
+		if !has(fmt.Sprintf(format, i)) {
+			return i
 		}
 	}
+}
+
+// layoutOf reads the geometry off the names of a CompVis file.
+func layoutOf(has func(compvis string) bool) Layout {
+	const blocks = "model.diffusion_model.input_blocks.%d"
 	l := Layout{
-		VAELevels: count("first_stage_model.encoder.down.%d.block.0.conv1.weight"),
-		VAELayers: count("first_stage_model.encoder.down.0.block.%d.conv1.weight"),
+		SelfAttention: has("model.diffusion_model.middle_block.1.qkv.weight"),
+		VAELevels:     count(has, "first_stage_model.encoder.down.%d.block.0.conv1.weight"),
+		VAELayers:     count(has, "first_stage_model.encoder.down.0.block.%d.conv1.weight"),
+	}
+	attention := blocks + ".1.proj_in.weight"
+	if l.SelfAttention {
+		attention = blocks + ".1.qkv.weight"
 	}
 	// Residual blocks have in_layers, down-samplers have op.
-	const blocks = "model.diffusion_model.input_blocks.%d"
-	for f.Has(fmt.Sprintf(blocks+".0.in_layers.0.weight", 1+l.UNetLayers)) {
+	for has(fmt.Sprintf(blocks+".0.in_layers.0.weight", 1+l.UNetLayers)) {
 		l.UNetLayers++
 	}
-	for i := 1; f.Has(fmt.Sprintf(blocks+".0.in_layers.0.weight", i)); i += l.UNetLayers + 1 {
-		l.UNetAttention = append(l.UNetAttention, f.Has(fmt.Sprintf(blocks+".1.proj_in.weight", i)))
+	for i := 1; has(fmt.Sprintf(blocks+".0.in_layers.0.weight", i)); i += l.UNetLayers + 1 {
+		l.UNetAttention = append(l.UNetAttention, has(fmt.Sprintf(attention, i)))
+	}
+	return l
+}
+
+// layout reads the geometry off the diffusers names of a model.
+func (m *Model) layout() Layout {
+	l := Layout{
+		SelfAttention: m.UNet.Has("mid_block.attentions.0.to_q.weight"),
+		UNetLayers:    count(m.UNet.Has, "down_blocks.0.resnets.%d.conv1.weight"),
+		VAELevels:     count(m.VAE.Has, "encoder.down_blocks.%d.resnets.0.conv1.weight"),
+		VAELayers:     count(m.VAE.Has, "encoder.down_blocks.0.resnets.%d.conv1.weight"),
+	}
+	attention := "down_blocks.%d.attentions.0.proj_in.weight"
+	if l.SelfAttention {
+		attention = "down_blocks.%d.attentions.0.to_q.weight"
+	}
+	for i := range count(m.UNet.Has, "down_blocks.%d.resnets.0.conv1.weight") {
+		l.UNetAttention = append(l.UNetAttention, m.UNet.Has(fmt.Sprintf(attention, i)))
 	}
 	return l
 }

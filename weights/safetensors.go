@@ -24,7 +24,8 @@ type Info struct {
 	DType DType
 	Shape []int // row-major; empty for a scalar
 
-	begin, end int // bytes, relative to File.data
+	begin, end int   // bytes, relative to File.data
+	stride     []int // in elements; nil when they lie in row-major order
 }
 
 // Elems is the number of elements: the product of Shape.
@@ -36,38 +37,56 @@ func (i Info) Elems() int {
 	return n
 }
 
-// File is an open safetensors file. Its methods may be called from several
-// goroutines at once, Close excepted.
+// File is an open file of tensors: safetensors, or a PyTorch checkpoint. Its
+// methods may be called from several goroutines at once, Close excepted.
 type File struct {
 	name    string // for messages: the path
-	data    []byte // the tensors, without the header
+	data    []byte // of safetensors without the header
 	tensors map[string]Info
 	meta    map[string]string
+	mapped  []byte // the whole file when it is a mapping, for release
 	unmap   func() error
 }
 
-// Open maps the safetensors file at path into memory and checks its header.
-// Tensor data is read from disk when it is first asked for. The file must not
-// be truncated while it is open; [Write] replaces files and is safe.
+// Open maps the file at path into memory and reads its list of tensors. It is a
+// safetensors file or a checkpoint of PyTorch (.ckpt, .pth, .pt, .bin; zip or
+// the legacy format), told apart by content. Tensor data is read from disk when
+// it is first asked for. The file must not be truncated while it is open;
+// [Write] replaces files and is safe.
+//
+// The tensors of a checkpoint are those of its "state_dict", else of the object
+// itself, else of "params_ema", "params", "model_state_dict" or "model", else of
+// the only dictionary of tensors in it. Whatever else it holds is passed over. No
+// code in it is ever run: a pickle that asks for anything but tensors and plain
+// containers is refused with the name of that thing.
 func Open(path string) (*File, error) {
 	data, unmap, err := mapFile(path)
 	if err != nil {
 		return nil, err // *PathError: names the file
+	}
+	parse := parseSafetensors
+	if isCheckpoint(data) {
+		parse = parseCheckpoint
 	}
 	f, err := parse(path, data)
 	if err != nil {
 		_ = unmap()
 		return nil, err
 	}
-	f.unmap = unmap
+	f.mapped, f.unmap = data, unmap
 	return f, nil
 }
 
-// Parse reads a whole safetensors file that is already in memory. The file
-// keeps data; nothing is copied.
-func Parse(data []byte) (*File, error) { return parse("safetensors data", data) }
+// Parse reads a whole file that is already in memory. The file keeps data;
+// nothing is copied.
+func Parse(data []byte) (*File, error) {
+	if isCheckpoint(data) {
+		return parseCheckpoint("checkpoint data", data)
+	}
+	return parseSafetensors("safetensors data", data)
+}
 
-func parse(name string, file []byte) (*File, error) {
+func parseSafetensors(name string, file []byte) (*File, error) {
 	fail := func(format string, args ...any) (*File, error) {
 		return nil, fmt.Errorf("%s: not a valid safetensors file: %w", name, fmt.Errorf(format, args...))
 	}
@@ -102,11 +121,9 @@ func parse(name string, file []byte) (*File, error) {
 // are huge numbers when taken for the length of a header.
 func otherFormat(file []byte) string {
 	for begin, what := range map[string]string{
-		"PK\x03\x04":     "a PyTorch .ckpt/.pt/.bin (zip) file; convert it to safetensors first",
-		"\x80\x02\x8a\n": "a PyTorch pickle; convert it to safetensors first",
-		"GGUF":           "a GGUF file",
-		"version ":       "a Git LFS pointer; fetch the real file with git lfs pull",
-		"<!DOCTYP":       "a web page; the download went wrong",
+		"GGUF":     "a GGUF file",
+		"version ": "a Git LFS pointer; fetch the real file with git lfs pull",
+		"<!DOCTYP": "a web page; the download went wrong",
 	} {
 		if bytes.HasPrefix(file, []byte(begin)) {
 			return what
@@ -242,29 +259,17 @@ func parseInfo(dec *json.Decoder, dataLen int) (Info, error) {
 		return info, errors.New("want all of dtype, shape and data_offsets")
 	}
 	info.DType = DType(*dtype)
-	if info.DType.Size() == 0 {
-		return info, fmt.Errorf("dtype %q is not one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL", *dtype)
-	}
-	// size is the product over the dims that are not 0, so that [0, huge, huge]
-	// is refused as well.
-	size, empty := uint64(info.DType.Size()), false
 	for _, d := range shape {
 		if d == nil || *d < 0 {
 			return info, fmt.Errorf("shape %v has a dimension that is not a number >= 0", numbers(shape))
 		}
 		info.Shape = append(info.Shape, int(*d))
-		if *d == 0 {
-			empty = true
-			continue
-		}
-		hi, lo := bits.Mul64(size, uint64(*d))
-		if hi != 0 || lo > math.MaxInt {
-			return info, fmt.Errorf("shape %v overflows", numbers(shape))
-		}
-		size = lo
 	}
-	if empty {
-		size = 0
+	// A type that is not known here does no harm until it is asked for.
+	known := info.DType.Size() > 0
+	size, err := byteSize(info.Shape, max(info.DType.Size(), 1))
+	if err != nil {
+		return info, err
 	}
 	if len(offsets) != 2 || offsets[0] == nil || offsets[1] == nil {
 		return info, fmt.Errorf("data_offsets %v: want [begin, end]", numbers(offsets))
@@ -273,12 +278,36 @@ func parseInfo(dec *json.Decoder, dataLen int) (Info, error) {
 	if begin < 0 || begin > end || end > int64(dataLen) {
 		return info, fmt.Errorf("data_offsets [%d, %d] do not lie in the %d bytes of data (file truncated?)", begin, end, dataLen)
 	}
-	if uint64(end-begin) != size {
+	if known && end-begin != int64(size) {
 		return info, fmt.Errorf("data_offsets [%d, %d] hold %d bytes, but %s of shape %v needs %d",
 			begin, end, end-begin, info.DType, info.Shape, size)
 	}
 	info.begin, info.end = int(begin), int(end)
 	return info, nil
+}
+
+// byteSize is the number of bytes of a tensor. The product over the dims that
+// are not 0 must not overflow, so that [0, huge, huge] is refused as well.
+func byteSize(shape []int, item int) (int, error) {
+	size, empty := uint64(item), false
+	for _, d := range shape {
+		if d < 0 {
+			return 0, fmt.Errorf("shape %v has a dimension below 0", shape)
+		}
+		if d == 0 {
+			empty = true
+			continue
+		}
+		hi, lo := bits.Mul64(size, uint64(d))
+		if hi != 0 || lo > math.MaxInt {
+			return 0, fmt.Errorf("shape %v overflows", shape)
+		}
+		size = lo
+	}
+	if empty {
+		return 0, nil
+	}
+	return int(size), nil
 }
 
 // numbers makes a list with nulls printable.
@@ -337,11 +366,13 @@ func (f *File) Has(name string) bool {
 	return ok
 }
 
-// Metadata is the file's "__metadata__" table, nil when it has none.
+// Metadata is the "__metadata__" table of a safetensors file, nil when it has none.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.meta) }
 
-// Bytes is the raw little-endian data of the named tensor. It points into the
-// file: read only, not aligned, and gone after Close.
+// Bytes is the raw little-endian data of the named tensor, row-major. It points
+// into the file: read only, not aligned, and gone after Close. Only a tensor of a
+// checkpoint that is stored in another order, a transposed one for example, is a
+// copy. A tensor of a dtype that is not known here is an error.
 func (f *File) Bytes(name string) ([]byte, error) {
 	t, ok := f.tensors[name]
 	if !ok {
@@ -350,13 +381,20 @@ func (f *File) Bytes(name string) ([]byte, error) {
 	if f.data == nil && t.end > 0 {
 		return nil, fmt.Errorf("%s: tensor %q read after Close", f.name, name)
 	}
+	if t.DType.Size() == 0 {
+		return nil, fmt.Errorf("%s: tensor %q: dtype %q is not one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL",
+			f.name, name, printable(string(t.DType)))
+	}
+	if t.stride != nil {
+		return t.gather(f.data[t.begin:t.end]), nil
+	}
 	return f.data[t.begin:t.end:t.end], nil
 }
 
 // Close unmaps the file. Slices from Bytes must not be used afterwards; those
 // from Float32 and Int64 are copies and stay.
 func (f *File) Close() error {
-	f.data = nil
+	f.data, f.mapped = nil, nil
 	if f.unmap == nil {
 		return nil
 	}

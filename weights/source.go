@@ -3,9 +3,9 @@ package weights
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"strings"
+
+	"psld/asm"
 )
 
 // Source is where a network gets its parameters from.
@@ -21,7 +21,7 @@ type Source interface {
 }
 
 // Set is a [Source] of tensors that lie in one or several files, under names
-// of its own.
+// of its own. Its methods may be called from several goroutines at once.
 type Set struct {
 	name    string // for messages, e.g. "sd15/unet"
 	tensors map[string]stored
@@ -30,25 +30,32 @@ type Set struct {
 // stored is the place of a tensor.
 type stored struct {
 	file *File
-	name string
+	name string // in file
+	rows rows
 }
+
+// rows picks rows of a tensor, that is indices of its first dimension: run of
+// them, from first on, in every step. The zero value picks all.
+type rows struct{ first, run, step int }
+
+func newSet(name string) *Set { return &Set{name: name, tensors: map[string]stored{}} }
 
 // NewSet is the set of all tensors of f, under the names that they have there.
 func NewSet(f *File) *Set {
-	s := &Set{name: f.name, tensors: map[string]stored{}}
+	s := newSet(f.name)
 	for _, name := range f.Names() {
-		s.tensors[name] = stored{f, name}
+		s.tensors[name] = stored{file: f, name: name}
 	}
 	return s
 }
 
-// add puts a tensor of f into the set under a name.
-func (s *Set) add(name string, f *File, nameInFile string) error {
+// add puts a tensor of a file into the set under a name.
+func (s *Set) add(name string, at stored) error {
 	if old, dup := s.tensors[name]; dup {
 		return fmt.Errorf("%s: tensor %q is there twice: as %q of %s and as %q of %s",
-			s.name, name, old.name, old.file.name, nameInFile, f.name)
+			s.name, name, old.name, old.file.name, at.name, at.file.name)
 	}
-	s.tensors[name] = stored{f, nameInFile}
+	s.tensors[name] = at
 	return nil
 }
 
@@ -61,106 +68,138 @@ func (s *Set) Names() []string {
 	return names
 }
 
-// Info describes the named tensor as it is stored.
-func (s *Set) Info(name string) (info Info, ok bool) {
-	if at, ok := s.tensors[name]; ok {
-		return at.file.Info(at.name)
-	}
-	return Info{}, false
+// Has tells whether the set holds the named tensor.
+func (s *Set) Has(name string) bool {
+	_, ok := s.tensors[name]
+	return ok
 }
 
-// Tensor implements [Source]. A 1x1 convolution [out, in, 1, 1] and a linear
-// layer [out, in] are the same thing, and either is given for the other.
-func (s *Set) Tensor(name string, shape []int) ([]float32, error) {
+// Info describes the named tensor as it is stored.
+func (s *Set) Info(name string) (info Info, ok bool) {
 	at, ok := s.tensors[name]
 	if !ok {
-		return nil, fmt.Errorf("%s: no tensor %q (want shape %v)", s.name, name, shape)
+		return Info{}, false
 	}
-	info, _ := at.file.Info(at.name)
-	if !sameShape(info.Shape, shape) {
-		return nil, fmt.Errorf("%s: tensor %q has shape %v, want %v", s.name, name, info.Shape, shape)
+	info, ok = at.file.Info(at.name)
+	if at.rows.step > 0 && len(info.Shape) > 0 {
+		info.Shape[0] = info.Shape[0] / at.rows.step * at.rows.run
 	}
-	data, err := at.file.Float32(at.name)
+	return info, ok
+}
+
+// Tensor implements [Source]. A 1x1 convolution [out, in, 1, 1] or [out, in, 1]
+// and a linear layer [out, in] are the same thing, and any is given for the other.
+func (s *Set) Tensor(name string, shape []int) ([]float32, error) {
+	t, err := s.find(name, shape)
 	if err != nil {
 		return nil, err
 	}
-	if i := notFinite(data); i >= 0 {
-		return nil, fmt.Errorf("%s: tensor %q holds %v at element %d", s.name, name, data[i], i)
+	dst := make([]float32, t.info.Elems())
+	if err := t.read(dst); err != nil {
+		return nil, err
 	}
-	return data, nil
+	return dst, nil
 }
 
-// sameShape compares shapes, taking [out, in, 1, 1] and [out, in] as equal.
+// Read is [Set.Tensor] into dst, which has as many elements as shape. It reads
+// the file's pages in one pass and takes them out of this process's memory
+// again, so that a model may be loaded without being held twice.
+func (s *Set) Read(name string, shape []int, dst []float32) error {
+	t, err := s.find(name, shape)
+	if err != nil {
+		return err
+	}
+	if len(dst) != t.info.Elems() {
+		panic(fmt.Sprintf("weights: Read of %q of shape %v into %d elements", name, shape, len(dst)))
+	}
+	return t.read(dst)
+}
+
+// found is a tensor ready to be read.
+type found struct {
+	stored
+	what string // for messages: set and name
+	info Info
+	all  []byte // of the tensor in the file
+}
+
+// find checks that the named tensor is there in this shape and in a type that
+// can be read, before memory is taken for it.
+func (s *Set) find(name string, shape []int) (found, error) {
+	at, ok := s.tensors[name]
+	if !ok {
+		return found{}, fmt.Errorf("%s: no tensor %q (want shape %v)", s.name, name, shape)
+	}
+	info, _ := s.Info(name)
+	if !sameShape(info.Shape, shape) {
+		return found{}, fmt.Errorf("%s: tensor %q has shape %v, want %v", s.name, name, info.Shape, shape)
+	}
+	all, err := at.file.Bytes(at.name)
+	return found{at, fmt.Sprintf("%s: tensor %q", s.name, name), info, all}, err
+}
+
+// readBlock is the number of elements that are converted and then looked
+// through for NaN: 64 KiB of float32, which stay in a core's own cache between.
+const readBlock = 1 << 14
+
+func (t *found) read(dst []float32) error {
+	var bad badValues
+	done, size := 0, t.info.DType.Size()
+	copyOut := func(b []byte) {
+		for len(b) > 0 {
+			n := min(readBlock, len(b)/size)
+			block := dst[done : done+n]
+			decode(block, t.info.DType, b[:n*size])
+			if asm.HasNonFinite(block) {
+				bad.count(block, done)
+			}
+			done, b = done+n, b[n*size:]
+		}
+	}
+	if r := t.rows; r.step == 0 {
+		copyOut(t.all)
+	} else if len(dst) > 0 {
+		row := len(dst) / t.info.Shape[0] * size
+		for from := r.first; done < len(dst); from += r.step {
+			copyOut(t.all[from*row : (from+r.run)*row])
+		}
+	}
+	dropPages(t.file.mapped, t.all)
+	if bad.n > 0 {
+		return fmt.Errorf("%s holds %v at element %d (%d of its %d values are NaN or infinite)",
+			t.what, bad.value, bad.first, bad.n, len(dst))
+	}
+	return nil
+}
+
+// badValues counts NaN and infinities.
+type badValues struct {
+	n, first int
+	value    float32 // the first
+}
+
+// count looks through block, which begins at element at of its tensor.
+func (b *badValues) count(block []float32, at int) {
+	for i, v := range block {
+		if v-v == 0 { // NaN for a NaN and for an infinity
+			continue
+		}
+		if b.n == 0 {
+			b.first, b.value = at+i, v
+		}
+		b.n++
+	}
+}
+
+// sameShape compares shapes, taking [out, in, 1, 1], [out, in, 1] and [out, in]
+// as equal.
 func sameShape(a, b []int) bool {
 	return slices.Equal(asLinear(a), asLinear(b))
 }
 
 func asLinear(s []int) []int {
-	if len(s) == 4 && s[2] == 1 && s[3] == 1 {
-		return s[:2]
+	for len(s) > 2 && len(s) <= 4 && s[len(s)-1] == 1 {
+		s = s[:len(s)-1]
 	}
 	return s
-}
-
-// notFinite is the index of the first NaN or infinity, -1 when there is none.
-func notFinite(data []float32) int {
-	// An exponent of all ones, plus one, carries into the sign bit.
-	bits := func(v float32) uint32 { return math.Float32bits(v)&0x7fffffff + 0x00800000 }
-	const sign = 1 << 31
-	var seen uint32
-	for _, v := range data {
-		seen |= bits(v)
-	}
-	if seen&sign == 0 {
-		return -1
-	}
-	return slices.IndexFunc(data, func(v float32) bool { return bits(v)&sign != 0 })
-}
-
-// Check compares what a source holds with the tensors that a network wants, by
-// name and shape, and reports all that is missing, mis-shaped or unexpected in
-// one error. A source without names passes.
-func Check(s Source, want map[string][]int) error {
-	names := s.Names()
-	if names == nil {
-		return nil
-	}
-	has := map[string]bool{}
-	for _, name := range names {
-		has[name] = true
-	}
-	shapes, _ := s.(interface{ Info(string) (Info, bool) })
-	var missing, badShape, unexpected []string
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		shape := want[name]
-		if !has[name] {
-			missing = append(missing, fmt.Sprintf("%s %v", name, shape))
-			continue
-		}
-		delete(has, name)
-		if shapes == nil {
-			continue
-		}
-		if info, _ := shapes.Info(name); !sameShape(info.Shape, shape) {
-			badShape = append(badShape, fmt.Sprintf("%s %v, want %v", name, info.Shape, shape))
-		}
-	}
-	unexpected = slices.Sorted(maps.Keys(has))
-	var msg []string
-	list := func(what string, names []string) {
-		if len(names) > 0 {
-			msg = append(msg, fmt.Sprintf("%d %s:\n  %s", len(names), what, strings.Join(names, "\n  ")))
-		}
-	}
-	list("tensors missing", missing)
-	list("tensors of another shape", badShape)
-	list("tensors unexpected", unexpected)
-	if msg == nil {
-		return nil
-	}
-	from := "weights"
-	if set, ok := s.(*Set); ok {
-		from = set.name
-	}
-	return fmt.Errorf("%s: %s", from, strings.Join(msg, "\n"))
 }

@@ -45,7 +45,7 @@ func TestSetTensor(t *testing.T) {
 		{"largest", []int{2}, []float32{math.MaxFloat32, -math.MaxFloat32}, ""},
 		{"linear", []int{3, 2}, nil, `tensor "linear" has shape [2 3], want [3 2]`},
 		{"linear", []int{6}, nil, "has shape [2 3], want [6]"},
-		{"linear", []int{2, 3, 1}, nil, "has shape [2 3], want [2 3 1]"},
+		{"linear", []int{3, 2}, nil, "has shape [2 3], want [3 2]"},
 		{"missing", []int{4}, nil, `no tensor "missing" (want shape [4])`},
 		{"nan", []int{1000}, nil, `tensor "nan" holds NaN at element 777`},
 		{"inf", []int{3}, nil, `tensor "inf" holds -Inf at element 2`},

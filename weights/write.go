@@ -3,6 +3,7 @@ package weights
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,13 +15,18 @@ import (
 	"psld/internal/atomicfile"
 )
 
-// Entry is one tensor to be written. Exactly one of Data and Raw is used.
+// Entry is one tensor to be written. Exactly one of Data, Raw and Read is used.
 type Entry struct {
 	Name  string
-	DType DType // F32, F16, BF16, I64 or U8 with Data; any with Raw
+	DType DType // F32, F16, BF16, I64 or U8 with Data and Read; any with Raw
 	Shape []int // row-major; empty for a scalar
 	Data  []float32
 	Raw   []byte // little-endian elements, taken when Data is nil
+	// Read gives the values when their turn has come, so that a large file may
+	// be written without being held: it is called once, after all entries
+	// before have been written, and its result is used until the next call of
+	// any entry's Read.
+	Read func() ([]float32, error)
 }
 
 // Write stores entries, in the order given, as the safetensors file path. The
@@ -51,6 +57,14 @@ func Encode(w io.Writer, entries []Entry, metadata map[string]string) error {
 		return err
 	}
 	for _, e := range entries {
+		if e.Read != nil {
+			if e.Data, err = e.Read(); err != nil {
+				return fmt.Errorf("tensor %q: %w", e.Name, err)
+			}
+			if _, err := e.sizeOfData(); err != nil {
+				return fmt.Errorf("tensor %q: %w", e.Name, err)
+			}
+		}
 		if err := e.encode(w); err != nil {
 			return fmt.Errorf("tensor %q: %w", e.Name, err)
 		}
@@ -122,21 +136,40 @@ func (e *Entry) size() (int, error) {
 	if e.DType.Size() == 0 {
 		return 0, fmt.Errorf("unknown dtype %q", e.DType)
 	}
+	if e.Read != nil {
+		if e.Data != nil || e.Raw != nil {
+			return 0, errors.New("both Read and Data or Raw")
+		}
+		return elems * e.DType.Size(), e.checkValueType()
+	}
 	if e.Data == nil && (e.Raw != nil || elems == 0) {
 		if want := elems * e.DType.Size(); len(e.Raw) != want {
 			return 0, fmt.Errorf("%d raw bytes, but %s of shape %v needs %d", len(e.Raw), e.DType, e.Shape, want)
 		}
 		return len(e.Raw), nil
 	}
-	switch e.DType {
-	case F32, F16, BF16, I64, U8:
-	default:
-		return 0, fmt.Errorf("dtype %s can only be written from raw bytes", e.DType)
+	return e.sizeOfData()
+}
+
+// sizeOfData is the number of bytes that Data will take.
+func (e *Entry) sizeOfData() (int, error) {
+	elems, err := product(e.Shape)
+	if err != nil {
+		return 0, err
 	}
 	if len(e.Data) != elems {
 		return 0, fmt.Errorf("%d values, but shape %v needs %d", len(e.Data), e.Shape, elems)
 	}
-	return elems * e.DType.Size(), nil
+	return elems * e.DType.Size(), e.checkValueType()
+}
+
+// checkValueType refuses types into which float32 values are not converted.
+func (e *Entry) checkValueType() error {
+	switch e.DType {
+	case F32, F16, BF16, I64, U8:
+		return nil
+	}
+	return fmt.Errorf("dtype %s can only be written from raw bytes", e.DType)
 }
 
 // product multiplies the dims of a shape.

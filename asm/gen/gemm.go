@@ -9,6 +9,9 @@
 //	N: C[i][j] += A[i*ARow + k*4]    * B[k*(two vectors) + j]   A row-major, B packed
 //	T: C[i][j] += A[i*4 + k*ACol]    * B[k*BRow + j]            A transposed, B strided
 //
+// The tier of pairs multiplies bfloat16: there k counts pairs, and a column of
+// B holds one pair for each k.
+//
 // See Tile in gemm.go for the meaning of the fields.
 package main
 
@@ -27,6 +30,7 @@ type isa struct {
 	bc    [2]int // registers of the broadcast A element, used in turn
 	move  string // unaligned vector move
 	zero  string
+	pairs bool // every 4 bytes are two bfloat16; form N only
 }
 
 // Byte offsets of the fields of Tile.
@@ -52,6 +56,13 @@ func p(format string, a ...any) { fmt.Fprintf(&buf, format+"\n", a...) }
 
 // bases point at rows 0, 3, 6, ...; the rows between are base+ARow and base+2*ARow.
 var bases = []string{"SI", "DI", "R8", "R9", "R10"}
+
+func (s isa) forms() []string {
+	if s.pairs {
+		return []string{"N"}
+	}
+	return []string{"N", "T"}
+}
 
 func (s isa) v(i int) string { return fmt.Sprintf("%s%d", s.reg, i) }
 
@@ -116,9 +127,25 @@ func (s isa) step(m, bOff int, a func(i int) string) {
 	for i := 0; i < m; i++ {
 		bc := s.v(s.bc[i%2])
 		p("\tVBROADCASTSS %s, %s", a(i), bc)
-		p("\tVFMADD231PS %s, %s, %s", s.v(s.b[0]), bc, s.v(2*i))
-		p("\tVFMADD231PS %s, %s, %s", s.v(s.b[1]), bc, s.v(2*i+1))
+		s.multiplyAdd(s.bc[i%2], s.b[0], 2*i)
+		s.multiplyAdd(s.bc[i%2], s.b[1], 2*i+1)
 	}
+}
+
+// multiplyAdd adds the products of registers a and b to acc.
+func (s isa) multiplyAdd(a, b, acc int) {
+	if !s.pairs {
+		p("\tVFMADD231PS %s, %s, %s", s.v(b), s.v(a), s.v(acc))
+		return
+	}
+	// The assembler lacks VDPBF16PS: EVEX.512.F3.0F38.W0 52 /r. Register
+	// numbers have bits 3 and 4 in the prefix, inverted.
+	not := func(v, bit int) int { return 1 - v>>bit&1 }
+	p("\tBYTE $0x62; BYTE $%#02x; BYTE $%#02x; BYTE $%#02x; BYTE $0x52; BYTE $%#02x // VDPBF16PS Z%d, Z%d, Z%d",
+		not(acc, 3)<<7|not(b, 4)<<6|not(b, 3)<<5|not(acc, 4)<<4|2,
+		(^a&15)<<3|4|2,
+		0x40|not(a, 4)<<3,
+		0xc0|acc&7<<3|b&7, b, a, acc)
 }
 
 func (s isa) loopN(m int) {
@@ -200,11 +227,12 @@ func main() {
 	p("//go:build amd64 && !noasm\n")
 	p("#include \"textflag.h\"\n")
 	tiers := []isa{
-		{"AVX512", "Z", 64, 14, [2]int{28, 29}, [2]int{30, 31}, "VMOVUPS", "VPXORQ"},
-		{"AVX2", "Y", 32, 6, [2]int{12, 13}, [2]int{14, 15}, "VMOVUPS", "VXORPS"},
+		{"AVX512", "Z", 64, 14, [2]int{28, 29}, [2]int{30, 31}, "VMOVUPS", "VPXORQ", false},
+		{"AVX2", "Y", 32, 6, [2]int{12, 13}, [2]int{14, 15}, "VMOVUPS", "VXORPS", false},
+		{"BF16", "Z", 64, 14, [2]int{28, 29}, [2]int{30, 31}, "VMOVUPS", "VPXORQ", true},
 	}
 	for _, s := range tiers {
-		for _, form := range []string{"N", "T"} {
+		for _, form := range s.forms() {
 			for m := 1; m <= s.rows; m++ {
 				s.kernel(form, m)
 			}
@@ -217,14 +245,14 @@ func main() {
 	p("//go:build amd64 && !noasm\n")
 	p("package asm\n")
 	for _, s := range tiers {
-		for _, form := range []string{"N", "T"} {
+		for _, form := range s.forms() {
 			for m := 1; m <= s.rows; m++ {
 				p("//go:noescape\nfunc gemm%s%s%d(t *Tile)\n", form, s.tier, m)
 			}
 		}
 	}
 	for _, s := range tiers {
-		for _, form := range []string{"N", "T"} {
+		for _, form := range s.forms() {
 			p("var gemm%s%s = [...]func(*Tile){nil,", form, s.tier)
 			for m := 1; m <= s.rows; m++ {
 				p("\tgemm%s%s%d,", form, s.tier, m)
@@ -235,8 +263,11 @@ func main() {
 	p("var gemmTiers = [...]*gemmKernels{")
 	p("\tGeneric: &gemmGeneric,")
 	for _, s := range tiers {
-		p("\t%s: {mr: %d, nr: %d, n: gemmN%s[:], t: gemmT%s[:]},", s.tier, s.rows, s.bytes/2, s.tier, s.tier)
+		if !s.pairs {
+			p("\t%s: {mr: %d, nr: %d, n: gemmN%s[:], t: gemmT%s[:]},", s.tier, s.rows, s.bytes/2, s.tier, s.tier)
+		}
 	}
+	p("\tAVX512BF16: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: gemmNBF16[:]},")
 	p("}")
 	must(os.WriteFile("gemm_amd64.go", buf.Bytes(), 0o644))
 }

@@ -39,7 +39,7 @@ func demoPhoto(side int) (*picture.Picture, error) {
 
 func demo(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	out := fs.String("out", "psld-out", "`folder` for the pictures")
-	model := fs.String("model", "", "`path` of another model than the embedded one")
+	model := addModelFlags(fs)
 	side := fs.Int("size", 256, "`pixels` a side, 256 to 427")
 	steps := fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000 (default: the task's preset)")
 	seed, threads := seedFlag(fs), threadsFlag(fs)
@@ -56,7 +56,7 @@ func demo(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err := threads(); err != nil {
 			return err
 		}
-		m, err := openModel(ctx, *model)
+		m, err := model.open(ctx)
 		if err != nil {
 			return err
 		}

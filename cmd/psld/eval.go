@@ -24,7 +24,7 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 	tasks := fs.String("tasks", strings.Join(names, ","), "`list` of tasks")
 	methods := fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods")
 	sigma := fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]")
-	model := fs.String("model", "", "`path` of a model folder or file (default: the embedded one)")
+	model := addModelFlags(fs)
 	csvOut := fs.String("csv", "", "also write the table to a CSV `file`")
 	jsonOut := fs.String("json", "", "also write the table to a JSON `file`")
 	flags, seed, threads := addSolverFlags(fs), seedFlag(fs), threadsFlag(fs)
@@ -80,7 +80,7 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 		if err != nil {
 			return fmt.Errorf("--data: %w", err)
 		}
-		m, err := openModel(ctx, *model)
+		m, err := model.open(ctx)
 		if err != nil {
 			return err
 		}

@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/cpuid/v2"
@@ -21,15 +22,12 @@ var features = []cpuid.FeatureID{cpuid.AVX, cpuid.FMA3, cpuid.F16C, cpuid.AVX2, 
 	cpuid.AVX512VL, cpuid.AVX512VNNI, cpuid.AVX512BF16, cpuid.AVX512FP16, cpuid.AMXTILE, cpuid.AMXBF16, cpuid.ASIMD, cpuid.ASIMDHP, cpuid.SVE}
 
 func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	path := fs.String("model", "", "`path` of a model folder or file (default: the embedded one)")
+	model := addModelFlags(fs)
+	verify := fs.Bool("verify", false, "also read every tensor and report NaN and infinities")
 	threads := threadsFlag(fs)
 	return func(ctx context.Context, c *console, _ []string) error {
 		if err := threads(); err != nil {
 			return err
-		}
-		m, modelErr := openModel(ctx, *path)
-		if modelErr != nil && *path != "" {
-			return modelErr
 		}
 		line := func(name, format string, args ...any) {
 			fmt.Fprintf(c.out, "%-10s "+format+"\n", append([]any{name}, args...)...)
@@ -49,18 +47,79 @@ func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		}
 		line("kernels", "%s (available: %s; PSLD_KERNELS forces one)", asm.Active(), strings.Join(tiers, ", "))
 		line("threads", "%d", runtime.GOMAXPROCS(0))
-		line("memory", "%s", memory())
-		if modelErr != nil {
-			line("model", "%s", oneLine(modelErr))
+		total, free := memory()
+		if total > 0 {
+			line("memory", "%s, %s available", gib(total), gib(free))
 		} else {
-			printModel(line, m, *path)
+			line("memory", "unknown on %s", runtime.GOOS)
+		}
+		if *model.path != "" && !prior.IsTrained(*model.path) {
+			if err := inspect(ctx, line, model, *verify, free); err != nil {
+				return err
+			}
+		} else if m, err := model.open(ctx); err != nil && *model.path != "" {
+			return err
+		} else if err != nil {
+			line("model", "%s", oneLine(err))
+		} else {
+			printModel(line, m)
 		}
 		line("credits", "%s", strings.TrimSpace(indent(credit, strings.Repeat(" ", 11))))
 		return nil
 	}
 }
 
-func printModel(line func(string, string, ...any), m *prior.Latent, path string) {
+// inspect describes the model of the user's files without loading it.
+func inspect(ctx context.Context, line func(string, string, ...any), f *modelFlags, verify bool, free float64) error {
+	m, err := prior.Inspect(ctx, *f.path, f.options(), verify)
+	if err != nil {
+		return fmt.Errorf("--model: %w", err)
+	}
+	line("model", "%s: %s", m.Path, m.Layout)
+	params := 0
+	for _, p := range m.Parts {
+		var types []string
+		for _, d := range slices.Sorted(maps.Keys(p.DTypes)) {
+			types = append(types, fmt.Sprintf("%d in %s", p.DTypes[d], d))
+		}
+		line("  "+p.Name, "%d parameters, %d tensors (%s), %.1f MB in %s", p.Params, p.Tensors, strings.Join(types, ", "), float64(p.Bytes)/1e6, strings.Join(p.Files, ", "))
+		params += p.Params
+	}
+	if m.Unused > 0 {
+		line("  unused", "%d tensors: copies of the training, schedules, buffers", m.Unused)
+	}
+	line("  names", "all there, all shapes right")
+	if verify {
+		line("  values", "all finite")
+	}
+	// Weights are held once for generating, and once more, turned, for gradients.
+	for _, d := range []struct {
+		name  string
+		bytes float64
+	}{{"f32", 4}, {"bf16", 2}} {
+		generate := float64(params)*d.bytes + generateMemory
+		restore := 2*float64(params)*d.bytes + restoreMemory
+		verdict := func(need float64) string {
+			switch {
+			case free == 0:
+				return ""
+			case need > free:
+				return " (more than is available here)"
+			}
+			return " (fits here)"
+		}
+		line("  "+d.name, "about %s to generate 512x512 pixels%s, %s to restore them%s", gib(generate), verdict(generate), gib(restore), verdict(restore))
+	}
+	return nil
+}
+
+// Working memory at 512x512 pixels beside the weights, as measured on Stable Diffusion 1.5.
+const (
+	generateMemory = 2.0 * (1 << 30)
+	restoreMemory  = 4.5 * (1 << 30)
+)
+
+func printModel(line func(string, string, ...any), m *prior.Latent) {
 	line("model", "%s", describeModel(m))
 	for _, n := range []struct {
 		name   string
@@ -74,38 +133,19 @@ func printModel(line func(string, string, ...any), m *prior.Latent, path string)
 	if m.Window > 0 {
 		line("  window", "larger pictures are solved in overlapping windows of %d pixels", m.Window)
 	}
-	if path == "" {
-		return
-	}
-	var files []string
-	err := filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(p) != ".safetensors" {
-			return err
-		}
-		i, err := d.Info()
-		if err == nil {
-			files = append(files, fmt.Sprintf("%s %.1f MB", p, float64(i.Size())/1e6))
-		}
-		return err
-	})
-	if err == nil && len(files) > 0 {
-		line("  files", "%s", strings.Join(files, ", "))
-	}
 }
 
-// memory is the machine's memory where the system says it as Linux does.
-func memory() string {
+func gib(bytes float64) string { return fmt.Sprintf("%.1f GiB", bytes/(1<<30)) }
+
+// memory is the machine's memory in bytes where the system says it as Linux does, else 0.
+func memory() (total, free float64) {
 	b, _ := os.ReadFile("/proc/meminfo")
 	find := func(key string) (kib float64) {
 		_, rest, ok := strings.Cut(string(b), key+":")
 		if ok {
 			_, _ = fmt.Sscan(rest, &kib)
 		}
-		return kib
+		return kib * 1024
 	}
-	total, free := find("MemTotal"), find("MemAvailable")
-	if total == 0 {
-		return "unknown on " + runtime.GOOS
-	}
-	return fmt.Sprintf("%.1f GiB, %.1f GiB available", total/(1<<20), free/(1<<20))
+	return find("MemTotal"), find("MemAvailable")
 }

@@ -9,18 +9,75 @@ import (
 
 	"psld/asm"
 	"psld/psld/prior"
+	"psld/weights"
 )
 
-// openModel loads the model at path, or the embedded one.
-func openModel(ctx context.Context, path string) (*prior.Latent, error) {
-	if path == "" {
-		return prior.Default()
+// modelFlags say which model is used, and how.
+type modelFlags struct {
+	path, dtype, variant, vae, vocab, taesd *string
+}
+
+func addModelFlags(fs *flag.FlagSet) *modelFlags {
+	return &modelFlags{
+		path:    fs.String("model", "", "`model`: folder (diffusers, psld train), file (.safetensors, .ckpt), or the id of one in the Hugging Face cache (default: the embedded one)"),
+		dtype:   fs.String("dtype", "f32", "`precision` of matrix products: f32, or bf16 (less memory; faster where the processor multiplies bfloat16)"),
+		variant: fs.String("variant", "", "`variant` of the files of a diffusers folder: fp16, bf16 or non_ema (default: what is there)"),
+		vae:     fs.String("vae", "", "`file` or folder of another autoencoder"),
+		vocab:   fs.String("vocab", "", "`path` of the vocabulary: a tokenizer folder or bpe_simple_vocab_16e6.txt.gz (default: the model's own)"),
+		taesd:   fs.String("taesd", "", "`file` or folder of a tiny autoencoder (TAESD) for previews and --guide-vae"),
 	}
-	m, err := prior.Open(ctx, path)
+}
+
+func (f *modelFlags) options() prior.Options {
+	return prior.Options{Weights: weights.Options{Variant: *f.variant}, Precision: *f.dtype, VAE: *f.vae, Vocabulary: *f.vocab, Tiny: *f.taesd}
+}
+
+// open loads the model.
+func (f *modelFlags) open(ctx context.Context) (*prior.Latent, error) {
+	switch *f.variant {
+	case "", "fp16", "bf16", "non_ema":
+	default:
+		return nil, fmt.Errorf("--variant %q, want fp16, bf16 or non_ema", *f.variant)
+	}
+	if _, err := prior.Device(*f.dtype); err != nil {
+		return nil, fmt.Errorf("--dtype: %w", err)
+	}
+	m, err := prior.Open(ctx, *f.path, f.options())
 	if err != nil {
 		return nil, fmt.Errorf("--model: %w", err)
 	}
 	return m, nil
+}
+
+// promptFlags are those of a model that knows prompts.
+type promptFlags struct {
+	prompt, negative *string
+	guidance         *float64
+	emphasis         *bool
+}
+
+func addPromptFlags(fs *flag.FlagSet) *promptFlags {
+	return &promptFlags{
+		prompt:   fs.String("prompt", "", "`text` that describes the picture"),
+		negative: fs.String("negative", "", "`text` that the picture should not be like"),
+		guidance: fs.Float64("cfg", 0, "`scale` of classifier-free guidance; 1 is none, and half the work (default 7.5 with a prompt)"),
+		emphasis: fs.Bool("emphasis", false, "read (word), (word:1.2) and [word] as weights, and take prompts of any length"),
+	}
+}
+
+// check warns of what does not fit, and reports a prompt that cannot be used.
+func (f *promptFlags) check(c *console, m *prior.Latent) error {
+	if g := *f.guidance; !(g >= 0 && g <= 1000) {
+		return fmt.Errorf("--cfg %v, want 0 to 1000", g)
+	}
+	_, warnings, err := m.Prompts(*f.prompt, *f.negative, *f.emphasis)
+	for _, w := range warnings {
+		c.say("warning   %s", w)
+	}
+	if err != nil {
+		return fmt.Errorf("--prompt, --negative: %w", err)
+	}
+	return nil
 }
 
 func parameters(m *prior.Latent) int { return m.VAE.Params.Count() + m.UNet.Params.Count() }

@@ -25,12 +25,13 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	invert := fs.Bool("invert-mask", false, "the mask's white and black change places")
 	kernel := fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)")
 	method := fs.String("method", "psld", "`M`: "+strings.Join(solver.Names(), ", "))
-	model := fs.String("model", "", "`path` of a model folder or file (default: the embedded one)")
+	model := addModelFlags(fs)
 	paste := fs.Bool("paste", true, "keep the known pixels exactly (inpainting)")
 	sheet := fs.String("sheet", "", "also write a `PNG` with both pictures side by side")
 	asJSON := fs.Bool("json", false, "print progress and result as JSON lines")
 	sigma := fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)")
-	flags, seed, threads := addSolverFlags(fs), seedFlag(fs), threadsFlag(fs)
+	guide := fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance")
+	flags, prompts, seed, threads := addSolverFlags(fs), addPromptFlags(fs), seedFlag(fs), threadsFlag(fs)
 
 	return func(ctx context.Context, c *console, _ []string) error {
 		t, err := required(*task, *in, *out)
@@ -96,11 +97,18 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if _, err := d.Operator(h, w); err != nil {
 			return err
 		}
-		m, err := openModel(ctx, *model)
+		m, err := model.open(ctx)
 		if err != nil {
 			return err
 		}
 
+		if *guide && m.Tiny == nil {
+			return errors.New("--guide-vae needs --taesd")
+		}
+		if err := prompts.check(c, m); err != nil {
+			return err
+		}
+		o.Prompt, o.Negative, o.Guidance, o.Emphasis, o.GuideTiny = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
 		u, back := psld.Preset(m, t, h, w, o)
 		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
 		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))

@@ -79,3 +79,10 @@ func (g *GenSource) Tensor(name string, shape []int) ([]float32, error) {
 	}
 	return Generate(compvis, shape), nil
 }
+
+// Read implements nn.Source.
+func (g *GenSource) Read(name string, shape []int, dst []float32) error {
+	data, err := g.Tensor(name, shape)
+	copy(dst, data)
+	return err
+}

@@ -283,7 +283,8 @@ func elementwiseCases() []Case {
 		ref func(float64) float64
 	}{
 		{"SiLU", graph.SiLU, silu}, {"GELU", graph.GELU, gelu}, {"QuickGELU", graph.QuickGELU, quickGELU},
-		{"Exp", graph.Exp, math.Exp}, {"Abs", graph.Abs, math.Abs},
+		{"Exp", graph.Exp, math.Exp}, {"Abs", graph.Abs, math.Abs}, {"Tanh", graph.Tanh, math.Tanh},
+		{"ReLU", graph.ReLU, func(v float64) float64 { return max(v, 0) }},
 		{"Clamp", func(g graph, x *autograd.Value) *autograd.Value { return g.Clamp(x, -1.5, 2.25) },
 			func(v float64) float64 { return min(max(v, -1.5), 2.25) }},
 		{"Scale", func(g graph, x *autograd.Value) *autograd.Value { return g.Scale(x, -1.75) }, func(v float64) float64 { return -1.75 * v }},

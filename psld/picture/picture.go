@@ -14,6 +14,8 @@ import (
 // Picture is an RGB picture. Pix holds H*W*3 values in HWC order, nominally in [-1,1]. Alpha is nil for an opaque
 // picture, else H*W values in [0,1]; the colours below are not multiplied with it. Grey marks a picture whose channels
 // were all equal when it was read; it is saved as grey again.
+//
+// *Picture is an image.Image, so that the standard library and others take it as it is.
 type Picture struct {
 	W, H  int
 	Pix   []float32
@@ -45,8 +47,11 @@ func (p *Picture) check() error {
 }
 
 // FromImage converts an image of any colour model; 16-bit values keep their precision, and colours under transparent
-// pixels are kept where the image stores them.
+// pixels are kept where the image stores them. A *Picture is returned as it is.
 func FromImage(img image.Image) *Picture {
+	if p, ok := img.(*Picture); ok {
+		return p
+	}
 	b := img.Bounds()
 	p := New(b.Dx(), b.Dy())
 	alpha := make([]float32, p.W*p.H)
@@ -64,6 +69,34 @@ func FromImage(img image.Image) *Picture {
 		p.Alpha = alpha
 	}
 	return p
+}
+
+// ColorModel implements image.Image.
+func (p *Picture) ColorModel() color.Model { return color.NRGBA64Model }
+
+// Bounds implements image.Image; the upper left pixel is (0, 0).
+func (p *Picture) Bounds() image.Rectangle { return image.Rect(0, 0, p.W, p.H) }
+
+// At implements image.Image: a color.NRGBA64, clipped to [-1,1].
+func (p *Picture) At(x, y int) color.Color {
+	if !image.Pt(x, y).In(p.Bounds()) {
+		return color.NRGBA64{}
+	}
+	i := y*p.W + x
+	c := color.NRGBA64{R: unsigned(p.Pix[3*i]), G: unsigned(p.Pix[3*i+1]), B: unsigned(p.Pix[3*i+2]), A: 65535}
+	if p.Alpha != nil {
+		c.A = unsigned(2*p.Alpha[i] - 1)
+	}
+	return c
+}
+
+// unsigned is the inverse of signed, clipped; NaN gives 0.
+func unsigned(v float32) uint16 {
+	f := math.Round((float64(v) + 1) * 32767.5)
+	if !(f > 0) {
+		return 0
+	}
+	return uint16(min(f, 65535))
 }
 
 // signed maps 0..65535 to [-1,1].

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
 	"psld/vae"
@@ -22,19 +23,25 @@ var (
 
 // Default is the embedded model, a small one trained on flower photographs. It is
 // loaded once; all callers share it.
-var Default = sync.OnceValues(func() (*Latent, error) {
-	m, err := FromTrained(defaultVAE, defaultUNet)
+var Default = sync.OnceValues(func() (*Latent, error) { return embedded(tensor.CPU) })
+
+func embedded(dev tensor.Device) (*Latent, error) {
+	m, err := fromTrained(defaultVAE, defaultUNet, dev)
 	if err != nil {
 		return nil, fmt.Errorf("embedded model: %w", err)
 	}
 	m.Name = "embedded"
 	return m, nil
-})
+}
 
 // FromTrained makes a model of the two files that `psld train` writes. They carry their
 // configuration in the metadata; the model knows no prompts.
 func FromTrained(vaeFile, unetFile []byte) (*Latent, error) {
-	v, err := LoadVAE(vaeFile)
+	return fromTrained(vaeFile, unetFile, tensor.CPU)
+}
+
+func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*Latent, error) {
+	v, err := loadVAE(vaeFile, dev)
 	if err != nil {
 		return nil, err
 	}
@@ -49,21 +56,23 @@ func FromTrained(vaeFile, unetFile []byte) (*Latent, error) {
 	if s, err := strconv.ParseFloat(f.Metadata()["vae_scaling_factor"], 32); err != nil || float32(s) != v.ScalingFactor {
 		return nil, fmt.Errorf("the UNet was trained for a VAE with scaling factor %s, this one has %g", f.Metadata()["vae_scaling_factor"], v.ScalingFactor)
 	}
+	u := unet.New(cfg)
 	set := weights.NewSet(f)
-	if err := fits(set, "down_blocks.%d.resnets.0.conv2.weight", cfg.BlockOutChannels); err != nil {
+	if err := weights.Check(set, u.Params.Shapes()); err != nil {
 		return nil, err
 	}
-	u := unet.New(cfg)
-	if err := u.Params.Load(set); err != nil {
+	if err := u.Params.LoadFrozen(set, dev); err != nil {
 		return nil, err
 	}
 	size, _ := strconv.Atoi(f.Metadata()["size"])
-	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size, Window: DefaultWindow}
+	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), Noise: schedule.StableDiffusion(), TrainSize: size, Window: DefaultWindow, device: dev}
 	return m, m.check()
 }
 
 // LoadVAE makes an autoencoder of a file that `psld train vae` writes.
-func LoadVAE(file []byte) (*vae.Model, error) {
+func LoadVAE(file []byte) (*vae.Model, error) { return loadVAE(file, tensor.CPU) }
+
+func loadVAE(file []byte, dev tensor.Device) (*vae.Model, error) {
 	f, err := weights.Parse(file)
 	if err != nil {
 		return nil, err
@@ -72,10 +81,10 @@ func LoadVAE(file []byte) (*vae.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	v := vae.New(cfg)
 	set := weights.NewSet(f)
-	if err := fits(set, "encoder.down_blocks.%d.resnets.0.conv2.weight", cfg.BlockOutChannels); err != nil {
+	if err := weights.Check(set, v.Params.Shapes()); err != nil {
 		return nil, err
 	}
-	v := vae.New(cfg)
-	return v, v.Params.Load(set)
+	return v, v.Params.LoadFrozen(set, dev)
 }

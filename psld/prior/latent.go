@@ -6,19 +6,31 @@ import (
 	"fmt"
 
 	"psld/autograd"
+	"psld/clip"
+	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
 	"psld/vae"
 )
 
-// Latent is a latent diffusion model with frozen weights. It is safe for
-// concurrent use: every call works on the caller's graph.
+// Latent is a latent diffusion model with frozen weights. Its methods are safe for
+// concurrent use, and so are several models at once: nothing is shared but the memory pool, and every
+// call works on the caller's graph, which belongs to one goroutine. The fields must not be
+// changed while the model is in use.
 type Latent struct {
 	Name string
 	VAE  *vae.Model
 	UNet *unet.Model
-	// Empty is the context [1, L, D] of the empty prompt.
+	// Noise is the schedule that the UNet was trained with.
+	Noise schedule.Noise
+	// Empty is the context [1, L, D] of the empty prompt, nil where the UNet takes none.
 	Empty *tensor.Tensor
+	// Text is the text encoder, nil where the model knows no prompts. Tokenizer is nil where its
+	// vocabulary is not there; then only the empty prompt can be used.
+	Text      *clip.Model
+	Tokenizer *clip.Tokenizer
+	// Tiny is a small autoencoder for the same latents, nil where there is none.
+	Tiny *vae.Tiny
 	// StableDiffusion tells that the model was opened from files of that family: it
 	// takes the published parameters.
 	StableDiffusion bool
@@ -27,6 +39,17 @@ type Latent struct {
 	// Window: latents of pictures with a longer side (pixels, 0 for never) are denoised in
 	// overlapping windows of that side, blended in every step.
 	Window int
+
+	device tensor.Device
+}
+
+// Device is where the model computes, and in which precision. Its graphs are made by
+// autograd.NewGraphOn on it.
+func (p *Latent) Device() tensor.Device {
+	if p.device == nil {
+		return tensor.CPU
+	}
+	return p.device
 }
 
 // DefaultWindow is the window of the models that this package opens. Up to it the
@@ -42,8 +65,8 @@ func (p *Latent) check() error {
 		return fmt.Errorf("the VAE works on pictures of %d channels, want 3", v.InChannels)
 	case u.InChannels != v.LatentChannels || u.OutChannels != v.LatentChannels:
 		return fmt.Errorf("the UNet takes %d channels and gives %d, the VAE's latents have %d (inpainting and depth models are not supported)", u.InChannels, u.OutChannels, v.LatentChannels)
-	case p.Empty.Dim(2) != u.CrossAttentionDim:
-		return fmt.Errorf("the UNet wants contexts of width %d, the text encoder gives %d", u.CrossAttentionDim, p.Empty.Dim(2))
+	case p.Text != nil && p.Text.HiddenSize != u.CrossAttentionDim:
+		return fmt.Errorf("the UNet wants contexts of width %d, the text encoder gives %d", u.CrossAttentionDim, p.Text.HiddenSize)
 	}
 	return nil
 }
@@ -53,18 +76,24 @@ func (p *Latent) check() error {
 func (p *Latent) Multiple() int { return p.VAE.Factor() * p.UNet.Factor() }
 
 // Eps predicts the noise in the latent z [1,h,w,C] at diffusion time t for a
-// context [1,L,D], in windows where z is larger than the model's window.
+// context [1,L,D], in windows where z is larger than the model's window. The context is
+// nil where the UNet takes none.
 func (p *Latent) Eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
-	ctx := g.Const(context)
-	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value {
-		times := make([]float32, z.T.Dim(0))
-		for i := range times {
-			times[i] = t
-		}
-		return p.UNet.Forward(g, z, times, ctx)
-	}
+	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value { return p.eps(g, z, t, context) }
 	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
 	return windowed(g, z, side, side/4, p.UNet.Factor(), 1, 1, run)
+}
+
+// eps is Eps in one piece.
+func (p *Latent) eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
+	times := make([]float32, z.T.Dim(0))
+	for i := range times {
+		times[i] = t
+	}
+	if context == nil {
+		return p.UNet.Forward(g, z, times, nil)
+	}
+	return p.UNet.Forward(g, z, times, g.Const(context))
 }
 
 // Encode maps a picture x [1,H,W,3] to the scaled latent [1,h,w,C]: a sample of the

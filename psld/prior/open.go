@@ -7,136 +7,265 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 
 	"psld/autograd"
 	"psld/clip"
 	"psld/nn"
 	"psld/psld/schedule"
+	"psld/tensor"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
 )
 
-// Open loads a latent diffusion model with its weights:
+// Options says how Open loads a model. The zero value is right for Stable Diffusion 1.5
+// in float32.
+type Options struct {
+	// Weights says what the model's files leave open.
+	Weights weights.Options
+	// Precision of the matrix products: "f32" or "" for float32, "bf16" for bfloat16
+	// factors and float32 sums ([tensor.CPUBF16]). Weights take 4 or 2 bytes each.
+	Precision string
+	// Vocabulary of the text encoder: a diffusers tokenizer folder, or OpenAI's
+	// bpe_simple_vocab_16e6.txt.gz. "" takes the model's own; the empty prompt needs none.
+	Vocabulary string
+	// VAE is a file or folder whose autoencoder takes the place of the model's.
+	VAE string
+	// Tiny is a file or folder of a TAESD autoencoder, for previews ([Latent.Preview]) and
+	// as a quick stand-in in the steps of a solver. "" for none.
+	Tiny string
+}
+
+// Device is the device of a precision: "f32", "" or "bf16".
+func Device(precision string) (tensor.Device, error) {
+	switch precision {
+	case "", "f32":
+		return tensor.CPU, nil
+	case "bf16":
+		return tensor.CPUBF16, nil
+	}
+	return nil, fmt.Errorf("precision %q, want f32 or bf16", precision)
+}
+
+// Open loads a latent diffusion model with its weights. path is one of:
 //
+//   - "": the embedded model;
 //   - a folder that `psld train` filled: vae.safetensors and unet.safetensors;
 //   - a diffusers folder (model_index.json, unet/, vae/, text_encoder/);
-//   - a single CompVis / A1111 safetensors file.
+//   - a single CompVis / A1111 file, .safetensors or PyTorch's .ckpt;
+//   - the .ckpt of an unconditional model of the latent-diffusion repository;
+//   - the id of a model in the Hugging Face cache, such as "runwayml/stable-diffusion-v1-5"
+//     (see [weights.FindModel]; nothing is downloaded).
 //
-// The context of the empty prompt is computed once here and the text encoder let
-// go. Missing, mis-shaped and non-finite tensors are reported with their names.
-func Open(ctx context.Context, path string) (*Latent, error) {
-	if exists(filepath.Join(path, "unet.safetensors")) && exists(filepath.Join(path, "vae.safetensors")) {
-		return openTrained(path)
-	}
-	w, err := weights.OpenModel(path)
+// Missing, unexpected, mis-shaped and non-finite tensors of all parts are reported at once, each with
+// its name. The files are closed when Open returns: the model lives in memory, each weight once, in
+// the layout of the kernels.
+func Open(ctx context.Context, path string, o Options) (*Latent, error) {
+	m, err := open(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
-	defer w.Close()
-	if err := checkScheduler(w.Scheduler); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	ucfg, err := unet.ParseConfig(w.UNetConfig)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	vcfg, err := vae.ParseConfig(w.VAEConfig)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	tcfg, err := clip.ParseConfig(w.TextConfig)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	hidden := []int{tcfg.VocabSize, tcfg.HiddenSize}
-	err = errors.Join(
-		fits(w.UNet, "down_blocks.%d.resnets.0.conv2.weight", ucfg.BlockOutChannels),
-		fits(w.VAE, "encoder.down_blocks.%d.resnets.0.conv2.weight", vcfg.BlockOutChannels),
-		holds(w.TextEncoder, "text_model.embeddings.token_embedding.weight", hidden))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	m := &Latent{Name: filepath.Base(path), UNet: unet.New(ucfg), VAE: vae.New(vcfg), TrainSize: 512, Window: DefaultWindow, StableDiffusion: true}
-	text := clip.New(tcfg)
-	for _, part := range []struct {
-		params *nn.Params
-		set    *weights.Set
-	}{{m.UNet.Params, w.UNet}, {m.VAE.Params, w.VAE}, {text.Params, w.TextEncoder}} {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	if o.Tiny != "" {
+		tiny, err := LoadTiny(o.Tiny, m.Device())
+		if err != nil {
+			return nil, err
 		}
-		if err := weights.Check(part.set, part.params.Shapes()); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		if tiny.LatentChannels != m.VAE.LatentChannels || tiny.Factor() != m.VAE.Factor() {
+			return nil, fmt.Errorf("%s: the tiny autoencoder has latents of %d channels at 1/%d, the model %d at 1/%d",
+				o.Tiny, tiny.LatentChannels, tiny.Factor(), m.VAE.LatentChannels, m.VAE.Factor())
 		}
-		if err := part.params.Load(part.set); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	// The empty prompt is the start token, then end tokens: no vocabulary is needed.
-	ids := make([]int, tcfg.MaxPositions)
-	for i := range ids {
-		ids[i] = tcfg.VocabSize - 1
-	}
-	ids[0] = tcfg.VocabSize - 2
-	g := autograd.NoGrad()
-	defer g.Release()
-	empty, err := text.Forward(g, [][]int{ids})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	m.Empty = empty.T.Clone()
-	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		m.Tiny = tiny
 	}
 	return m, nil
 }
 
-// fits checks the channels that a configuration claims against one tensor of each level, before
-// memory is taken for the network: a damaged file must not ask for more than it holds.
-func fits(set *weights.Set, format string, channels []int) error {
+func open(ctx context.Context, path string, o Options) (*Latent, error) {
+	dev, err := Device(o.Precision)
+	if err != nil {
+		return nil, err
+	}
+	if path == "" || IsTrained(path) {
+		if o.VAE != "" || o.Vocabulary != "" {
+			return nil, errors.New("a model of psld train has an autoencoder of its own and knows no prompts: no other autoencoder or vocabulary fits it")
+		}
+		if path == "" && dev == tensor.CPU {
+			m, err := Default()
+			if err != nil {
+				return nil, err
+			}
+			copied := *m // the caller may set fields
+			return &copied, nil
+		}
+		if path == "" {
+			return embedded(dev)
+		}
+		return openTrained(path, dev)
+	}
+	if found, err := weights.FindModel(path); err != nil {
+		return nil, err
+	} else if IsTrained(found) {
+		return openTrained(found, dev)
+	}
+	w, err := openFiles(path, o)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	m, parts, err := networks(w, dev)
+	if err == nil {
+		err = m.load(ctx, w, parts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if vocabulary := o.Vocabulary; m.Text != nil {
+		if vocabulary == "" {
+			vocabulary = w.TokenizerDir
+		}
+		if vocabulary != "" {
+			if m.Tokenizer, err = clip.LoadTokenizer(vocabulary); err != nil {
+				return nil, err
+			}
+			if got, want := m.Tokenizer.VocabSize, m.Text.VocabSize; got != want {
+				return nil, fmt.Errorf("%s: a vocabulary of %d tokens, the text encoder has %d", vocabulary, got, want)
+			}
+		}
+	}
+	return m, nil
+}
+
+// openFiles opens the files of a model that `psld train` did not make.
+func openFiles(path string, o Options) (*weights.Model, error) {
+	path, err := weights.FindModel(path)
+	if err != nil {
+		return nil, err
+	}
+	w, err := weights.OpenModelWith(path, o.Weights)
+	if err != nil {
+		return nil, err
+	}
+	if o.VAE != "" {
+		if err := w.ReplaceVAE(o.VAE); err != nil {
+			return nil, errors.Join(err, w.Close())
+		}
+	}
+	return w, nil
+}
+
+// Inspect describes the files of a model, as [Open] would take them, without loading it. The error
+// tells of tensors that are missing, mis-shaped or unexpected, and where values is set of those
+// that are not finite.
+func Inspect(ctx context.Context, path string, o Options, values bool) (weights.Summary, error) {
+	w, err := openFiles(path, o)
+	if err != nil {
+		return weights.Summary{}, err
+	}
+	defer w.Close()
+	if _, _, err := networks(w, tensor.CPU); err != nil {
+		return weights.Summary{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if values {
+		if err := w.CheckValues(ctx); err != nil {
+			return weights.Summary{}, err
+		}
+	}
+	return w.Summary(), nil
+}
+
+// networks makes the networks of a model's files, without elements, and checks that the files
+// have every tensor in its shape, and no other.
+func networks(w *weights.Model, dev tensor.Device) (*Latent, map[string]*nn.Params, error) {
+	if err := checkScheduler(w.Scheduler); err != nil {
+		return nil, nil, err
+	}
+	ucfg, err := unet.ParseConfig(w.UNetConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	vcfg, err := vae.ParseConfig(w.VAEConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &Latent{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Noise: schedule.StableDiffusion(), Window: DefaultWindow, device: dev}
+	if w.AlphasCumprod != nil {
+		m.Noise = schedule.Noise{AlphasCumprod: w.AlphasCumprod}
+	}
+	parts := map[string]*nn.Params{weights.UNetPart: m.UNet.Params, weights.VAEPart: m.VAE.Params}
+	m.TrainSize = 256 // of the latent-diffusion models
+	if w.TextEncoder != nil {
+		tcfg, err := clip.ParseConfig(w.TextConfig)
+		if err != nil {
+			return nil, nil, err
+		}
+		m.Text = clip.New(tcfg)
+		m.TrainSize, m.StableDiffusion = 512, true
+		parts[weights.TextPart] = m.Text.Params
+	}
+	if err := m.check(); err != nil {
+		return nil, nil, err
+	}
+	want := map[string]map[string][]int{}
+	for part, p := range parts {
+		want[part] = p.Shapes()
+	}
+	return m, parts, w.Check(want)
+}
+
+// load fills the networks.
+func (p *Latent) load(ctx context.Context, w *weights.Model, parts map[string]*nn.Params) error {
 	var errs []error
-	for i, c := range channels {
-		errs = append(errs, holds(set, fmt.Sprintf(format, i), []int{c, c, 3, 3}))
+	for _, part := range []string{weights.UNetPart, weights.VAEPart, weights.TextPart} {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if params := parts[part]; params != nil {
+			errs = append(errs, params.LoadFrozen(w.Part(part), p.Device()))
+		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || p.Text == nil {
+		return err
+	}
+	var err error
+	p.Empty, err = p.encodeEmpty()
+	return err
 }
 
-func holds(set *weights.Set, name string, shape []int) error {
-	info, ok := set.Info(name)
-	if !ok {
-		return fmt.Errorf("tensor %s is missing", name)
+// encodeEmpty makes the context of the empty prompt, for which no vocabulary is needed.
+func (p *Latent) encodeEmpty() (*tensor.Tensor, error) {
+	g := autograd.NewGraphOn(p.Device(), false)
+	defer g.Release()
+	v, err := p.Text.Forward(g, [][]int{clip.EmptyTokens(p.Text.VocabSize, p.Text.MaxPositions)})
+	if err != nil {
+		return nil, err
 	}
-	if !slices.Equal(info.Shape, shape) {
-		return fmt.Errorf("tensor %s has shape %v, the configuration says %v", name, info.Shape, shape)
-	}
-	return nil
+	return v.T.Clone(), nil
 }
 
-// checkScheduler refuses models that were trained for another noise schedule or target.
+// checkScheduler refuses models that were trained for another target than the noise.
 func checkScheduler(config []byte) error {
 	if config == nil {
 		return nil
 	}
 	c := struct {
-		Prediction string  `json:"prediction_type"`
-		Schedule   string  `json:"beta_schedule"`
-		Start      float64 `json:"beta_start"`
-		End        float64 `json:"beta_end"`
-		Steps      int     `json:"num_train_timesteps"`
-	}{"epsilon", "scaled_linear", 0.00085, 0.012, schedule.TrainSteps}
+		Prediction string `json:"prediction_type"`
+	}{"epsilon"}
 	if err := json.Unmarshal(config, &c); err != nil {
 		return fmt.Errorf("scheduler config: %w", err)
 	}
-	if c.Prediction != "epsilon" || c.Schedule != "scaled_linear" || c.Start != 0.00085 || c.End != 0.012 || c.Steps != schedule.TrainSteps {
-		return fmt.Errorf("scheduler config: prediction %s, %s betas %g to %g over %d steps; want epsilon, scaled_linear 0.00085 to 0.012 over %d",
-			c.Prediction, c.Schedule, c.Start, c.End, c.Steps, schedule.TrainSteps)
+	if c.Prediction != "epsilon" {
+		return fmt.Errorf("scheduler config: the network predicts %q, want epsilon", c.Prediction)
 	}
 	return nil
 }
 
-func openTrained(path string) (*Latent, error) {
+// IsTrained tells a folder that `psld train` filled.
+func IsTrained(path string) bool {
+	return exists(filepath.Join(path, "unet.safetensors")) && exists(filepath.Join(path, "vae.safetensors"))
+}
+
+func openTrained(path string, dev tensor.Device) (*Latent, error) {
 	var files [2][]byte
 	for i, name := range []string{"vae.safetensors", "unet.safetensors"} {
 		b, err := os.ReadFile(filepath.Join(path, name))
@@ -145,7 +274,7 @@ func openTrained(path string) (*Latent, error) {
 		}
 		files[i] = b
 	}
-	m, err := FromTrained(files[0], files[1])
+	m, err := fromTrained(files[0], files[1], dev)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

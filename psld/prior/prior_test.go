@@ -114,7 +114,7 @@ func TestRandomTinyIsTheSameEverywhere(t *testing.T) {
 func TestGoldenOpen(t *testing.T) {
 	for _, dir := range golden.Folders(t, "tiny-sd") {
 		path := filepath.Join(dir, "diffusers")
-		m, err := Open(context.Background(), path)
+		m, err := Open(context.Background(), path, Options{})
 		require.NoError(t, err)
 		f := golden.Load(t, filepath.Join(dir, "io.safetensors"))
 		want, s := golden.F32(t, f, "out.clip.last_hidden_state")
@@ -124,11 +124,11 @@ func TestGoldenOpen(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Open(context.Background(), filepath.Join(dir, "nothing"))
+	_, err := Open(context.Background(), filepath.Join(dir, "nothing"), Options{})
 	require.ErrorContains(t, err, "nothing")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "unet.safetensors"), []byte("junk"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "vae.safetensors"), []byte("junk"), 0o644))
-	_, err = Open(context.Background(), dir)
+	_, err = Open(context.Background(), dir, Options{})
 	require.Error(t, err)
 	require.Contains(t, err.Error(), dir)
 }

@@ -11,6 +11,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/vae"
 )
 
 // gluing is what the latent methods differ in: the picture whose encoding should
@@ -34,14 +35,17 @@ func latentMethod(kind gluing) Method {
 		var d *schedule.DDIM
 		var err error
 		if o.Start == nil {
-			d, err = schedule.NewDDIM(o.Steps, o.Eta)
+			d, err = m.Noise.DDIM(o.Steps, o.Eta)
 		} else {
-			d, err = schedule.NewDDIMUntil(o.Steps, o.Strength, o.Eta)
+			d, err = m.Noise.DDIMUntil(o.Steps, o.Strength, o.Eta)
 		}
 		if err != nil {
 			return nil, err
 		}
-		s := &latentRun{m: m, p: p, o: o, d: d, kind: kind}
+		s := &latentRun{m: m, guide: m, p: p, o: o, d: d, kind: kind}
+		if o.GuideTiny {
+			s.guide = tinyGuide{m.Tiny}
+		}
 		if o.Gamma == 0 {
 			s.kind = none
 		}
@@ -86,12 +90,26 @@ func latentMethod(kind gluing) Method {
 }
 
 type latentRun struct {
-	m    *prior.Latent
-	p    Problem
-	o    Options
-	d    *schedule.DDIM
-	kind gluing
-	h, w int // padded to a multiple of the networks' factors
+	m     *prior.Latent
+	guide autoencoder // in the steps
+	p     Problem
+	o     Options
+	d     *schedule.DDIM
+	kind  gluing
+	h, w  int // padded to a multiple of the networks' factors
+}
+
+// autoencoder maps pictures to scaled latents and back, as prior.Latent does.
+type autoencoder interface {
+	Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value
+	Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value
+}
+
+// tinyGuide is a tiny autoencoder as a guide; it has no posterior to sample from.
+type tinyGuide struct{ *vae.Tiny }
+
+func (t tinyGuide) Encode(g *autograd.Graph, x *autograd.Value, _ *tensor.Tensor) *autograd.Value {
+	return t.Tiny.Encode(g, x)
 }
 
 // start turns the noise z into the latent of the start picture with as much noise as
@@ -105,7 +123,7 @@ func (s *latentRun) start(z *tensor.Tensor) {
 			copy(x.Data[(r*s.w+c)*3:][:3], s.o.Start[from:])
 		}
 	}
-	g := autograd.NoGrad()
+	g := autograd.NewGraphOn(s.m.Device(), false)
 	defer g.Release()
 	z0 := g.Device().Host(s.m.Encode(g, g.Const(x), nil).T)
 	a := float64(s.d.Alphas[s.d.Len()-1])
@@ -149,6 +167,9 @@ func (s *latentRun) eps(g *autograd.Graph, z *autograd.Value, t float32) *autogr
 }
 
 func equal(a, b *tensor.Tensor) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
 	if !tensor.Same(a.Shape, b.Shape) {
 		return false
 	}
@@ -169,7 +190,7 @@ func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 
 // step does DDIM step i from z and returns the state after it.
 func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
-	g := autograd.NewGraph()
+	g := autograd.NewGraphOn(s.m.Device(), true)
 	defer g.Release()
 	g.Checkpoint = s.h*s.w > prior.WholePixels
 	dev := g.Device()
@@ -183,7 +204,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	if s.d.Sigmas[i] != 0 {
 		ddim = s.o.Noise("ddim", step, z.Len())
 	}
-	x := s.m.Decode(g, z0)
+	x := s.guide.Decode(g, z0)
 	xc := s.crop(g, x)
 	ax := apply(g, xc, s.p.A)
 	y := g.Const(tensor.From(s.p.Y, ax.T.Shape...))
@@ -206,7 +227,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 		if s.o.SampleEncoder {
 			eps = tensor.From(s.o.Noise("encoder", step, z.Len()), z.Shape...)
 		}
-		diff := g.Sub(s.m.Encode(g, x, eps), z0)
+		diff := g.Sub(s.guide.Encode(g, x, eps), z0)
 		st.Gluing = math.Sqrt(dev.SumSquares(diff.T))
 		loss = g.Add(loss, g.Scale(s.norm(g, diff), float32(s.o.Gamma)))
 	}
@@ -231,7 +252,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 
 // decode fills the result's picture from its latent.
 func (s *latentRun) decode(res *Result) {
-	g := autograd.NoGrad()
+	g := autograd.NewGraphOn(s.m.Device(), false)
 	defer g.Release()
 	x := s.crop(g, s.m.Decode(g, g.Const(res.Latent)))
 	res.X = append([]float32(nil), g.Device().Host(x.T)...)

@@ -54,6 +54,10 @@ type Options struct {
 	Context, Negative *tensor.Tensor
 	Guidance          float64
 
+	// GuideTiny decodes and encodes by the model's tiny autoencoder in the steps: less work, rougher
+	// gradients. The result is decoded by the full one.
+	GuideTiny bool
+
 	// SampleEncoder draws from the encoder's posterior, as the published code does,
 	// in place of taking its mean. LoopNoise is the deviation of the fresh noise
 	// that the published code adds to the predicted measurement in every step.
@@ -130,6 +134,13 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		return nil, fmt.Errorf("strength %v, want more than 0 and at most 1", o.Strength)
 	case o.Gamma < 0 || o.Omega < 0 || math.IsNaN(o.Gamma+o.Omega) || math.IsInf(o.Gamma+o.Omega, 0):
 		return nil, fmt.Errorf("gamma %v and omega %v must be finite and not negative", o.Gamma, o.Omega)
+	}
+	switch tiny := m.Tiny; {
+	case !o.GuideTiny:
+	case tiny == nil:
+		return nil, fmt.Errorf("no tiny autoencoder to guide by: the model was opened without one")
+	case o.Gamma > 0 && !tiny.HasEncoder():
+		return nil, fmt.Errorf("the tiny autoencoder has no encoder, which gamma %v needs", o.Gamma)
 	}
 	for i, v := range p.Y {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {

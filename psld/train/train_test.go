@@ -132,7 +132,7 @@ func TestErrors(t *testing.T) {
 func TestAdamW(t *testing.T) {
 	p := nn.NewParams()
 	v := p.New("w.weight", 2, 3)
-	copy(v.T.Data, []float32{1, -2, 3, 0.5, -0.1, 4})
+	v.T.Data = []float32{1, -2, 3, 0.5, -0.1, 4}
 	v.RequireGrad(true)
 	a := NewAdamW(p.All())
 	a.Clip = 0
@@ -161,7 +161,7 @@ func TestStepRefusesBadGradient(t *testing.T) {
 	v := p.New("w.weight", 1, 1)
 	v.RequireGrad(true)
 	a := NewAdamW(p.All())
-	v.T.Data[0] = float32(math.Inf(1))
+	v.T.Data = []float32{float32(math.Inf(1))}
 	g := autograd.NewGraph()
 	g.Backward(g.SumSquares(v), nil)
 	g.Release()

@@ -1,0 +1,79 @@
+package nn
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"psld/tensor"
+)
+
+// Source gives weights by name; a weights file is one. It is called from several
+// goroutines at once.
+type Source interface {
+	// Read writes the values of the named tensor to dst, in row-major order; len(dst)
+	// is the product of shape. A tensor that is missing, has another shape or holds
+	// a NaN or an infinity is an error that names it.
+	Read(name string, shape []int, dst []float32) error
+}
+
+// Load fills every parameter from src. The error joins one line for each
+// tensor that cannot be had; the others are loaded.
+func (p *Params) Load(src Source) error {
+	return p.load(src, func(q Param, _ *[]float32) error {
+		t := q.Value.T
+		data := make([]float32, t.Len())
+		if err := src.Read(q.Name, t.Shape, data); err != nil {
+			return err
+		}
+		t.Data = data
+		q.Value.Changed()
+		return nil
+	})
+}
+
+// LoadFrozen is Load for parameters that will not be trained: matrices are packed for dev at
+// once and their elements let go, so that memory holds each weight once, in dev's precision.
+// [tensor.Device].Host gives the elements of such a parameter.
+func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
+	return p.load(src, func(q Param, buf *[]float32) error {
+		t := q.Value.T
+		n := t.Len()
+		if !q.Matrix {
+			*buf = make([]float32, n)
+		} else if cap(*buf) < n {
+			*buf = make([]float32, n)
+		}
+		data := (*buf)[:n]
+		if err := src.Read(q.Name, t.Shape, data); err != nil {
+			return err
+		}
+		q.Value.Changed()
+		t.Data = data
+		if q.Matrix {
+			dev.Pack(t)
+		} else {
+			*buf = nil
+		}
+		return nil
+	})
+}
+
+// load calls fn for every parameter, on all processors. buf is memory of the calling goroutine.
+func (p *Params) load(src Source, fn func(q Param, buf *[]float32) error) error {
+	all := p.All()
+	errs := make([]error, len(all)) // in the order of the parameters
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(all), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			var buf []float32
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				errs[i] = fn(all[i], &buf)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,248 @@
+package prior
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"math"
+
+	"psld/autograd"
+	"psld/psld/operator"
+	"psld/psld/picture"
+	"psld/psld/rng"
+	"psld/psld/schedule"
+	"psld/tensor"
+)
+
+// Generation says which pictures [Latent.Generate] makes. The zero value samples one
+// picture of the size that the model was trained on, without a prompt.
+type Generation struct {
+	Prompt, Negative string
+	// Emphasis reads (word), (word:1.2) and [word] as weights, and takes prompts of any length,
+	// as AUTOMATIC1111's program does. Otherwise brackets are text, and what exceeds 75 tokens is cut.
+	Emphasis bool
+	// Guidance is the scale of classifier-free guidance, 0 for the usual 7.5. At 1, and for a
+	// model without prompts, the UNet runs once a step, else twice.
+	Guidance float64
+
+	Sampler string  // a name of schedule.Samplers, "" for dpm++2m
+	Steps   int     // 0 for 25
+	Eta     float64 // of sampler ddim, 0 to 1
+
+	Width, Height int // pixels, multiples of Latent.Multiple (64 for Stable Diffusion); 0 for Latent.TrainSize
+	Count         int // of pictures, 0 for 1
+	// Seed of the first picture; the following have Seed+1, Seed+2, ... RNG is the generator:
+	// "torch" or "" (PyTorch on a CPU) or "cuda"; the start noise of a seed is then that of diffusers.
+	Seed uint64
+	RNG  string
+
+	// Init, when set, is the picture to start from (image-to-image), scaled to Width x Height (0: its own
+	// size, rounded down). Strength in (0,1] is the share of the steps that are run, 0 for 0.8.
+	Init     image.Image
+	Strength float64
+
+	// Progress, when set, is called after every step.
+	Progress func(GenerationProgress)
+}
+
+// GenerationProgress is the state after a step.
+type GenerationProgress struct {
+	Picture, Pictures int // from 1
+	Step, Steps       int // from 1
+	// Preview decodes the clean picture that the step expects, by the tiny autoencoder where the model
+	// has one. It costs time only where it is called, and only while Progress runs.
+	Preview func() image.Image
+}
+
+// Defaults returns o with the values that zeros stand for filled in.
+func (p *Latent) Defaults(o Generation) Generation {
+	if o.Guidance == 0 {
+		o.Guidance = 7.5
+	}
+	if o.Sampler == "" {
+		o.Sampler = "dpm++2m"
+	}
+	if o.Steps == 0 {
+		o.Steps = 25
+	}
+	if o.Count == 0 {
+		o.Count = 1
+	}
+	if o.RNG == "" {
+		o.RNG = "torch"
+	}
+	if o.Init != nil {
+		if o.Strength == 0 {
+			o.Strength = 0.8
+		}
+		m, b := p.Multiple(), o.Init.Bounds()
+		if o.Width == 0 {
+			o.Width = max(1, b.Dx()/m) * m
+		}
+		if o.Height == 0 {
+			o.Height = max(1, b.Dy()/m) * m
+		}
+	}
+	if o.Width == 0 {
+		o.Width = p.TrainSize
+	}
+	if o.Height == 0 {
+		o.Height = p.TrainSize
+	}
+	return o
+}
+
+// maxSide is the longest side that Generate accepts, in pixels.
+const maxSide = 4096
+
+// Generate samples pictures from noise, or from a picture, by the prompt: text-to-image and
+// image-to-image as Stable Diffusion users know them. The same options give the same bits.
+//
+// When ctx ends, Generate returns ctx's error with the pictures made so far, the last of them as its steps
+// expected it to become.
+func (p *Latent) Generate(ctx context.Context, o Generation) ([]image.Image, error) {
+	o = p.Defaults(o)
+	m := p.Multiple()
+	switch {
+	case o.Width < 1 || o.Height < 1 || o.Width%m != 0 || o.Height%m != 0 || o.Width > maxSide || o.Height > maxSide:
+		return nil, fmt.Errorf("size %dx%d, want multiples of %d up to %d", o.Width, o.Height, m, maxSide)
+	case o.Count < 1:
+		return nil, fmt.Errorf("%d pictures, want at least 1", o.Count)
+	case math.IsNaN(o.Guidance) || o.Guidance < 0 || o.Guidance > 1000:
+		return nil, fmt.Errorf("guidance %v, want 0 to 1000", o.Guidance)
+	}
+	conds, _, err := p.Prompts(o.Prompt, o.Negative, o.Emphasis)
+	if err != nil {
+		return nil, err
+	}
+	var out []image.Image
+	for i := range o.Count {
+		img, err := p.generate(ctx, o, i, conds)
+		if img != nil {
+			out = append(out, img)
+		}
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// generate makes the picture of index i.
+func (p *Latent) generate(ctx context.Context, o Generation, i int, conds Conditions) (image.Image, error) {
+	z, err := p.sample(ctx, o, i, conds)
+	if z == nil {
+		return nil, err
+	}
+	return p.toImage(z), err
+}
+
+// sample makes the scaled latent of the picture of index i. When ctx ends it is the clean one that
+// the last step expected.
+func (p *Latent) sample(ctx context.Context, o Generation, i int, conds Conditions) (*tensor.Tensor, error) {
+	s, err := p.Noise.Sampler(o.Sampler, o.Steps, schedule.SamplerOptions{Eta: o.Eta})
+	if err != nil {
+		return nil, err
+	}
+	src, err := rng.New(o.RNG, o.Seed+uint64(i))
+	if err != nil {
+		return nil, err
+	}
+	f := p.VAE.Factor()
+	z := tensor.New(1, o.Height/f, o.Width/f, p.VAE.LatentChannels)
+	noise := func(dst []float32) { drawLatent(src, dst, z.Shape) }
+	first := 0
+	if o.Init == nil {
+		noise(z.Data)
+		for k := range z.Data {
+			z.Data[k] *= s.Init()
+		}
+	} else {
+		if first, err = schedule.StartStep(s.Len(), o.Strength); err != nil {
+			return nil, err
+		}
+		if err := p.encodeInit(z, o, noise); err != nil {
+			return nil, err
+		}
+		fresh := make([]float32, z.Len())
+		noise(fresh)
+		s.AddNoise(z.Data, z.Data, fresh, first)
+	}
+	in := tensor.New(z.Shape...)
+	var z0 *tensor.Tensor // of the last step
+	for k := first; k < s.Len(); k++ {
+		if ctx.Err() != nil {
+			return z0, fmt.Errorf("stopped at step %d of %d of picture %d: %w", k-first, s.Len()-first, i+1, ctx.Err())
+		}
+		s.ScaleInput(in.Data, z.Data, k)
+		eps := p.guided(in, s.Time(k), conds, o.Guidance)
+		z0 = tensor.New(z.Shape...)
+		s.Z0(z0.Data, z.Data, eps, k)
+		s.Step(z.Data, eps, k, noise)
+		for _, v := range z.Data {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return nil, fmt.Errorf("step %d of %d: the latent is not finite", k-first+1, s.Len()-first)
+			}
+		}
+		if o.Progress != nil {
+			o.Progress(GenerationProgress{i + 1, o.Count, k - first + 1, s.Len() - first, func() image.Image { return p.Preview(z0) }})
+		}
+	}
+	return z, nil
+}
+
+// drawLatent fills dst, of shape [1,h,w,c], with the numbers that a call of torch.randn gives a latent
+// of shape [1,c,h,w].
+func drawLatent(src rng.Source, dst []float32, shape []int) {
+	planes := make([]float32, len(dst))
+	src.Normal(planes)
+	copy(dst, tensor.FromNCHW(planes, shape[0], shape[3], shape[1], shape[2]).Data)
+}
+
+// guided predicts the noise in z, with classifier-free guidance where it has an effect.
+func (p *Latent) guided(z *tensor.Tensor, t float32, c Conditions, scale float64) []float32 {
+	g := autograd.NewGraphOn(p.Device(), false)
+	defer g.Release()
+	in := g.Const(z)
+	e := p.eps(g, in, t, c.Prompt)
+	if scale != 1 && c.Prompt != c.Negative {
+		un := p.eps(g, in, t, c.Negative)
+		e = g.Add(un, g.Scale(g.Sub(e, un), float32(scale)))
+	}
+	return append([]float32(nil), g.Device().Host(e.T)...)
+}
+
+// encodeInit writes a sample of the init picture's latent to z.
+func (p *Latent) encodeInit(z *tensor.Tensor, o Generation, noise func([]float32)) error {
+	pic, err := picture.Resize(picture.FromImage(o.Init), o.Width, o.Height, operator.CubicSmall)
+	if err != nil {
+		return err
+	}
+	eps := tensor.New(z.Shape...)
+	noise(eps.Data)
+	g := autograd.NewGraphOn(p.Device(), false)
+	defer g.Release()
+	x := g.Const(tensor.From(pic.Pix, 1, o.Height, o.Width, 3))
+	copy(z.Data, g.Device().Host(p.Encode(g, x, eps).T))
+	return nil
+}
+
+// Preview decodes a scaled latent z [1,h,w,C] for the eye, by the tiny autoencoder where the
+// model has one.
+func (p *Latent) Preview(z *tensor.Tensor) image.Image {
+	if p.Tiny == nil {
+		return p.toImage(z)
+	}
+	return p.decoded(z, p.Tiny.Decode)
+}
+
+func (p *Latent) toImage(z *tensor.Tensor) image.Image { return p.decoded(z, p.Decode) }
+
+func (p *Latent) decoded(z *tensor.Tensor, decode func(*autograd.Graph, *autograd.Value) *autograd.Value) image.Image {
+	g := autograd.NewGraphOn(p.Device(), false)
+	defer g.Release()
+	x := decode(g, g.Const(z))
+	pic := picture.New(x.T.Dim(2), x.T.Dim(1))
+	copy(pic.Pix, g.Device().Host(x.T))
+	return pic.ToImage()
+}

@@ -1,0 +1,210 @@
+package prior
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"psld/nn"
+	"psld/tensor"
+	"psld/vae"
+	"psld/weights"
+)
+
+// LoadTiny opens the weights of a tiny autoencoder of TAESD's architecture, frozen and packed for dev.
+// path is one of:
+//
+//   - a folder with diffusion_pytorch_model.safetensors (diffusers' AutoencoderTiny), or that file;
+//   - a folder with taesd_encoder and taesd_decoder, .safetensors or .pth, as they are published
+//     (github.com/madebyollin/taesd);
+//   - one of those two files; the other one is looked for beside it. A decoder alone is enough.
+//
+// Sizes are read off the tensors. A config.json beside a diffusers file may not ask for another
+// activation, up-sampling or scale of the latents than TAESD's.
+func LoadTiny(path string, dev tensor.Device) (*vae.Tiny, error) {
+	m, err := loadTiny(path, dev)
+	if err != nil {
+		return nil, fmt.Errorf("tiny autoencoder %s: %w", path, err)
+	}
+	return m, nil
+}
+
+func loadTiny(path string, dev tensor.Device) (*vae.Tiny, error) {
+	files, err := tinyFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	src := tinySource{}
+	for _, name := range files {
+		f, err := weights.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if err := src.add(f); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkTinyConfig(filepath.Join(filepath.Dir(files[0]), "config.json")); err != nil {
+		return nil, err
+	}
+	cfg, err := src.config()
+	if err != nil {
+		return nil, err
+	}
+	m := vae.NewTiny(cfg)
+	if err := weights.Check(src, m.Params.Shapes()); err != nil {
+		return nil, err
+	}
+	return m, m.Params.LoadFrozen(src, dev)
+}
+
+// tinyFiles lists the one or two files that path stands for.
+func tinyFiles(path string) ([]string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.IsDir() {
+		for _, name := range []string{"diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
+			"taesd_decoder.safetensors", "taesd_decoder.pth"} {
+			if file := filepath.Join(path, name); exists(file) {
+				return tinyFiles(file)
+			}
+		}
+		return nil, errors.New("the folder has neither diffusion_pytorch_model.safetensors nor taesd_decoder.safetensors or .pth")
+	}
+	files := []string{path}
+	dir, base := filepath.Split(path)
+	for _, pair := range [][2]string{{"decoder", "encoder"}, {"encoder", "decoder"}} {
+		if other := filepath.Join(dir, strings.Replace(base, pair[0], pair[1], 1)); strings.Contains(base, pair[0]) && exists(other) {
+			files = append(files, other)
+		}
+	}
+	return files, nil
+}
+
+// checkTinyConfig refuses a configuration, where there is one, that computes something else.
+func checkTinyConfig(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return nn.ParseConfig(b, &struct{}{}, map[string][]string{
+		"_class_name":               {`"AutoencoderTiny"`},
+		"act_fn":                    {`"relu"`},
+		"upsample_fn":               {`"nearest"`},
+		"upsampling_scaling_factor": {"2"},
+		"scaling_factor":            {"1.0", "1"},
+		"shift_factor":              {"0.0", "0", "null"},
+	})
+}
+
+// tinySource gives the tensors of one or two files under diffusers' names.
+type tinySource map[string]tinyTensor
+
+type tinyTensor struct {
+	set  *weights.Set
+	name string // in the file
+}
+
+// tinyName is a name in the published files: the number of a layer of an nn.Sequential.
+var tinyName = regexp.MustCompile(`^(?:(encoder|decoder)\.)?(\d{1,4})\.(.+)$`)
+
+// add names the tensors of f. In the published files the decoder's limiter is layer 0, which
+// has no parameters, and so the numbers of the others are one higher than diffusers'. A file of one half
+// does not say which: only the encoder has parameters in layer 0.
+func (s tinySource) add(f *weights.File) error {
+	set, lone := weights.NewSet(f), "decoder"
+	if f.Has("0.weight") {
+		lone = "encoder"
+	}
+	for _, name := range f.Names() {
+		to := name
+		if part := tinyName.FindStringSubmatch(name); part != nil {
+			half := part[1]
+			if half == "" {
+				half = lone
+			}
+			n, _ := strconv.Atoi(part[2])
+			if half == "decoder" {
+				n--
+			}
+			to = fmt.Sprintf("%s.layers.%d.%s", half, n, part[3])
+		}
+		if old, twice := s[to]; twice {
+			return fmt.Errorf("tensor %s is there twice, as %s and as %s", to, old.name, name)
+		}
+		s[to] = tinyTensor{set, name}
+	}
+	return nil
+}
+
+// Names implements [weights.Source].
+func (s tinySource) Names() []string {
+	var names []string
+	for name := range s {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Info describes the named tensor as it is stored.
+func (s tinySource) Info(name string) (weights.Info, bool) {
+	if t, ok := s[name]; ok {
+		return t.set.Info(t.name)
+	}
+	return weights.Info{}, false
+}
+
+// Tensor implements [weights.Source].
+func (s tinySource) Tensor(name string, shape []int) ([]float32, error) {
+	dst := make([]float32, tensor.Len(shape))
+	return dst, s.Read(name, shape, dst)
+}
+
+// Read implements [nn.Source].
+func (s tinySource) Read(name string, shape []int, dst []float32) error {
+	t, ok := s[name]
+	if !ok {
+		return fmt.Errorf("no tensor %s (want shape %v)", name, shape)
+	}
+	return t.set.Read(t.name, shape, dst)
+}
+
+// config reads the sizes of the network off its tensors.
+func (s tinySource) config() (vae.TinyConfig, error) {
+	// Channels from the decoder's two ends.
+	first, ok := s.Info("decoder.layers.0.weight")
+	if !ok || len(first.Shape) != 4 {
+		return vae.TinyConfig{}, errors.New("no decoder.layers.0.weight (1.weight in a file of the decoder alone) of four dimensions: not the decoder of a TAESD model")
+	}
+	cfg := vae.TinyConfig{Channels: first.Shape[0], LatentChannels: first.Shape[1], InChannels: 3,
+		EncoderBlocks: s.blocks("encoder"), DecoderBlocks: s.blocks("decoder")}
+	return cfg, cfg.Validate()
+}
+
+// blocks counts the residual blocks between the convolutions of one half; nil where there are none.
+func (s tinySource) blocks(half string) []int {
+	var count []int
+	const end = 256
+	for i := range end {
+		if _, ok := s[fmt.Sprintf("%s.layers.%d.weight", half, i)]; ok {
+			count = append(count, 0)
+		} else if _, ok := s[fmt.Sprintf("%s.layers.%d.conv.0.weight", half, i)]; ok && count != nil {
+			count[len(count)-1]++
+		}
+	}
+	if len(count) < 2 {
+		return nil
+	}
+	return count[:len(count)-1] // the last convolution ends the network
+}
