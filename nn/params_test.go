@@ -3,7 +3,6 @@ package nn_test
 import (
 	"errors"
 	"fmt"
-	"fmt"
 	"math"
 	"testing"
 
