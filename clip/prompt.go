@@ -127,9 +127,9 @@ func (t *Tokenizer) Balance(prompts ...*Prompt) {
 // EncodePrompt returns the context rows of the prompt, its chunks one behind
 // the other: [1, sum of their lengths, HiddenSize]. Each row of a weighted chunk is
 // multiplied by its weight, then the chunk so that its mean is as before (the
-// web UI's emphasis mode "Original"). Errors are those of Forward.
-func (m *Model) EncodePrompt(p Prompt) (*tensor.Tensor, error) {
-	g := autograd.NoGrad()
+// web UI's emphasis mode "Original"). dev is the device that the weights are loaded for. Errors are those of Forward.
+func (m *Model) EncodePrompt(dev tensor.Device, p Prompt) (*tensor.Tensor, error) {
+	g := autograd.NewGraphOn(dev, false)
 	defer g.Release()
 	ids := make([][]int, len(p.Chunks))
 	for i, c := range p.Chunks {

@@ -10,6 +10,7 @@ import (
 	"psld/autograd"
 	"psld/clip"
 	"psld/internal/golden"
+	"psld/tensor"
 	"psld/weights"
 )
 
@@ -120,7 +121,7 @@ func TestEncodePrompt(t *testing.T) {
 	require.Equal(t, clip.EmptyPrompt(tok.VocabSize, 77).Chunks[0].IDs, short.Chunks[1].IDs)
 
 	for _, p := range []clip.Prompt{long, short} {
-		got, err := m.EncodePrompt(p)
+		got, err := m.EncodePrompt(tensor.CPU, p)
 		require.NoError(t, err)
 		require.Equal(t, []int{1, 2 * 77, cfg.HiddenSize}, got.Shape)
 		for i, c := range p.Chunks {
@@ -146,7 +147,7 @@ func TestEncodePrompt(t *testing.T) {
 			require.Less(t, worst, 2e-5*math.Max(1, math.Abs(before/after)))
 		}
 	}
-	_, err = m.EncodePrompt(clip.Prompt{})
+	_, err = m.EncodePrompt(tensor.CPU, clip.Prompt{})
 	require.ErrorContains(t, err, "no token ids")
 }
 

@@ -37,15 +37,24 @@ func (p *Params) Load(src Source) error {
 // once and their elements let go, so that memory holds each weight once, in dev's precision.
 // [tensor.Device].Host gives the elements of such a parameter.
 func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
+	largest := 0
+	for _, q := range p.All() {
+		if q.Matrix {
+			largest = max(largest, q.Value.T.Len())
+		}
+	}
 	return p.load(src, func(q Param, buf *[]float32) error {
 		t := q.Value.T
-		n := t.Len()
-		if !q.Matrix {
-			*buf = make([]float32, n)
-		} else if cap(*buf) < n {
-			*buf = make([]float32, n)
+		var data []float32
+		switch {
+		case !q.Matrix:
+			data = make([]float32, t.Len())
+		case *buf == nil: // one for all matrices: garbage would double the memory
+			*buf = make([]float32, largest)
+			fallthrough
+		default:
+			data = (*buf)[:t.Len()]
 		}
-		data := (*buf)[:n]
 		if err := src.Read(q.Name, t.Shape, data); err != nil {
 			return err
 		}
@@ -53,8 +62,6 @@ func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
 		t.Data = data
 		if q.Matrix {
 			dev.Pack(t)
-		} else {
-			*buf = nil
 		}
 		return nil
 	})

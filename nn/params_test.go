@@ -67,7 +67,7 @@ func TestLoadFrozen(t *testing.T) {
 			require.Equal(t, src["l.weight"], tensor.CPU.Host(l.Weight.T))
 			require.Equal(t, src["n.bias"], n.Beta.T.Data)
 		}
-		require.Equal(t, 10, p.Count())
+		require.Equal(t, 12, p.Count())
 		g := autograd.NoGrad()
 		y := n.Forward(g, l.Forward(g, g.Const(tensor.From([]float32{1, -1, 2}, 1, 3))))
 		out[i] = y.T.Clone().Data

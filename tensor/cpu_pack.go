@@ -99,42 +99,66 @@ func (t *Tensor) pack(f format, backward bool) *packed {
 	return w
 }
 
+// packWeight reads src in runs of neighbours, which it spreads over a part of a panel that stays in L1.
 func packWeight(src []float32, o, i, taps int, key packKey) *packed {
 	nr := key.nr
 	outs, ins := o, i
-	so, si := i*taps, taps // strides of src
 	if key.backward {
-		outs, ins, so, si = i, o, taps, i*taps
+		outs, ins = i, o
 	}
 	words := key.format.words(ins)
 	panels := (outs + nr - 1) / nr
 	w := &packed{data: make([]float32, panels*taps*words*nr), size: taps * words * nr, format: key.format}
+	// Where the elements of a run go in the panel, in elements of the format. Forward, a run is
+	// all taps of 16 inputs for one output; backward, it is all taps of the panel's outputs
+	// (the weight's inputs) for one input.
+	const inputs = 16
+	run := inputs * taps
+	if key.backward {
+		run = nr * taps
+	}
+	at := func(tap, c, j int) int {
+		if key.format == pairs {
+			return ((tap*words+c/2)*nr+j)*2 + c%2
+		}
+		return (tap*words+c)*nr + j
+	}
+	to := make([]int32, run)
+	for x := range to {
+		to[x] = int32(at(x%taps, x/taps, 0))
+		if key.backward {
+			to[x] = int32(at(taps-1-x%taps, 0, x/taps))
+		}
+	}
 	parallel(panels, func(pi int, _ *scratch) {
 		n := min(nr, outs-pi*nr)
-		dst := w.data[pi*w.size:][:w.size]
-		half := halves(dst)
-		for c := range ins {
-			for tap := range taps {
-				from := tap
-				if key.backward {
-					from = taps - 1 - tap
+		panel := w.data[pi*w.size:][:w.size]
+		spread := func(run []float32, first int) {
+			if key.format == pairs {
+				d := halves(panel)[first:]
+				for x, v := range run {
+					d[to[x]] = bfloat16(v)
 				}
-				s := src[pi*nr*so+c*si+from:]
-				if key.format == pairs {
-					d := half[((tap*words+c/2)*nr)*2+c%2:]
-					for j := range n {
-						d[2*j] = bfloat16(s[j*so])
-					}
-					continue
-				}
-				d := dst[(tap*words+c)*nr:][:n]
-				for j := range d {
-					d[j] = s[j*so]
+				return
+			}
+			d := panel[first:]
+			for x, v := range run {
+				d[to[x]] = v
+			}
+		}
+		if key.backward {
+			for c := range ins {
+				spread(src[(c*outs+pi*nr)*taps:][:n*taps], at(0, c, 0))
+			}
+		} else {
+			for c := 0; c < ins; c += inputs {
+				for j := range n {
+					spread(src[((pi*nr+j)*ins+c)*taps:][:min(inputs, ins-c)*taps], at(0, c, j))
 				}
 			}
 		}
 		if key.format == rounded {
-			rounded.write(dst, dst)
+			rounded.write(panel, panel)
 		}
 	})
 	return w

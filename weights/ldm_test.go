@@ -2,6 +2,7 @@ package weights_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -10,35 +11,40 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"psld/internal/golden"
 	"psld/weights"
 )
 
-// ldmEntries is a small unconditional LDM in the names of its repository: two
-// resolutions of 32 and 64 channels, attention (heads of 32) on the second, and
-// an autoencoder with a codebook. Element i of each tensor is i/64, of an
-// averaged copy -i/64.
-func ldmEntries() []weights.Entry {
-	var entries []weights.Entry
-	tensor := func(name string, shape ...int) {
-		n := 1
-		for _, d := range shape {
-			n *= d
-		}
-		data := make([]float32, n)
-		for i := range data {
-			data[i] = float32(i) / 64
-		}
-		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: shape, Data: data})
-	}
-	layer := func(name string, shape ...int) {
-		tensor(name+".weight", shape...)
-		tensor(name+".bias", shape[0])
-	}
+// ldmSize is what a config of the latent-diffusion repository says of its
+// networks.
+type ldmSize struct {
+	channels, layers   int // model_channels, num_res_blocks
+	mult               []int
+	attention          []bool // by resolution, finest first
+	vaeChannels        int
+	vaeMult            []int
+	vaeLayers, entries int // of the codebook
+}
+
+var (
+	ldmSmall = ldmSize{32, 1, []int{1, 2}, []bool{false, true}, 32, []int{1}, 1, 16}
+	// ffhq-ldm-vq-4.
+	ldmFull = ldmSize{224, 2, []int{1, 2, 3, 4}, []bool{false, true, true, true}, 128, []int{1, 2, 4}, 2, 8192}
+)
+
+// tensors calls add with the name and shape of every tensor, as openaimodel.py
+// and the autoencoder's model.py of that repository build them.
+func (c ldmSize) tensors(add func(name string, shape ...int)) {
 	const u, v = "model.diffusion_model.", "first_stage_model."
+	layer := func(name string, shape ...int) {
+		add(name+".weight", shape...)
+		add(name+".bias", shape[0])
+	}
+	embed := 4 * c.channels
 	resnet := func(name string, in, out int) {
 		layer(name+".in_layers.0", in)
 		layer(name+".in_layers.2", out, in, 3, 3)
-		layer(name+".emb_layers.1", out, 128)
+		layer(name+".emb_layers.1", out, embed)
 		layer(name+".out_layers.0", out)
 		layer(name+".out_layers.3", out, out, 3, 3)
 		if in != out {
@@ -50,24 +56,46 @@ func ldmEntries() []weights.Entry {
 		layer(name+".qkv", 3*c, c, 1)
 		layer(name+".proj_out", c, c, 1)
 	}
-	layer(u+"time_embed.0", 128, 32)
-	layer(u+"time_embed.2", 128, 128)
-	layer(u+"input_blocks.0.0", 32, 3, 3, 3)
-	resnet(u+"input_blocks.1.0", 32, 32)
-	layer(u+"input_blocks.2.0.op", 32, 32, 3, 3)
-	resnet(u+"input_blocks.3.0", 32, 64)
-	attention(u+"input_blocks.3.1", 64)
-	resnet(u+"middle_block.0", 64, 64)
-	attention(u+"middle_block.1", 64)
-	resnet(u+"middle_block.2", 64, 64)
-	for i, c := range [][2]int{{128, 64}, {96, 64}, {96, 32}, {64, 32}} {
-		resnet(fmt.Sprintf("%soutput_blocks.%d.0", u, i), c[0], c[1])
+	layer(u+"time_embed.0", embed, c.channels)
+	layer(u+"time_embed.2", embed, embed)
+	layer(u+"input_blocks.0.0", c.channels, 3, 3, 3)
+	skips, ch, block := []int{c.channels}, c.channels, 1
+	for level, m := range c.mult {
+		for range c.layers {
+			name := fmt.Sprintf("%sinput_blocks.%d.", u, block)
+			resnet(name+"0", ch, m*c.channels)
+			ch = m * c.channels
+			if c.attention[level] {
+				attention(name+"1", ch)
+			}
+			skips, block = append(skips, ch), block+1
+		}
+		if level < len(c.mult)-1 {
+			layer(fmt.Sprintf("%sinput_blocks.%d.0.op", u, block), ch, ch, 3, 3)
+			skips, block = append(skips, ch), block+1
+		}
 	}
-	attention(u+"output_blocks.0.1", 64)
-	attention(u+"output_blocks.1.1", 64)
-	layer(u+"output_blocks.1.2.conv", 64, 64, 3, 3)
-	layer(u+"out.0", 32)
-	layer(u+"out.2", 3, 32, 3, 3)
+	resnet(u+"middle_block.0", ch, ch)
+	attention(u+"middle_block.1", ch)
+	resnet(u+"middle_block.2", ch, ch)
+	block = 0
+	for level := len(c.mult) - 1; level >= 0; level-- {
+		for i := range c.layers + 1 {
+			name, place := fmt.Sprintf("%soutput_blocks.%d.", u, block), 1
+			last := len(skips) - 1
+			resnet(name+"0", ch+skips[last], c.mult[level]*c.channels)
+			skips, ch, block = skips[:last], c.mult[level]*c.channels, block+1
+			if c.attention[level] {
+				attention(name+"1", ch)
+				place = 2
+			}
+			if level > 0 && i == c.layers {
+				layer(fmt.Sprintf("%s%d.conv", name, place), ch, ch, 3, 3)
+			}
+		}
+	}
+	layer(u+"out.0", ch)
+	layer(u+"out.2", 3, ch, 3, 3)
 
 	vaeResnet := func(name string, in, out int) {
 		layer(name+".norm1", in)
@@ -78,29 +106,101 @@ func ldmEntries() []weights.Entry {
 			layer(name+".nin_shortcut", out, in, 1, 1)
 		}
 	}
+	top := c.vaeChannels * c.vaeMult[len(c.vaeMult)-1]
 	for _, half := range []string{"encoder", "decoder"} {
 		h := v + half
-		vaeResnet(h+".mid.block_1", 32, 32)
-		vaeResnet(h+".mid.block_2", 32, 32)
-		layer(h+".mid.attn_1.norm", 32)
+		vaeResnet(h+".mid.block_1", top, top)
+		vaeResnet(h+".mid.block_2", top, top)
+		layer(h+".mid.attn_1.norm", top)
 		for _, p := range []string{"q", "k", "v", "proj_out"} {
-			layer(h+".mid.attn_1."+p, 32, 32, 1, 1)
+			layer(h+".mid.attn_1."+p, top, top, 1, 1)
 		}
-		layer(h+".norm_out", 32)
 	}
-	layer(v+"encoder.conv_in", 32, 3, 3, 3)
-	vaeResnet(v+"encoder.down.0.block.0", 32, 32)
-	layer(v+"encoder.conv_out", 3, 32, 3, 3)
-	layer(v+"decoder.conv_in", 32, 3, 3, 3)
-	vaeResnet(v+"decoder.up.0.block.0", 32, 32)
-	vaeResnet(v+"decoder.up.0.block.1", 32, 32)
-	layer(v+"decoder.conv_out", 3, 32, 3, 3)
+	layer(v+"encoder.conv_in", c.vaeChannels, 3, 3, 3)
+	ch = c.vaeChannels
+	for level, m := range c.vaeMult {
+		for i := range c.vaeLayers {
+			vaeResnet(fmt.Sprintf("%sencoder.down.%d.block.%d", v, level, i), ch, m*c.vaeChannels)
+			ch = m * c.vaeChannels
+		}
+		if level < len(c.vaeMult)-1 {
+			layer(fmt.Sprintf("%sencoder.down.%d.downsample.conv", v, level), ch, ch, 3, 3)
+		}
+	}
+	layer(v+"encoder.norm_out", ch)
+	layer(v+"encoder.conv_out", 3, ch, 3, 3)
+	layer(v+"decoder.conv_in", ch, 3, 3, 3)
+	for level := len(c.vaeMult) - 1; level >= 0; level-- {
+		for i := range c.vaeLayers + 1 {
+			vaeResnet(fmt.Sprintf("%sdecoder.up.%d.block.%d", v, level, i), ch, c.vaeMult[level]*c.vaeChannels)
+			ch = c.vaeMult[level] * c.vaeChannels
+		}
+		if level > 0 {
+			layer(fmt.Sprintf("%sdecoder.up.%d.upsample.conv", v, level), ch, ch, 3, 3)
+		}
+	}
+	layer(v+"decoder.norm_out", ch)
+	layer(v+"decoder.conv_out", 3, ch, 3, 3)
 	layer(v+"quant_conv", 3, 3, 1, 1)
 	layer(v+"post_quant_conv", 3, 3, 1, 1)
-	tensor(v+"quantize.embedding.weight", 16, 3)
-	tensor(v+"loss.discriminator.main.0.weight", 4)
+	add(v+"quantize.embedding.weight", c.entries, 3)
+	add(v+"loss.discriminator.main.0.weight", 4)
+}
 
+// ldmEntries is a small unconditional LDM: two resolutions of 32 and 64
+// channels, attention (heads of 32) on the second, and an autoencoder with a
+// codebook. Element i of each tensor is i/64.
+func ldmEntries() []weights.Entry {
+	var entries []weights.Entry
+	ldmSmall.tensors(func(name string, shape ...int) {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		data := make([]float32, n)
+		for i := range data {
+			data[i] = float32(i) / 64
+		}
+		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: shape, Data: data})
+	})
 	return append(entries, weights.Entry{Name: "alphas_cumprod", DType: weights.F32, Shape: []int{1000}, Data: ldmAlphas()})
+}
+
+// A file of the size of ffhq-ldm-vq-4 gives the names and shapes that diffusers'
+// own classes have at that size.
+func TestFullSizeLDM(t *testing.T) {
+	shapes := map[string][]int{}
+	ldmFull.tensors(func(name string, shape ...int) { shapes[name] = shape })
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	writeHole(t, path, shapes, ldmAlphas()...)
+	m := openModel(t, path, weights.Options{})
+	all := map[string]map[string][]int{}
+	for part, file := range map[string]string{weights.UNetPart: "unet/testdata/ldm_keys.json", weights.VAEPart: "vae/testdata/vq_keys.json"} {
+		var rows [][2]json.RawMessage // name, shape
+		golden.JSON(t, filepath.Join(golden.Root(), filepath.FromSlash(file)), &rows)
+		all[part] = map[string][]int{}
+		for _, r := range rows {
+			var name string
+			var shape []int
+			require.NoError(t, errors.Join(json.Unmarshal(r[0], &name), json.Unmarshal(r[1], &shape)))
+			all[part][name] = shape
+		}
+	}
+	require.NoError(t, m.Check(all))
+	require.Equal(t, 274_056_163, m.Summary().Parts[0].Params)
+	for part, list := range all {
+		for name, shape := range list {
+			info, _ := m.Part(part).Info(name)
+			require.Equal(t, shape, weights.FileShape(name, info.Shape, false), name)
+		}
+	}
+	var config map[string]any
+	require.NoError(t, json.Unmarshal(m.UNetConfig, &config))
+	require.Equal(t, []any{224., 448., 672., 896.}, config["block_out_channels"])
+	require.Equal(t, []any{"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"}, config["down_block_types"])
+	require.NoError(t, json.Unmarshal(m.VAEConfig, &config))
+	require.Equal(t, []any{128., 256., 512.}, config["block_out_channels"])
+	require.EqualValues(t, 8192, config["num_vq_embeddings"])
 }
 
 // ldmAlphas is the schedule of ffhq-ldm-vq-4: roots of beta evenly from those

@@ -1,8 +1,11 @@
 package weights_test
 
 import (
+	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -181,9 +184,9 @@ func keyRows(t *testing.T, file string) map[string][]int {
 	return shapes
 }
 
-// writeHole stores tensors of these shapes, all data in a hole of the file, one
-// byte an element.
-func writeHole(t *testing.T, path string, shapes map[string][]int) {
+// writeHole stores alphas_cumprod, if there is one, and tensors of these shapes,
+// all data in a hole of the file, one byte an element.
+func writeHole(t *testing.T, path string, shapes map[string][]int, alphas ...float32) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("needs a file with a hole in it, and mmap")
@@ -193,7 +196,14 @@ func writeHole(t *testing.T, path string, shapes map[string][]int) {
 		Shape   []int         `json:"shape"`
 		Offsets [2]int        `json:"data_offsets"`
 	}
-	header, at := map[string]info{}, 0
+	header, at := map[string]info{}, 4*len(alphas)
+	if at > 0 {
+		header["alphas_cumprod"] = info{weights.F32, []int{len(alphas)}, [2]int{0, at}}
+	}
+	var data []byte
+	for _, v := range alphas {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+	}
 	for name, shape := range shapes {
 		size := 1
 		for _, d := range shape {
@@ -205,7 +215,7 @@ func writeHole(t *testing.T, path string, shapes map[string][]int) {
 	b, err := json.Marshal(header)
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(t, os.WriteFile(path, raw(string(b)), 0o600))
+	require.NoError(t, os.WriteFile(path, raw(string(b), data...), 0o600))
 	require.NoError(t, os.Truncate(path, int64(8+len(b)+at)))
 }
 
@@ -332,6 +342,28 @@ func TestOpenFolder(t *testing.T) {
 	require.Equal(t, []string{"text_model.a", "text_model.b"}, m.TextEncoder.Names())
 	require.NoError(t, m.Close())
 
+	// Files of other names: .bin is taken where there is no safetensors of any variant.
+	m, err = weights.OpenModel(writeFolder(t, func(f map[string][]byte) {
+		unet, vae, text := "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/"
+		f[unet+".fp16.safetensors"], f[unet+".safetensors"], f[unet+".bin"] = f[unet+".safetensors"], nil, []byte("never opened")
+		f[vae+".bin"], f[vae+".safetensors"] = f[vae+".safetensors"], nil
+		f[text+"pytorch_model-00001-of-00001.bin"] = f[text+"model-00001-of-00002.safetensors"]
+		f[text+"pytorch_model.bin.index.json"] = []byte(`{"weight_map":{"text_model.a":"pytorch_model-00001-of-00001.bin"}}`)
+		f[text+"model.safetensors.index.json"] = nil
+		f["model_index.json"] = []byte(`{"_class_name":"StableDiffusionPipeline"}`)
+	}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"conv_in.bias"}, m.UNet.Names())
+	require.Equal(t, []string{"text_model.a"}, m.TextEncoder.Names())
+	var files []string
+	for _, p := range m.Summary().Parts {
+		for _, f := range p.Files {
+			files = append(files, filepath.Base(f))
+		}
+	}
+	require.Equal(t, []string{"diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin", "pytorch_model-00001-of-00001.bin"}, files)
+	require.NoError(t, m.Close())
+
 	const index = "text_encoder/model.safetensors.index.json"
 	for _, c := range []struct {
 		name   string
@@ -390,4 +422,43 @@ func TestOpenSingleFileErrors(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, path)
 	}
+}
+
+// A hostile file may claim thousands of levels of thousands of layers.
+func TestManyLevels(t *testing.T) {
+	var entries []weights.Entry
+	for i := range 1000 {
+		for _, name := range []string{
+			fmt.Sprintf("first_stage_model.encoder.down.%d.block.0.conv1.weight", i),
+			fmt.Sprintf("first_stage_model.encoder.down.0.block.%d.conv1.weight", i+1),
+			fmt.Sprintf("model.diffusion_model.input_blocks.%d.0.in_layers.0.weight", i),
+		} {
+			entries = append(entries, weights.Entry{Name: name, DType: weights.U8, Shape: []int{1}, Data: []float32{1}})
+		}
+	}
+	path := filepath.Join(t.TempDir(), "many.safetensors")
+	require.NoError(t, weights.Write(path, entries, nil))
+	_, err := weights.OpenModel(path)
+	require.ErrorContains(t, err, "no tensors cond_stage_model")
+}
+
+// FuzzFolder opens and saves folders whose JSON files say anything.
+func FuzzFolder(f *testing.F) {
+	f.Add(`{}`, `{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors"}}`, `{"_class_name":"StableDiffusionPipeline"}`, `{"beta_start":1}`)
+	f.Add(`null`, `{"weight_map":{"text_model.a":".."}}`, `{"_class_name":"FluxPipeline"}`, `{"trained_betas":[0.1]}`)
+	f.Add(`{"_class_name":"VQModel"}`, `{"weight_map":{"a":""}}`, `null`, `null`)
+	f.Fuzz(func(t *testing.T, config, index, pipeline, scheduler string) {
+		dir := writeFolder(t, func(files map[string][]byte) {
+			files["unet/config.json"], files["vae/config.json"], files["model_index.json"] = []byte(config), []byte(config), []byte(pipeline)
+			files["text_encoder/model.safetensors.index.json"] = []byte(index)
+			files["scheduler/scheduler_config.json"] = []byte(scheduler)
+		})
+		m, err := weights.OpenModel(dir)
+		if err != nil {
+			return
+		}
+		defer m.Close()
+		_ = m.Summary().String()
+		_ = weights.SaveDiffusers(context.Background(), filepath.Join(t.TempDir(), "out"), m, weights.SaveOptions{})
+	})
 }

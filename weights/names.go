@@ -210,13 +210,18 @@ func canonical(part, name string) string {
 	return name
 }
 
+// maxCount is more than the levels, and the layers of one level, of any model;
+// a hostile file may claim so many that a table of their names fills the memory.
+const maxCount = 64
+
 // count is how many of the names with 0, 1, 2.. filled into format exist.
 func count(has func(string) bool, format string) int {
-	for i := 0; ; i++ {
+	for i := range maxCount {
 		if !has(fmt.Sprintf(format, i)) {
 			return i
 		}
 	}
+	return maxCount
 }
 
 // layoutOf reads the geometry off the names of a CompVis file.
@@ -232,10 +237,10 @@ func layoutOf(has func(compvis string) bool) Layout {
 		attention = blocks + ".1.qkv.weight"
 	}
 	// Residual blocks have in_layers, down-samplers have op.
-	for has(fmt.Sprintf(blocks+".0.in_layers.0.weight", 1+l.UNetLayers)) {
+	for l.UNetLayers < maxCount && has(fmt.Sprintf(blocks+".0.in_layers.0.weight", 1+l.UNetLayers)) {
 		l.UNetLayers++
 	}
-	for i := 1; has(fmt.Sprintf(blocks+".0.in_layers.0.weight", i)); i += l.UNetLayers + 1 {
+	for i := 1; len(l.UNetAttention) < maxCount && has(fmt.Sprintf(blocks+".0.in_layers.0.weight", i)); i += l.UNetLayers + 1 {
 		l.UNetAttention = append(l.UNetAttention, has(fmt.Sprintf(attention, i)))
 	}
 	return l

@@ -70,7 +70,6 @@ func (m *Model) sideFiles() (map[string][]byte, error) {
 		maps.Copy(files, tokenizer)
 		index["tokenizer"] = []any{"transformers", "CLIPTokenizer"}
 		if len(tokenizer) == 0 {
-			index["tokenizer"] = none
 			files["README.md"] = []byte(noTokenizer)
 		}
 	}
@@ -78,10 +77,9 @@ func (m *Model) sideFiles() (map[string][]byte, error) {
 }
 
 const noTokenizer = `This model was converted from a file that holds no tokenizer. Programs that
-need one (prompts other than the empty one) take CLIP's: put the folder
-tokenizer/ of any Stable Diffusion 1.x model here (vocab.json, merges.txt,
-tokenizer_config.json, special_tokens_map.json) and set in model_index.json
-  "tokenizer": ["transformers", "CLIPTokenizer"]
+read prompts take CLIP's: put the folder tokenizer/ of any Stable Diffusion 1.x
+model here (vocab.json, merges.txt, tokenizer_config.json,
+special_tokens_map.json).
 `
 
 // tokenizerFiles reads the files of the model's tokenizer, by path.
@@ -110,6 +108,9 @@ func (m *Model) completeConfig(part string) (map[string]any, error) {
 	if err := json.Unmarshal(m.config(part), &config); err != nil {
 		return nil, fmt.Errorf("%s: config of %s: %w", m.Path, part, err)
 	}
+	if config == nil {
+		return nil, fmt.Errorf("%s: config of %s is null", m.Path, part)
+	}
 	add := map[string]any{"_class_name": m.class(part), "act_fn": "silu"}
 	switch m.class(part) {
 	case "UNet2DConditionModel":
@@ -136,11 +137,14 @@ func (m *Model) completeConfig(part string) (map[string]any, error) {
 // schedulerConfig is the model's own, else one of its noise schedule, else that
 // of Stable Diffusion 1.5.
 func (m *Model) schedulerConfig() map[string]any {
-	config := map[string]any{}
-	if m.Scheduler != nil && json.Unmarshal(m.Scheduler, &config) == nil && config["_class_name"] != nil {
-		return config
+	var own map[string]any
+	if m.Scheduler != nil && json.Unmarshal(m.Scheduler, &own) == nil && own != nil {
+		if class, _ := own["_class_name"].(string); class == "" {
+			own["_class_name"] = "PNDMScheduler"
+		}
+		return own
 	}
-	config = map[string]any{
+	config := map[string]any{
 		"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
 		"num_train_timesteps": trainSteps, "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1,
 		"trained_betas": nil, "clip_sample": false, "prediction_type": "epsilon",

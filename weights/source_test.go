@@ -2,7 +2,11 @@ package weights_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"math"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +61,111 @@ func TestSetTensor(t *testing.T) {
 		}
 		require.NoError(t, err)
 		require.Equal(t, c.want, got, c.name)
+	}
+}
+
+// All types, at odd addresses of a mapped file, in pieces of more than one
+// block; a second read after the pages were given back is the same.
+func TestRead(t *testing.T) {
+	const n = 1<<16 + 5
+	values := make([]float32, n)
+	for i := range values {
+		values[i] = float32(i%512) - 256 // exact in all
+	}
+	values[n-1] = -0.5
+	entries := []weights.Entry{{Name: "odd", DType: weights.U8, Shape: []int{1}, Data: []float32{1}}}
+	for _, d := range []weights.DType{weights.F32, weights.F16, weights.BF16} {
+		entries = append(entries, weights.Entry{Name: "x" + string(d), DType: d, Shape: []int{n}, Data: values})
+	}
+	even := filepath.Join(t.TempDir(), "even.safetensors")
+	odd := filepath.Join(t.TempDir(), "odd.safetensors")
+	require.NoError(t, weights.Write(even, entries[1:], nil))
+	require.NoError(t, weights.Write(odd, entries, nil))
+	dst := make([]float32, n)
+	for _, path := range []string{even, odd} {
+		f, err := weights.Open(path)
+		require.NoError(t, err)
+		s := weights.NewSet(f)
+		for _, name := range []string{"xF32", "xF16", "xBF16"} {
+			for range 2 {
+				clear(dst)
+				require.NoError(t, s.Read(name, []int{n}, dst))
+				require.Equal(t, values, dst, name)
+			}
+			require.Panics(t, func() { _ = s.Read(name, []int{n}, dst[1:]) })
+		}
+		require.ErrorContains(t, s.Read("y", []int{n}, dst), `no tensor "y"`)
+		require.NoError(t, f.Close())
+		require.ErrorContains(t, s.Read("xF32", []int{n}, dst), "read after Close")
+	}
+}
+
+// Several goroutines may read one set.
+func TestReadTogether(t *testing.T) {
+	var entries []weights.Entry
+	for i := range 16 {
+		data := slices.Repeat([]float32{float32(i)}, 1500)
+		entries = append(entries, weights.Entry{Name: fmt.Sprint(i), DType: weights.F16, Shape: []int{1500}, Data: data})
+	}
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	require.NoError(t, weights.Write(path, entries, nil))
+	f := golden.Load(t, path)
+	s := weights.NewSet(f)
+	errs := make(chan error, 4)
+	for range cap(errs) {
+		go func() {
+			var err error
+			for i := range 16 {
+				got, e := s.Tensor(fmt.Sprint(i), []int{1500})
+				if e == nil && !slices.Equal(got, entries[i].Data) {
+					e = fmt.Errorf("tensor %d is another", i)
+				}
+				err = errors.Join(err, e)
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		require.NoError(t, <-errs)
+	}
+}
+
+// One error for all parts, with every name.
+func TestModelCheck(t *testing.T) {
+	m := openModel(t, writeFolder(t, nil), weights.Options{})
+	ok := map[string]map[string][]int{
+		weights.UNetPart: {"conv_in.bias": {1}},
+		weights.VAEPart:  {"encoder.mid_block.attentions.0.to_out.0.bias": {1}},
+		weights.TextPart: {"text_model.a": {1}, "text_model.b": {1}},
+	}
+	require.NoError(t, m.Check(ok))
+	err := m.Check(map[string]map[string][]int{
+		weights.UNetPart: {"conv_in.bias": {2}},
+		weights.VAEPart:  {"encoder.missing": {3}},
+		weights.TextPart: {"text_model.a": {1}},
+		"other":          {"x": {1}},
+	})
+	for _, want := range []string{"conv_in.bias [1], want [2]", "encoder.missing [3]", "to_out.0.bias", "text_model.b", "no other"} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// BenchmarkRead reads 64 MB of a file that is in the system's cache.
+func BenchmarkRead(b *testing.B) {
+	for _, d := range []weights.DType{weights.F32, weights.F16} {
+		n := 1 << 26 / d.Size()
+		path := filepath.Join(b.TempDir(), "m.safetensors")
+		require.NoError(b, weights.Write(path, []weights.Entry{{Name: "x", DType: d, Shape: []int{n}, Data: make([]float32, n)}}, nil))
+		s := weights.NewSet(golden.Load(b, path))
+		dst := make([]float32, n)
+		b.Run(string(d), func(b *testing.B) {
+			b.SetBytes(1 << 26)
+			for b.Loop() {
+				if err := s.Read("x", []int{n}, dst); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -75,8 +75,12 @@ func (s Summary) String() string {
 		for _, d := range slices.Sorted(maps.Keys(p.DTypes)) {
 			types = append(types, fmt.Sprintf("%s x%d", d, p.DTypes[d]))
 		}
+		files := p.Files
+		if len(files) > 2 {
+			files = []string{files[0], fmt.Sprintf("and %d more", len(files)-1)}
+		}
 		fmt.Fprintf(&b, "  %-12s  %-20s  %4d tensors  %11d parameters  %7.1f MB  %s  %s\n",
-			p.Name, p.Class, p.Tensors, p.Params, float64(p.Bytes)/1e6, strings.Join(types, ", "), strings.Join(p.Files, ", "))
+			p.Name, p.Class, p.Tensors, p.Params, float64(p.Bytes)/1e6, strings.Join(types, ", "), strings.Join(files, ", "))
 	}
 	if s.Unused > 0 {
 		fmt.Fprintf(&b, "  %d other tensors are not used (copies of the training, schedules, buffers)\n", s.Unused)

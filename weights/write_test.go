@@ -1,6 +1,7 @@
 package weights_test
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -95,4 +96,42 @@ func TestWriteErrors(t *testing.T) {
 		require.Len(t, files, 1, "%s: left something behind", c.name)
 	}
 	require.Error(t, weights.Write(filepath.Join(dir, "no", "m.safetensors"), nil, nil))
+}
+
+// Values that are read when their turn comes, and errors of reading them.
+func TestWriteLazily(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	buf := make([]float32, 2)
+	var order []string
+	entry := func(name string, v float32, n int, err error) weights.Entry {
+		return weights.Entry{Name: name, DType: weights.F16, Shape: []int{2}, Read: func() ([]float32, error) {
+			order = append(order, name)
+			buf[0], buf[1] = v, -v // of all entries: used until the next call
+			return buf[:n], err
+		}}
+	}
+	require.NoError(t, weights.Write(path, []weights.Entry{entry("b", 1, 2, nil), entry("a", 2, 2, nil)}, nil))
+	require.Equal(t, []string{"b", "a"}, order)
+	f, err := weights.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	for name, want := range map[string][]float32{"a": {2, -2}, "b": {1, -1}} {
+		got, err := f.Float32(name)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	both := entry("c", 1, 2, nil)
+	both.Data = buf
+	bad := entry("c", 1, 2, nil)
+	bad.DType = weights.F64
+	for want, e := range map[string]weights.Entry{
+		"disk on fire":                 entry("c", 1, 2, errors.New("disk on fire")),
+		"1 values, but shape [2]":      entry("c", 1, 1, nil),
+		"both Read and Data":           both,
+		"can only be written from raw": bad,
+	} {
+		err := weights.Write(path, []weights.Entry{entry("b", 1, 2, nil), e}, nil)
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, `tensor "c"`)
+	}
 }

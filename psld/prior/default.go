@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"sync"
 
-	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
 	"psld/vae"
@@ -65,7 +64,7 @@ func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*Latent, error) {
 		return nil, err
 	}
 	size, _ := strconv.Atoi(f.Metadata()["size"])
-	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), Noise: schedule.StableDiffusion(), TrainSize: size, Window: DefaultWindow, device: dev}
+	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size, Window: DefaultWindow, device: dev}
 	return m, m.check()
 }
 

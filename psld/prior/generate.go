@@ -140,7 +140,7 @@ func (p *Latent) generate(ctx context.Context, o Generation, i int, conds Condit
 // sample makes the scaled latent of the picture of index i. When ctx ends it is the clean one that
 // the last step expected.
 func (p *Latent) sample(ctx context.Context, o Generation, i int, conds Conditions) (*tensor.Tensor, error) {
-	s, err := p.Noise.Sampler(o.Sampler, o.Steps, schedule.SamplerOptions{Eta: o.Eta})
+	s, err := p.Schedule().Sampler(o.Sampler, o.Steps, schedule.SamplerOptions{Eta: o.Eta})
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ type Latent struct {
 	Name string
 	VAE  *vae.Model
 	UNet *unet.Model
-	// Noise is the schedule that the UNet was trained with.
+	// Noise is the schedule that the UNet was trained with; the zero value stands for Stable Diffusion's.
 	Noise schedule.Noise
 	// Empty is the context [1, L, D] of the empty prompt, nil where the UNet takes none.
 	Empty *tensor.Tensor
@@ -50,6 +50,14 @@ func (p *Latent) Device() tensor.Device {
 		return tensor.CPU
 	}
 	return p.device
+}
+
+// Schedule is Noise, or Stable Diffusion's schedule where that is not set.
+func (p *Latent) Schedule() schedule.Noise {
+	if p.Noise.AlphasCumprod == nil {
+		return schedule.StableDiffusion()
+	}
+	return p.Noise
 }
 
 // DefaultWindow is the window of the models that this package opens. Up to it the

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"psld/autograd"
 	"psld/clip"
 	"psld/nn"
 	"psld/psld/schedule"
@@ -188,7 +187,7 @@ func networks(w *weights.Model, dev tensor.Device) (*Latent, map[string]*nn.Para
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &Latent{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Noise: schedule.StableDiffusion(), Window: DefaultWindow, device: dev}
+	m := &Latent{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Window: DefaultWindow, device: dev}
 	if w.AlphasCumprod != nil {
 		m.Noise = schedule.Noise{AlphasCumprod: w.AlphasCumprod}
 	}
@@ -228,19 +227,8 @@ func (p *Latent) load(ctx context.Context, w *weights.Model, parts map[string]*n
 		return err
 	}
 	var err error
-	p.Empty, err = p.encodeEmpty()
+	p.Empty, err = p.Text.EncodePrompt(p.Device(), clip.EmptyPrompt(p.Text.VocabSize, p.Text.MaxPositions)) // needs no vocabulary
 	return err
-}
-
-// encodeEmpty makes the context of the empty prompt, for which no vocabulary is needed.
-func (p *Latent) encodeEmpty() (*tensor.Tensor, error) {
-	g := autograd.NewGraphOn(p.Device(), false)
-	defer g.Release()
-	v, err := p.Text.Forward(g, [][]int{clip.EmptyTokens(p.Text.VocabSize, p.Text.MaxPositions)})
-	if err != nil {
-		return nil, err
-	}
-	return v.T.Clone(), nil
 }
 
 // checkScheduler refuses models that were trained for another target than the noise.

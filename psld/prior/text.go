@@ -39,12 +39,12 @@ func (p *Latent) Prompts(prompt, negative string, emphasis bool) (c Conditions, 
 		}
 	}
 	p.Tokenizer.Balance(&both[0], &both[1])
-	if c.Prompt, err = p.Text.EncodePrompt(both[0]); err != nil {
+	if c.Prompt, err = p.Text.EncodePrompt(p.Device(), both[0]); err != nil {
 		return c, nil, err
 	}
 	c.Negative = c.Prompt
 	if prompt != negative {
-		c.Negative, err = p.Text.EncodePrompt(both[1])
+		c.Negative, err = p.Text.EncodePrompt(p.Device(), both[1])
 	}
 	return c, warnings, err
 }

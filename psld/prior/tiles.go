@@ -121,12 +121,12 @@ type span struct {
 
 func (t tiling) spans(n int) []span {
 	side := min(t.side, n)
-	offs := offsets(n, side, t.overlap, t.step)
+	offs := offsets(n, side, t.overlap+t.step, t.step) // it may fall short by up to step
 	list := make([]span, len(offs))
 	for i, o := range offs {
 		list[i] = span{from: o, own0: 0, own1: n, to: o + side, first: i == 0, last: i == len(offs)-1}
 		if i > 0 { // the middle of what both see
-			list[i].own0 = (list[i-1].to + o) / 2 / t.step * t.step
+			list[i].own0 = (list[i-1].to + o + t.step) / (2 * t.step) * t.step
 			list[i-1].own1 = list[i].own0
 		}
 	}

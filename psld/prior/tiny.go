@@ -1,7 +1,6 @@
 package prior
 
 import (
-	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
 	"psld/vae"
@@ -17,5 +16,5 @@ func RandomTiny(seed uint64) *Latent {
 		Heads: unet.Heads{2}, CrossAttentionDim: 8, NormNumGroups: 4, NormEps: 1e-5, FlipSinToCos: true})
 	v.Params.Init(seed)
 	u.Params.Init(seed + 1)
-	return &Latent{Name: "random tiny", VAE: v, UNet: u, Empty: tensor.New(1, 1, 8), Noise: schedule.StableDiffusion(), TrainSize: 16}
+	return &Latent{Name: "random tiny", VAE: v, UNet: u, Empty: tensor.New(1, 1, 8), TrainSize: 16}
 }

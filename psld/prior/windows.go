@@ -10,12 +10,14 @@ import (
 // windowed computes f on overlapping windows of x [1,H,W,C] and blends the results:
 // y(p) = sum over windows of w(p) f(window)(p), where the smooth weights w add up to 1 at every
 // place. It is exact where f is local to less than the overlap, and smooth
-// everywhere, so no seam shows. Gradients flow through all of it.
+// everywhere. Gradients flow through all of it. What f takes from the whole picture it takes from the window here: a group norm
+// its mean and variance, which gives each window a brightness and contrast of its own ([Latent.DecodeTiled] has the measures, and
+// a way out without gradient).
 //
 // side is the window's side in pixels of x; a picture that fits is one call of f. Neighbours share at
 // least overlap pixels; offsets are multiples of step. f maps side pixels to side*up/down pixels. Each
-// window is one recomputed block: what the networks need inside does not grow with the picture;
-// each window leaves one output picture behind.
+// window is one recomputed block: what the networks need inside does not grow with the picture. With a
+// gradient each window leaves one output picture behind, without one its own output only.
 func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, down int, f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
 	h, w := x.T.Dim(1), x.T.Dim(2)
 	if side <= 0 || h <= side && w <= side {
@@ -35,9 +37,8 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, dow
 	old := g.Checkpoint
 	g.Checkpoint = g.Recording()
 	defer func() { g.Checkpoint = old }()
-	var sum *autograd.Value
-	for i := range from {
-		y := g.Block(func(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
+	weighted := func(i int) func(*autograd.Graph, []*autograd.Value) *autograd.Value {
+		return func(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
 			y := f(g, g.Windows(in[0], wh, ww, from[i:i+1]))
 			c := y.T.Dim(3)
 			weight := tensor.New(1, owh, oww, c)
@@ -50,7 +51,17 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, dow
 					}
 				}
 			}
-			return g.AddWindows(g.Mul(y, g.Const(weight)), oh, ow, to[i:i+1])
+			return g.Mul(y, g.Const(weight))
+		}
+	}
+	var sum *autograd.Value
+	for i := range from {
+		if sum != nil && !g.Recording() {
+			g.Device().AddWindows(sum.T, g.Block(weighted(i), x).T, to[i:i+1])
+			continue
+		}
+		y := g.Block(func(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
+			return g.AddWindows(weighted(i)(g, in), oh, ow, to[i:i+1])
 		}, x)
 		if sum == nil {
 			sum = y

@@ -35,9 +35,9 @@ func latentMethod(kind gluing) Method {
 		var d *schedule.DDIM
 		var err error
 		if o.Start == nil {
-			d, err = m.Noise.DDIM(o.Steps, o.Eta)
+			d, err = m.Schedule().DDIM(o.Steps, o.Eta)
 		} else {
-			d, err = m.Noise.DDIMUntil(o.Steps, o.Strength, o.Eta)
+			d, err = m.Schedule().DDIMUntil(o.Steps, o.Strength, o.Eta)
 		}
 		if err != nil {
 			return nil, err

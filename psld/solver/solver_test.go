@@ -44,7 +44,7 @@ func TestGradient(t *testing.T) {
 		p.Back = operator.Transposed(p.A)
 		d, err := schedule.NewDDIM(10, 0)
 		require.NoError(t, err)
-		s := &latentRun{m: m, p: p, d: d, kind: c.kind, h: 16, w: 20,
+		s := &latentRun{m: m, guide: m, p: p, d: d, kind: c.kind, h: 16, w: 20,
 			o: Options{Omega: 1, Gamma: 0.5, Squared: c.squared, Context: m.Empty, Negative: m.Empty}}
 		z := tensor.From(noise(5, 8*10*4, 1), 1, 8, 10, 4)
 		dir := noise(6, z.Len(), 1)

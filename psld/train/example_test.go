@@ -12,7 +12,7 @@ import (
 func ExampleAdamW() {
 	p := nn.NewParams()
 	w := p.New("w.weight", 1, 2)
-	copy(w.T.Data, []float32{3, -4})
+	w.T.Data = []float32{3, -4}
 	w.Changed()
 	p.RequireGrad(true)
 	opt := train.NewAdamW(p.All())
