@@ -43,7 +43,7 @@ Commands:
 	fmt.Fprintf(w, `  version   print the version
 
 Tasks: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion, denoise.
-PSLD_KERNELS=generic|avx2|avx512 forces the kernels of an instruction set.
+PSLD_KERNELS=generic|avx2|avx512|avx512bf16 forces the kernels of an instruction set.
 
 Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore writes the best picture so far).
 

@@ -8,9 +8,8 @@ import (
 	"psld/tensor"
 )
 
-// EncodeTiled is Encode without a gradient for pictures x [1,H,W,3] of any size: the encoder's fine part
-// runs on tiles of tile pixels a side, of which neighbours share at least overlap pixels. H and W are
-// multiples of the VAE's factor. See DecodeTiled.
+// EncodeTiled is Encode without a gradient for pictures x [1,H,W,3] of any size, in tiles as
+// DecodeTiled describes. H and W are multiples of the VAE's factor.
 func (p *Latent) EncodeTiled(x, eps *tensor.Tensor, tile, overlap int) (*tensor.Tensor, error) {
 	f := p.VAE.Factor()
 	cut, err := newTiling(x.Dim(1), x.Dim(2), tile, overlap, f)
@@ -18,23 +17,31 @@ func (p *Latent) EncodeTiled(x, eps *tensor.Tensor, tile, overlap int) (*tensor.
 		return nil, err
 	}
 	cut.down, cut.step = f, f
-	features := cut.run(p.Device(), x, p.VAE.EncodeFine)
-	return detached(p.Device(), features, func(g *autograd.Graph, h *autograd.Value) *autograd.Value {
-		return g.Scale(p.VAE.Sample(g, p.VAE.EncodeCoarse(g, h), eps), p.VAE.ScalingFactor)
+	var h *tensor.Tensor // moments
+	if p.VAE.MidAttention {
+		h = detached(p.Device(), cut.run(p.Device(), x, p.VAE.EncodeFine), p.VAE.EncodeCoarse)
+	} else {
+		h = cut.run(p.Device(), x, p.VAE.Encode)
+	}
+	return detached(p.Device(), h, func(g *autograd.Graph, h *autograd.Value) *autograd.Value {
+		return g.Scale(p.VAE.Sample(g, h, eps), p.VAE.ScalingFactor)
 	}), nil
 }
 
-// DecodeTiled is Decode without a gradient for scaled latents z [1,h,w,C] of any size: what works at
-// the latents' resolution (attention among it) sees the whole picture, the rest runs on tiles of tile pixels a side, of
-// which neighbours share at least overlap pixels. Beside input, output and features of one value in
-// f*f/C' of a pixel's (C' channels at the coarsest resolution) memory depends on the tile only.
+// DecodeTiled is Decode without a gradient for scaled latents z [1,h,w,C] of any size. It works on tiles of
+// tile picture pixels a side, of which neighbours share at least overlap pixels, and lets the memory
+// of each go before the next. Where the VAE has attention, all that works at the resolution of the latents still sees
+// the whole picture at once.
 //
-// The result is that of the whole picture to within a small error, without seams. A tile alone would not do: its
-// group norms see the tile's mean and variance in place of the picture's, which moves brightness and
-// contrast of each tile by itself, by 0.05 to 0.1 RMS on photographs (pictures span 2). So all tiles use the same statistics. Those are
-// estimated on a collage of small patches, as large as a tile; each pass over the tiles then measures what they should have
-// been and corrects the estimate, until the two agree to 0.001 deviations: in 2 passes with the embedded
-// model, 3 or 4 with the full architecture. MEASURED
+// The result is that of the whole picture up to a small error, and without seams. Tiles on their own would not do: a group norm would
+// see the mean and variance of the tile in place of the picture's, which moves brightness and contrast of each
+// tile by 0.03 to 0.1 RMS on photographs (pictures span 2). So all tiles take the same statistics. These are estimated on a collage of
+// small patches, as large as a tile; each pass over all tiles measures what they should have been and corrects the
+// estimate, 10 to 50 times closer each time, until both agree to 0.001 standard deviations. That takes 2 or 3 passes, at times 4.
+//
+// Measured against the whole picture (photographs and collages of them, 384 and 1024 pixels a side): RMS at most 0.0001
+// and largest difference 0.0005 with the embedded model, tiles of 128 to 512 and overlaps from 32. With random weights in the architecture of Stable
+// Diffusion, where a pixel sees further: RMS 0.0002, largest 0.002 with an overlap of 64; RMS 0.006, largest 0.3 where it is 32. A step of 8 bits is 0.008.
 func (p *Latent) DecodeTiled(z *tensor.Tensor, tile, overlap int) (*tensor.Tensor, error) {
 	f := p.VAE.Factor()
 	cut, err := newTiling(z.Dim(1)*f, z.Dim(2)*f, tile, overlap, f)
@@ -43,6 +50,9 @@ func (p *Latent) DecodeTiled(z *tensor.Tensor, tile, overlap int) (*tensor.Tenso
 	}
 	cut.side, cut.overlap, cut.patch = cut.side/f, cut.overlap/f, cut.patch/f // in latent pixels
 	cut.up = f
+	if !p.VAE.MidAttention {
+		return cut.run(p.Device(), z, p.VAE.DecodeScaled), nil
+	}
 	features := detached(p.Device(), z, func(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 		return p.VAE.DecodeCoarse(g, g.Scale(z, float32(1/float64(p.VAE.ScalingFactor))))
 	})

@@ -56,7 +56,7 @@ func bend(a, b *tensor.Tensor, from, to int) float64 {
 func TestTiledIsWhole(t *testing.T) {
 	m, err := Default()
 	require.NoError(t, err)
-	const size, tile, share = 256, 144, 32 // two tiles a side
+	const size, tile, share = 192, 114, 32 // two tiles a side
 	x := photo(t, size)
 	g := autograd.NoGrad()
 	defer g.Release()

@@ -192,7 +192,7 @@ func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	g := autograd.NewGraphOn(s.m.Device(), true)
 	defer g.Release()
-	g.Checkpoint = s.h*s.w > prior.WholePixels
+	g.Checkpoint = s.h*s.w > prior.WholePixels || s.m.StableDiffusion && s.h*s.w == prior.WholePixels
 	dev := g.Device()
 	step := s.d.Len() - 1 - i
 
