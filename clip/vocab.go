@@ -87,6 +87,17 @@ func readLimited(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
+// ByteTokenizer is a tokenizer without merges, whose 514 tokens are the bytes, the bytes that end a word, start and
+// end: for tests and tiny models.
+func ByteTokenizer() *Tokenizer {
+	t := &Tokenizer{ids: map[string]int{}}
+	t.addBytes()
+	if err := t.finish(map[string]string{}); err != nil {
+		panic(err) // both special tokens were added
+	}
+	return t
+}
+
 // parseMerges reads OpenAI's file: a header line, then a pair a line. Ids are
 // by order: 256 bytes, 256 bytes that end a word, merged pairs, start, end. The
 // file has more pairs than CLIP uses.
@@ -110,6 +121,12 @@ func parseMerges(data []byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.addBytes(pairs...)
+	return t, t.finish(map[string]string{})
+}
+
+// addBytes adds the tokens of OpenAI's order: bytes, bytes that end a word, merged pairs, start, end.
+func (t *Tokenizer) addBytes(pairs ...[2]string) {
 	add := func(token string) {
 		t.ids[token] = len(t.tokens) // the last of equals, as in a Python dict
 		t.tokens = append(t.tokens, token)
@@ -124,7 +141,6 @@ func parseMerges(data []byte) (*Tokenizer, error) {
 	}
 	add(startText)
 	add(endText)
-	return t, t.finish(map[string]string{})
 }
 
 // parseFolder reads the files of a tokenizer folder; special and config may be nil.

@@ -60,9 +60,12 @@ func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		} else if m, err := model.open(ctx); err != nil && *model.path != "" {
 			return err
 		} else if err != nil {
-			line("model", "%s", oneLine(err))
+			line("model", "%s", message(err))
 		} else {
 			printModel(line, m)
+			if *verify { // loading it has read them all
+				line("  values", "all finite")
+			}
 		}
 		line("credits", "%s", strings.TrimSpace(indent(credit, strings.Repeat(" ", 11))))
 		return nil
@@ -71,6 +74,9 @@ func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 
 // inspect describes the model of the user's files without loading it.
 func inspect(ctx context.Context, line func(string, string, ...any), f *modelFlags, verify bool, free float64) error {
+	if err := f.check(); err != nil {
+		return err
+	}
 	m, err := prior.Inspect(ctx, *f.path, f.options(), verify)
 	if err != nil {
 		return fmt.Errorf("--model: %w", err)
@@ -115,8 +121,8 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 
 // Working memory at 512x512 pixels beside the weights, as measured on Stable Diffusion 1.5.
 const (
-	generateMemory = 2.0 * (1 << 30)
-	restoreMemory  = 4.5 * (1 << 30)
+	generateMemory = 3.5 * (1 << 30)
+	restoreMemory  = 8.5 * (1 << 30)
 )
 
 func printModel(line func(string, string, ...any), m *prior.Latent) {

@@ -2,6 +2,7 @@ package prior
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -41,6 +42,10 @@ type Generation struct {
 	Init     image.Image
 	Strength float64
 
+	// Tile is the side in pixels of the tiles in which the autoencoder works, so that its memory does not
+	// grow with the picture; 0 for whole pictures up to WholePixels and tiles of Tile above.
+	Tile int
+
 	// Progress, when set, is called after every step.
 	Progress func(GenerationProgress)
 }
@@ -51,7 +56,7 @@ type GenerationProgress struct {
 	Step, Steps       int // from 1
 	// Preview decodes the clean picture that the step expects, by the tiny autoencoder where the model
 	// has one. It costs time only where it is called, and only while Progress runs.
-	Preview func() image.Image
+	Preview func() (image.Image, error)
 }
 
 // Defaults returns o with the values that zeros stand for filled in.
@@ -108,6 +113,8 @@ func (p *Latent) Generate(ctx context.Context, o Generation) ([]image.Image, err
 		return nil, fmt.Errorf("size %dx%d, want multiples of %d up to %d", o.Width, o.Height, m, maxSide)
 	case o.Count < 1:
 		return nil, fmt.Errorf("%d pictures, want at least 1", o.Count)
+	case o.Tile != 0 && (o.Tile < 2*overlap || o.Tile%m != 0):
+		return nil, fmt.Errorf("tiles of %d pixels, want a multiple of %d, at least %d", o.Tile, m, 2*overlap)
 	case math.IsNaN(o.Guidance) || o.Guidance < 0 || o.Guidance > 1000:
 		return nil, fmt.Errorf("guidance %v, want 0 to 1000", o.Guidance)
 	}
@@ -134,7 +141,8 @@ func (p *Latent) generate(ctx context.Context, o Generation, i int, conds Condit
 	if z == nil {
 		return nil, err
 	}
-	return p.toImage(z), err
+	img, decodeErr := p.toImage(z, o.Tile)
+	return img, errors.Join(err, decodeErr)
 }
 
 // sample makes the scaled latent of the picture of index i. When ctx ends it is the clean one that
@@ -185,7 +193,7 @@ func (p *Latent) sample(ctx context.Context, o Generation, i int, conds Conditio
 			}
 		}
 		if o.Progress != nil {
-			o.Progress(GenerationProgress{i + 1, o.Count, k - first + 1, s.Len() - first, func() image.Image { return p.Preview(z0) }})
+			o.Progress(GenerationProgress{i + 1, o.Count, k - first + 1, s.Len() - first, func() (image.Image, error) { return p.Preview(z0) }})
 		}
 	}
 	return z, nil
@@ -218,31 +226,59 @@ func (p *Latent) encodeInit(z *tensor.Tensor, o Generation, noise func([]float32
 	if err != nil {
 		return err
 	}
-	eps := tensor.New(z.Shape...)
+	x, eps := tensor.From(pic.Pix, 1, o.Height, o.Width, 3), tensor.New(z.Shape...)
 	noise(eps.Data)
+	if tile := tileSide(o.Tile, o.Width, o.Height); tile > 0 {
+		latent, err := p.EncodeTiled(x, eps, tile, overlap)
+		if err == nil {
+			copy(z.Data, latent.Data)
+		}
+		return err
+	}
 	g := autograd.NewGraphOn(p.Device(), false)
 	defer g.Release()
-	x := g.Const(tensor.From(pic.Pix, 1, o.Height, o.Width, 3))
-	copy(z.Data, g.Device().Host(p.Encode(g, x, eps).T))
+	copy(z.Data, g.Device().Host(p.Encode(g, g.Const(x), eps).T))
 	return nil
+}
+
+// tileSide is the tile for a picture of w x h pixels, 0 for none.
+func tileSide(tile, w, h int) int {
+	if tile == 0 && w*h > WholePixels {
+		tile = Tile
+	}
+	if w <= tile && h <= tile {
+		return 0
+	}
+	return tile
 }
 
 // Preview decodes a scaled latent z [1,h,w,C] for the eye, by the tiny autoencoder where the
 // model has one.
-func (p *Latent) Preview(z *tensor.Tensor) image.Image {
+func (p *Latent) Preview(z *tensor.Tensor) (image.Image, error) {
 	if p.Tiny == nil {
-		return p.toImage(z)
+		return p.toImage(z, 0)
 	}
-	return p.decoded(z, p.Tiny.Decode)
-}
-
-func (p *Latent) toImage(z *tensor.Tensor) image.Image { return p.decoded(z, p.Decode) }
-
-func (p *Latent) decoded(z *tensor.Tensor, decode func(*autograd.Graph, *autograd.Value) *autograd.Value) image.Image {
 	g := autograd.NewGraphOn(p.Device(), false)
 	defer g.Release()
-	x := decode(g, g.Const(z))
-	pic := picture.New(x.T.Dim(2), x.T.Dim(1))
-	copy(pic.Pix, g.Device().Host(x.T))
-	return pic.ToImage()
+	return imageOf(g.Device().Host(p.Tiny.Decode(g, g.Const(z)).T), z, p.Tiny.Factor()), nil
+}
+
+// toImage decodes a scaled latent.
+func (p *Latent) toImage(z *tensor.Tensor, tile int) (image.Image, error) {
+	f := p.VAE.Factor()
+	if tile = tileSide(tile, f*z.Dim(2), f*z.Dim(1)); tile > 0 {
+		x, err := p.DecodeTiled(z, tile, overlap)
+		if err != nil {
+			return nil, err
+		}
+		return imageOf(x.Data, z, f), nil
+	}
+	g := autograd.NewGraphOn(p.Device(), false)
+	defer g.Release()
+	return imageOf(g.Device().Host(p.Decode(g, g.Const(z)).T), z, f), nil
+}
+
+// imageOf rounds the picture x that a latent z at 1/f of its sides stands for.
+func imageOf(x []float32, z *tensor.Tensor, f int) image.Image {
+	return (&picture.Picture{W: f * z.Dim(2), H: f * z.Dim(1), Pix: x}).ToImage()
 }

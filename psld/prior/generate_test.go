@@ -15,9 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/internal/golden"
+	"psld/nn"
 	"psld/psld/picture"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/unet"
+	"psld/vae"
 	"psld/weights"
 )
 
@@ -119,7 +122,9 @@ func TestGenerateStops(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	var previews []image.Image
 	o := Generation{Steps: 10, Count: 3, Progress: func(p GenerationProgress) {
-		previews = append(previews, p.Preview())
+		img, err := p.Preview()
+		require.NoError(t, err)
+		previews = append(previews, img)
 		if p.Picture == 2 && p.Step == 4 {
 			stop()
 		}
@@ -149,18 +154,22 @@ func TestGenerateErrors(t *testing.T) {
 		"size 16x-4":                      {Height: -4},
 		"-1 pictures":                     {Count: -1},
 		"guidance -1":                     {Guidance: -1},
-		"knows no prompts":                {Prompt: "a cat"},
 		`sampler "plms"`:                  {Sampler: "plms"},
 		"5000 steps":                      {Steps: 5000},
 		`random generator "dice"`:         {RNG: "dice"},
+		"tiles of 50 pixels":              {Tile: 50},
 		"strength: 2":                     {Init: image.NewGray(image.Rect(0, 0, 16, 16)), Strength: 2},
 	} {
 		_, err := m.Generate(context.Background(), o)
 		require.ErrorContains(t, err, want)
 	}
+	flowers, err := Default()
+	require.NoError(t, err)
+	_, err = flowers.Generate(context.Background(), Generation{Prompt: "a cat", Steps: 1})
+	require.ErrorContains(t, err, "knows no prompts")
 	sd := tinySD(t)
 	sd.Tokenizer = nil
-	_, err := sd.Generate(context.Background(), Generation{Prompt: "a cat", Width: 128, Height: 128, Steps: 1})
+	_, err = sd.Generate(context.Background(), Generation{Prompt: "a cat", Width: 128, Height: 128, Steps: 1})
 	require.ErrorContains(t, err, "vocabulary")
 }
 
@@ -265,4 +274,50 @@ func TestOpenReportsAll(t *testing.T) {
 	for _, want := range []string{"quant_conv.bias", "decoder.conv_in.weight", "text_model.final_layer_norm.weight", "NaN"} {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// TestOpenLDM opens an unconditional model with a codebook and samples with it.
+func TestOpenLDM(t *testing.T) {
+	ucfg, vcfg := unet.LDMVQ4(), vae.VQF4()
+	ucfg.BlockOutChannels, ucfg.Heads, ucfg.NormNumGroups = []int{32, 32, 64, 64}, unet.Heads{1, 1, 2, 2}, 8
+	vcfg.BlockOutChannels, vcfg.NumEmbeddings, vcfg.NormNumGroups = []int{16, 16, 32}, 64, 8
+	u, v := unet.New(ucfg), vae.New(vcfg)
+	u.Params.Init(1)
+	v.Params.Init(2)
+	dir := t.TempDir()
+	for part, params := range map[string]*nn.Params{"unet": u.Params, "vqvae": v.Params} {
+		var entries []weights.Entry
+		for _, p := range params.All() {
+			entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F32, Shape: p.Value.T.Shape, Data: p.Value.T.Data})
+		}
+		require.NoError(t, os.Mkdir(filepath.Join(dir, part), 0o755))
+		require.NoError(t, weights.Write(filepath.Join(dir, part, "diffusion_pytorch_model.safetensors"), entries, nil))
+	}
+	file := func(name, text string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	file("model_index.json", `{"_class_name": "LDMPipeline"}`)
+	file("unet/config.json", `{"_class_name": "UNet2DModel", "in_channels": 3, "out_channels": 3, "block_out_channels": [32, 32, 64, 64], "attention_head_dim": 32,
+		"norm_num_groups": 8, "layers_per_block": 2, "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
+		"up_block_types": ["AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"]}`)
+	file("vqvae/config.json", `{"_class_name": "VQModel", "in_channels": 3, "out_channels": 3, "latent_channels": 3, "block_out_channels": [16, 16, 32],
+		"layers_per_block": 2, "norm_num_groups": 8, "num_vq_embeddings": 64, "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+		"up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]}`)
+	file("scheduler/scheduler_config.json", `{"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}`)
+	m, err := Open(context.Background(), dir, Options{})
+	require.NoError(t, err)
+	require.Nil(t, m.Empty)
+	require.Equal(t, ucfg, m.UNet.Config)
+	require.InDelta(t, 1-0.0015, m.Noise.AlphasCumprod[0], 1e-6)
+
+	same := &Latent{VAE: v, UNet: u, Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
+	o := Generation{Steps: 2, Width: 64, Height: 32, Guidance: 3}
+	a, err := m.Generate(context.Background(), o)
+	require.NoError(t, err)
+	b, err := same.Generate(context.Background(), o)
+	require.NoError(t, err)
+	require.Equal(t, pixels(t, b[0]), pixels(t, a[0]))
+	_, err = m.Generate(context.Background(), Generation{Prompt: "a face"})
+	require.ErrorContains(t, err, "knows no prompts")
 }

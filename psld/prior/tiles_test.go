@@ -56,7 +56,7 @@ func bend(a, b *tensor.Tensor, from, to int) float64 {
 func TestTiledIsWhole(t *testing.T) {
 	m, err := Default()
 	require.NoError(t, err)
-	const size, tile, share = 192, 114, 32 // two tiles a side
+	const size, tile, share = 160, 98, 32 // two tiles a side
 	x := photo(t, size)
 	g := autograd.NoGrad()
 	defer g.Release()
@@ -108,7 +108,7 @@ func TestTiledDeep(t *testing.T) {
 		}
 		p.Value.Changed()
 	}
-	const size, tile, share = 256, 160, 64
+	const size, tile, share = 192, 136, 64
 	x, eps := photo(t, size), normal(3, 1, size/8, size/8, 4)
 	g := autograd.NoGrad()
 	defer g.Release()
@@ -168,4 +168,15 @@ func TestTiledErrors(t *testing.T) {
 		_, err := m.DecodeTiled(normal(1, 1, 16, 16, 4), c[0], c[1])
 		require.ErrorContains(t, err, "tiles of")
 	}
+}
+
+// TestWindowedWithoutGradient: the sum in place is the recorded one.
+func TestWindowedWithoutGradient(t *testing.T) {
+	x := normal(3, 1, 40, 17, 2)
+	double := func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return g.Scale(v, 2) }
+	recorded, plain := autograd.NewGraph(), autograd.NoGrad()
+	defer recorded.Release()
+	defer plain.Release()
+	want := windowed(recorded, recorded.Input(x), 16, 4, 1, 1, 1, double).T
+	require.Equal(t, want.Data, windowed(plain, plain.Const(x), 16, 4, 1, 1, 1, double).T.Data)
 }

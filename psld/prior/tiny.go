@@ -1,20 +1,29 @@
 package prior
 
 import (
+	"psld/clip"
 	"psld/tensor"
 	"psld/unet"
 	"psld/vae"
 )
 
-// RandomTiny is a model of the same architecture with few channels and random
-// weights that depend on seed alone: it restores nothing, but runs everything in
-// milliseconds, for tests.
+// RandomTiny is a model of Stable Diffusion's architecture - VAE, UNet, text encoder, and a vocabulary of bytes -
+// with few channels and random weights that depend on seed alone, the same on every machine: it restores nothing, but runs
+// everything in milliseconds, for tests.
 func RandomTiny(seed uint64) *Latent {
-	v := vae.New(vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{8, 16}, LayersPerBlock: 1, NormNumGroups: 4, ScalingFactor: 1})
+	v := vae.New(vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{8, 16}, LayersPerBlock: 1, NormNumGroups: 4, ScalingFactor: 1, MidAttention: true})
 	u := unet.New(unet.Config{InChannels: 4, OutChannels: 4, BlockOutChannels: []int{16, 16}, LayersPerBlock: 1,
 		DownBlockTypes: []string{unet.DownPlain, unet.DownCross}, UpBlockTypes: []string{unet.UpCross, unet.UpPlain},
 		Heads: unet.Heads{2}, CrossAttentionDim: 8, NormNumGroups: 4, NormEps: 1e-5, FlipSinToCos: true})
+	words := clip.ByteTokenizer()
+	text := clip.New(clip.Config{VocabSize: words.VocabSize, MaxPositions: words.Positions, HiddenSize: 8, IntermediateSize: 16,
+		Layers: 1, Heads: 2, HiddenAct: "quick_gelu", LayerNormEps: 1e-5})
 	v.Params.Init(seed)
 	u.Params.Init(seed + 1)
-	return &Latent{Name: "random tiny", VAE: v, UNet: u, Empty: tensor.New(1, 1, 8), TrainSize: 16}
+	text.Params.Init(seed + 2)
+	empty, err := text.EncodePrompt(tensor.CPU, clip.EmptyPrompt(words.VocabSize, words.Positions))
+	if err != nil {
+		panic(err) // a mistake in the sizes above
+	}
+	return &Latent{Name: "random tiny", VAE: v, UNet: u, Text: text, Tokenizer: words, Empty: empty, TrainSize: 16}
 }

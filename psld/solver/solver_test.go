@@ -12,6 +12,8 @@ import (
 	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/unet"
+	"psld/vae"
 )
 
 func noise(seed uint64, n int, scale float32) []float32 {
@@ -134,4 +136,41 @@ func TestErrors(t *testing.T) {
 		_, err := Solve(context.Background(), m, q, o)
 		require.ErrorContains(t, err, c.want, name)
 	}
+}
+
+// TestUnconditional: a model without contexts, with a codebook, goes through all methods.
+func TestUnconditional(t *testing.T) {
+	ucfg, vcfg := unet.LDMVQ4(), vae.VQF4()
+	ucfg.BlockOutChannels, ucfg.Heads, ucfg.NormNumGroups = []int{32, 32, 64, 64}, unet.Heads{1, 1, 2, 2}, 8
+	vcfg.BlockOutChannels, vcfg.NumEmbeddings, vcfg.NormNumGroups = []int{16, 16, 32}, 64, 8
+	m := &prior.Latent{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
+	m.UNet.Params.Init(1)
+	m.VAE.Params.Init(2)
+	a, err := operator.NewSR(32, 32, 3, 4)
+	require.NoError(t, err)
+	for _, method := range Names() {
+		o := Options{Method: method, Steps: 2, Gamma: 0.1, Omega: 1, SampleEncoder: true}
+		res, err := Solve(context.Background(), m, Problem{A: a, Y: make([]float32, a.Out().Len())}, o)
+		require.NoError(t, err)
+		require.Len(t, res.X, 32*32*3)
+	}
+}
+
+// TestGuideTiny: a tiny autoencoder guides; without one that is an error.
+func TestGuideTiny(t *testing.T) {
+	m := prior.RandomTiny(1)
+	a, err := operator.NewSR(16, 16, 3, 4)
+	require.NoError(t, err)
+	p := Problem{A: a, Y: make([]float32, a.Out().Len())}
+	o := Options{Steps: 2, Gamma: 0.1, Omega: 1, GuideTiny: true}
+	_, err = Solve(context.Background(), m, p, o)
+	require.ErrorContains(t, err, "no tiny autoencoder")
+	m.Tiny = vae.NewTiny(vae.TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
+	m.Tiny.Params.Init(3)
+	guided, err := Solve(context.Background(), m, p, o)
+	require.NoError(t, err)
+	o.GuideTiny = false
+	plain, err := Solve(context.Background(), m, p, o)
+	require.NoError(t, err)
+	require.NotEqual(t, plain.X, guided.X)
 }
