@@ -59,7 +59,9 @@ func (d *cpu) Host(t *Tensor) []float32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.Data == nil && t.packed != nil {
-		return t.unpack()
+		out := make([]float32, t.Len())
+		t.unpack(out)
+		return out
 	}
 	return t.Data
 }

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"runtime"
 	"unsafe"
 
 	"psld/asm"
@@ -148,6 +149,7 @@ func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
 
 // conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the packed weight w.
 func conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
+	defer runtime.KeepAlive(w) // its data is not Go's memory
 	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
 	c := in.c
 	in.format, in.words = w.format, w.format.words(c)

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"math"
+	"runtime"
 	"unsafe"
 
 	"psld/asm"
@@ -88,7 +89,10 @@ func (t *Tensor) pack(f format, backward bool) *packed {
 	}
 	src := t.Data
 	if src == nil {
-		src = t.unpack()
+		elements := pool.Get(t.Shape...)
+		defer pool.Put(elements)
+		src = elements.Data
+		t.unpack(src)
 	}
 	o, i, taps := filter(t)
 	w := packWeight(src, o, i, taps, key)
@@ -108,7 +112,11 @@ func packWeight(src []float32, o, i, taps int, key packKey) *packed {
 	}
 	words := key.format.words(ins)
 	panels := (outs + nr - 1) / nr
-	w := &packed{data: make([]float32, panels*taps*words*nr), size: taps * words * nr, format: key.format}
+	data, free := allocLarge(panels * taps * words * nr)
+	w := &packed{data: data, size: taps * words * nr, format: key.format}
+	if free != nil {
+		runtime.AddCleanup(w, func(free func()) { free() }, free)
+	}
 	// Where the elements of a run go in the panel, in elements of the format. Forward, a run is
 	// all taps of 16 inputs for one output; backward, it is all taps of the panel's outputs
 	// (the weight's inputs) for one input.
@@ -164,33 +172,36 @@ func packWeight(src []float32, o, i, taps int, key packKey) *packed {
 	return w
 }
 
-// unpack gives the elements of a weight whose Data is gone, in their own order. It is called
+// unpack writes the elements of a weight whose Data is gone to out, in their own order. It is called
 // with t.mu held.
-func (t *Tensor) unpack() []float32 {
-	for key, w := range t.packed {
-		if key.backward {
-			continue
+func (t *Tensor) unpack(out []float32) {
+	var from packKey
+	var w *packed
+	for key, p := range t.packed { // the most exact one, whatever the order
+		if !key.backward && (w == nil || key.format < from.format || key.format == from.format && key.nr < from.nr) {
+			from, w = key, p
 		}
-		o, i, taps := filter(t)
-		nr, words := key.nr, key.format.words(i)
-		out := make([]float32, o*i*taps)
-		parallel((o+nr-1)/nr, func(pi int, _ *scratch) {
-			panel := w.data[pi*w.size:][:w.size]
-			half := halves(panel)
-			for j := range min(nr, o-pi*nr) {
-				row := out[(pi*nr+j)*i*taps:][:i*taps]
-				for c := range i {
-					for tap := range taps {
-						if key.format == pairs {
-							row[c*taps+tap] = math.Float32frombits(uint32(half[((tap*words+c/2)*nr+j)*2+c%2]) << 16)
-						} else {
-							row[c*taps+tap] = panel[(tap*words+c)*nr+j]
-						}
+	}
+	if w == nil {
+		panic("tensor: a tensor without elements")
+	}
+	o, i, taps := filter(t)
+	nr, words := from.nr, from.format.words(i)
+	parallel((o+nr-1)/nr, func(pi int, _ *scratch) {
+		panel := w.data[pi*w.size:][:w.size]
+		half := halves(panel)
+		for j := range min(nr, o-pi*nr) {
+			row := out[(pi*nr+j)*i*taps:][:i*taps]
+			for c := range i {
+				for tap := range taps {
+					if from.format == pairs {
+						row[c*taps+tap] = math.Float32frombits(uint32(half[((tap*words+c/2)*nr+j)*2+c%2]) << 16)
+					} else {
+						row[c*taps+tap] = panel[(tap*words+c)*nr+j]
 					}
 				}
 			}
-		})
-		return out
-	}
-	panic("tensor: a tensor without elements")
+		}
+	})
+	runtime.KeepAlive(w)
 }

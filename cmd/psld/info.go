@@ -122,7 +122,7 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 // Working memory at 512x512 pixels beside the weights, as measured on Stable Diffusion 1.5.
 const (
 	generateMemory = 3.5 * (1 << 30)
-	restoreMemory  = 8.5 * (1 << 30)
+	restoreMemory  = 5.5 * (1 << 30)
 )
 
 func printModel(line func(string, string, ...any), m *prior.Latent) {
