@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -58,6 +59,7 @@ func TestGoldenThroughAll(t *testing.T) {
 }
 
 func (p throughAll) run(t *testing.T, dir string) {
+	t.Cleanup(debug.FreeOSMemory)
 	var c genCase
 	golden.JSON(t, filepath.Join(dir, "case.json"), &c)
 	f := golden.Load(t, filepath.Join(dir, "io.safetensors"))

@@ -6,9 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"psld/psld/prior"
 	"psld/weights"
 )
 
@@ -28,7 +31,11 @@ func convert(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if !ok {
 			return fmt.Errorf("--dtype %q, want f32, f16 or bf16", *dtype)
 		}
-		file := strings.HasSuffix(*out, ".safetensors")
+		if err := checkVariant(*variant); err != nil {
+			return err
+		}
+		ext := strings.ToLower(filepath.Ext(*out))
+		file := ext == ".safetensors"
 		if *layout == "" {
 			*layout = "diffusers"
 			if file {
@@ -41,30 +48,45 @@ func convert(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return fmt.Errorf("--layout %q, want compvis or diffusers", *layout)
 		case *layout == "compvis" && !file:
 			return fmt.Errorf("--out %s: want a .safetensors file for --layout compvis", *out)
-		case *layout == "diffusers" && file:
-			return fmt.Errorf("--out %s: want a folder for --layout diffusers", *out)
-		case *layout == "compvis":
-			save = weights.SaveSingle
-			if err := checkOutput("--out", *out, []string{".safetensors"}, *in); err != nil {
-				return err
-			}
+		case *layout == "diffusers" && (file || slices.Contains([]string{".ckpt", ".pth", ".pt", ".bin", ".safetensor"}, ext)):
+			return fmt.Errorf("--out %s: want a folder for the diffusers layout, a .safetensors file for the compvis layout", *out)
 		}
 		path, err := weights.FindModel(*in)
 		if err != nil {
 			return fmt.Errorf("--in: %w", err)
 		}
-		m, err := weights.OpenModelWith(path, weights.Options{Variant: *variant})
+		if *layout == "compvis" {
+			save = weights.SaveSingle
+			err = checkOutput("--out", *out, []string{".safetensors"}, path)
+		} else {
+			err = checkNewFolder("--out", *out)
+		}
+		if err != nil {
+			return err
+		}
+		o := weights.Options{Variant: *variant}
+		summary, err := prior.Inspect(ctx, path, prior.Options{Weights: o}, false) // save reads the values
+		if err != nil {
+			return fmt.Errorf("--in: %w", err)
+		}
+		m, err := weights.OpenModelWith(path, o)
 		if err != nil {
 			return fmt.Errorf("--in: %w", err)
 		}
 		defer m.Close()
-		fmt.Fprint(c.log, m.Summary())
+		fmt.Fprint(c.log, summary)
 		start := time.Now()
-		bar := newProgress(c.log, "MB")
+		bar, last := newProgress(c.log, "MB"), 0
 		err = save(ctx, *out, m, weights.SaveOptions{DType: d, Progress: func(done, total int64) {
-			bar.step(int(done>>20), int(max(1, total>>20)), "")
+			if mb := int(done >> 20); mb > last { // not for every small tensor
+				bar.step(mb, int(total>>20), "")
+				last = mb
+			}
 		}})
 		bar.clear()
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return fmt.Errorf("stopped, nothing was written: %w", ctx.Err())
+		}
 		if err != nil {
 			return err
 		}

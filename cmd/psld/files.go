@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +34,23 @@ func checkOutput(flag, path string, exts []string, inputs ...string) error {
 	}
 	_ = f.Close()
 	return os.Remove(f.Name())
+}
+
+// checkNewFolder tells, before any work, whether a folder can be made at path: nothing is there, or a
+// folder without files.
+func checkNewFolder(flag, path string) error {
+	there, err := os.ReadDir(path)
+	switch {
+	case err == nil && len(there) > 0:
+		return fmt.Errorf("%s %s: the folder is not empty, want a new one", flag, path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s %s is not a folder: %w", flag, path, err)
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(path)), ".psld-*")
+	if err != nil {
+		return fmt.Errorf("%s %s cannot be written: %w", flag, path, err)
+	}
+	return os.Remove(temp)
 }
 
 var pictureFiles = []string{".png", ".jpg", ".jpeg"}

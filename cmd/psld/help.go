@@ -24,11 +24,12 @@ func help(w io.Writer, args []string) error {
 		}
 		fs := newFlags(v.name)
 		v.setup(fs)
-		fmt.Fprintf(w, "psld %s %s\n\n%s.\n\n%s", v.name, v.args, upperFirst(v.short), notes[v.name])
+		fmt.Fprintf(w, "%s\n\n%s.\n\n%s", strings.TrimSpace("psld "+v.name+" "+v.args), upperFirst(v.short), notes[v.name])
 		printFlags(w, fs)
 		return nil
 	}
-	fmt.Fprint(w, `psld restores damaged pictures with a latent diffusion model (PSLD, Rout et al. 2023).
+	fmt.Fprint(w, `psld restores damaged pictures with a latent diffusion model (PSLD, Rout et al. 2023), such as
+Stable Diffusion 1.5 or the small one that it brings along, and makes new ones with it.
 
 Usage:
   psld                      the demo: see it work, results in psld-out/
@@ -43,9 +44,12 @@ Commands:
 	fmt.Fprintf(w, `  version   print the version
 
 Tasks: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion, denoise.
+Models: --model takes what psld train makes, and Stable Diffusion 1.x: a diffusers folder, a file
+(.safetensors, .ckpt), or the id of one in the Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub).
+Nothing is ever downloaded.
 PSLD_KERNELS=generic|avx2|avx512|avx512bf16 forces the kernels of an instruction set.
 
-Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore writes the best picture so far).
+Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore and generate write what they have).
 
 Credits:
 %s`, indent(credit, "  "))
@@ -74,6 +78,20 @@ Gaussian; --sigma is on the scale [-1,1] of the models.
 	"eval": `The pictures are spread evenly over the folder; of each the largest central square is scaled to
 --size. Every picture has damage and noise of its own, the same for all methods.
 Needs no Internet and prints a Markdown table.
+
+`,
+	"generate": `The start noise of a seed is the one that diffusers users know, and PNG files carry the settings
+as AUTOMATIC1111 writes them. Without --model the embedded model makes flowers; it knows no prompts.
+  psld generate --model sd15.safetensors --prompt "a photo of a red fox" --negative "blurry" --out fox.png
+  psld generate --model sd15.safetensors --prompt "an oil painting" --init photo.jpg --strength 0.6 --out painting.png
+Ctrl-C writes the picture as far as it is and exits with code 130.
+
+`,
+	"convert": `Every tensor is checked first: its name, its shape, and that its numbers are finite. The result
+appears whole or not at all; one tensor at a time is in memory.
+  psld convert --in v1-5-pruned-emaonly.ckpt --out sd15.safetensors --dtype f16
+  psld convert --in runwayml/stable-diffusion-v1-5 --variant fp16 --out sd15
+The first writes one file, the second a diffusers folder, of a model in the Hugging Face cache.
 
 `,
 	"train": `First the autoencoder, then the UNet on its latents:

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"psld/asm"
 )
@@ -56,10 +57,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "psld:", strings.TrimSuffix(oneLine(err), ": context canceled"))
+		text := strings.TrimSuffix(strings.TrimSuffix(message(err), "context canceled"), ": ")
+		if !strings.HasPrefix(text, "stopped") { // not said where
+			text = strings.TrimSuffix("stopped: "+text, ": ")
+		}
+		fmt.Fprintln(stderr, "psld:", text)
 		return 130
 	}
-	fmt.Fprintln(stderr, "psld:", oneLine(err))
+	fmt.Fprintln(stderr, "psld:", message(err))
 	return 1
 }
 
@@ -106,14 +111,15 @@ func find(name string) *verb {
 	return nil
 }
 
-// oneLine joins the lines of an error that has many, e.g. one for each missing tensor.
-func oneLine(err error) string {
-	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-	more := ""
-	if n := len(lines) - 2; n > 0 {
-		lines, more = lines[:2], fmt.Sprintf("; and %d more", n)
-	}
-	return strings.Join(lines, "; ") + more
+// message is the whole text of err, which has a line for each tensor where those of a model are wrong. The
+// names in it come from files: they may not steer the terminal.
+func message(err error) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.TrimSpace(err.Error()))
 }
 
 func version() string {

@@ -39,6 +39,25 @@ func must(t *testing.T, args ...string) (stdout, stderr string) {
 	return stdout, stderr
 }
 
+// splitError splits what was logged into the one error at its end and what came before.
+func splitError(t *testing.T, stderr string) (before, message string) {
+	t.Helper()
+	require.NotContains(t, stderr, "panic")
+	before, message, found := strings.Cut("\n"+stderr, "\npsld: ")
+	require.True(t, found, stderr)
+	require.NotContains(t, message, "\npsld: ")
+	return before, message
+}
+
+// failure runs the program, wants exit code 1 and returns the error.
+func failure(t *testing.T, args ...string) string {
+	t.Helper()
+	code, _, stderr := start(t, args...)
+	require.Equal(t, 1, code, "psld %v\n%s", args, stderr)
+	_, message := splitError(t, stderr)
+	return message
+}
+
 // writeModel saves a tiny random model as psld train does; change may spoil the UNet's entries.
 func writeModel(t *testing.T, change func([]weights.Entry)) string {
 	t.Helper()
@@ -215,13 +234,13 @@ func TestErrors(t *testing.T) {
 			code, stdout, stderr := start(t, c.args...)
 			require.Equal(t, 1, code, stderr)
 			require.Empty(t, stdout)
-			lines := strings.Split(strings.TrimSpace(stderr), "\n")
-			last := lines[len(lines)-1]
-			require.True(t, strings.HasPrefix(last, "psld: "), last)
-			require.Contains(t, last, c.want)
-			require.NotContains(t, stderr, "panic")
+			before, message := splitError(t, stderr)
+			require.Contains(t, message, c.want)
 			if name != "train no photos" && name != "bench nothing" { // these say first what they are about to do
-				require.Len(t, lines, 1, stderr)
+				require.Empty(t, before)
+			}
+			if !strings.Contains(message, "tensors ") { // else it lists them all
+				require.Equal(t, 1, strings.Count(message, "\n"), message)
 			}
 		})
 	}
@@ -386,10 +405,12 @@ type writer struct {
 	bytes.Buffer
 	text   string
 	cancel func()
+	last   string // what was written when the text went by
 }
 
 func (w *writer) Write(p []byte) (int, error) {
 	if bytes.Contains(p, []byte(w.text)) {
+		w.last = string(p)
 		w.cancel()
 	}
 	return w.Buffer.Write(p)
@@ -522,7 +543,27 @@ func TestEmbedded(t *testing.T) {
 	require.Contains(t, out, describeModel(m))
 }
 
-func TestOneLine(t *testing.T) {
-	require.Equal(t, "a; b; and 2 more", oneLine(fmt.Errorf("a\nb\nc\nd")))
-	require.Equal(t, "a; b", oneLine(fmt.Errorf("a\nb\n")))
+// Errors are printed whole, and names out of files do not steer the terminal.
+func TestMessage(t *testing.T) {
+	require.Equal(t, "2 tensors missing:\n  a\n  b", message(fmt.Errorf("2 tensors missing:\n  a\n  b\n")))
+	require.Equal(t, "no tensor \uFFFD[2J\uFFFDx", message(fmt.Errorf("no tensor \x1b[2J\rx")))
+}
+
+// A stop that no verb has words for is still said in words.
+func TestStopMessage(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct{ args, want string }{
+		{"info --verify --model " + tinySD(t), "psld: stopped: --model\n"},
+		{"convert --out x.safetensors --in " + tinySD(t), "psld: stopped, nothing was written\n"},
+		{"generate --steps 1", "psld: stopped after step 0 of picture 1 of 1\n"},
+	} {
+		t.Chdir(t.TempDir())
+		var log bytes.Buffer
+		require.Equal(t, 130, run(ctx, strings.Fields(c.args), &bytes.Buffer{}, &log))
+		require.True(t, strings.HasSuffix(log.String(), c.want), log.String())
+		left, err := os.ReadDir(".")
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
 }

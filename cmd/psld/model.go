@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime"
 
 	"psld/asm"
@@ -32,15 +33,37 @@ func (f *modelFlags) options() prior.Options {
 	return prior.Options{Weights: weights.Options{Variant: *f.variant}, Precision: *f.dtype, VAE: *f.vae, Vocabulary: *f.vocab, Tiny: *f.taesd}
 }
 
-// open loads the model.
-func (f *modelFlags) open(ctx context.Context) (*prior.Latent, error) {
-	switch *f.variant {
-	case "", "fp16", "bf16", "non_ema":
-	default:
-		return nil, fmt.Errorf("--variant %q, want fp16, bf16 or non_ema", *f.variant)
+// check reports flags that are wrong for any model.
+func (f *modelFlags) check() error {
+	if err := checkVariant(*f.variant); err != nil {
+		return err
 	}
 	if _, err := prior.Device(*f.dtype); err != nil {
-		return nil, fmt.Errorf("--dtype: %w", err)
+		return fmt.Errorf("--dtype: %w", err)
+	}
+	for _, p := range [][2]string{{"vae", *f.vae}, {"vocab", *f.vocab}, {"taesd", *f.taesd}} {
+		if p[1] == "" {
+			continue
+		}
+		if _, err := os.Stat(p[1]); err != nil {
+			return fmt.Errorf("--%s: %w", p[0], err)
+		}
+	}
+	return nil
+}
+
+func checkVariant(name string) error {
+	switch name {
+	case "", "fp16", "bf16", "non_ema":
+		return nil
+	}
+	return fmt.Errorf("--variant %q, want fp16, bf16 or non_ema", name)
+}
+
+// open loads the model.
+func (f *modelFlags) open(ctx context.Context) (*prior.Latent, error) {
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	m, err := prior.Open(ctx, *f.path, f.options())
 	if err != nil {
@@ -51,6 +74,7 @@ func (f *modelFlags) open(ctx context.Context) (*prior.Latent, error) {
 
 // promptFlags are those of a model that knows prompts.
 type promptFlags struct {
+	fs               *flag.FlagSet
 	prompt, negative *string
 	guidance         *float64
 	emphasis         *bool
@@ -58,6 +82,7 @@ type promptFlags struct {
 
 func addPromptFlags(fs *flag.FlagSet) *promptFlags {
 	return &promptFlags{
+		fs:       fs,
 		prompt:   fs.String("prompt", "", "`text` that describes the picture"),
 		negative: fs.String("negative", "", "`text` that the picture should not be like"),
 		guidance: fs.Float64("cfg", 0, "`scale` of classifier-free guidance; 1 is none, and half the work (default 7.5 with a prompt)"),
@@ -65,22 +90,36 @@ func addPromptFlags(fs *flag.FlagSet) *promptFlags {
 	}
 }
 
-// check warns of what does not fit, and reports a prompt that cannot be used.
-func (f *promptFlags) check(c *console, m *prior.Latent) error {
-	if g := *f.guidance; !(g >= 0 && g <= 1000) {
-		return fmt.Errorf("--cfg %v, want 0 to 1000", g)
+// check reports flags that are wrong for any model.
+func (f *promptFlags) check() error {
+	if g := *f.guidance; given(f.fs)["cfg"] && !(g > 0 && g <= 1000) {
+		return fmt.Errorf("--cfg %v, want more than 0 and at most 1000; 1 is no guidance", g)
 	}
+	return nil
+}
+
+// fit warns of what m cuts off the prompts, and reports those that it cannot take.
+func (f *promptFlags) fit(c *console, m *prior.Latent) error {
 	_, warnings, err := m.Prompts(*f.prompt, *f.negative, *f.emphasis)
 	for _, w := range warnings {
 		c.say("warning   %s", w)
 	}
-	if err != nil {
+	switch {
+	case err != nil && m.Text != nil && m.Tokenizer == nil:
+		return fmt.Errorf("--prompt, --negative: %w with --vocab", err)
+	case err != nil:
 		return fmt.Errorf("--prompt, --negative: %w", err)
 	}
 	return nil
 }
 
-func parameters(m *prior.Latent) int { return m.VAE.Params.Count() + m.UNet.Params.Count() }
+func parameters(m *prior.Latent) int {
+	n := m.VAE.Params.Count() + m.UNet.Params.Count()
+	if m.Text != nil {
+		n += m.Text.Params.Count()
+	}
+	return n
+}
 
 func describeModel(m *prior.Latent) string {
 	s := fmt.Sprintf("%s, %.2f million parameters", m.Name, float64(parameters(m))/1e6)

@@ -65,6 +65,15 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err := onlyFor(set, t, deblurring(t), "kernel"); err != nil {
 			return err
 		}
+		if err := prompts.check(); err != nil {
+			return err
+		}
+		if err := model.check(); err != nil {
+			return err
+		}
+		if *guide && *model.taesd == "" {
+			return errors.New("--guide-vae needs --taesd")
+		}
 		if *invert && *mask == "" {
 			return errors.New("--invert-mask needs --mask")
 		}
@@ -101,11 +110,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err != nil {
 			return err
 		}
-
-		if *guide && m.Tiny == nil {
-			return errors.New("--guide-vae needs --taesd")
-		}
-		if err := prompts.check(c, m); err != nil {
+		if err := prompts.fit(c, m); err != nil {
 			return err
 		}
 		o.Prompt, o.Negative, o.Guidance, o.Emphasis, o.GuideTiny = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
