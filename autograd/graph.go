@@ -9,6 +9,7 @@ package autograd
 
 import (
 	"fmt"
+	"time"
 	"unsafe"
 
 	"psld/tensor"
@@ -60,6 +61,8 @@ type Graph struct {
 	// Checkpoint makes Block recompute its inside during Backward in place of
 	// keeping it: less memory, one more forward pass.
 	Checkpoint bool
+	// Plan, when set, says which blocks are recomputed; it wins over Checkpoint.
+	Plan *Plan
 	// OnTrace, when set, sees the named intermediate values of the networks.
 	OnTrace func(name string, v *Value)
 
@@ -68,6 +71,7 @@ type Graph struct {
 	trainable bool // an operation used a parameter that wants a gradient
 	tape      []node
 	owned     []*tensor.Tensor
+	blocks    []*block // that keep their inside
 }
 
 // NewGraph makes a graph that records, on the CPU.
@@ -104,10 +108,13 @@ func (g *Graph) Trace(name string, v *Value) {
 // Release takes back the memory of all values of the graph, and of the
 // gradients of its inputs. Values of the graph must not be used afterwards.
 func (g *Graph) Release() {
+	for _, b := range g.blocks {
+		b.release()
+	}
 	for _, t := range g.owned {
 		g.dev.Put(t)
 	}
-	g.owned, g.tape = nil, nil
+	g.owned, g.tape, g.blocks = nil, nil, nil
 }
 
 // Detach takes v's tensor out of the graph's care: it stays valid after Release.
@@ -218,42 +225,76 @@ func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
 
 // Block runs fn as one unit of memory: on a graph without a tape everything that
 // fn made, but its result, is freed when it returns; with Checkpoint set, the
-// same happens and Backward runs fn again. fn must be a function of in and of
-// parameters alone, and make the same numbers each time.
+// same happens and Backward runs fn again; a Plan decides for each block. Otherwise its inside is
+// kept until Backward has passed it. fn must be a function of in and of
+// parameters alone, and make the same numbers each time. Gradients are the same bits in all cases.
 func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Value {
-	if g.record && !g.Checkpoint {
-		return fn(g, in)
+	keep := g.record && !g.Checkpoint
+	if g.record && g.Plan != nil {
+		keep = g.Plan.keeps()
 	}
-	sub := &Graph{dev: g.dev, OnTrace: g.OnTrace}
-	out := fn(sub, in)
+	inside := &block{fn: fn, in: in}
+	start := time.Now()
+	out := inside.run(g.dev, keep, g.OnTrace)
+	sub := inside.sub
+	if g.record && g.Plan != nil && !keep {
+		g.Plan.measured(sub.owned, out.T, time.Since(start))
+	}
 	if sub.disown(out.T) {
 		g.owned = append(g.owned, out.T)
 	}
-	sub.Release()
-	t := out.T
 	wanted := g.wants(in...) || sub.trainable && g.record
 	g.trainable = g.trainable || sub.trainable
-	return g.result(t, wanted, func(dy *tensor.Tensor) bool {
-		sub := &Graph{dev: g.dev, record: true}
-		leaves := make([]*Value, len(in))
-		for i, v := range in {
-			if v != nil {
-				leaves[i] = &Value{T: v.T, requires: v.requires, leaf: true}
-			}
+	if keep && wanted {
+		g.blocks = append(g.blocks, inside)
+	} else {
+		inside.release()
+	}
+	return g.result(out.T, wanted, func(dy *tensor.Tensor) bool {
+		if inside.sub == nil {
+			inside.run(g.dev, true, nil)
 		}
-		out := fn(sub, leaves)
-		if out.requires { // it may use none of the values that want a gradient
-			sub.Backward(out, dy)
+		if inside.out.requires { // it may use none of the values that want a gradient
+			inside.sub.Backward(inside.out, dy)
 		}
-		for i, v := range leaves {
+		for i, v := range inside.leaves {
 			if v != nil && v.grad != nil {
-				sub.disown(v.grad)
+				inside.sub.disown(v.grad)
 				g.add(in[i], v.grad)
 			}
 		}
-		sub.Release()
+		inside.release()
 		return false
 	})
+}
+
+// block is the inside of a Block: a graph of its own, whose inputs are leaves, so that the order of the
+// sums of gradients does not depend on when it was made.
+type block struct {
+	fn     func(g *Graph, in []*Value) *Value
+	in     []*Value
+	sub    *Graph
+	leaves []*Value
+	out    *Value
+}
+
+func (b *block) run(dev tensor.Device, record bool, trace func(string, *Value)) *Value {
+	b.sub = &Graph{dev: dev, record: record, OnTrace: trace}
+	b.leaves = make([]*Value, len(b.in))
+	for i, v := range b.in {
+		if v != nil {
+			b.leaves[i] = &Value{T: v.T, requires: v.requires, leaf: true}
+		}
+	}
+	b.out = b.fn(b.sub, b.leaves)
+	return b.out
+}
+
+func (b *block) release() {
+	if b.sub != nil {
+		b.sub.Release()
+	}
+	b.sub, b.leaves, b.out = nil, nil, nil
 }
 
 // check panics with the operation's name and both shapes: a programmer's mistake.

@@ -50,6 +50,9 @@ type Options struct {
 	Guidance         float64
 	Emphasis         bool
 
+	// MaxMemory is the memory in bytes that the process may take, 0 for a default (see solver.Options).
+	MaxMemory int64
+
 	// GuideTiny decodes and encodes by the model's tiny autoencoder in the steps (see solver.Options).
 	GuideTiny bool
 
@@ -100,7 +103,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		return nil, err
 	}
 	so, back := Preset(m, p.Task, h, w, o)
-	so.GuideTiny = o.GuideTiny
+	so.GuideTiny, so.MaxMemory = o.GuideTiny, o.MaxMemory
 	if err := prompts(m, &so, o); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 
 	"psld/asm"
+	"psld/internal/memstat"
 	"psld/psld/prior"
 )
 
@@ -47,14 +47,14 @@ func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		}
 		line("kernels", "%s (available: %s; PSLD_KERNELS forces one)", asm.Active(), strings.Join(tiers, ", "))
 		line("threads", "%d", runtime.GOMAXPROCS(0))
-		total, free := memory()
+		total, free := memstat.System()
 		if total > 0 {
-			line("memory", "%s, %s available", gib(total), gib(free))
+			line("memory", "%s, %s available", gib(float64(total)), gib(float64(free)))
 		} else {
 			line("memory", "unknown on %s", runtime.GOOS)
 		}
 		if *model.path != "" && !prior.IsTrained(*model.path) {
-			if err := inspect(ctx, line, model, *verify, free); err != nil {
+			if err := inspect(ctx, line, model, *verify, float64(free)); err != nil {
 				return err
 			}
 		} else if m, err := model.open(ctx); err != nil && *model.path != "" {
@@ -142,16 +142,3 @@ func printModel(line func(string, string, ...any), m *prior.Latent) {
 }
 
 func gib(bytes float64) string { return fmt.Sprintf("%.1f GiB", bytes/(1<<30)) }
-
-// memory is the machine's memory in bytes where the system says it as Linux does, else 0.
-func memory() (total, free float64) {
-	b, _ := os.ReadFile("/proc/meminfo")
-	find := func(key string) (kib float64) {
-		_, rest, ok := strings.Cut(string(b), key+":")
-		if ok {
-			_, _ = fmt.Sscan(rest, &kib)
-		}
-		return kib * 1024
-	}
-	return find("MemTotal"), find("MemAvailable")
-}

@@ -372,6 +372,7 @@ func TestTransparentHole(t *testing.T) {
 }
 
 func TestJSONAndSeeds(t *testing.T) {
+	keepThreads(t)
 	dir := t.TempDir()
 	in := filepath.Join(dir, "in.png")
 	writePicture(t, in, 16, 16)

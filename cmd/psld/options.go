@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"psld/psld"
@@ -83,4 +84,19 @@ func checkMethod(name string, also ...string) error {
 		return fmt.Errorf("unknown method %q, want one of %s", name, strings.Join(names, ", "))
 	}
 	return nil
+}
+
+// parseSize reads a size of memory: a number with B, KiB, MiB, GiB or TiB, of which "iB" may be left out; "" is 0.
+func parseSize(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	number := strings.TrimRight(text, "BbiIkKmMgGtT ")
+	unit := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text[len(number):])), "b"), "i")
+	shift, ok := map[string]uint{"": 0, "k": 10, "m": 20, "g": 30, "t": 40}[unit]
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || !ok || !(v > 0) || v*float64(int64(1)<<shift) > 1<<60 {
+		return 0, fmt.Errorf("%q, want a size such as 8GiB or 700MiB", text)
+	}
+	return int64(v * float64(int64(1)<<shift)), nil
 }

@@ -30,6 +30,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	sheet := fs.String("sheet", "", "also write a `PNG` with both pictures side by side")
 	asJSON := fs.Bool("json", false, "print progress and result as JSON lines")
 	sigma := fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)")
+	maxMem := fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are kept as fit, the others are computed twice (default: three quarters of what is available)")
 	guide := fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance")
 	flags, prompts, seed, threads := addSolverFlags(fs), addPromptFlags(fs), seedFlag(fs), threadsFlag(fs)
 
@@ -47,6 +48,9 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 				return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
 			}
 			o.Sigma = sigma
+		}
+		if o.MaxMemory, err = parseSize(*maxMem); err != nil {
+			return fmt.Errorf("--max-mem: %w", err)
 		}
 		o.Method, o.PasteKnown = *method, *paste
 		if err := checkMethod(*method); err != nil {
@@ -129,10 +133,14 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			total = p.Steps
 			if *asJSON {
 				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement,
-					"gluing": p.Gluing, "rms": p.RMS, "seconds_left": bar.left(p.Step, p.Steps).Seconds()})
+					"gluing": p.Gluing, "rms": p.RMS, "memory_bytes": p.Memory, "seconds_left": bar.left(p.Step, p.Steps).Seconds()})
 				return
 			}
-			bar.step(p.Step, p.Steps, fmt.Sprintf("loss %.4g", p.Loss))
+			note := fmt.Sprintf("loss %.4g", p.Loss)
+			if p.Memory > 0 {
+				note += "  " + gib(float64(p.Memory))
+			}
+			bar.step(p.Step, p.Steps, note)
 		}
 		res, err := psld.Solve(ctx, m, psld.Problem{Damage: d, Measurement: y}, o)
 		stopped := err

@@ -118,7 +118,10 @@ func open(ctx context.Context, path string, o Options) (*Latent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	m.Name = filepath.Base(path)
+	if ext := filepath.Ext(path); weightFile[strings.ToLower(ext)] { // else a point in a folder's name
+		m.Name = strings.TrimSuffix(m.Name, ext)
+	}
 	if vocabulary := o.Vocabulary; m.Text != nil {
 		if vocabulary == "" {
 			vocabulary = w.TokenizerDir
@@ -134,6 +137,8 @@ func open(ctx context.Context, path string, o Options) (*Latent, error) {
 	}
 	return m, nil
 }
+
+var weightFile = map[string]bool{".safetensors": true, ".ckpt": true, ".pt": true, ".pth": true, ".bin": true}
 
 // openFiles opens the files of a model that `psld train` did not make.
 func openFiles(path string, o Options) (*weights.Model, error) {

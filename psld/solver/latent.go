@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"psld/autograd"
+	"psld/internal/memstat"
 	"psld/psld/operator"
 	"psld/psld/prior"
 	"psld/psld/schedule"
@@ -58,6 +59,7 @@ func latentMethod(kind gluing) Method {
 		in := p.A.In()
 		mult, f := m.Multiple(), m.VAE.Factor()
 		s.h, s.w = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
+		s.memory.start(m, s.h, s.w, o.MaxMemory)
 		z := tensor.From(slices.Clone(o.Noise("start", 0, s.h/f*s.w/f*m.VAE.LatentChannels)), 1, s.h/f, s.w/f, m.VAE.LatentChannels)
 		if o.Start != nil {
 			s.start(z)
@@ -71,10 +73,14 @@ func latentMethod(kind gluing) Method {
 				return res, fmt.Errorf("stopped after step %d of %d: %w", res.Steps, d.Len(), ctx.Err())
 			}
 			st, err := s.step(z, i)
+			if err == nil && res.Steps == 0 {
+				err = s.memory.choose()
+			}
 			if err != nil {
 				return nil, err
 			}
 			res.Steps++
+			st.Memory, _ = memstat.Process()
 			res.RMS = st.RMS
 			st.Step, st.Steps = res.Steps, d.Len()
 			z = tensor.From(st.Latent, z.Shape...)
@@ -97,6 +103,8 @@ type latentRun struct {
 	d     *schedule.DDIM
 	kind  gluing
 	h, w  int // padded to a multiple of the networks' factors
+
+	memory memory
 }
 
 // autoencoder maps pictures to scaled latents and back, as prior.Latent does.
@@ -192,7 +200,10 @@ func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	g := autograd.NewGraphOn(s.m.Device(), true)
 	defer g.Release()
-	g.Checkpoint = s.h*s.w > prior.WholePixels || s.m.StableDiffusion && s.h*s.w == prior.WholePixels
+	if s.memory.plan != nil {
+		g.Plan = s.memory.plan
+		g.Plan.Start()
+	}
 	dev := g.Device()
 	step := s.d.Len() - 1 - i
 

@@ -58,6 +58,12 @@ type Options struct {
 	// gradients. The result is decoded by the full one.
 	GuideTiny bool
 
+	// MaxMemory is the memory in bytes that the process may take (resident, with the weights). The first step keeps as
+	// little as it can; the others keep activations for the gradient up to it, in place of computing them
+	// again. A step that needs more is an error. 0: three quarters of what the machine had available at the start, or the
+	// least on a system that does not tell; small models on small pictures keep everything then.
+	MaxMemory int64
+
 	// SampleEncoder draws from the encoder's posterior, as the published code does,
 	// in place of taking its mean. LoopNoise is the deviation of the fresh noise
 	// that the published code adds to the predicted measurement in every step.
@@ -78,6 +84,7 @@ type Progress struct {
 	Gluing        float64 // |E(...) - z0|, 0 where the method has no such term
 	Loss          float64
 	RMS           float64   // Measurement / sqrt(number of measured values): the noise level when the picture fits
+	Memory        int64     // resident bytes of the process, 0 for unknown
 	Latent        []float32 // z after the step; read only
 	Z0, Eps, Grad []float32 // of the step; read only
 }
