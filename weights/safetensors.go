@@ -121,9 +121,13 @@ func parseSafetensors(name string, file []byte) (*File, error) {
 // are huge numbers when taken for the length of a header.
 func otherFormat(file []byte) string {
 	for begin, what := range map[string]string{
-		"GGUF":     "a GGUF file",
-		"version ": "a Git LFS pointer; fetch the real file with git lfs pull",
-		"<!DOCTYP": "a web page; the download went wrong",
+		"GGUF":         "a GGUF file",
+		"version ":     "a Git LFS pointer; fetch the real file with git lfs pull",
+		"<!DOCTYP":     "a web page; the download went wrong",
+		"\x89PNG":      "a picture (PNG)",
+		"\xff\xd8\xff": "a picture (JPEG)",
+		"\x1f\x8b":     "compressed by gzip; unpack it",
+		"%PDF":         "a PDF",
 	} {
 		if bytes.HasPrefix(file, []byte(begin)) {
 			return what

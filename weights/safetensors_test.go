@@ -49,6 +49,7 @@ var badFiles = []struct {
 	{"git lfs pointer", []byte("version https://git-lfs.github.com/spec/v1"), "Git LFS"},
 	{"web page", []byte("<!DOCTYPE html><html></html>"), "web page"},
 	{"gguf", []byte("GGUF\x03\x00\x00\x00\x01\x00\x00\x00"), "GGUF"},
+	{"png", []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"), "a picture (PNG)"},
 	{"leading space", raw(` {}`), "begin with '{'"},
 	{"not an object", raw(`[1,2]`), "begin with '{'"},
 	{"bad json", raw(`{"a":}`), "JSON header"},
