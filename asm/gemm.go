@@ -4,6 +4,7 @@ import "unsafe"
 
 //go:generate go run gen/gemm.go
 //go:generate gofmt -w gemm_amd64.go
+//go:generate go run gen/gemm_arm64.go
 
 // Tile describes one register tile of a matrix product: m rows of C, [NR]
 // columns wide, with k running over Segs segments of K steps each. Strides are

@@ -3,7 +3,7 @@
 // It knows slices and strides, no tensors.
 //
 // The tier is chosen once, at start, from what the processor has. The
-// environment variable PSLD_KERNELS=generic|avx2|avx512|avx512bf16 forces one; a tier
+// environment variable PSLD_KERNELS=generic|neon|avx2|avx512|avx512bf16 forces one; a tier
 // that the machine does not have is refused with a message on first use of
 // [Forced].
 package asm
@@ -21,12 +21,13 @@ type Tier int
 // The tiers. Generic is plain Go and always there.
 const (
 	Generic    Tier = iota
+	NEON            // arm64, 4 lanes
 	AVX2            // AVX2 + FMA + F16C, 8 lanes
 	AVX512          // AVX-512 F/BW/DQ/VL, 16 lanes
 	AVX512BF16      // the same, and bfloat16 products at a higher rate than float32 ones (AMD Zen 4 and later)
 )
 
-var tierNames = []string{"generic", "avx2", "avx512", "avx512bf16"}
+var tierNames = []string{"generic", "neon", "avx2", "avx512", "avx512bf16"}
 
 // String gives the name that PSLD_KERNELS takes.
 func (t Tier) String() string { return tierNames[t] }

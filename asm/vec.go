@@ -1,6 +1,7 @@
 package asm
 
-//go:generate go run gen/vec.go
+//go:generate go run gen/vec.go gen/constants.go
+//go:generate go run gen/vec_arm64.go gen/constants.go
 
 // vecKernels is one tier's element-wise, row and reduction kernels. The
 // exported functions below check lengths and call them; a kernel may rely on

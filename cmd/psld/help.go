@@ -47,7 +47,7 @@ Tasks: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion
 Models: --model takes what psld train makes, and Stable Diffusion 1.x: a diffusers folder, a file
 (.safetensors, .ckpt), or the id of one in the Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub).
 Nothing is ever downloaded.
-PSLD_KERNELS=generic|avx2|avx512|avx512bf16 forces the kernels of an instruction set.
+PSLD_KERNELS=generic|neon|avx2|avx512|avx512bf16 forces the kernels of an instruction set.
 
 Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore and generate write what they have).
 

@@ -1,0 +1,244 @@
+//go:build ignore
+
+// Command gemm_arm64 writes gemm_arm64.s: the matrix-product micro-kernels for
+// NEON. Run it by `go generate ./asm`. The forms N and T, and what a kernel
+// does, are those of gen/gemm.go and of Tile in gemm.go.
+//
+// A tile is up to 6 rows of 16 columns: 24 of the 32 registers are sums (16
+// hide a latency of 4 cycles on 4 pipes), the other 8 hold A and B. Elements of
+// A are not broadcast: FMLA takes one lane of a register.
+//
+//	N: V0..V23 sums, V24..V29 four k of each row of A, V30 and V31 vectors of B in turn
+//	T: V0..V23 sums, V24 and V25 a column of A, V28..V31 a row of B
+//
+// Each sum is one chain of FMLA over k, whatever m is.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+)
+
+const (
+	rows    = 6 // largest m
+	vectors = 4 // of a row of C
+	cols    = 4 * vectors
+)
+
+// Byte offsets of the fields of Tile.
+const (
+	fA = iota * 8
+	fB
+	fC
+	fBias
+	fARow
+	fACol
+	fASeg
+	fBRow
+	fBSeg
+	fCRow
+	fSegs
+	fK
+	fAccumulate
+)
+
+var buf bytes.Buffer
+
+func p(format string, a ...any) { fmt.Fprintf(&buf, format+"\n", a...) }
+
+// loadRow loads the sums of row i from address reg.
+func loadRow(reg string, i int) {
+	p("\tFLDPQ (%s), (F%d, F%d)", reg, vectors*i, vectors*i+1)
+	p("\tFLDPQ 32(%s), (F%d, F%d)", reg, vectors*i+2, vectors*i+3)
+}
+
+func kernel(form string, m int) {
+	p("// func gemm%sNEON%d(t *Tile)", form, m)
+	p("TEXT ·gemm%sNEON%d(SB), NOSPLIT, $0-8", form, m)
+	p("\tMOVD t+0(FP), R0")
+	p("\tMOVD %d(R0), R1 // B", fB)
+	p("\tMOVD %d(R0), R2 // C", fC)
+	p("\tMOVD %d(R0), R3", fCRow)
+	p("\tMOVD %d(R0), R4", fAccumulate)
+	p("\tCBZ R4, bias")
+	for i := range m {
+		loadRow("R2", i)
+		if i < m-1 {
+			p("\tADD R3, R2")
+		}
+	}
+	p("\tB start")
+	p("bias:")
+	p("\tMOVD %d(R0), R4", fBias)
+	p("\tCBZ R4, zero")
+	for i := range m {
+		loadRow("R4", i)
+	}
+	p("\tB start")
+	p("zero:")
+	for i := range vectors * m {
+		p("\tVEOR V%d.B16, V%d.B16, V%d.B16", i, i, i)
+	}
+	p("start:")
+	p("\tMOVD %d(R0), R10 // A", fA)
+	p("\tMOVD %d(R0), R6", fSegs)
+	p("\tMOVD %d(R0), R5", fK)
+	if form == "N" {
+		loopN(m)
+	} else {
+		loopT(m)
+	}
+	p("\tMOVD %d(R0), R2", fC)
+	p("\tMOVD %d(R0), R3", fCRow)
+	for i := range m {
+		p("\tFSTPQ (F%d, F%d), (R2)", vectors*i, vectors*i+1)
+		p("\tFSTPQ (F%d, F%d), 32(R2)", vectors*i+2, vectors*i+3)
+		if i < m-1 {
+			p("\tADD R3, R2")
+		}
+	}
+	p("\tRET\n")
+}
+
+// multiplyAdd adds vector b times one lane of vector a to vector acc. The
+// assembler lacks this form: FMLA by element, sz 0, index H:L.
+func multiplyAdd(acc, b, a, lane int) {
+	code := 0x4f801000 | lane&1<<21 | a<<16 | lane>>1<<11 | b<<5 | acc
+	p("\tWORD $%#08x // fmla v%d.4s, v%d.4s, v%d.s[%d]", code, acc, b, a, lane)
+}
+
+// steps multiplies n k of the rows of A in V24.., with B loaded from R1. A
+// vector of B is loaded one vector of work ahead.
+func steps(m, n int) {
+	load := func(v int) { p("\tFMOVQ %d(R1), F%d", 16*v, 30+v%2) }
+	load(0)
+	for v := range n * vectors {
+		if v+1 < n*vectors {
+			load(v + 1)
+		}
+		for i := range m {
+			multiplyAdd(vectors*i+v%vectors, 30+v%2, 24+i, v/vectors)
+		}
+	}
+	p("\tADD $%d, R1", 16*n*vectors)
+}
+
+// loopN has the rows of A in R10, R11, ...
+func loopN(m int) {
+	if m > 1 {
+		p("\tMOVD %d(R0), R4", fARow)
+		for i := range m - 1 {
+			p("\tADD R4, R%d, R%d", 10+i, 11+i)
+		}
+	}
+	p("\tMOVD %d(R0), R7", fASeg)
+	p("\tSUB R5<<2, R7 // step from the end of a segment to the next")
+	p("segment:")
+	p("\tLSR $2, R5, R8")
+	p("\tCBZ R8, rest")
+	p("four:")
+	for i := range m {
+		p("\tFMOVQ.P 16(R%d), F%d", 10+i, 24+i)
+	}
+	steps(m, 4)
+	p("\tSUBS $1, R8")
+	p("\tBNE four")
+	p("rest:")
+	p("\tANDS $3, R5, R8")
+	p("\tBEQ next")
+	p("one:")
+	for i := range m {
+		p("\tFMOVS.P 4(R%d), F%d", 10+i, 24+i)
+	}
+	steps(m, 1)
+	p("\tSUBS $1, R8")
+	p("\tBNE one")
+	p("next:")
+	for i := range m {
+		p("\tADD R7, R%d", 10+i)
+	}
+	p("\tSUBS $1, R6")
+	p("\tBNE segment")
+}
+
+func loopT(m int) {
+	p("\tMOVD %d(R0), R8", fACol)
+	p("\tMOVD %d(R0), R9", fBRow)
+	p("\tMOVD %d(R0), R2", fASeg)
+	p("\tMOVD %d(R0), R3", fBSeg)
+	p("\tMSUB R5, R2, R8, R2 // step from the end of a segment of A to the next")
+	p("\tMSUB R5, R3, R9, R3")
+	p("segment:")
+	p("\tMOVD R5, R4")
+	p("one:")
+	p("\tFLDPQ (R1), (F28, F29)")
+	p("\tFLDPQ 32(R1), (F30, F31)")
+	// The m elements of A, and not one more.
+	var at [][2]int // register and lane of each
+	for n, reg := 0, 24; n < m; reg++ {
+		width, move := 1, "FMOVS"
+		if m-n >= 4 {
+			width, move = 4, "FMOVQ"
+		} else if m-n >= 2 {
+			width, move = 2, "FMOVD"
+		}
+		p("\t%s %d(R10), F%d", move, 4*n, reg)
+		for lane := range width {
+			at = append(at, [2]int{reg, lane})
+		}
+		n += width
+	}
+	for v := range vectors {
+		for i, a := range at {
+			multiplyAdd(vectors*i+v, 28+v, a[0], a[1])
+		}
+	}
+	p("\tADD R8, R10")
+	p("\tADD R9, R1")
+	p("\tSUBS $1, R4")
+	p("\tBNE one")
+	p("\tADD R2, R10")
+	p("\tADD R3, R1")
+	p("\tSUBS $1, R6")
+	p("\tBNE segment")
+}
+
+func main() {
+	const notice = "// Code generated by gen/gemm_arm64.go; DO NOT EDIT.\n\n//go:build arm64 && !noasm\n"
+	p(notice)
+	p("#include \"textflag.h\"\n")
+	for _, form := range []string{"N", "T"} {
+		for m := 1; m <= rows; m++ {
+			kernel(form, m)
+		}
+	}
+	must(os.WriteFile("gemm_arm64.s", buf.Bytes(), 0o644))
+
+	buf.Reset()
+	p(notice)
+	p("package asm\n")
+	for _, form := range []string{"N", "T"} {
+		for m := 1; m <= rows; m++ {
+			p("//go:noescape\nfunc gemm%sNEON%d(t *Tile)\n", form, m)
+		}
+	}
+	p("var gemmTiers = [...]*gemmKernels{\n\tGeneric: &gemmGeneric,")
+	p("\tNEON: {mr: %d, nr: %d,", rows, cols)
+	for _, form := range []string{"N", "T"} {
+		s := "\t\t" + map[string]string{"N": "n", "T": "t"}[form] + ": []func(*Tile){nil"
+		for m := 1; m <= rows; m++ {
+			s += fmt.Sprintf(", gemm%sNEON%d", form, m)
+		}
+		p("%s},", s)
+	}
+	p("\t},\n}")
+	must(os.WriteFile("gemm_arm64.go", buf.Bytes(), 0o644))
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
