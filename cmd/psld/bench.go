@@ -4,70 +4,128 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"regexp"
-	"time"
+	"runtime"
+	"slices"
 
-	"psld/autograd"
-	"psld/internal/optable"
+	"psld/asm"
+	kernels "psld/internal/bench"
 )
 
 func bench(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	filter := fs.String("filter", "", "regular `expression`: only operations whose name matches")
-	seconds := fs.Float64("seconds", 0.3, "least `time` for each operation")
+	filter := fs.String("filter", "", "regular `expression`: only rows whose op/shape/dtype matches")
+	tier := fs.String("tier", "", "`kernels` to time (default: those in use, the fastest that this machine has)")
+	seconds := fs.Float64("seconds", 0.25, "least `time` for each row")
+	quick := fs.Bool("quick", false, "a few small shapes only")
 	asJSON := fs.Bool("json", false, "print JSON lines")
 	threads := threadsFlag(fs)
 	return func(ctx context.Context, c *console, args []string) error {
 		if len(args) == 0 || args[0] != "kernels" {
 			return fmt.Errorf("bench what? psld bench kernels (see psld help bench)")
 		}
-		re, err := regexp.Compile(*filter)
-		if err != nil {
+		o := kernels.Options{Tier: asm.Active(), Seconds: *seconds, Quick: *quick}
+		var err error
+		if o.Filter, err = regexp.Compile(*filter); err != nil {
 			return fmt.Errorf("--filter: %w", err)
 		}
 		if !(*seconds >= 0 && *seconds <= 3600) {
 			return fmt.Errorf("--seconds %v, want 0 to 3600", *seconds)
 		}
+		if *quick && !given(fs)["seconds"] {
+			o.Seconds = 0.02
+		}
+		if *tier != "" {
+			i := slices.IndexFunc(asm.Available(), func(t asm.Tier) bool { return t.String() == *tier })
+			if i < 0 {
+				return fmt.Errorf("--tier %q, this machine has %v", *tier, asm.Available())
+			}
+			o.Tier = asm.Available()[i]
+		}
 		if err := threads(); err != nil {
 			return err
 		}
-		c.say("forward passes; %s", machine())
-		count := 0
-		for _, op := range optable.Bench() {
-			if !re.MatchString(op.Name) {
-				continue
-			}
-			if ctx.Err() != nil {
-				return fmt.Errorf("stopped: %w", ctx.Err())
-			}
-			count++
-			t := timeOp(op, time.Duration(*seconds*float64(time.Second)))
-			rate := op.Flops / t.Seconds() / 1e9
-			if *asJSON {
-				printJSON(c, map[string]any{"name": op.Name, "seconds": t.Seconds(), "gflops": rate})
-			} else {
-				fmt.Fprintf(c.out, "%-56s %10.3f ms %9.1f GFLOP/s\n", op.Name, 1e3*t.Seconds(), rate)
-			}
-		}
+		count := kernels.Count(o)
 		if count == 0 {
 			return fmt.Errorf("--filter %s matches no operation", *filter)
+		}
+		c.say("%d rows of SD 1.5 at 512x512; kernels %s, %d threads", count, o.Tier, runtime.GOMAXPROCS(0))
+		table := benchTable{c: c}
+		emit := table.row
+		if *asJSON {
+			emit = func(r kernels.Row) { printJSON(c, r) }
+		}
+		err = kernels.Run(ctx, o, emit)
+		if !*asJSON {
+			table.means()
+		}
+		if err != nil {
+			return fmt.Errorf("stopped: %w", err)
 		}
 		return nil
 	}
 }
 
-// timeOp is the mean time of a forward pass over at least d.
-func timeOp(op optable.Case, d time.Duration) time.Duration {
-	g := autograd.NoGrad()
-	x := op.Values(g, op.Inputs(), false)
-	once := func() {
-		op.Run(g, x)
-		g.Release()
+// benchTable prints rows as they come.
+type benchTable struct {
+	c     *console
+	ops   bool // the heading of the operations is out
+	rows  int
+	order []string // groups with their dtypes
+	group map[string][]kernels.Row
+}
+
+const benchColumns = "%-19s %-21s %-4s %9s %8s %9s %9s %9s\n"
+
+func (t *benchTable) row(r kernels.Row) {
+	rate := func(v float64) string {
+		if v == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.1f", v)
 	}
-	once() // packs the weights, fills the pool
-	n, start := 0, time.Now()
-	for n == 0 || time.Since(start) < d {
-		once()
-		n++
+	if r.Op == "ceiling" {
+		if t.rows++; t.rows == 1 {
+			fmt.Fprintln(t.c.out, "What this machine can do: multiply-adds on registers; copies, bytes read plus bytes written.")
+			fmt.Fprintf(t.c.out, "%-21s %-4s %-10s %7s %9s %8s\n", "", "", "kernels", "threads", "GFLOP/s", "GB/s")
+		}
+		fmt.Fprintf(t.c.out, "%-21s %-4s %-10s %7d %9s %8s\n", r.Shape, r.DType, r.Tier, r.Threads, rate(r.GFLOPS), rate(r.GBs))
+		return
 	}
-	return time.Since(start) / time.Duration(n)
+	if !t.ops {
+		t.ops = true
+		fmt.Fprintf(t.c.out, "\nFraction: of the ceiling, which is in GB/s where GB/s are given. Error: relative L2, against float64.\n")
+		fmt.Fprintf(t.c.out, benchColumns, "operation", "shape", "", "GFLOP/s", "GB/s", "ceiling", "fraction", "error")
+	}
+	ceiling := r.CeilingGFLOPS
+	if r.GBs > 0 {
+		ceiling = r.CeilingGBs
+	}
+	fmt.Fprintf(t.c.out, benchColumns, r.Op, r.Shape, r.DType, rate(r.GFLOPS), rate(r.GBs), rate(ceiling), fmt.Sprintf("%.2f", r.Fraction), fmt.Sprintf("%.1e", r.Err))
+	key := r.Group + " " + r.DType
+	if t.group == nil {
+		t.group = map[string][]kernels.Row{}
+	}
+	if t.group[key] == nil {
+		t.order = append(t.order, key)
+	}
+	t.group[key] = append(t.group[key], r)
+}
+
+// means prints the geometric mean of each group's fractions, and its worst row.
+func (t *benchTable) means() {
+	if len(t.order) == 0 {
+		return
+	}
+	fmt.Fprintf(t.c.out, "\nGeometric means of the fractions:\n")
+	for _, key := range t.order {
+		rows := t.group[key]
+		logs := 0.0
+		for _, r := range rows {
+			logs += math.Log(r.Fraction)
+		}
+		worst := slices.MinFunc(rows, func(a, b kernels.Row) int { return int(math.Copysign(1, a.Fraction-b.Fraction)) })
+		fmt.Fprintf(t.c.out, "%-36s %5.2f of %2d, worst %.2f %s\n", key, math.Exp(logs/float64(len(rows))), len(rows), worst.Fraction,
+			worst.Op+" "+worst.Shape)
+	}
 }

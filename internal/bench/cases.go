@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"slices"
+
+	"psld/tensor"
+)
+
+// Groups of operations that share a bar.
+const (
+	groupLinear        = "matrix product"
+	groupConv          = "convolution"
+	groupAttention     = "attention"
+	groupNorm          = "norms, softmax"
+	groupElementwise   = "element-wise"
+	forward            = ""
+	gradInput          = ", to the input"
+	gradWeight         = ", to the weights"
+	backward           = ", backward"
+	epsUNet, epsVAE    = 1e-5, 1e-6
+	groupsOfChannels   = 32
+	vaeHead, unetHeads = 512, 8
+)
+
+// cases is the list of problems: the shapes of SD 1.5 for 512 x 512 pixels (latent 64 x 64), or a few
+// small ones of them.
+func cases(quick bool) []problem {
+	same, one := tensor.SameConv(3), tensor.Conv{KH: 1, KW: 1, Stride: 1}
+	down, downVAE, up := same, tensor.Conv{KH: 3, KW: 3, Stride: 2, PadBottom: 1, PadRight: 1}, same
+	down.Stride, up.Upsample = 2, true
+	if quick {
+		return []problem{
+			linear(64, 1280, 1280, true), conv(8, 1280, 1280, same, false), conv(16, 64, 64, down, true),
+			attention(8, 256, 256, 160), attention(8, 256, 77, 160),
+			groupNormOp(16, 16, 1280, true, epsUNet), layerNormOp(256, 1280), softmaxOp(512, 256),
+			unary("SiLU", tensor.SiLU, 16, 1280), geglu(256, 1280), add(256, 1280), conversions(1 << 18),
+		}
+	}
+	linears := []problem{
+		linear(4096, 320, 320, true), linear(4096, 320, 1280, true), linear(4096, 320, 2560, true), linear(4096, 1280, 320, true),
+		linear(1024, 640, 640, true), linear(1024, 640, 5120, true), linear(1024, 2560, 640, true),
+		linear(256, 1280, 1280, true), linear(256, 1280, 10240, true), linear(256, 5120, 1280, true),
+		linear(64, 1280, 1280, true),
+		linear(77, 768, 320, true), linear(77, 768, 640, true), linear(77, 768, 1280, true), // keys and values of the prompt
+		linear(77, 768, 768, false), linear(77, 768, 3072, false), // the text encoder
+		linear(1, 1280, 1280, false), // time
+	}
+	convs := []problem{
+		conv(64, 4, 320, same, false),
+		conv(64, 320, 320, same, true), conv(64, 960, 320, same, false),
+		conv(32, 640, 640, same, true), conv(32, 1920, 640, same, false),
+		conv(16, 1280, 1280, same, true), conv(16, 2560, 1280, same, true),
+		conv(8, 1280, 1280, same, true), conv(8, 2560, 1280, same, false),
+		conv(64, 320, 320, down, true), conv(32, 640, 640, down, false), conv(16, 1280, 1280, down, false),
+		conv(8, 1280, 1280, up, false), conv(16, 1280, 1280, up, false), conv(32, 640, 640, up, false),
+		conv(64, 960, 320, one, true), conv(32, 1920, 640, one, false), conv(16, 2560, 1280, one, false),
+		// The VAE.
+		conv(64, 512, 512, same, false), conv(128, 512, 512, same, false), conv(256, 256, 256, same, false), conv(512, 128, 128, same, false),
+		conv(512, 3, 128, same, false), conv(512, 128, 3, same, false),
+		conv(512, 128, 128, downVAE, false), conv(128, 512, 512, up, false), conv(256, 512, 256, one, false),
+	}
+	attentions := []problem{
+		attention(unetHeads, 4096, 4096, 40), attention(unetHeads, 1024, 1024, 80), attention(unetHeads, 256, 256, 160), attention(unetHeads, 64, 64, 160),
+		attention(unetHeads, 4096, 77, 40), attention(unetHeads, 1024, 77, 80), attention(unetHeads, 256, 77, 160),
+		attention(1, 4096, 4096, vaeHead),
+	}
+	rest := []problem{
+		groupNormOp(64, 64, 320, true, epsUNet), groupNormOp(32, 32, 640, true, epsUNet), groupNormOp(16, 16, 1280, true, epsUNet),
+		groupNormOp(64, 64, 320, false, epsUNet),
+		groupNormOp(64, 64, 512, true, epsVAE), groupNormOp(256, 256, 256, true, epsVAE), groupNormOp(512, 512, 128, true, epsVAE),
+		layerNormOp(4096, 320), layerNormOp(1024, 640), layerNormOp(256, 1280),
+		softmaxOp(4096, 4096), softmaxOp(32768, 77),
+		unary("SiLU", tensor.SiLU, 4096, 320), unary("SiLU", tensor.SiLU, 262144, 128),
+		unary("GELU", tensor.GELU, 4096, 1280), unary("Exp", tensor.Exp, 4096, 1280),
+		geglu(4096, 1280), geglu(1024, 2560),
+		add(4096, 320), add(262144, 128), addChannels(4096, 320), concat(4096, 640, 320),
+		conversions(4096 * 320), conversions(1 << 25),
+	}
+	return slices.Concat(linears, convs, attentions, rest)
+}
