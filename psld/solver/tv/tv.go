@@ -47,9 +47,12 @@ func (o *Options) defaults() error {
 	if o.CGIters == 0 {
 		o.CGIters = 10
 	}
-	for name, v := range map[string]float64{"Lambda": o.Lambda, "Rho": o.Rho, "Tol": o.Tol, "Iters": float64(o.Iters), "CGIters": float64(o.CGIters)} {
-		if !(v > 0) || math.IsInf(v, 0) {
-			return fmt.Errorf("tv: %s is %g, want a positive number", name, v)
+	for _, f := range []struct { // in order: Rho may come from Lambda
+		name string
+		v    float64
+	}{{"Lambda", o.Lambda}, {"Rho", o.Rho}, {"Tol", o.Tol}, {"Iters", float64(o.Iters)}, {"CGIters", float64(o.CGIters)}} {
+		if !(f.v > 0) || math.IsInf(f.v, 0) {
+			return fmt.Errorf("tv: %s is %g, want a positive number", f.name, f.v)
 		}
 	}
 	return nil
