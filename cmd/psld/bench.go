@@ -16,7 +16,7 @@ import (
 func bench(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	filter := fs.String("filter", "", "regular `expression`: only rows whose op/shape/dtype matches")
 	tier := fs.String("tier", "", "`kernels` to time (default: those in use, the fastest that this machine has)")
-	seconds := fs.Float64("seconds", 0.25, "least `time` for each row")
+	seconds := fs.Float64("seconds", 0.2, "least `time` for each row")
 	quick := fs.Bool("quick", false, "a few small shapes only")
 	asJSON := fs.Bool("json", false, "print JSON lines")
 	threads := threadsFlag(fs)

@@ -172,10 +172,10 @@ func (m *machine) problem(ctx context.Context, p problem, chosen []choice, o Opt
 				copies = append(copies, m.copyRate(m.threads, len(m.src), 2*slice))
 			}
 			if len(peaks) == len(times[i]) {
-				peaks = append(peaks, fma(m.tier, false, m.threads, slice))
+				peaks = append(peaks, fma(m.tier, false, m.threads, 2*slice))
 			}
 			if c.dtype == "bf16" && len(pairs) == len(times[i]) {
-				pairs = append(pairs, fma(m.tier, true, m.threads, slice))
+				pairs = append(pairs, fma(m.tier, true, m.threads, 2*slice))
 			}
 			run, d := jobs[c.op].run, c.device()
 			if warmUp[i] {

@@ -10,6 +10,7 @@ import (
 const (
 	groupLinear        = "matrix product"
 	groupConv          = "convolution"
+	groupConvThin      = "convolution, 3 or 4 channels"
 	groupAttention     = "attention"
 	groupNorm          = "norms, softmax"
 	groupElementwise   = "element-wise"
@@ -43,7 +44,6 @@ func cases(quick bool) []problem {
 		linear(64, 1280, 1280, true),
 		linear(77, 768, 320, true), linear(77, 768, 640, true), linear(77, 768, 1280, true), // keys and values of the prompt
 		linear(77, 768, 768, false), linear(77, 768, 3072, false), // the text encoder
-		linear(1, 1280, 1280, false), // time
 	}
 	convs := []problem{
 		conv(64, 4, 320, same, false),

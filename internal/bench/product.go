@@ -21,7 +21,11 @@ func conv(side, in, out int, p tensor.Conv, train bool) problem {
 	if p.Upsample {
 		shape += "_up"
 	}
-	return product("Conv2d", groupConv, shape, side, side, in, out, p, train)
+	group := groupConv
+	if min(in, out) < 8 { // most of a vector is left unused
+		group = groupConvThin
+	}
+	return product("Conv2d", group, shape, side, side, in, out, p, train)
 }
 
 // productFlop is the work of one direction: two operations for each output, input channel
