@@ -4,9 +4,10 @@
 #   bench/peers/run.sh [--threads N] [--visits N] [--filter RE]
 #
 # What is missing it installs where it can: OpenBLAS and a C compiler by apt-get (as root or by sudo without a
-# password), PyTorch by pip in a virtual environment in PEERS_VENV (default ~/.cache/psld-peers; about a
-# gigabyte). What it cannot, it leaves out and says so. PYTHON names a Python 3 with torch
-# installed. Nothing in the working tree is written. Close other programs first.
+# password), PyTorch by pip in a virtual environment in PEERS_VENV (default ~/.cache/psld-peers; on Linux some
+# gigabytes, PIP_INDEX_URL=https://download.pytorch.org/whl/cpu makes it one). What it cannot, it leaves
+# out and says so. PYTHON names a Python 3 with torch installed. Nothing in the working
+# tree is written. Close other programs first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tmp=$(mktemp -d)

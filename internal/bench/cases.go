@@ -6,21 +6,24 @@ import (
 	"psld/tensor"
 )
 
-// Groups of operations that share a bar.
+// Groups of operations that share a bar, and the directions that follow their names.
 const (
-	groupLinear        = "matrix product"
-	groupConv          = "convolution"
-	groupConvThin      = "convolution, 3 or 4 channels"
-	groupAttention     = "attention"
-	groupNorm          = "norms, softmax"
-	groupElementwise   = "element-wise"
-	forward            = ""
-	gradInput          = ", to the input"
-	gradWeight         = ", to the weights"
-	backward           = ", backward"
-	epsUNet, epsVAE    = 1e-5, 1e-6
-	groupsOfChannels   = 32
-	vaeHead, unetHeads = 512, 8
+	groupLinear      = "matrix product"
+	groupConv        = "convolution"
+	groupConvThin    = "convolution, 3 or 4 channels"
+	groupAttention   = "attention"
+	groupNorm        = "norms, softmax"
+	groupElementwise = "element-wise"
+
+	forward    = ""
+	gradInput  = ", to the input"
+	gradWeight = ", to the weights"
+	backward   = ", backward"
+)
+
+const (
+	epsUNet, epsVAE  = 1e-5, 1e-6
+	groupsOfChannels = 32 // of group norms
 )
 
 // cases is the list of problems: the shapes of SD 1.5 for 512 x 512 pixels (latent 64 x 64), or a few
@@ -60,9 +63,9 @@ func cases(quick bool) []problem {
 		conv(512, 128, 128, downVAE, false), conv(128, 512, 512, up, false), conv(256, 512, 256, one, false),
 	}
 	attentions := []problem{
-		attention(unetHeads, 4096, 4096, 40), attention(unetHeads, 1024, 1024, 80), attention(unetHeads, 256, 256, 160), attention(unetHeads, 64, 64, 160),
-		attention(unetHeads, 4096, 77, 40), attention(unetHeads, 1024, 77, 80), attention(unetHeads, 256, 77, 160),
-		attention(1, 4096, 4096, vaeHead),
+		attention(8, 4096, 4096, 40), attention(8, 1024, 1024, 80), attention(8, 256, 256, 160), attention(8, 64, 64, 160),
+		attention(8, 4096, 77, 40), attention(8, 1024, 77, 80), attention(8, 256, 77, 160),
+		attention(1, 4096, 4096, 512),
 	}
 	rest := []problem{
 		groupNormOp(64, 64, 320, true, epsUNet), groupNormOp(32, 32, 640, true, epsUNet), groupNormOp(16, 16, 1280, true, epsUNet),
