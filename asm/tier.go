@@ -78,5 +78,7 @@ func Use(t Tier) Tier {
 func use(t Tier) {
 	active = t
 	vec = vecTiers[min(t, AVX512)] // those of AVX512BF16 are the same
+	winograd = winogradTiers[min(t, AVX512)]
+	layout = layoutTiers[min(t, AVX512)]
 	gemm = gemmTiers[t]
 }

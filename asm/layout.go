@@ -1,0 +1,44 @@
+package asm
+
+// layoutKernels of one tier move numbers without changing them.
+type layoutKernels struct {
+	// transpose8: dst[j*ldd+i] = src[i*lds+j] for i < 8 and j < 8*n; strides in elements.
+	transpose8 func(dst, src *float32, ldd, lds, n int)
+	split      func(even, odd, words *float32, n int) // n a positive multiple of 8
+	join       func(words, even, odd *float32, n int)
+}
+
+var layout *layoutKernels
+
+// Transpose writes the transpose of src (rows x cols, rows lds apart) to dst (cols x rows, rows ldd
+// apart). rows and cols must be positive multiples of 8.
+func Transpose(dst, src []float32, rows, cols, ldd, lds int) {
+	if rows%8 != 0 || cols%8 != 0 || rows < 8 || cols < 8 {
+		panic("asm: Transpose: sides are not multiples of 8")
+	}
+	_, _ = dst[(cols-1)*ldd+rows-1], src[(rows-1)*lds+cols-1]
+	for i := 0; i < rows; i += 8 {
+		layout.transpose8(&dst[i], &src[i*lds], ldd, lds, cols/8)
+	}
+}
+
+// SplitPairs separates words of two bfloat16 each into two rows of float32. All have the same length, a
+// positive multiple of 8.
+func SplitPairs(even, odd, words []float32) {
+	same("SplitPairs", len(words), len(even), len(odd))
+	multipleOf8("SplitPairs", len(words))
+	layout.split(&even[0], &odd[0], &words[0], len(words))
+}
+
+// JoinPairs is the reverse of [SplitPairs]: it takes the upper halves of float32 numbers, without rounding.
+func JoinPairs(words, even, odd []float32) {
+	same("JoinPairs", len(words), len(even), len(odd))
+	multipleOf8("JoinPairs", len(words))
+	layout.join(&words[0], &even[0], &odd[0], len(words))
+}
+
+func multipleOf8(name string, n int) {
+	if n < 8 || n%8 != 0 {
+		panic("asm: " + name + ": length is not a multiple of 8")
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !amd64 || noasm
+
+package asm
+
+var layoutTiers = [...]*layoutKernels{Generic: &layoutGeneric, NEON: &layoutGeneric}
