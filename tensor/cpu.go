@@ -48,7 +48,7 @@ func (d *cpu) format() format {
 
 // Pack implements [Device].
 func (d *cpu) Pack(w *Tensor) {
-	w.pack(d.format(), false)
+	w.pack(d.format())
 	w.mu.Lock()
 	w.Data = nil
 	w.mu.Unlock()

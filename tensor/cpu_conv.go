@@ -17,7 +17,6 @@ type convInput struct {
 	x            []float32 // [H, W, C] of one picture
 	h, w, c      int
 	top, left    int // padding
-	dilate       int // zeros between pixels: 1 none, 2 one, ...
 	double       bool
 	format       format
 	words        int // of one pixel in the padded rows
@@ -32,11 +31,6 @@ func (in *convInput) source(u, pad, n int) int {
 	}
 	if in.double {
 		u /= 2
-	} else if in.dilate > 1 {
-		if u%in.dilate != 0 {
-			return -1
-		}
-		u /= in.dilate
 	}
 	if u >= n {
 		return -1
@@ -56,7 +50,7 @@ func (in *convInput) rows(dst []float32, from, count int) {
 			continue
 		}
 		s := in.x[sy*in.w*c:][:in.w*c]
-		if !in.double && in.dilate == 1 && whole {
+		if !in.double && in.left >= 0 && whole {
 			left := min(in.left, in.cols)
 			n := min(in.w, in.cols-left)
 			clear(d[:left*words])
@@ -123,17 +117,13 @@ func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv) {
 	if b != nil {
 		bias = b.Data
 	}
-	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, dilate: 1, double: p.Upsample}
-	conv(y, x, w.pack(d.format(), false), bias, p, in)
+	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, double: p.Upsample}
+	conv(y, x, w.pack(d.format()), bias, p, in)
 }
 
 // Conv2dGradInput implements [Device].
 func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
-	// The gradient is a convolution of dy, spread out by the stride, with the turned weights.
-	in := convInput{h: dy.Dim(1), w: dy.Dim(2), c: dy.Dim(3), top: p.KH - 1 - p.PadTop, left: p.KW - 1 - p.PadLeft, dilate: p.Stride}
-	q := p
-	q.Stride, q.Upsample = 1, false
-	if in.top < 0 || in.left < 0 {
+	if p.PadTop >= p.KH || p.PadLeft >= p.KW {
 		panic("tensor: convolution with padding wider than its window")
 	}
 	out := dx
@@ -141,10 +131,72 @@ func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
 		out = d.Get(dx.Dim(0), 2*dx.Dim(1), 2*dx.Dim(2), dx.Dim(3))
 		defer d.Put(out)
 	}
-	conv(out, dy, w.pack(d.format(), true), nil, q, in)
+	forward := w.pack(d.format())
+	// Pixels of out whose coordinates leave the same remainders by the stride see the same taps: each such
+	// picture is a convolution of dy of stride 1.
+	for row := range p.Stride {
+		for col := range p.Stride {
+			d.gradPhase(out, dy, forward, p, row, col)
+		}
+	}
 	if p.Upsample {
 		sum2x2(dx, out)
 	}
+}
+
+// gradPhase writes the pixels (row + Stride*i, col + Stride*j) of dx.
+func (d *cpu) gradPhase(dx, dy *Tensor, w *packed, p Conv, row, col int) {
+	rows, top := phaseTaps(row, p.KH, p.PadTop, p.Stride)
+	cols, left := phaseTaps(col, p.KW, p.PadLeft, p.Stride)
+	var taps []int
+	for _, r := range rows {
+		for _, c := range cols {
+			taps = append(taps, r*p.KW+c)
+		}
+	}
+	n, h, wd, c := dx.Dim(0), dx.Dim(1), dx.Dim(2), dx.Dim(3)
+	ph, pw := (h-row+p.Stride-1)/p.Stride, (wd-col+p.Stride-1)/p.Stride
+	if ph <= 0 || pw <= 0 {
+		return
+	}
+	part := dx
+	if p.Stride > 1 {
+		part = d.Get(n, ph, pw, c)
+		defer d.Put(part)
+	}
+	if len(taps) == 0 {
+		clear(part.Data)
+	} else {
+		turned, memory := w.turned(d.format(), taps)
+		defer d.Put(memory)
+		in := convInput{h: dy.Dim(1), w: dy.Dim(2), c: dy.Dim(3), top: top, left: left}
+		q := Conv{KH: len(rows), KW: len(cols), Stride: 1, PadTop: top, PadLeft: left}
+		q.PadBottom, q.PadRight = ph-in.h-top+q.KH-1, pw-in.w-left+q.KW-1
+		conv(part, dy, turned, nil, q, in)
+	}
+	if p.Stride > 1 {
+		parallel(n*ph, func(i int, _ *scratch) {
+			img, r := i/ph, i%ph
+			out := dx.Data[((img*h+row+r*p.Stride)*wd+col)*c:]
+			for x := range pw {
+				copy(out[x*p.Stride*c:][:c], part.Data[(i*pw+x)*c:])
+			}
+		})
+	}
+}
+
+// phaseTaps gives the taps, last first, that reach positions of the given remainder, and the padding
+// before the gradient under them.
+func phaseTaps(remainder, k, pad, stride int) (taps []int, before int) {
+	for tap := k - 1; tap >= 0; tap-- {
+		if (tap-remainder-pad)%stride == 0 {
+			taps = append(taps, tap)
+		}
+	}
+	if len(taps) > 0 {
+		before = (taps[0] - remainder - pad) / stride
+	}
+	return taps, before
 }
 
 // conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the packed weight w.
@@ -154,7 +206,7 @@ func conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
 	c := in.c
 	in.format, in.words = w.format, w.format.words(c)
 	words := in.words
-	if p.pointwise() && in.dilate == 1 && !in.double {
+	if p.pointwise() && !in.double {
 		total := n * oh * ow
 		const block = 224 // a multiple of every tile height that is quick to balance
 		parallel((total+block-1)/block, func(i int, s *scratch) {
@@ -222,7 +274,7 @@ func (d *cpu) Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv) {
 	}
 	nr := asm.NR()
 	n, oh, ow, o := dy.Dim(0), dy.Dim(1), dy.Dim(2), dy.Dim(3)
-	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, dilate: 1, double: p.Upsample}
+	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, double: p.Upsample}
 	c := in.c
 	in.words = c
 	if p.pointwise() { // rows of pixels are one long row, cut in pieces that stay in L2

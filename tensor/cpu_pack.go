@@ -61,18 +61,25 @@ func bfloat16(v float32) uint16 {
 
 // packKey names a layout of a weight.
 type packKey struct {
-	format   format
-	nr       int
-	backward bool
+	format format
+	nr     int
 }
 
-// packed is a weight as panels of NR outputs: [ceil(O/NR)][KH][KW*words(I)][NR] words, padded
-// with zeros. The backward layout swaps O and I and turns the window by 180 degrees.
+// packed is a weight as panels of NR outputs: [ceil(outs/NR)][taps][words(ins)][NR] words, padded
+// with zeros.
 type packed struct {
-	data   []float32
-	size   int // words of one panel
-	format format
+	data            []float32
+	size            int // words of one panel
+	format          format
+	outs, ins, taps int
 }
+
+// newPacked describes a layout in memory that is still to come.
+func newPacked(f format, outs, ins, taps int) *packed {
+	return &packed{size: taps * f.words(ins) * asm.NR(), format: f, outs: outs, ins: ins, taps: taps}
+}
+
+func (w *packed) panels() int { return (w.outs + asm.NR() - 1) / asm.NR() }
 
 // filter reads a weight's shape [O,I] or [O,I,KH,KW].
 func filter(t *Tensor) (o, i, taps int) {
@@ -80,8 +87,8 @@ func filter(t *Tensor) (o, i, taps int) {
 }
 
 // pack gives a layout of the weight t, made at the first use.
-func (t *Tensor) pack(f format, backward bool) *packed {
-	key := packKey{f, asm.NR(), backward}
+func (t *Tensor) pack(f format) *packed {
+	key := packKey{f, asm.NR()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if w, ok := t.packed[key]; ok {
@@ -95,7 +102,7 @@ func (t *Tensor) pack(f format, backward bool) *packed {
 		t.unpack(src)
 	}
 	o, i, taps := filter(t)
-	w := packWeight(src, o, i, taps, key)
+	w := packWeight(src, o, i, taps, f)
 	if t.packed == nil {
 		t.packed = map[packKey]*packed{}
 	}
@@ -104,72 +111,102 @@ func (t *Tensor) pack(f format, backward bool) *packed {
 }
 
 // packWeight reads src in runs of neighbours, which it spreads over a part of a panel that stays in L1.
-func packWeight(src []float32, o, i, taps int, key packKey) *packed {
-	nr := key.nr
-	outs, ins := o, i
-	if key.backward {
-		outs, ins = i, o
-	}
-	words := key.format.words(ins)
-	panels := (outs + nr - 1) / nr
-	data, free := allocLarge(panels * taps * words * nr)
-	w := &packed{data: data, size: taps * words * nr, format: key.format}
-	if free != nil {
+func packWeight(src []float32, o, i, taps int, f format) *packed {
+	w := newPacked(f, o, i, taps)
+	var free func()
+	if w.data, free = allocLarge(w.panels() * w.size); free != nil {
 		runtime.AddCleanup(w, func(free func()) { free() }, free)
 	}
-	// Where the elements of a run go in the panel, in elements of the format. Forward, a run is
-	// all taps of 16 inputs for one output; backward, it is all taps of the panel's outputs
-	// (the weight's inputs) for one input.
+	// A run is all taps of 16 inputs for one output; to is where its elements go, in elements of the format.
 	const inputs = 16
-	run := inputs * taps
-	if key.backward {
-		run = nr * taps
-	}
+	nr, words := asm.NR(), f.words(i)
 	at := func(tap, c, j int) int {
-		if key.format == pairs {
+		if f == pairs {
 			return ((tap*words+c/2)*nr+j)*2 + c%2
 		}
 		return (tap*words+c)*nr + j
 	}
-	to := make([]int32, run)
+	to := make([]int32, inputs*taps)
 	for x := range to {
 		to[x] = int32(at(x%taps, x/taps, 0))
-		if key.backward {
-			to[x] = int32(at(taps-1-x%taps, 0, x/taps))
-		}
 	}
-	parallel(panels, func(pi int, _ *scratch) {
-		n := min(nr, outs-pi*nr)
+	parallel(w.panels(), func(pi int, _ *scratch) {
 		panel := w.data[pi*w.size:][:w.size]
-		spread := func(run []float32, first int) {
-			if key.format == pairs {
-				d := halves(panel)[first:]
-				for x, v := range run {
-					d[to[x]] = bfloat16(v)
-				}
-				return
-			}
-			d := panel[first:]
-			for x, v := range run {
-				d[to[x]] = v
-			}
-		}
-		if key.backward {
-			for c := range ins {
-				spread(src[(c*outs+pi*nr)*taps:][:n*taps], at(0, c, 0))
-			}
-		} else {
-			for c := 0; c < ins; c += inputs {
-				for j := range n {
-					spread(src[((pi*nr+j)*ins+c)*taps:][:min(inputs, ins-c)*taps], at(0, c, j))
+		for c := 0; c < i; c += inputs {
+			for j := range min(nr, o-pi*nr) {
+				run := src[((pi*nr+j)*i+c)*taps:][:min(inputs, i-c)*taps]
+				if f == pairs {
+					d := halves(panel)[at(0, c, j):]
+					for x, v := range run {
+						d[to[x]] = bfloat16(v)
+					}
+				} else {
+					d := panel[at(0, c, j):]
+					for x, v := range run {
+						d[to[x]] = v
+					}
 				}
 			}
 		}
-		if key.format == rounded {
+		if f == rounded {
 			rounded.write(panel, panel)
 		}
 	})
 	return w
+}
+
+// turned writes the layout of the transposed weight, which the gradient to the input multiplies by, to
+// memory of the pool: inputs and outputs change places, and the taps are those named, in that order.
+// Making it at every use costs little beside the products, and a second copy of all weights would
+// cost gigabytes.
+func (w *packed) turned(f format, taps []int) (*packed, *Tensor) {
+	nr := asm.NR()
+	t := newPacked(f, w.ins, w.outs, len(taps))
+	memory := pool.Get(t.panels() * t.size)
+	t.data = memory.Data
+	to := f.words(w.outs)
+	parallel(t.panels()*len(taps), func(task int, s *scratch) {
+		panel, tap := task/len(taps), task%len(taps)
+		rows := min(nr, w.ins-panel*nr)
+		dst := t.data[panel*t.size+tap*to*nr:][:to*nr]
+		for p := range w.panels() {
+			cols := min(nr, w.outs-p*nr)
+			if w.format != pairs && f != pairs && rows == nr && cols == nr {
+				src := w.data[p*w.size+(taps[tap]*w.ins+panel*nr)*nr:]
+				asm.Transpose(dst[p*nr*nr:], src, nr, nr, nr, nr)
+				continue
+			}
+			block := s.floats(5, 2*nr*nr)
+			back := block[nr*nr:]
+			clear(block[rows*nr : nr*nr])
+			w.read(block, p, taps[tap], panel*nr, rows)
+			asm.Transpose(back, block, nr, nr, nr, nr)
+			if f != pairs {
+				copy(dst[p*nr*nr:], back[:cols*nr])
+				continue
+			}
+			for r := 0; r < cols; r += 2 { // outputs beyond the last are zeros
+				asm.JoinPairs(dst[(p*nr+r)/2*nr:][:nr], back[r*nr:][:nr], back[(r+1)*nr:][:nr])
+			}
+		}
+	})
+	runtime.KeepAlive(w)
+	return t, memory
+}
+
+// read writes n rows [NR] of panel p as float32: those of inputs from, from+1, ... (from is even) at a tap. There must be
+// room for one row more.
+func (w *packed) read(dst []float32, p, tap, from, n int) {
+	nr := asm.NR()
+	words := w.format.words(w.ins)
+	src := w.data[p*w.size+tap*words*nr:]
+	if w.format != pairs {
+		copy(dst[:n*nr], src[from*nr:])
+		return
+	}
+	for r := 0; r < n; r += 2 {
+		asm.SplitPairs(dst[r*nr:][:nr], dst[(r+1)*nr:][:nr], src[(from+r)/2*nr:][:nr])
+	}
 }
 
 // unpack writes the elements of a weight whose Data is gone to out, in their own order. It is called
@@ -178,7 +215,7 @@ func (t *Tensor) unpack(out []float32) {
 	var from packKey
 	var w *packed
 	for key, p := range t.packed { // the most exact one, whatever the order
-		if !key.backward && (w == nil || key.format < from.format || key.format == from.format && key.nr < from.nr) {
+		if w == nil || key.format < from.format || key.format == from.format && key.nr < from.nr {
 			from, w = key, p
 		}
 	}
