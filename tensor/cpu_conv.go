@@ -118,7 +118,7 @@ func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv) {
 		bias = b.Data
 	}
 	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, double: p.Upsample}
-	conv(y, x, w.pack(d.format()), bias, p, in)
+	d.conv(y, x, w.pack(d.format()), bias, p, in)
 }
 
 // Conv2dGradInput implements [Device].
@@ -172,7 +172,7 @@ func (d *cpu) gradPhase(dx, dy *Tensor, w *packed, p Conv, row, col int) {
 		in := convInput{h: dy.Dim(1), w: dy.Dim(2), c: dy.Dim(3), top: top, left: left}
 		q := Conv{KH: len(rows), KW: len(cols), Stride: 1, PadTop: top, PadLeft: left}
 		q.PadBottom, q.PadRight = ph-in.h-top+q.KH-1, pw-in.w-left+q.KW-1
-		conv(part, dy, turned, nil, q, in)
+		d.conv(part, dy, turned, nil, q, in)
 	}
 	if p.Stride > 1 {
 		parallel(n*ph, func(i int, _ *scratch) {
@@ -200,7 +200,11 @@ func phaseTaps(remainder, k, pad, stride int) (taps []int, before int) {
 }
 
 // conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the packed weight w.
-func conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
+func (d *cpu) conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
+	if in.winograd(w, p, y.Dim(1), y.Dim(2)) {
+		d.convWinograd(y, x, w, bias, in)
+		return
+	}
 	defer runtime.KeepAlive(w) // its data is not Go's memory
 	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
 	c := in.c

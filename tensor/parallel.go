@@ -11,6 +11,7 @@ import (
 // scratch is one worker's private memory for the time of a parallel loop.
 type scratch struct {
 	tile asm.Tile // here, so that calls through a kernel table allocate nothing
+	grid asm.Grid
 	buf  [6][]float32
 }
 
