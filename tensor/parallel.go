@@ -34,31 +34,97 @@ func (s *scratch) run(m int, f format) {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
+// loop is one call of parallel, shared by the goroutines that work on it.
+type loop struct {
+	fn         func(i int, s *scratch)
+	n          int64
+	next, left atomic.Int64  // the next task, and how many are not done
+	done       chan struct{} // receives when left is 0
+	users      atomic.Int32
+}
+
+var loops = sync.Pool{New: func() any { return &loop{done: make(chan struct{}, 1)} }}
+
+// helpers are goroutines that live as long as the program and wait for loops to help with.
+var helpers struct {
+	queue chan *loop
+	mu    sync.Mutex
+	count atomic.Int64
+}
+
+func init() { helpers.queue = make(chan *loop, 256) }
+
 // parallel calls fn(i) for i in [0, n) on up to GOMAXPROCS goroutines. The split
 // into n tasks is the caller's and must depend on shapes only; since every task
 // writes its own part of the output, results do not depend on the thread count.
+// fn may call parallel.
 func parallel(n int, fn func(i int, s *scratch)) {
 	workers := min(n, runtime.GOMAXPROCS(0))
-	var next atomic.Int64
-	work := func() {
-		s := scratches.Get().(*scratch)
-		defer scratches.Put(s)
-		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			fn(i, s)
-		}
-	}
 	if workers <= 1 {
 		if n > 0 {
-			work()
+			s := scratches.Get().(*scratch)
+			for i := range n {
+				fn(i, s)
+			}
+			scratches.Put(s)
 		}
 		return
 	}
-	var wg sync.WaitGroup
+	startHelpers(int64(workers - 1))
+	l := loops.Get().(*loop)
+	l.fn, l.n = fn, int64(n)
+	l.next.Store(0)
+	l.left.Store(l.n)
+	l.users.Store(int32(workers))
 	for range workers - 1 {
-		wg.Go(work)
+		select {
+		case helpers.queue <- l:
+		default: // all helpers are busy for long
+			l.users.Add(-1)
+		}
 	}
-	work()
-	wg.Wait()
+	l.work()
+	<-l.done
+	l.release()
+}
+
+// startHelpers sees to it that there are n helpers at least.
+func startHelpers(n int64) {
+	if helpers.count.Load() >= n {
+		return
+	}
+	helpers.mu.Lock()
+	defer helpers.mu.Unlock()
+	for ; helpers.count.Load() < n; helpers.count.Add(1) {
+		go func() {
+			for l := range helpers.queue {
+				l.work() // nothing is left when the loop ended before this helper was free
+				l.release()
+			}
+		}()
+	}
+}
+
+func (l *loop) work() {
+	i := l.next.Add(1) - 1
+	if i >= l.n {
+		return
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	for ; i < l.n; i = l.next.Add(1) - 1 {
+		l.fn(int(i), s)
+		if l.left.Add(-1) == 0 {
+			l.done <- struct{}{}
+		}
+	}
+}
+
+func (l *loop) release() {
+	if l.users.Add(-1) == 0 {
+		l.fn = nil
+		loops.Put(l)
+	}
 }
 
 // grain is the number of elements of one task of an element-wise loop: it fits

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -123,4 +124,59 @@ func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestParallelNests: loops within loops, from several goroutines at a time, with more threads than processors.
+func TestParallelNests(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(5))
+	var sums [8]int64
+	var wg sync.WaitGroup
+	for g := range sums {
+		wg.Go(func() {
+			for range 50 {
+				var rows [20]int64
+				parallel(len(rows), func(i int, _ *scratch) {
+					var cells [30]int64
+					parallel(len(cells), func(j int, _ *scratch) { cells[j] = int64(i * j) })
+					for _, c := range cells {
+						rows[i] += c
+					}
+				})
+				for _, r := range rows {
+					sums[g] += r
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, s := range sums {
+		require.EqualValues(t, 50*190*435, s)
+	}
+}
+
+func TestParallelAllocatesNothing(t *testing.T) {
+	var out [64]float32
+	fn := func(i int, _ *scratch) { out[i]++ }
+	for _, n := range []int{1, 64} {
+		require.Less(t, testing.AllocsPerRun(200, func() { parallel(n, fn) }), 0.5, n) // a collection may empty the pools
+	}
+}
+
+// BenchmarkParallel is the cost of a loop over tasks that do nothing.
+func BenchmarkParallel(b *testing.B) {
+	fn := func(int, *scratch) {}
+	b.Run("helpers", func(b *testing.B) {
+		for b.Loop() {
+			parallel(8, fn)
+		}
+	})
+	b.Run("goroutines", func(b *testing.B) {
+		for b.Loop() {
+			var wg sync.WaitGroup
+			for range runtime.GOMAXPROCS(0) - 1 {
+				wg.Go(func() {})
+			}
+			wg.Wait()
+		}
+	})
 }
