@@ -65,6 +65,9 @@ type Graph struct {
 	Plan *Plan
 	// OnTrace, when set, sees the named intermediate values of the networks.
 	OnTrace func(name string, v *Value)
+	// OnOp, when set, sees the result of every operation and every gradient that one gives to an
+	// input, in the order in which they are computed: for a search of where a number comes from. It costs nothing when it is nil.
+	OnOp func(op Op)
 
 	dev       tensor.Device
 	record    bool
@@ -72,6 +75,8 @@ type Graph struct {
 	tape      []node
 	owned     []*tensor.Tensor
 	blocks    []*block // that keep their inside
+	within    int64    // bytes that its blocks keep, or would
+	op        Op       // for OnOp: the one that is being made or differentiated
 }
 
 // NewGraph makes a graph that records, on the CPU.
@@ -146,6 +151,9 @@ func (g *Graph) alloc(shape ...int) *tensor.Tensor {
 // wants tells whether an operation on these values goes on the tape.
 func (g *Graph) wants(in ...*Value) bool {
 	any := false
+	if g.OnOp != nil {
+		g.op = Op{Params: params(in)}
+	}
 	for _, v := range in {
 		if v != nil && v.requires {
 			any = true
@@ -160,6 +168,9 @@ func (g *Graph) wants(in ...*Value) bool {
 // result makes the value of an operation and puts it on the tape when wanted.
 func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.Tensor) bool) *Value {
 	v := &Value{T: t, requires: wanted}
+	if g.OnOp != nil {
+		backward = g.show(t, backward)
+	}
 	if wanted {
 		g.tape = append(g.tape, node{v, backward})
 	}
@@ -176,10 +187,14 @@ func (g *Graph) add(v *Value, t *tensor.Tensor) {
 		if v.leaf && !v.param {
 			g.owned = append(g.owned, t)
 		}
-		return
+	} else {
+		g.dev.Axpy(v.grad, 1, t)
+		g.dev.Put(t)
 	}
-	g.dev.Axpy(v.grad, 1, t)
-	g.dev.Put(t)
+	if g.OnOp != nil && g.op.Gradient {
+		g.op.Out = v.grad
+		g.OnOp(g.op)
+	}
 }
 
 // addOrDrop adds the gradient t to v's when that is wanted; it takes t over.
@@ -233,15 +248,21 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 	if g.record && g.Plan != nil {
 		keep = g.Plan.keeps()
 	}
-	inside := &block{fn: fn, in: in}
+	inside := &block{fn: fn, in: in, onOp: g.OnOp}
 	start := time.Now()
 	out := inside.run(g.dev, keep, g.OnTrace)
+	took := time.Since(start)
 	sub := inside.sub
-	if g.record && g.Plan != nil && !keep {
-		g.Plan.measured(sub.owned, out.T, time.Since(start))
-	}
 	if sub.disown(out.T) {
 		g.owned = append(g.owned, out.T)
+	}
+	bytes := sub.within
+	for _, t := range sub.owned {
+		bytes += int64(4 * t.Len())
+	}
+	g.within += bytes
+	if g.record && g.Plan != nil && !keep {
+		g.Plan.measured(bytes, took)
 	}
 	wanted := g.wants(in...) || sub.trainable && g.record
 	g.trainable = g.trainable || sub.trainable
@@ -273,13 +294,14 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 type block struct {
 	fn     func(g *Graph, in []*Value) *Value
 	in     []*Value
+	onOp   func(Op)
 	sub    *Graph
 	leaves []*Value
 	out    *Value
 }
 
 func (b *block) run(dev tensor.Device, record bool, trace func(string, *Value)) *Value {
-	b.sub = &Graph{dev: dev, record: record, OnTrace: trace}
+	b.sub = &Graph{dev: dev, record: record, OnTrace: trace, OnOp: b.onOp}
 	b.leaves = make([]*Value, len(b.in))
 	for i, v := range b.in {
 		if v != nil {

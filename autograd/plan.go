@@ -3,8 +3,6 @@ package autograd
 import (
 	"slices"
 	"time"
-
-	"psld/tensor"
 )
 
 // Plan chooses the blocks of a graph that keep their inside for Backward, where memory does not
@@ -68,15 +66,9 @@ func (p *Plan) keeps() bool {
 	return p.chosen && p.next <= len(p.blocks) && p.blocks[p.next-1].keep
 }
 
-// measured notes the cost of a block of the first graph.
-func (p *Plan) measured(inside []*tensor.Tensor, out *tensor.Tensor, took time.Duration) {
-	if p.chosen {
-		return
+// measured notes the cost of a block of the first graph: the bytes that it would keep.
+func (p *Plan) measured(bytes int64, took time.Duration) {
+	if !p.chosen {
+		p.blocks = append(p.blocks, blockCost{bytes: bytes, seconds: took.Seconds()})
 	}
-	b := blockCost{bytes: -int64(4 * out.Len()), seconds: took.Seconds()}
-	for _, t := range inside {
-		b.bytes += int64(4 * t.Len())
-	}
-	b.bytes = max(b.bytes, 0)
-	p.blocks = append(p.blocks, b)
 }

@@ -79,3 +79,16 @@ func TestPlan(t *testing.T) {
 	got, _ = planned(p, false, n)
 	require.Equal(t, want, got)
 }
+
+// TestPlanCountsBlocksWithin: what blocks within a block keep counts as the block's.
+func TestPlanCountsBlocksWithin(t *testing.T) {
+	const n = 1 << 10
+	p := &Plan{}
+	g := NewGraph()
+	defer g.Release()
+	g.Plan = p
+	twice := func(g *Graph, in []*Value) *Value { return g.SiLU(g.SiLU(in[0])) }
+	g.Block(func(g *Graph, in []*Value) *Value { return g.Block(twice, g.Block(twice, in[0])) }, g.Input(tensor.New(1, n)))
+	require.Len(t, p.blocks, 1)
+	require.EqualValues(t, 3*4*n, p.blocks[0].bytes) // one within each, and the first one's result
+}

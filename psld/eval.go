@@ -12,6 +12,7 @@ import (
 	"psld/psld/operator"
 	"psld/psld/picture"
 	"psld/psld/prior"
+	"psld/psld/solver"
 	"psld/psld/solver/tv"
 )
 
@@ -21,7 +22,7 @@ type EvalOptions struct {
 	Methods []string // names of solver methods, and "tv"; default tv, ldps, gmldps, psld
 	Sigma   float64  // of the measurement noise on [-1,1]; 0 means none
 	Seed    uint64   // picture i has the damage and noise of Seed+i
-	Solve   Options  // of the solvers; Method and Seed are set by Evaluate
+	Solve   Options  // of the solvers; Method and Seed are set by Evaluate, Keep is left out
 	TV      float64  // weight of the total variation, default tuned for each task
 	// Progress is called after every picture.
 	Progress func(task Task, method string, done, of int)
@@ -163,7 +164,7 @@ func restoreOne(ctx context.Context, m *prior.Latent, x *picture.Picture, o Eval
 		return clipped(&picture.Picture{W: x.W, H: x.H, Pix: pix}), err
 	}
 	so := o.Solve
-	so.Method, so.Seed, so.Sigma = method, seed, &o.Sigma
+	so.Method, so.Seed, so.Sigma, so.Keep = method, seed, &o.Sigma, solver.Keep{}
 	r, err := Solve(ctx, m, Problem{d, y}, so)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ type preset struct {
 	strength     float64
 	gamma, omega float64
 	back         string
+	gluingEvery  int // 0: in every step
 }
 
 // tuned are the parameters for models like the embedded one: the best of small grids on six
@@ -57,7 +58,7 @@ func Preset(m *prior.Latent, t Task, h, w int, o Options) (so solver.Options, ba
 		p.back, p.strength = "reference", 1
 	}
 	so = solver.Options{Method: or(o.Method, "psld"), Steps: or(o.Steps, p.steps), Strength: p.strength, Gamma: p.gamma, Omega: p.omega, Seed: o.Seed,
-		SampleEncoder: o.Reference, LoopNoise: o.LoopNoise, Squared: o.Squared}
+		SampleEncoder: o.Reference, LoopNoise: o.LoopNoise, Squared: o.Squared, GluingEvery: or(o.GluingEvery, p.gluingEvery)}
 	for _, v := range []struct{ to, from *float64 }{{&so.Gamma, o.Gamma}, {&so.Omega, o.Omega}, {&so.Eta, o.Eta}, {&so.Strength, o.Strength}} {
 		if v.from != nil {
 			*v.to = *v.from

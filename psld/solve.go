@@ -53,8 +53,14 @@ type Options struct {
 	// MaxMemory is the memory in bytes that the process may take, 0 for a default (see solver.Options).
 	MaxMemory int64
 
+	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
+	Keep solver.Keep
+
 	// GuideTiny decodes and encodes by the model's tiny autoencoder in the steps (see solver.Options).
 	GuideTiny bool
+
+	// GluingEvery k needs the encoder in every k-th step only (see solver.Options); 0: preset.
+	GluingEvery int
 
 	// Sigma is the deviation of the measurement's noise on [-1,1]; nil: estimated (see
 	// EstimateNoise). It decides how far the result is moved to the measurement in
@@ -103,7 +109,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		return nil, err
 	}
 	so, back := Preset(m, p.Task, h, w, o)
-	so.GuideTiny, so.MaxMemory = o.GuideTiny, o.MaxMemory
+	so.GuideTiny, so.MaxMemory, so.Keep = o.GuideTiny, o.MaxMemory, o.Keep
 	if err := prompts(m, &so, o); err != nil {
 		return nil, err
 	}

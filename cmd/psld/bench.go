@@ -14,15 +14,27 @@ import (
 )
 
 func bench(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	filter := fs.String("filter", "", "regular `expression`: only rows whose op/shape/dtype matches")
-	tier := fs.String("tier", "", "`kernels` to time (default: those in use, the fastest that this machine has)")
-	seconds := fs.Float64("seconds", 0.2, "least `time` for each row")
-	quick := fs.Bool("quick", false, "a few small shapes only")
+	filter := fs.String("filter", "", "kernels: regular `expression`: only rows whose op/shape/dtype matches")
+	tier := fs.String("tier", "", "kernels: `tier` to time (default: those in use, the fastest that this machine has)")
+	seconds := fs.Float64("seconds", 0.2, "kernels: least `time` for each row")
+	quick := fs.Bool("quick", false, "kernels: a few small shapes only")
 	asJSON := fs.Bool("json", false, "print JSON lines")
-	threads := threadsFlag(fs)
+	threads, step := threadsFlag(fs), addStepFlags(fs)
 	return func(ctx context.Context, c *console, args []string) error {
-		if len(args) == 0 || args[0] != "kernels" {
-			return fmt.Errorf("bench what? psld bench kernels (see psld help bench)")
+		other := stepOnly
+		switch {
+		case len(args) > 0 && args[0] == "step":
+			other = []string{"filter", "tier", "seconds", "quick"}
+		case len(args) == 0 || args[0] != "kernels":
+			return fmt.Errorf("bench what? psld bench kernels or psld bench step (see psld help bench)")
+		}
+		for _, name := range other {
+			if given(fs)[name] {
+				return fmt.Errorf("--%s has no meaning for bench %s", name, args[0])
+			}
+		}
+		if args[0] == "step" {
+			return step.run(ctx, c, threads, *asJSON)
 		}
 		o := kernels.Options{Tier: asm.Active(), Seconds: *seconds, Quick: *quick}
 		var err error

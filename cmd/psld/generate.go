@@ -115,7 +115,8 @@ func generate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 				at = p
 				done, n := i*p.Steps+p.Step, *batch*p.Steps
 				if *asJSON {
-					printJSON(c, map[string]any{"picture": i + 1, "pictures": *batch, "step": p.Step, "steps": p.Steps, "seconds_left": bar.left(done, n).Seconds()})
+					_, left := bar.pace(done, n)
+					printJSON(c, map[string]any{"picture": i + 1, "pictures": *batch, "step": p.Step, "steps": p.Steps, "seconds_left": left.Seconds()})
 				} else {
 					bar.step(done, n, fmt.Sprintf("picture %d of %d", i+1, *batch))
 				}

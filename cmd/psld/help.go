@@ -68,7 +68,17 @@ var notes = map[string]string{
   denoise
 No noise is added to the picture. It keeps its size (times 4 for sr4) and, when
 inpainting, its known pixels exactly. Ctrl-C writes the best picture so far and
-exits with code 130.
+the state of the run, prints the command that goes on from there, and exits with
+code 130.
+
+A run of more than five minutes also keeps its state on disk as it goes
+(--save-every), in --out with .state behind (--save-state), until the picture is
+written. Whatever ended the program, the same command with --resume goes on from
+there and gives the same file as without a break. It is refused, with the reason, where
+input, mask, kernel, model, options, --dtype or processor kernels are not the same; --threads,
+--max-mem, --save-every, and what comes after the steps (--raw, --sigma, --paste) may differ.
+A state is a few hundred kilobytes. The memory that is planned for is the least of --max-mem,
+GOMEMLIMIT (heap and weights together) and three quarters of what is available.
 
 `,
 	"degrade": `Missing pixels are black. Masks are written white where pixels are missing. The noise is
@@ -77,7 +87,7 @@ Gaussian; --sigma is on the scale [-1,1] of the models.
 `,
 	"eval": `The pictures are spread evenly over the folder; of each the largest central square is scaled to
 --size. Every picture has damage and noise of its own, the same for all methods.
-Needs no Internet and prints a Markdown table.
+Needs no Internet and prints a Markdown table. An eval that was stopped starts over.
 
 `,
 	"generate": `The start noise of a seed is the one that diffusers users know, and PNG files carry the settings
@@ -92,6 +102,15 @@ appears whole or not at all; one tensor at a time is in memory.
   psld convert --in v1-5-pruned-emaonly.ckpt --out sd15.safetensors --dtype f16
   psld convert --in runwayml/stable-diffusion-v1-5 --variant fp16 --out sd15
 The first writes one file, the second a diffusers folder, of a model in the Hugging Face cache.
+
+`,
+	"bench": `kernels: every heavy operation at the shapes of Stable Diffusion 1.5, against what this machine can do.
+step: PSLD steps of the solver itself with UNet and autoencoder of Stable Diffusion 1.5 (no text encoder unless --model
+has one), seconds by part, operations, fraction of the ceiling, peak memory. At 512x512 in f32 it takes about 12 GiB.
+  psld bench step --dtype bf16
+  psld bench step --sizes 256,384,512,768,1024 --dtype bf16
+The second prints a table of time and memory over the size; --thread-counts 1,2 and --batches 1,2 add rows. Each row
+is a process of its own.
 
 `,
 	"train": `First the autoencoder, then the UNet on its latents:

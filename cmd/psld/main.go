@@ -36,12 +36,15 @@ var verbs = []verb{
 	{"convert", "--in MODEL --out PATH", "write a Stable Diffusion model in another layout or precision", convert, 0},
 	{"train", "vae|unet --data DIR --val DIR --out DIR", "train a model", trainModel, 1},
 	{"info", "", "show processor, kernels, memory, model and credits", info, 0},
-	{"bench", "kernels", "time the operations of the engine", bench, 1},
+	{"bench", "kernels|step", "time the operations of the engine, or whole steps of PSLD", bench, 1},
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	context.AfterFunc(ctx, func() {
+		stop() // a second Ctrl-C ends the program at once
+		fmt.Fprintln(os.Stderr, "\nstopping as soon as what is begun is done; Ctrl-C again ends at once")
+	})
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

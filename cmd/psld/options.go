@@ -23,21 +23,23 @@ type solverFlags struct {
 	loopNoise         *float64
 	back              *string
 	raw               *bool
+	gluingEvery       *int
 }
 
 func addSolverFlags(fs *flag.FlagSet) *solverFlags {
 	return &solverFlags{
-		fs:        fs,
-		steps:     fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000; a short --strength has room for fewer (default: the task's preset)"),
-		gamma:     fs.Float64("gamma", 0, "`weight` of the gluing (default: the task's preset)"),
-		omega:     fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
-		eta:       fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
-		strength:  fs.Float64("strength", 1, "`share` of the diffusion time to run, up to 1: below 1 the run starts from a rough restoration, 1 samples from noise (default: the task's preset)"),
-		reference: fs.Bool("reference", false, "follow the published code: its gluing, a sampled encoder, a start from noise"),
-		loopNoise: fs.Float64("loop-noise", 0, "`deviation` of the fresh noise that the published code adds to the predicted measurement in every step (there 0.05)"),
-		squared:   fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms; gamma and omega must then be much smaller"),
-		raw:       fs.Bool("raw", false, "leave out the last step, which moves the result to the measurement in pixel space"),
-		back:      fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
+		fs:          fs,
+		steps:       fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000; a short --strength has room for fewer (default: the task's preset)"),
+		gamma:       fs.Float64("gamma", 0, "`weight` of the gluing (default: the task's preset)"),
+		omega:       fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
+		eta:         fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
+		strength:    fs.Float64("strength", 1, "`share` of the diffusion time to run, up to 1: below 1 the run starts from a rough restoration, 1 samples from noise (default: the task's preset)"),
+		reference:   fs.Bool("reference", false, "follow the published code: its gluing, a sampled encoder, a start from noise"),
+		loopNoise:   fs.Float64("loop-noise", 0, "`deviation` of the fresh noise that the published code adds to the predicted measurement in every step (there 0.05)"),
+		squared:     fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms; gamma and omega must then be much smaller"),
+		raw:         fs.Bool("raw", false, "leave out the last step, which moves the result to the measurement in pixel space"),
+		gluingEvery: fs.Int("gluing-every", 0, "glue in every `k`-th step only, k times as strong: the others need no encoder, a quarter of the work (default: the task's preset)"),
+		back:        fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
 	}
 }
 
@@ -71,6 +73,10 @@ func (f *solverFlags) options() (o psld.Options, err error) {
 	if set["steps"] && (*f.steps < 1 || *f.steps > 1000) && err == nil {
 		err = fmt.Errorf("--steps %d, want 1 to 1000", *f.steps)
 	}
+	if set["gluing-every"] && (*f.gluingEvery < 1 || *f.gluingEvery > 1000) && err == nil {
+		err = fmt.Errorf("--gluing-every %d, want 1 to 1000", *f.gluingEvery)
+	}
+	o.GluingEvery = *f.gluingEvery
 	if *f.back != "" && !slices.Contains([]string{"adjoint", "pinv", "reference"}, *f.back) && err == nil {
 		err = fmt.Errorf("unknown --back %q, want adjoint, pinv or reference", *f.back)
 	}

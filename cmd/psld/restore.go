@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,9 +31,9 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	sheet := fs.String("sheet", "", "also write a `PNG` with both pictures side by side")
 	asJSON := fs.Bool("json", false, "print progress and result as JSON lines")
 	sigma := fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)")
-	maxMem := fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are kept as fit, the others are computed twice (default: three quarters of what is available)")
+	maxMem := fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)")
 	guide := fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance")
-	flags, prompts, seed, threads := addSolverFlags(fs), addPromptFlags(fs), seedFlag(fs), threadsFlag(fs)
+	flags, prompts, keep, seed, threads := addSolverFlags(fs), addPromptFlags(fs), addKeepFlags(fs), seedFlag(fs), threadsFlag(fs)
 
 	return func(ctx context.Context, c *console, _ []string) error {
 		t, err := required(*task, *in, *out)
@@ -92,6 +93,9 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 				return fmt.Errorf("--sheet and --out are the same file %s", *out)
 			}
 		}
+		if o.Keep, err = keep.options(*out, *in, *mask, *kernel, *sheet); err != nil {
+			return err
+		}
 		y, err := picture.Load(*in)
 		if err != nil {
 			return err
@@ -108,6 +112,10 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return fmt.Errorf("%s: the result would have %dx%d pixels, %.1f megapixels; the limit is %.1f: crop it or make it smaller", *in, w, h, float64(h*w)/1e6, psld.MaxPixels/1e6)
 		}
 		if _, err := d.Operator(h, w); err != nil {
+			return err
+		}
+		total, err := keep.look(c, o.Keep) // may be a little more than asked for: the schedule divides 1000
+		if err != nil {
 			return err
 		}
 		m, err := model.open(ctx)
@@ -128,19 +136,28 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 
 		start := time.Now()
 		bar := newProgress(c.log, "step")
-		total := 0 // may be a little more than asked for: the schedule divides 1000
+		kept := o.Keep.Resume
 		o.Progress = func(p solver.Progress) {
-			total = p.Steps
+			total, kept = p.Steps, kept || p.Kept
+			per, left := bar.pace(p.Step, p.Steps)
+			if p.KeepErr != nil {
+				bar.clear()
+				c.say("warning   %v; the run goes on without it", p.KeepErr)
+			}
 			if *asJSON {
-				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement,
-					"gluing": p.Gluing, "rms": p.RMS, "memory_bytes": p.Memory, "seconds_left": bar.left(p.Step, p.Steps).Seconds()})
+				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement, "gluing": p.Gluing, "rms": p.RMS,
+					"memory_bytes": p.Memory, "seconds_per_step": per.Seconds(), "seconds_left": left.Seconds(), "kept": p.Kept})
 				return
 			}
-			note := fmt.Sprintf("loss %.4g", p.Loss)
+			var note []string
 			if p.Memory > 0 {
-				note += "  " + gib(float64(p.Memory))
+				note = append(note, gib(float64(p.Memory)))
 			}
-			bar.step(p.Step, p.Steps, note)
+			note = append(note, fmt.Sprintf("loss %.4g", p.Loss), fmt.Sprintf("measurement %.4g", p.Measurement))
+			if p.Gluing > 0 {
+				note = append(note, fmt.Sprintf("gluing %.4g", p.Gluing))
+			}
+			bar.show(p.Step, p.Steps, strings.Join(note, "  "))
 		}
 		res, err := psld.Solve(ctx, m, psld.Problem{Damage: d, Measurement: y}, o)
 		stopped := err
@@ -164,12 +181,24 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 				return errors.Join(err, stopped)
 			}
 		}
+		goOn := "" // the command
+		switch st, err := solver.ReadState(o.Keep.File); {
+		case stopped == nil && kept: // it has served
+			if err := os.Remove(o.Keep.File); err != nil && !errors.Is(err, os.ErrNotExist) {
+				c.say("warning   %v", err)
+			}
+		case stopped != nil && err == nil && st.Step == res.Steps:
+			goOn = keep.command(u.Seed)
+		}
 		if *asJSON {
-			printJSON(c, map[string]any{"out": *out, "steps_done": res.Steps, "rms": res.RMS, "seed": u.Seed, "seconds": time.Since(start).Seconds(), "stopped": stopped != nil})
+			printJSON(c, map[string]any{"out": *out, "steps_done": res.Steps, "rms": res.RMS, "seed": u.Seed, "seconds": time.Since(start).Seconds(), "stopped": stopped != nil, "resume": goOn})
 			return stopped
 		}
 		if stopped != nil {
 			fmt.Fprintf(c.out, "stopped: the best picture so far is in %s\n", *out)
+			if goOn != "" {
+				fmt.Fprintf(c.out, "its state is in %s; to go on:\n  %s\n", o.Keep.File, goOn)
+			}
 			return stopped
 		}
 		fmt.Fprintf(c.out, "wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s\n", *out, round(time.Since(start)), res.RMS, pasted(*out, *paste, t))

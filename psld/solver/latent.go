@@ -61,38 +61,60 @@ func latentMethod(kind gluing) Method {
 		s.h, s.w = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
 		s.memory.start(m, s.h, s.w, o.MaxMemory)
 		z := tensor.From(slices.Clone(o.Noise("start", 0, s.h/f*s.w/f*m.VAE.LatentChannels)), 1, s.h/f, s.w/f, m.VAE.LatentChannels)
-		if o.Start != nil {
-			s.start(z)
+		k := &keeper{Keep: o.Keep}
+		if k.File != "" {
+			k.run = s.facts(z.Data)
 		}
-		res := &Result{H: in.H, W: in.W, Latent: z}
-		best := z // z0 of the last step: what to show when the run is cut short
-		for i := d.Len() - 1; i >= 0; i-- {
-			if ctx.Err() != nil {
-				res.Latent = best
-				s.decode(res)
-				return res, fmt.Errorf("stopped after step %d of %d: %w", res.Steps, d.Len(), ctx.Err())
+		now, err := k.resume(d.Len(), z.Shape)
+		if err != nil {
+			return nil, err
+		}
+		if now == nil {
+			if o.Start != nil {
+				s.start(z)
 			}
-			st, err := s.step(z, i)
-			if err == nil && res.Steps == 0 {
-				err = s.memory.choose()
+			now = &State{Steps: d.Len(), Latent: z, Z0: z}
+		}
+		return s.walk(ctx, now, k)
+	}
+}
+
+// walk does the steps after now.
+func (s *latentRun) walk(ctx context.Context, now *State, k *keeper) (*Result, error) {
+	result := func(latent *tensor.Tensor) *Result {
+		in := s.p.A.In()
+		res := &Result{H: in.H, W: in.W, Latent: latent, Steps: now.Step, RMS: now.RMS}
+		s.decode(res)
+		return res
+	}
+	for first := now.Step; now.Step < now.Steps; {
+		if ctx.Err() != nil {
+			at := fmt.Sprintf("stopped after step %d of %d", now.Step, now.Steps)
+			if err := k.keep(*now); err != nil {
+				return result(now.Z0), fmt.Errorf("%s; %w: %w", at, err, ctx.Err())
 			}
-			if err != nil {
+			return result(now.Z0), fmt.Errorf("%s: %w", at, ctx.Err())
+		}
+		i := s.d.Len() - 1 - now.Step
+		st, err := s.step(now.Latent, i)
+		if err != nil {
+			return nil, s.broken(now, i, k)
+		}
+		if now.Step == first {
+			if err := s.memory.choose(); err != nil {
 				return nil, err
 			}
-			res.Steps++
-			st.Memory, _ = memstat.Process()
-			res.RMS = st.RMS
-			st.Step, st.Steps = res.Steps, d.Len()
-			z = tensor.From(st.Latent, z.Shape...)
-			best = tensor.From(st.Z0, z.Shape...)
-			if o.Progress != nil {
-				o.Progress(st)
-			}
 		}
-		res.Latent = z
-		s.decode(res)
-		return res, nil
+		now.Step++
+		now.Latent, now.Z0, now.RMS = tensor.From(st.Latent, now.Latent.Shape...), tensor.From(st.Z0, now.Latent.Shape...), st.RMS
+		st.Step, st.Steps = now.Step, now.Steps
+		st.Memory, _ = memstat.Process()
+		st.Kept, st.KeepErr = k.after(*now)
+		if s.o.Progress != nil {
+			s.o.Progress(st)
+		}
 	}
+	return result(now.Latent), nil
 }
 
 type latentRun struct {
@@ -105,6 +127,7 @@ type latentRun struct {
 	h, w  int // padded to a multiple of the networks' factors
 
 	memory memory
+	find   *finder // where a step stops to be finite; nil in a run that is well
 }
 
 // autoencoder maps pictures to scaled latents and back, as prior.Latent does.
@@ -196,7 +219,7 @@ func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 	return g.Norm2(x)
 }
 
-// step does DDIM step i from z and returns the state after it.
+// step does DDIM step i from z and returns the state after it. The only error is errNotFinite.
 func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	g := autograd.NewGraphOn(s.m.Device(), true)
 	defer g.Release()
@@ -204,18 +227,29 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 		g.Plan = s.memory.plan
 		g.Plan.Start()
 	}
+	if s.find != nil {
+		g.OnOp = s.find.see
+	}
 	dev := g.Device()
 	step := s.d.Len() - 1 - i
 
+	var st Progress
+	var watch stopwatch
+	watch.lap(nil)
 	zt := g.Input(z)
 	e := s.eps(g, zt, float32(s.d.Timesteps[i]))
+	watch.lap(&st.Timing.UNet.Forward)
+	e = watch.mark(g, e, nil)
 	z0 := s.d.Z0(g, zt, e, i)
 
 	var ddim []float32
 	if s.d.Sigmas[i] != 0 {
 		ddim = s.o.Noise("ddim", step, z.Len())
 	}
-	x := s.guide.Decode(g, z0)
+	watch.lap(nil)
+	x := s.guide.Decode(g, watch.mark(g, z0, &st.Timing.Decoder.Backward))
+	watch.lap(&st.Timing.Decoder.Forward)
+	x = watch.mark(g, x, nil)
 	xc := s.crop(g, x)
 	ax := apply(g, xc, s.p.A)
 	y := g.Const(tensor.From(s.p.Y, ax.T.Shape...))
@@ -227,10 +261,10 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	residual := g.Sub(pred, y)
 	meas := s.norm(g, residual)
 	loss := g.Scale(meas, float32(s.o.Omega))
-	st := Progress{Measurement: math.Sqrt(dev.SumSquares(residual.T))}
+	st.Measurement = math.Sqrt(dev.SumSquares(residual.T))
 	st.RMS = st.Measurement / math.Sqrt(float64(max(1, s.p.Measured())))
 
-	if s.kind != none {
+	if s.kind != none && s.o.glues(step) {
 		if s.kind == glued {
 			x = g.Add(x, s.pad(g, apply(g, g.Sub(y, ax), s.p.Back)))
 		}
@@ -238,12 +272,17 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 		if s.o.SampleEncoder {
 			eps = tensor.From(s.o.Noise("encoder", step, z.Len()), z.Shape...)
 		}
-		diff := g.Sub(s.guide.Encode(g, x, eps), z0)
+		watch.lap(nil)
+		again := s.guide.Encode(g, watch.mark(g, x, &st.Timing.Encoder.Backward), eps)
+		watch.lap(&st.Timing.Encoder.Forward)
+		diff := g.Sub(again, z0)
 		st.Gluing = math.Sqrt(dev.SumSquares(diff.T))
-		loss = g.Add(loss, g.Scale(s.norm(g, diff), float32(s.o.Gamma)))
+		loss = g.Add(loss, g.Scale(s.norm(g, diff), float32(s.o.gluing())))
 	}
 	st.Loss = loss.Item()
+	watch.lap(nil)
 	g.Backward(loss, nil)
+	watch.lap(&st.Timing.UNet.Backward)
 
 	st.Z0 = append([]float32(nil), dev.Host(z0.T)...)
 	st.Eps = append([]float32(nil), dev.Host(e.T)...)
@@ -253,10 +292,8 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	for k, v := range st.Grad {
 		st.Latent[k] -= v
 	}
-	for k, v := range st.Latent {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return st, fmt.Errorf("step %d of %d: the latent is not finite (value %d is %v); smaller gamma and omega may help", step+1, s.d.Len(), k, v)
-		}
+	if notFinite(st.Latent) != "" {
+		return st, errNotFinite
 	}
 	return st, nil
 }

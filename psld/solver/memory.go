@@ -2,6 +2,8 @@ package solver
 
 import (
 	"fmt"
+	"math"
+	"runtime/debug"
 
 	"psld/autograd"
 	"psld/internal/memstat"
@@ -11,23 +13,35 @@ import (
 // memory decides what the steps keep for the gradient.
 type memory struct {
 	plan  *autograd.Plan // nil: everything
-	limit int64          // of the process, in bytes; 0: unknown
-	asked bool           // the user named the limit
+	limit int64          // of the process, heap and packed weights together, in bytes; 0: unknown
+	named int64          // the lowest limit that somebody named, which it is an error to exceed; 0: none
+	name  string         // of that limit
 }
 
 // start is called before the first step on pictures of h x w pixels.
-func (m *memory) start(model *prior.Latent, h, w int, limit int64) {
+func (m *memory) start(model *prior.Latent, h, w int, asked int64) {
+	_, available := memstat.System()
+	now, _ := memstat.Process()
+	m.limits(asked, debug.SetMemoryLimit(-1), now, available)
 	large := h*w > prior.WholePixels || model.StableDiffusion && h*w >= prior.WholePixels/4
-	if limit == 0 && !large {
-		return
+	if m.named > 0 || large {
+		m.plan = new(autograd.Plan)
 	}
-	m.plan = new(autograd.Plan)
-	m.limit, m.asked = limit, limit > 0
-	if limit == 0 {
-		_, available := memstat.System()
-		if now, _ := memstat.Process(); available > 0 {
-			m.limit = now + available/4*3
-		}
+}
+
+// limits takes the lowest of the limits: asked for (0: none), GOMEMLIMIT (math.MaxInt64: none), and three quarters of what is
+// available (0: unknown) on top of what the process has now. GOMEMLIMIT is taken for the whole process, though
+// the runtime counts its heap only, without packed weights, which lie outside: who sets it means the program.
+func (m *memory) limits(asked, runtime, now, available int64) {
+	if asked > 0 {
+		m.named, m.name = asked, "--max-mem"
+	}
+	if runtime < math.MaxInt64 && (m.named == 0 || runtime < m.named) {
+		m.named, m.name = runtime, "GOMEMLIMIT"
+	}
+	m.limit = m.named
+	if free := now + available/4*3; available > 0 && (m.limit == 0 || free < m.limit) {
+		m.limit = free
 	}
 }
 
@@ -37,9 +51,9 @@ func (m *memory) choose() error {
 		return nil
 	}
 	_, peak := memstat.Process()
-	if m.asked && peak > m.limit {
-		return fmt.Errorf("a step takes %.1f GiB at the least, the limit is %.1f GiB: bf16 products, a smaller picture or a higher limit would do",
-			float64(peak)/(1<<30), float64(m.limit)/(1<<30))
+	if m.named > 0 && peak > m.named {
+		return fmt.Errorf("a step takes %.1f GiB at the least, weights included, the limit is %.1f GiB (%s): bf16 products, a smaller picture or a higher limit would do",
+			float64(peak)/(1<<30), float64(m.named)/(1<<30), m.name)
 	}
 	spare := m.limit - peak
 	if peak == 0 || m.limit == 0 { // unknown

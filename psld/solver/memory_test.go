@@ -2,6 +2,8 @@ package solver
 
 import (
 	"context"
+	"math"
+	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,5 +34,33 @@ func TestMaxMemory(t *testing.T) {
 	}
 	o.MaxMemory = 1 << 20
 	_, err = Solve(context.Background(), m, p, o)
-	require.ErrorContains(t, err, "GiB at the least, the limit is 0.0 GiB")
+	require.ErrorContains(t, err, "GiB at the least, weights included, the limit is 0.0 GiB (--max-mem): ")
+
+	o.MaxMemory = 0
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
+	_, err = Solve(context.Background(), m, p, o)
+	require.ErrorContains(t, err, "the limit is 0.0 GiB (GOMEMLIMIT): ")
+}
+
+func TestMemoryLimits(t *testing.T) {
+	const gib, none = 1 << 30, math.MaxInt64
+	for _, c := range []struct {
+		asked, runtime, now, available int64
+		limit, named                   int64
+		name                           string
+	}{
+		{0, none, 1 * gib, 0, 0, 0, ""}, // a system that does not tell
+		{0, none, 1 * gib, 8 * gib, 7 * gib, 0, ""},
+		{5 * gib, none, 1 * gib, 8 * gib, 5 * gib, 5 * gib, "--max-mem"},
+		{5 * gib, none, 1 * gib, 0, 5 * gib, 5 * gib, "--max-mem"},
+		{9 * gib, none, 1 * gib, 8 * gib, 7 * gib, 9 * gib, "--max-mem"}, // the machine has less
+		{0, 3 * gib, 1 * gib, 8 * gib, 3 * gib, 3 * gib, "GOMEMLIMIT"},
+		{5 * gib, 3 * gib, 1 * gib, 8 * gib, 3 * gib, 3 * gib, "GOMEMLIMIT"},
+		{2 * gib, 3 * gib, 1 * gib, 8 * gib, 2 * gib, 2 * gib, "--max-mem"},
+		{0, 20 * gib, 1 * gib, 8 * gib, 7 * gib, 20 * gib, "GOMEMLIMIT"},
+	} {
+		var m memory
+		m.limits(c.asked, c.runtime, c.now, c.available)
+		require.Equal(t, memory{limit: c.limit, named: c.named, name: c.name}, m, "%+v", c)
+	}
 }

@@ -60,15 +60,23 @@ type Options struct {
 
 	// MaxMemory is the memory in bytes that the process may take (resident, with the weights). The first step keeps as
 	// little as it can; the others keep activations for the gradient up to it, in place of computing them
-	// again. A step that needs more is an error. 0: three quarters of what the machine had available at the start, or the
-	// least on a system that does not tell; small models on small pictures keep everything then.
+	// again. 0 is no such limit. GOMEMLIMIT is a second one, and three quarters of what the machine had available at the start, where it
+	// tells, a third: the lowest one counts. A step that needs more than the first two is an error. Small models on small
+	// pictures keep everything where neither is set.
 	MaxMemory int64
+
+	// GluingEvery k does the gluing in every k-th step only, the first one included, k times as strong: the
+	// others need no encoder. 0 and 1: in all steps.
+	GluingEvery int
 
 	// SampleEncoder draws from the encoder's posterior, as the published code does,
 	// in place of taking its mean. LoopNoise is the deviation of the fresh noise
 	// that the published code adds to the predicted measurement in every step.
 	SampleEncoder bool
 	LoopNoise     float64
+
+	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
+	Keep Keep
 
 	// Progress, when set, is called after every step.
 	Progress func(Progress)
@@ -83,8 +91,11 @@ type Progress struct {
 	Measurement   float64 // |A D(z0) - y|
 	Gluing        float64 // |E(...) - z0|, 0 where the method has no such term
 	Loss          float64
-	RMS           float64   // Measurement / sqrt(number of measured values): the noise level when the picture fits
+	RMS           float64 // Measurement / sqrt(number of measured values): the noise level when the picture fits
+	Timing        Timing
 	Memory        int64     // resident bytes of the process, 0 for unknown
+	Kept          bool      // the state after the step is on disk (see Keep)
+	KeepErr       error     // why it is not, though it was time to; the run goes on
 	Latent        []float32 // z after the step; read only
 	Z0, Eps, Grad []float32 // of the step; read only
 }
@@ -94,7 +105,7 @@ type Result struct {
 	X      []float32 // [H,W,3], about [-1,1], not clamped
 	H, W   int
 	Latent *tensor.Tensor // the latent that X is decoded from
-	Steps  int            // steps done
+	Steps  int            // steps done, with those before a resume
 	RMS    float64        // of the last step
 }
 
@@ -141,6 +152,8 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		return nil, fmt.Errorf("strength %v, want more than 0 and at most 1", o.Strength)
 	case o.Gamma < 0 || o.Omega < 0 || math.IsNaN(o.Gamma+o.Omega) || math.IsInf(o.Gamma+o.Omega, 0):
 		return nil, fmt.Errorf("gamma %v and omega %v must be finite and not negative", o.Gamma, o.Omega)
+	case o.GluingEvery < 0:
+		return nil, fmt.Errorf("gluing every %d steps, want at least 1", o.GluingEvery)
 	}
 	switch tiny := m.Tiny; {
 	case !o.GuideTiny:

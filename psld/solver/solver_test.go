@@ -129,7 +129,7 @@ func TestErrors(t *testing.T) {
 		"NaN y":     {func(p *Problem, o *Options) { p.Y = append([]float32{float32(math.NaN())}, p.Y[1:]...) }, "NaN"},
 		"channels":  {func(p *Problem, o *Options) { p.A = operator.Identity(operator.Shape{H: 8, W: 8, C: 1}) }, "channels"},
 		"wrong B":   {func(p *Problem, o *Options) { p.Back = operator.Identity(operator.Shape{H: 8, W: 8, C: 3}) }, "back-projection"},
-		"huge step": {func(p *Problem, o *Options) { o.Omega = 1e38; o.Squared = true }, "not finite"},
+		"huge step": {func(p *Problem, o *Options) { o.Omega = 1e38; o.Squared = true }, "step 1 of 2 (t=501): infinity in the loss; smaller gamma and omega may help"},
 	} {
 		q, o := p, good
 		c.change(&q, &o)
