@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -44,6 +45,8 @@ func (s *latentRun) facts(start []float32) []Fact {
 	return append(append(list, optionFacts(s.o)...), Fact{"start noise", digest(start)})
 }
 
+var capital = regexp.MustCompile("([a-z])([A-Z])") // within a name: LoopNoise is told as loop-noise
+
 // optionFacts lists every field of the options that has an effect on the numbers.
 func optionFacts(o Options) []Fact {
 	o.GluingEvery = max(1, o.GluingEvery) // they mean the same
@@ -72,7 +75,7 @@ func optionFacts(o Options) []Fact {
 		case "Negative":
 			name = "negative prompt"
 		}
-		list = append(list, Fact{strings.ToLower(name), value})
+		list = append(list, Fact{strings.ToLower(capital.ReplaceAllString(name, "$1-$2")), value})
 	}
 	return list
 }

@@ -138,7 +138,7 @@ func TestResumeOfAnother(t *testing.T) {
 		"method":       {nil, func(p *Problem, o *Options) { o.Method = "ldps" }, "method is ldps, was psld"},
 		"prompt":       {nil, func(p *Problem, o *Options) { o.Context = cat.Prompt }, "prompt is another one"},
 		"negative":     {nil, func(p *Problem, o *Options) { o.Negative = cat.Negative }, "negative prompt is another one"},
-		"gluing every": {nil, func(p *Problem, o *Options) { o.GluingEvery = 3 }, "gluingevery is 3, was 1"},
+		"gluing every": {nil, func(p *Problem, o *Options) { o.GluingEvery = 3 }, "gluing-every is 3, was 1"},
 		"start": {nil, func(p *Problem, o *Options) { o.Start, o.Strength = make([]float32, 24*20*3), 1 },
 			"start picture is another one; strength is 1, was 0"},
 		"UNet":   {model(func(m *prior.Latent) { m.UNet.Params.All()[5].Value.T.Data[1] += 1e-6 }), nil, "model's UNet is another one"},
