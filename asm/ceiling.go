@@ -13,7 +13,7 @@ type ceiling struct {
 // registers with the widest instruction of tier t, and returns the number of operations,
 // two for a multiply-add: the rate that kernels are measured by. With pairs the factors are
 // bfloat16; a tier without such products then uses float32, as the matrix products do.
-// A round takes about 15 clock cycles. It does not matter which tier is in use.
+// A round takes about 15 clock cycles, on tiles 64. It does not matter which tier is in use.
 func MulAdds(t Tier, pairs bool, rounds int) float64 {
 	c := ceilings[t]
 	if pairs && MultipliesPairs(t) {

@@ -11,13 +11,16 @@ import (
 func TestMulAdds(t *testing.T) {
 	for _, tier := range Available() {
 		t.Run(tier.String(), func(t *testing.T) {
-			flop := map[Tier]float64{Generic: 24, NEON: 192, AVX2: 224, AVX512: 896, AVX512BF16: 896}[tier]
+			flop := map[Tier]float64{Generic: 24, NEON: 192, AVX2: 224, AVX512: 896, AVX512BF16: 896, AMX: 896}[tier]
 			require.NotZero(t, flop, "a tier without a loop")
 			for _, rounds := range []int{1, 2, 1000} {
 				require.Equal(t, flop*float64(rounds), MulAdds(tier, false, rounds))
 				pairs := flop
-				if tier == AVX512BF16 {
+				switch tier {
+				case AVX512BF16:
 					pairs *= 2
+				case AMX: // 4 products of 16 x 32 and 32 x 16
+					pairs = 65536
 				}
 				require.Equal(t, pairs*float64(rounds), MulAdds(tier, true, rounds))
 			}

@@ -4,6 +4,7 @@ import "unsafe"
 
 //go:generate go run gen/gemm.go
 //go:generate gofmt -w gemm_amd64.go
+//go:generate go run gen/amx.go
 //go:generate go run gen/gemm_arm64.go
 
 // Tile describes one register tile of a matrix product: m rows of C, [NR]
@@ -27,14 +28,16 @@ type Tile struct {
 	CRow          int
 	Segs, K       int // both at least 1
 	Accumulate    int
+	Parts         int // a segment is this many equal runs (0 counts as 1), one for each column of a window; see RunSplit
 }
 
-// gemmKernels is the micro-kernel table of one tier; n[m], t[m] and pairs[m]
-// compute m rows.
+// gemmKernels is the micro-kernel table of one tier; n[m] and t[m] compute m rows, pairs and split as many as they
+// are told.
 type gemmKernels struct {
-	mr, nr int
-	n, t   []func(*Tile)
-	pairs  []func(*Tile) // nil where the processor multiplies no bfloat16
+	mr, nr       int
+	n, t         []func(*Tile)
+	pairs, split func(t *Tile, m int) // nil where the processor multiplies no bfloat16, or too slowly for a split
+	pairsMR      int
 }
 
 var gemm *gemmKernels
@@ -55,7 +58,20 @@ func (t *Tile) RunT(m int) { gemm.t[m](t) }
 // HasPairs tells whether the active tier has [Tile.RunPairs].
 func HasPairs() bool { return gemm.pairs != nil }
 
+// PairsMR is the largest number of rows of [Tile.RunPairs] and [Tile.RunSplit].
+func PairsMR() int { return gemm.pairsMR }
+
 // RunPairs is Run on bfloat16: every 4 bytes of A are the elements 2k and 2k+1 of a
 // row, every 4 bytes of B the same two elements of a column, and K counts pairs.
-// Products are added in float32; subnormal numbers count as zero. C and Bias stay float32.
-func (t *Tile) RunPairs(m int) { gemm.pairs[m](t) }
+// Products are added in float32; subnormal numbers count as zero. C and Bias stay float32. 1 <= m <= PairsMR.
+func (t *Tile) RunPairs(m int) { gemm.pairs(t, m) }
+
+// HasSplit tells whether the active tier has [Tile.RunSplit].
+func HasSplit() bool { return gemm.split != nil }
+
+// RunSplit is RunPairs on numbers that are split in two bfloat16: the first half of each of the Parts runs of K/Parts
+// words (an even number) holds the elements rounded to bfloat16, in pairs, the second half what the rounding left, rounded
+// itself. High times high, high times low and low times high are added. The product of two
+// numbers has a relative error of about 2^-17: halves of 8 bits each hold 17 bits of a number, with the sign of the lower one, and the
+// product of the low halves, which is left out, is as large. 1 <= m <= PairsMR.
+func (t *Tile) RunSplit(m int) { gemm.split(t, m) }

@@ -21,10 +21,10 @@ type gemmProblem struct {
 
 const gemmGuard = 19 // odd: nothing is aligned
 
-// newGemmProblem makes a problem for MR rows. In form T (transposed) elements of a
+// newGemmProblem makes a problem for m rows. In form T (transposed) elements of a
 // column of A are contiguous, and B has a row stride.
-func newGemmProblem(r *rand.Rand, transposed bool, k, segs int, start string) *gemmProblem {
-	m, nr := MR(), NR()
+func newGemmProblem(r *rand.Rand, m int, transposed bool, k, segs int, start string) *gemmProblem {
+	nr := NR()
 	p := &gemmProblem{m: m, nr: nr, segs: segs, kLen: k}
 	nan := float32(math.NaN())
 	guarded := func(n int) []float32 {
@@ -152,7 +152,7 @@ func TestGemmTiles(t *testing.T) {
 	eachGemm(t, func(t *testing.T, r *rand.Rand, transposed bool, start string) {
 		for k := 1; k <= 70; k++ {
 			for segs := 1; segs <= 3; segs++ {
-				p := newGemmProblem(r, transposed, k, segs, start)
+				p := newGemmProblem(r, MR(), transposed, k, segs, start)
 				for m := 1; m <= MR(); m++ {
 					p.run(m, transposed)
 					p.check(t, m)
@@ -167,7 +167,7 @@ func TestGemmNaN(t *testing.T) {
 	nan := float32(math.NaN())
 	eachGemm(t, func(t *testing.T, r *rand.Rand, transposed bool, start string) {
 		for _, k := range []int{1, 3, 4, 5, 9} {
-			p := newGemmProblem(r, transposed, k, 2, start)
+			p := newGemmProblem(r, MR(), transposed, k, 2, start)
 			m := MR()
 			row, col, seg, step := m-1, NR()-2, 1, k-1
 			aAt, bAt := row*p.tile.ARow+seg*p.tile.ASeg+4*step, 4*(seg*k*p.nr+step*p.nr+col)
@@ -205,21 +205,32 @@ func TestGemmPairs(t *testing.T) {
 				t.Skip("this tier multiplies no bfloat16")
 			}
 			r := rand.New(rand.NewPCG(3, 4))
-			for k := 1; k <= 35; k++ {
-				for segs := 1; segs <= 3; segs++ {
-					for _, start := range []string{"zero", "bias", "accumulate"} {
-						p := newGemmProblem(r, false, k, segs, start)
-						p.toPairs()
-						for m := 1; m <= MR(); m++ {
-							copy(p.c, p.c0)
-							p.tile.RunPairs(m)
-							p.check(t, m)
-						}
-					}
+			for k := 1; k <= 70; k++ {
+				for n, m := range pairsHeights() { // segments and starts by turns
+					p := newGemmProblem(r, m, false, k, 1+n%3, gemmStarts[(n/3+k)%3])
+					p.toPairs()
+					copy(p.c, p.c0)
+					p.tile.RunPairs(m)
+					p.check(t, m)
 				}
 			}
 		})
 	}
+}
+
+var gemmStarts = []string{"zero", "bias", "accumulate"}
+
+// pairsHeights are the numbers of rows to try: all of a block, and some of several.
+func pairsHeights() (heights []int) {
+	for m := 1; m <= min(PairsMR(), 32); m++ {
+		heights = append(heights, m)
+	}
+	for _, m := range []int{33, 48, 49, 64, 95, 128} {
+		if m <= PairsMR() {
+			heights = append(heights, m)
+		}
+	}
+	return heights
 }
 
 // toPairs reads the 4-byte words of A and B as two bfloat16 each and makes the
@@ -267,8 +278,12 @@ func BenchmarkGemm(b *testing.B) {
 					}
 					flop = 4
 				}
-				p := newGemmProblem(rand.New(rand.NewPCG(1, 2)), form == "T", 96, 1, "accumulate")
-				t, m := p.tile, MR()
+				m := MR()
+				if form == "pairs" {
+					m = PairsMR()
+				}
+				p := newGemmProblem(rand.New(rand.NewPCG(1, 2)), m, form == "T", 96, 1, "accumulate")
+				t := p.tile
 				for b.Loop() {
 					switch form {
 					case "T":

@@ -3,7 +3,7 @@
 // It knows slices and strides, no tensors.
 //
 // The tier is chosen once, at start, from what the processor has. The
-// environment variable PSLD_KERNELS=generic|neon|avx2|avx512|avx512bf16 forces one; a tier
+// environment variable PSLD_KERNELS=generic|neon|avx2|avx512|avx512bf16|amx forces one; a tier
 // that the machine does not have is refused with a message on first use of
 // [Forced].
 package asm
@@ -25,9 +25,10 @@ const (
 	AVX2            // AVX2 + FMA + F16C, 8 lanes
 	AVX512          // AVX-512 F/BW/DQ/VL, 16 lanes
 	AVX512BF16      // the same, and bfloat16 products at a higher rate than float32 ones (AMD Zen 4 and later)
+	AMX             // AVX512, and bfloat16 products on the tile unit (Intel Sapphire Rapids and later; Linux)
 )
 
-var tierNames = []string{"generic", "neon", "avx2", "avx512", "avx512bf16"}
+var tierNames = []string{"generic", "neon", "avx2", "avx512", "avx512bf16", "amx"}
 
 // String gives the name that PSLD_KERNELS takes.
 func (t Tier) String() string { return tierNames[t] }
@@ -77,7 +78,7 @@ func Use(t Tier) Tier {
 // use points every kernel table at tier t.
 func use(t Tier) {
 	active = t
-	vec = vecTiers[min(t, AVX512)] // those of AVX512BF16 are the same
+	vec = vecTiers[min(t, AVX512)] // those of AVX512BF16 and AMX are the same
 	winograd = winogradTiers[min(t, AVX512)]
 	layout = layoutTiers[min(t, AVX512)]
 	gemm = gemmTiers[t]

@@ -16,6 +16,9 @@ func Available() []Tier {
 		if cpuid.CPU.Supports(cpuid.AVX512BF16) && cpuid.CPU.VendorID == cpuid.AMD {
 			tiers = append(tiers, AVX512BF16)
 		}
+		if hasAMX() {
+			tiers = append(tiers, AMX)
+		}
 	}
 	return tiers
 }

@@ -83,14 +83,18 @@ func gemmRows(s *scratch, c []float32, ldc int, a []float32, lda, segs, segStrid
 	nr := asm.NR()
 	t := &s.tile
 	*t = asm.Tile{ARow: 4 * lda, ASeg: 4 * segStride, Segs: segs, K: k}
-	tile := tileRows(rows, asm.MR())
+	mr := asm.MR()
+	if w.format == pairs {
+		mr = asm.PairsMR()
+	}
+	tile := tileRows(rows, mr)
 	for panel := 0; panel*nr < o; panel++ {
 		n := min(nr, o-panel*nr)
 		t.B = ptr(w.data[panel*w.size:])
 		t.Bias = nil
-		tmp := s.floats(0, 16*nr+nr)
+		tmp := s.floats(0, 32*nr+nr)
 		if bias != nil {
-			b := tmp[16*nr:]
+			b := tmp[32*nr:]
 			copy(b, bias[panel*nr:][:n])
 			t.Bias = ptr(b)
 		}

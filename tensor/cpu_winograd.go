@@ -19,10 +19,10 @@ const (
 )
 
 // winograd tells whether the convolution has this form and pays in it: with bfloat16 products, which
-// are twice as fast, the picture must be large enough for the transformed weights.
+// are twice as fast, the picture must be large enough for the transformed weights; on tiles they are faster still.
 func (in *convInput) winograd(w *packed, p Conv, oh, ow int) bool {
 	return p.KH == 3 && p.KW == 3 && p.Stride == 1 && in.left >= 0 && in.c%16 == 0 && w.outs%16 == 0 && min(oh, ow) >= 4 &&
-		(w.format == single || w.format == pairs && oh*ow >= 256)
+		(w.format == single || w.format == pairs && oh*ow >= 256 && !asm.HasSplit())
 }
 
 // convWinograd is conv in that form.

@@ -260,6 +260,7 @@ func main() {
 			p("}\n")
 		}
 	}
+	p("func pairsBF16(t *Tile, m int) { gemmNBF16[m](t) }\n")
 	p("var gemmTiers = [...]*gemmKernels{")
 	p("\tGeneric: &gemmGeneric,")
 	for _, s := range tiers {
@@ -267,7 +268,8 @@ func main() {
 			p("\t%s: {mr: %d, nr: %d, n: gemmN%s[:], t: gemmT%s[:]},", s.tier, s.rows, s.bytes/2, s.tier, s.tier)
 		}
 	}
-	p("\tAVX512BF16: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: gemmNBF16[:]},")
+	p("\tAVX512BF16: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: pairsBF16, pairsMR: 14},")
+	p("\tAMX: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: amxPairs, split: amxSplit, pairsMR: amxRows},")
 	p("}")
 	must(os.WriteFile("gemm_amd64.go", buf.Bytes(), 0o644))
 }

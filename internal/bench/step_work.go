@@ -75,6 +75,7 @@ func (c *counter) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 func (c *counter) Attention(o, q, k, v *tensor.Tensor, heads int, causal bool) {
 	c.add(attentionFLOP(q, k, 2), false)
 }
+
 // The scores, which are made a second time, do not count.
 func (c *counter) AttentionGrad(dq, dk, dv, do, o, q, k, v *tensor.Tensor, heads int, causal bool) {
 	c.add(attentionFLOP(q, k, 4), true)

@@ -1,0 +1,216 @@
+//go:build amd64 && !noasm
+
+package asm
+
+import (
+	"math"
+	"os"
+	"sync"
+	"unsafe"
+
+	"github.com/klauspost/cpuid/v2"
+)
+
+// Products of bfloat16 on the tile unit (AMX). Eight tile registers hold 16 rows of 64 bytes each; TDPBF16PS adds the
+// product of a tile of A (16 rows of 16 pairs) and one of B (16 pairs of 16 columns) to a tile of float32. Four tiles
+// of C, two of A and two of B make a block of 32 x 32. A is loaded as it lies, B from the panels of 32 columns.
+
+// amxBlock is the height of a block; amxRows, the height of a Tile, is some of them: a part of B that
+// stays in the L1 cache then serves them all.
+const (
+	amxBlock = 32
+	amxRows  = 4 * amxBlock
+	amxDepth = 16 // pairs that one step multiplies
+)
+
+// amxJob is what a kernel reads: C = or += the products of steps x segs x parts tiles, in that order of loops, for
+// blocks of 32 rows. aPart, aSeg and aStep are added to the address in A behind each round of the inner, middle and
+// outer loop. The kernel changes a, c and blocks.
+type amxJob struct {
+	config             *[64]byte
+	a, b, c, bias      unsafe.Pointer
+	aRow, cRow         int
+	accumulate         int
+	blocks             int
+	steps, segs, parts int
+	aPart, aSeg, aStep int
+	bPart, bSeg, bStep int
+	aLow, bLow         int // from the high to the low halves
+}
+
+// amxCeiling multiplies tiles of its own rounds times four: factors are the rows of 64 bytes at a and b.
+//
+//go:noescape
+func amxCeiling(config, a, b *[64]byte, rounds int)
+
+//go:noescape
+func amxStreamA1(j *amxJob)
+
+//go:noescape
+func amxStreamA2(j *amxJob)
+
+//go:noescape
+func amxStreamB1(j *amxJob)
+
+//go:noescape
+func amxStreamB2(j *amxJob)
+
+//go:noescape
+func amxSplit1(j *amxJob)
+
+//go:noescape
+func amxSplit2(j *amxJob)
+
+// amxConfigs are tile configurations by rows of C and pairs of a step.
+var amxConfigs [amxBlock + 1][amxDepth + 1][64]byte
+
+func fillAMXConfigs() {
+	for rows := 1; rows <= amxBlock; rows++ {
+		for pairs := 1; pairs <= amxDepth; pairs++ {
+			cfg := &amxConfigs[rows][pairs]
+			cfg[0] = 1 // the palette
+			tile := func(i, rows, bytes int) {
+				if rows > 0 {
+					cfg[16+2*i], cfg[48+i] = byte(bytes), byte(rows)
+				}
+			}
+			for i, n := range [2]int{min(rows, 16), rows - min(rows, 16)} {
+				tile(2*i, n, 64)
+				tile(2*i+1, n, 64)
+				tile(4+i, n, 4*pairs)
+				tile(6+i, pairs, 64)
+			}
+		}
+	}
+}
+
+func amxPairs(t *Tile, m int) { amxRun(t, m, false) }
+
+func amxSplit(t *Tile, m int) { amxRun(t, m, true) }
+
+// amxRun cuts a tile product into calls of the kernels: K into whole steps and the rest, rows into
+// blocks and the rest, and all so that a call is short, because the garbage collector waits for it.
+func amxRun(t *Tile, m int, split bool) {
+	const longest = 1024 // products of tiles a call, about 20 us at full speed
+	parts, k := max(1, t.Parts), t.K
+	words := k / parts // of a part
+	if split {
+		k = words / 2 // of its high half
+	} else if words%amxDepth == 0 {
+		k = words
+	} else {
+		parts, words = 1, k
+	}
+	j := amxJob{a: t.A, b: t.B, c: t.C, bias: t.Bias, aRow: t.ARow, cRow: t.CRow, accumulate: t.Accumulate,
+		segs: t.Segs, parts: parts,
+		aPart: 4 * words, aSeg: t.ASeg - parts*4*words, aStep: 4*amxDepth - t.Segs*t.ASeg,
+		bPart: 128 * words, bSeg: 0, bStep: 128*amxDepth - t.Segs*parts*128*words,
+		aLow: 4 * k, bLow: 128 * k}
+	// Either a part of B stays in L1 while blocks of A pass, or, in a convolution, the input under a block stays,
+	// whose windows overlap, while B passes.
+	around := parts * t.Segs
+	streamA := around == 1 && m > amxBlock
+	chunk := max(1, longest/around)
+	if streamA {
+		chunk = 16
+	}
+	kernels := &amxKernels[0]
+	if split {
+		kernels = &amxKernels[2]
+		chunk = max(1, chunk/2)
+	} else if !streamA {
+		kernels = &amxKernels[1]
+	}
+	for first := 0; first < k; {
+		j.steps = min(chunk, (k-first)/amxDepth)
+		depth := amxDepth
+		if j.steps == 0 {
+			j.steps, depth = 1, k-first
+		}
+		for r := 0; r < m; {
+			rows := min(amxBlock, m-r)
+			call := j
+			call.config = &amxConfigs[rows][depth]
+			call.blocks = 1
+			if rows == amxBlock {
+				call.blocks = min((m-r)/amxBlock, max(1, longest/(around*j.steps)))
+			}
+			call.a, call.b = unsafe.Add(t.A, r*t.ARow+4*first), unsafe.Add(t.B, 128*first)
+			call.c = unsafe.Add(t.C, r*t.CRow)
+			r += call.blocks * rows
+			kernels[(rows-1)/16](&call)
+		}
+		first += j.steps * depth
+		j.accumulate = 1
+	}
+}
+
+// amxKernels are by operand that streams, or split, and by height.
+var amxKernels = [3][2]func(*amxJob){{amxStreamA1, amxStreamA2}, {amxStreamB1, amxStreamB2}, {amxSplit1, amxSplit2}}
+
+// hasAMX tells whether the tile unit is there, may be used, and multiplies as it should: a machine
+// that none of this was ever tried on falls back to AVX-512.
+var hasAMX = sync.OnceValue(func() bool {
+	// See internal/amxemu: without it the variable leads to a question that the system answers with no.
+	emulated := os.Getenv("PSLD_AMX_EMULATED") == "1"
+	if !emulated && !cpuid.CPU.Supports(cpuid.AMXTILE, cpuid.AMXBF16) {
+		return false
+	}
+	if !permitTiles() {
+		return false
+	}
+	fillAMXConfigs()
+	return testAMX(false) && testAMX(true)
+})
+
+// testAMX multiplies small whole numbers, whose sums are exact in any order, by all paths of amxRun.
+func testAMX(split bool) bool {
+	const m, parts, segs = 2*amxBlock + 19, 2, 2
+	for _, half := range []int{5, 2*amxDepth + 5, 2 * amxDepth} { // pairs of a part, or of its high half
+		words := half
+		if split {
+			words *= 2
+		}
+		k := parts * words
+		a, b := make([]uint32, m*segs*k), make([]uint32, segs*k*32)
+		number := func(x int) uint32 { return math.Float32bits(float32(x%7-3)) >> 16 }
+		for i := range a {
+			a[i] = number(i*i+i/5) | number(3*i+i/11)<<16
+		}
+		for i := range b {
+			b[i] = number(i*5+i/13) | number(i*i+i/3)<<16
+		}
+		value := func(v uint32) (even, odd float32) {
+			return math.Float32frombits(v << 16), math.Float32frombits(v &^ 0xffff)
+		}
+		c := make([]float32, m*32)
+		t := Tile{A: unsafe.Pointer(&a[0]), B: unsafe.Pointer(&b[0]), C: unsafe.Pointer(&c[0]),
+			ARow: 4 * segs * k, ASeg: 4 * k, CRow: 4 * 32, Segs: segs, K: k, Parts: parts}
+		amxRun(&t, m, split)
+		for i := range m {
+			for n := range 32 {
+				var sum float32
+				for at := range segs * k {
+					a0, a1 := value(a[i*segs*k+at])
+					add := func(at int) {
+						b0, b1 := value(b[at*32+n])
+						sum += a0*b0 + a1*b1
+					}
+					switch {
+					case !split:
+						add(at)
+					case at%words < half: // a high half times both
+						add(at)
+						add(at + half)
+					default: // a low half
+						add(at - half)
+					}
+				}
+				if c[i*32+n] != sum {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package asm
+
+func fire(stop chan struct{}) { <-stop }
