@@ -40,17 +40,20 @@ func published(t Task) preset {
 }
 
 // Preset gives the options that Solve uses for a task on pictures of h x w pixels where o leaves
-// them open, and the name of the back-projection. Stable Diffusion takes the
-// published parameters, other models those found for the embedded one.
+// them open, and the name of the back-projection: those of o.Presets where it has the task. Else Stable Diffusion
+// takes the published parameters, other models those found for the embedded one.
 //
 // The gradient of a norm has a length that does not depend on the number of pixels, so a step
 // moves each latent value less in a larger picture: the weights found at 64x64
 // grow with the side. Squared norms need weights of their own; there are no presets for them.
 func Preset(m *prior.Latent, t Task, h, w int, o Options) (so solver.Options, back string) {
-	p := tuned[t]
-	if m.StableDiffusion {
+	p, ok := o.Presets.preset(t, h, w)
+	switch {
+	case ok:
+	case m.StableDiffusion:
 		p = published(t)
-	} else {
+	default:
+		p = tuned[t]
 		side := math.Sqrt(float64(h*w)) / 64
 		p.gamma, p.omega = p.gamma*side, p.omega*side
 	}

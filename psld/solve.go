@@ -25,6 +25,7 @@ type Problem struct {
 
 // Options steer Solve. Zero fields take the task's preset (see [Preset]).
 type Options struct {
+	Presets      *Presets // win over the built-in ones; nil for none
 	Method       string   // "psld", "gmldps" or "ldps"
 	Steps        int      // DDIM steps
 	Gamma, Omega *float64 // weights of gluing and measurement; nil: preset

@@ -92,9 +92,9 @@ func gemmRows(s *scratch, c []float32, ldc int, a []float32, lda, segs, segStrid
 		n := min(nr, o-panel*nr)
 		t.B = ptr(w.data[panel*w.size:])
 		t.Bias = nil
-		tmp := s.floats(0, 32*nr+nr)
+		tmp := s.floats(0, tile*nr+nr)
 		if bias != nil {
-			b := tmp[32*nr:]
+			b := tmp[tile*nr:]
 			copy(b, bias[panel*nr:][:n])
 			t.Bias = ptr(b)
 		}
