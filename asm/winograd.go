@@ -47,9 +47,9 @@ func WinogradOutput(g *Grid) { winograd.output(g) }
 const pa, pb = 0.625, 1.5
 
 var winogradGeneric = winogradKernels{
-	input:  func(g *Grid) { g.apply(6, 6, inputLine) },
-	weight: func(g *Grid) { g.apply(3, 6, weightLine) },
-	output: func(g *Grid) { g.apply(6, 4, outputLine) },
+	input:  func(g *Grid) { g.apply(6, 6) },
+	weight: func(g *Grid) { g.apply(3, 6) },
+	output: func(g *Grid) { g.apply(6, 4) },
 }
 
 // inputLine is B' of six numbers.
@@ -83,8 +83,20 @@ func outputLine(m, y *[6]float32) {
 	y[3] = m[5] + pa*pa*pa*e1 + pb*pb*pb*e2
 }
 
-// apply runs line over the columns and then over the rows of the squares.
-func (g *Grid) apply(in, out int, line func(x, y *[6]float32)) {
+// line is the transform from in to out numbers. No function values: their arguments would be allocated.
+func line(in, out int, x, y *[6]float32) {
+	switch {
+	case in == 3:
+		weightLine(x, y)
+	case out == 4:
+		outputLine(x, y)
+	default:
+		inputLine(x, y)
+	}
+}
+
+// apply transforms the columns and then the rows of a square.
+func (g *Grid) apply(in, out int) {
 	for k := range g.N {
 		var mid [6][6]float32 // [column][row]
 		var x, y [6]float32
@@ -92,7 +104,7 @@ func (g *Grid) apply(in, out int, line func(x, y *[6]float32)) {
 			for i := range in {
 				x[i] = *(*float32)(unsafe.Add(g.Src, i*g.SrcRow+j*g.SrcCol+4*k))
 			}
-			line(&x, &mid[j])
+			line(in, out, &x, &mid[j])
 		}
 		var bias float32
 		if g.Bias != nil {
@@ -102,7 +114,7 @@ func (g *Grid) apply(in, out int, line func(x, y *[6]float32)) {
 			for j := range in {
 				x[j] = mid[j][i]
 			}
-			line(&x, &y)
+			line(in, out, &x, &y)
 			for j := range out {
 				*(*float32)(unsafe.Add(g.Dst, i*g.DstRow+j*g.DstCol+4*k)) = y[j] + bias
 			}
