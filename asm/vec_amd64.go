@@ -47,6 +47,9 @@ func expAVX2(dst []float32, x []float32)
 func expSumAVX2(dst []float32, x []float32, t float32) float64
 
 //go:noescape
+func expGradAVX2(dst []float32, x []float32, dy []float32)
+
+//go:noescape
 func sigmoidAVX2(dst []float32, x []float32)
 
 //go:noescape
@@ -68,6 +71,30 @@ func quickGELUAVX2(dst []float32, x []float32)
 func quickGELUGradAVX2(dst []float32, x []float32, dy []float32)
 
 //go:noescape
+func tanhAVX2(dst []float32, x []float32)
+
+//go:noescape
+func tanhGradAVX2(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func absAVX2(dst []float32, x []float32)
+
+//go:noescape
+func absGradAVX2(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func reluAVX2(dst []float32, x []float32)
+
+//go:noescape
+func reluGradAVX2(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func clampAVX2(dst []float32, x []float32, lo, hi float32)
+
+//go:noescape
+func clampGradAVX2(dst []float32, x []float32, dy []float32, lo, hi float32)
+
+//go:noescape
 func scaleShiftRowsAVX2(dst []float32, x []float32, scale []float32, shift []float32)
 
 //go:noescape
@@ -86,10 +113,31 @@ func addRowsAVX2(dst []float32, x []float32, v []float32)
 func adamWAVX2(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
 //go:noescape
+func softmaxRowsAVX2(dst []float32, x []float32, tmp []float32, c int)
+
+//go:noescape
+func softmaxGradRowsAVX2(dst []float32, dy []float32, y []float32, c int)
+
+//go:noescape
+func layerNormRowsAVX2(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
+
+//go:noescape
+func layerNormGradRowsAVX2(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
+
+//go:noescape
+func layerNormGammaRowsAVX2(dst []float32, dy []float32, x []float32, stats []float32, c int)
+
+//go:noescape
+func gegluRowsAVX2(dst []float32, x []float32, gate []float32, c int)
+
+//go:noescape
+func gegluGradRowsAVX2(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
+
+//go:noescape
 func colSumAVX2(sum []float32, x []float32)
 
 //go:noescape
-func colSqDevAVX2(sum []float32, mean []float32, x []float32)
+func colMomentsAVX2(s1 []float32, s2 []float32, mean []float32, x []float32)
 
 //go:noescape
 func colSum2AVX2(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
@@ -149,6 +197,9 @@ func expAVX512(dst []float32, x []float32)
 func expSumAVX512(dst []float32, x []float32, t float32) float64
 
 //go:noescape
+func expGradAVX512(dst []float32, x []float32, dy []float32)
+
+//go:noescape
 func sigmoidAVX512(dst []float32, x []float32)
 
 //go:noescape
@@ -170,6 +221,30 @@ func quickGELUAVX512(dst []float32, x []float32)
 func quickGELUGradAVX512(dst []float32, x []float32, dy []float32)
 
 //go:noescape
+func tanhAVX512(dst []float32, x []float32)
+
+//go:noescape
+func tanhGradAVX512(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func absAVX512(dst []float32, x []float32)
+
+//go:noescape
+func absGradAVX512(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func reluAVX512(dst []float32, x []float32)
+
+//go:noescape
+func reluGradAVX512(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func clampAVX512(dst []float32, x []float32, lo, hi float32)
+
+//go:noescape
+func clampGradAVX512(dst []float32, x []float32, dy []float32, lo, hi float32)
+
+//go:noescape
 func scaleShiftRowsAVX512(dst []float32, x []float32, scale []float32, shift []float32)
 
 //go:noescape
@@ -188,10 +263,31 @@ func addRowsAVX512(dst []float32, x []float32, v []float32)
 func adamWAVX512(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
 //go:noescape
+func softmaxRowsAVX512(dst []float32, x []float32, tmp []float32, c int)
+
+//go:noescape
+func softmaxGradRowsAVX512(dst []float32, dy []float32, y []float32, c int)
+
+//go:noescape
+func layerNormRowsAVX512(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
+
+//go:noescape
+func layerNormGradRowsAVX512(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
+
+//go:noescape
+func layerNormGammaRowsAVX512(dst []float32, dy []float32, x []float32, stats []float32, c int)
+
+//go:noescape
+func gegluRowsAVX512(dst []float32, x []float32, gate []float32, c int)
+
+//go:noescape
+func gegluGradRowsAVX512(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
+
+//go:noescape
 func colSumAVX512(sum []float32, x []float32)
 
 //go:noescape
-func colSqDevAVX512(sum []float32, mean []float32, x []float32)
+func colMomentsAVX512(s1 []float32, s2 []float32, mean []float32, x []float32)
 
 //go:noescape
 func colSum2AVX512(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
@@ -225,6 +321,7 @@ var vecTiers = [...]*vecKernels{
 		zeroTimes:          zeroTimesAVX2,
 		exp:                expAVX2,
 		expSum:             expSumAVX2,
+		expGrad:            expGradAVX2,
 		sigmoid:            sigmoidAVX2,
 		silu:               siluAVX2,
 		siluGrad:           siluGradAVX2,
@@ -232,14 +329,29 @@ var vecTiers = [...]*vecKernels{
 		geluGrad:           geluGradAVX2,
 		quickGELU:          quickGELUAVX2,
 		quickGELUGrad:      quickGELUGradAVX2,
+		tanh:               tanhAVX2,
+		tanhGrad:           tanhGradAVX2,
+		abs:                absAVX2,
+		absGrad:            absGradAVX2,
+		relu:               reluAVX2,
+		reluGrad:           reluGradAVX2,
+		clamp:              clampAVX2,
+		clampGrad:          clampGradAVX2,
 		scaleShiftRows:     scaleShiftRowsAVX2,
 		scaleShiftSiLURows: scaleShiftSiLURowsAVX2,
 		siluGradRows:       siluGradRowsAVX2,
 		linearRows:         linearRowsAVX2,
 		addRows:            addRowsAVX2,
 		adamW:              adamWAVX2,
+		softmaxRows:        softmaxRowsAVX2,
+		softmaxGradRows:    softmaxGradRowsAVX2,
+		layerNormRows:      layerNormRowsAVX2,
+		layerNormGradRows:  layerNormGradRowsAVX2,
+		layerNormGammaRows: layerNormGammaRowsAVX2,
+		gegluRows:          gegluRowsAVX2,
+		gegluGradRows:      gegluGradRowsAVX2,
 		colSum:             colSumAVX2,
-		colSqDev:           colSqDevAVX2,
+		colMoments:         colMomentsAVX2,
 		colSum2:            colSum2AVX2,
 		f16ToF32:           f16ToF32AVX2,
 		bf16ToF32:          bf16ToF32AVX2,
@@ -261,6 +373,7 @@ var vecTiers = [...]*vecKernels{
 		zeroTimes:          zeroTimesAVX512,
 		exp:                expAVX512,
 		expSum:             expSumAVX512,
+		expGrad:            expGradAVX512,
 		sigmoid:            sigmoidAVX512,
 		silu:               siluAVX512,
 		siluGrad:           siluGradAVX512,
@@ -268,14 +381,29 @@ var vecTiers = [...]*vecKernels{
 		geluGrad:           geluGradAVX512,
 		quickGELU:          quickGELUAVX512,
 		quickGELUGrad:      quickGELUGradAVX512,
+		tanh:               tanhAVX512,
+		tanhGrad:           tanhGradAVX512,
+		abs:                absAVX512,
+		absGrad:            absGradAVX512,
+		relu:               reluAVX512,
+		reluGrad:           reluGradAVX512,
+		clamp:              clampAVX512,
+		clampGrad:          clampGradAVX512,
 		scaleShiftRows:     scaleShiftRowsAVX512,
 		scaleShiftSiLURows: scaleShiftSiLURowsAVX512,
 		siluGradRows:       siluGradRowsAVX512,
 		linearRows:         linearRowsAVX512,
 		addRows:            addRowsAVX512,
 		adamW:              adamWAVX512,
+		softmaxRows:        softmaxRowsAVX512,
+		softmaxGradRows:    softmaxGradRowsAVX512,
+		layerNormRows:      layerNormRowsAVX512,
+		layerNormGradRows:  layerNormGradRowsAVX512,
+		layerNormGammaRows: layerNormGammaRowsAVX512,
+		gegluRows:          gegluRowsAVX512,
+		gegluGradRows:      gegluGradRowsAVX512,
 		colSum:             colSumAVX512,
-		colSqDev:           colSqDevAVX512,
+		colMoments:         colMomentsAVX512,
 		colSum2:            colSum2AVX512,
 		f16ToF32:           f16ToF32AVX512,
 		bf16ToF32:          bf16ToF32AVX512,

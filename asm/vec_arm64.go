@@ -68,6 +68,33 @@ func quickGELUNEON(dst []float32, x []float32)
 func quickGELUGradNEON(dst []float32, x []float32, dy []float32)
 
 //go:noescape
+func expGradNEON(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func tanhNEON(dst []float32, x []float32)
+
+//go:noescape
+func tanhGradNEON(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func absNEON(dst []float32, x []float32)
+
+//go:noescape
+func absGradNEON(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func reluNEON(dst []float32, x []float32)
+
+//go:noescape
+func reluGradNEON(dst []float32, x []float32, dy []float32)
+
+//go:noescape
+func clampNEON(dst []float32, x []float32, lo, hi float32)
+
+//go:noescape
+func clampGradNEON(dst []float32, x []float32, dy []float32, lo, hi float32)
+
+//go:noescape
 func scaleShiftRowsNEON(dst []float32, x []float32, scale []float32, shift []float32)
 
 //go:noescape
@@ -86,10 +113,31 @@ func addRowsNEON(dst []float32, x []float32, v []float32)
 func adamWNEON(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
 //go:noescape
+func softmaxRowsNEON(dst []float32, x []float32, tmp []float32, c int)
+
+//go:noescape
+func softmaxGradRowsNEON(dst []float32, dy []float32, y []float32, c int)
+
+//go:noescape
+func layerNormRowsNEON(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
+
+//go:noescape
+func layerNormGradRowsNEON(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
+
+//go:noescape
+func layerNormGammaRowsNEON(dst []float32, dy []float32, x []float32, stats []float32, c int)
+
+//go:noescape
+func gegluRowsNEON(dst []float32, x []float32, gate []float32, c int)
+
+//go:noescape
+func gegluGradRowsNEON(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
+
+//go:noescape
 func colSumNEON(sum []float32, x []float32)
 
 //go:noescape
-func colSqDevNEON(sum []float32, mean []float32, x []float32)
+func colMomentsNEON(s1 []float32, s2 []float32, mean []float32, x []float32)
 
 //go:noescape
 func colSum2NEON(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
@@ -130,14 +178,30 @@ var vecTiers = [...]*vecKernels{
 		geluGrad:           geluGradNEON,
 		quickGELU:          quickGELUNEON,
 		quickGELUGrad:      quickGELUGradNEON,
+		expGrad:            expGradNEON,
+		tanh:               tanhNEON,
+		tanhGrad:           tanhGradNEON,
+		abs:                absNEON,
+		absGrad:            absGradNEON,
+		relu:               reluNEON,
+		reluGrad:           reluGradNEON,
+		clamp:              clampNEON,
+		clampGrad:          clampGradNEON,
 		scaleShiftRows:     scaleShiftRowsNEON,
 		scaleShiftSiLURows: scaleShiftSiLURowsNEON,
 		siluGradRows:       siluGradRowsNEON,
 		linearRows:         linearRowsNEON,
 		addRows:            addRowsNEON,
 		adamW:              adamWNEON,
+		softmaxRows:        softmaxRowsNEON,
+		softmaxGradRows:    softmaxGradRowsNEON,
+		layerNormRows:      layerNormRowsNEON,
+		layerNormGradRows:  layerNormGradRowsNEON,
+		layerNormGammaRows: layerNormGammaRowsNEON,
+		gegluRows:          gegluRowsNEON,
+		gegluGradRows:      gegluGradRowsNEON,
 		colSum:             colSumNEON,
-		colSqDev:           colSqDevNEON,
+		colMoments:         colMomentsNEON,
 		colSum2:            colSum2NEON,
 		f16ToF32:           f16ToF32NEON,
 		bf16ToF32:          bf16ToF32NEON,

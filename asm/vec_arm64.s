@@ -384,8 +384,9 @@ end:
 	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
 	WORD $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
 	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	WORD $0x6e30d600 // faddp v0.4s, v16.4s, v16.4s
-	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	FMOVS F16, F0
 	FCVTSD F0, F0
 	FMOVD F0, ret+48(FP)
 	RET
@@ -446,8 +447,9 @@ end:
 	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
 	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
-	WORD $0x6e28d500 // faddp v0.4s, v8.4s, v8.4s
-	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	FMOVS F8, F0
 	FCVTSD F0, F0
 	FMOVD F0, ret+24(FP)
 	RET
@@ -508,8 +510,9 @@ end:
 	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
 	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
-	WORD $0x6e28d500 // faddp v0.4s, v8.4s, v8.4s
-	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	FMOVS F8, F0
 	FCVTSD F0, F0
 	FMOVD F0, ret+24(FP)
 	RET
@@ -582,8 +585,9 @@ end:
 	WORD $0x4e32f610 // fmax v16.4s, v16.4s, v18.4s
 	WORD $0x4e33f631 // fmax v17.4s, v17.4s, v19.4s
 	WORD $0x4e31f610 // fmax v16.4s, v16.4s, v17.4s
-	WORD $0x6e30f600 // fmaxp v0.4s, v16.4s, v16.4s
-	WORD $0x6e20f400 // fmaxp v0.4s, v0.4s, v0.4s
+	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
+	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
+	FMOVS F16, F0
 	FCVTSD F0, F0
 	FMOVD F0, ret+24(FP)
 	RET
@@ -664,8 +668,9 @@ end:
 	WORD $0x4e32f610 // fmax v16.4s, v16.4s, v18.4s
 	WORD $0x4e33f631 // fmax v17.4s, v17.4s, v19.4s
 	WORD $0x4e31f610 // fmax v16.4s, v16.4s, v17.4s
-	WORD $0x6e30f600 // fmaxp v0.4s, v16.4s, v16.4s
-	WORD $0x6e20f400 // fmaxp v0.4s, v0.4s, v0.4s
+	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
+	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
+	FMOVS F16, F0
 	FCVTSD F0, F0
 	FMOVD F0, ret+24(FP)
 	RET
@@ -728,8 +733,9 @@ end:
 	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
 	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
 	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
-	WORD $0x6e28d500 // faddp v0.4s, v8.4s, v8.4s
-	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	FMOVS F8, F0
 	FCVTSD F0, F0
 	FMOVD F0, ret+24(FP)
 	RET
@@ -1172,8 +1178,9 @@ end:
 	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
 	WORD $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
 	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	WORD $0x6e30d600 // faddp v0.4s, v16.4s, v16.4s
-	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	FMOVS F16, F0
 	FCVTSD F0, F0
 	FMOVD F0, ret+56(FP)
 	RET
@@ -1818,8 +1825,8 @@ TEXT ·geluNEON(SB), NOSPLIT, $0-48
 	FMOVQ 96(R19), F27 // ln2lo
 	FMOVQ 112(R19), F26 // e6
 	FMOVQ 128(R19), F25 // one
-	FMOVQ 272(R19), F24 // millsP
-	FMOVQ 288(R19), F23 // m8
+	FMOVQ 272(R19), F24 // p4
+	FMOVQ 288(R19), F23 // q5
 	FMOVQ 16(R19), F22 // zero
 	MOVD dst_len+8(FP), R6
 	SUBS $12, R6
@@ -1899,69 +1906,66 @@ many:
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
 	WORD $0x6e27dd26 // fmul v6.4s, v9.4s, v7.4s
 	WORD $0x6e2dddec // fmul v12.4s, v15.4s, v13.4s
+	FMOVQ 304(R19), F2 // p3
+	FMOVQ 304(R19), F8 // p3
+	FMOVQ 304(R19), F14 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	WORD $0x4e38cd68 // fmla v8.4s, v11.4s, v24.4s
+	WORD $0x4e38ce2e // fmla v14.4s, v17.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	FMOVQ 320(R19), F9 // p2
+	FMOVQ 320(R19), F15 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
+	FMOVQ 336(R19), F2 // p1
+	FMOVQ 336(R19), F8 // p1
+	FMOVQ 336(R19), F14 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
+	WORD $0x4e31cdee // fmla v14.4s, v15.4s, v17.4s
+	FMOVQ 352(R19), F3 // p0
+	FMOVQ 352(R19), F9 // p0
+	FMOVQ 352(R19), F15 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e26dd29 // fmul v9.4s, v9.4s, v6.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	FMOVQ 368(R19), F1 // q4
+	FMOVQ 368(R19), F7 // q4
+	FMOVQ 368(R19), F13 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	WORD $0x4e37cd67 // fmla v7.4s, v11.4s, v23.4s
+	WORD $0x4e37ce2d // fmla v13.4s, v17.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	FMOVQ 384(R19), F8 // q3
+	FMOVQ 384(R19), F14 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
+	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
+	FMOVQ 400(R19), F1 // q2
+	FMOVQ 400(R19), F7 // q2
+	FMOVQ 400(R19), F13 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
+	FMOVQ 416(R19), F2 // q1
+	FMOVQ 416(R19), F8 // q1
+	FMOVQ 416(R19), F14 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
+	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
 	FMOVQ 128(R19), F1 // one
 	FMOVQ 128(R19), F7 // one
 	FMOVQ 128(R19), F13 // one
-	WORD $0x4e38cca1 // fmla v1.4s, v5.4s, v24.4s
-	WORD $0x4e38cd67 // fmla v7.4s, v11.4s, v24.4s
-	WORD $0x4e38ce2d // fmla v13.4s, v17.4s, v24.4s
-	WORD $0x6e21ff21 // fdiv v1.4s, v25.4s, v1.4s
-	WORD $0x6e27ff27 // fdiv v7.4s, v25.4s, v7.4s
-	WORD $0x6e2dff2d // fdiv v13.4s, v25.4s, v13.4s
-	FMOVQ 304(R19), F2 // m7
-	FMOVQ 304(R19), F8 // m7
-	FMOVQ 304(R19), F14 // m7
-	WORD $0x4e37cc22 // fmla v2.4s, v1.4s, v23.4s
-	WORD $0x4e37cce8 // fmla v8.4s, v7.4s, v23.4s
-	WORD $0x4e37cdae // fmla v14.4s, v13.4s, v23.4s
-	FMOVQ 320(R19), F3 // m6
-	FMOVQ 320(R19), F9 // m6
-	FMOVQ 320(R19), F15 // m6
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	FMOVQ 336(R19), F2 // m5
-	FMOVQ 336(R19), F8 // m5
-	FMOVQ 336(R19), F14 // m5
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	WORD $0x4e27cd28 // fmla v8.4s, v9.4s, v7.4s
-	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
-	FMOVQ 352(R19), F3 // m4
-	FMOVQ 352(R19), F9 // m4
-	FMOVQ 352(R19), F15 // m4
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	FMOVQ 368(R19), F2 // m3
-	FMOVQ 368(R19), F8 // m3
-	FMOVQ 368(R19), F14 // m3
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	WORD $0x4e27cd28 // fmla v8.4s, v9.4s, v7.4s
-	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
-	FMOVQ 384(R19), F3 // m2
-	FMOVQ 384(R19), F9 // m2
-	FMOVQ 384(R19), F15 // m2
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	FMOVQ 400(R19), F2 // m1
-	FMOVQ 400(R19), F8 // m1
-	FMOVQ 400(R19), F14 // m1
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	WORD $0x4e27cd28 // fmla v8.4s, v9.4s, v7.4s
-	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
-	FMOVQ 416(R19), F3 // m0
-	FMOVQ 416(R19), F9 // m0
-	FMOVQ 416(R19), F15 // m0
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	WORD $0x6e27dd28 // fmul v8.4s, v9.4s, v7.4s
-	WORD $0x6e2dddee // fmul v14.4s, v15.4s, v13.4s
-	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
-	WORD $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
-	WORD $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x6e27fd28 // fdiv v8.4s, v9.4s, v7.4s
+	WORD $0x6e2dfdee // fdiv v14.4s, v15.4s, v13.4s
 	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
 	WORD $0x4e36f546 // fmax v6.4s, v10.4s, v22.4s
 	WORD $0x4e36f60c // fmax v12.4s, v16.4s, v22.4s
@@ -2003,27 +2007,26 @@ one:
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	FMOVQ 128(R19), F1 // one
-	WORD $0x4e38cca1 // fmla v1.4s, v5.4s, v24.4s
-	WORD $0x6e21ff21 // fdiv v1.4s, v25.4s, v1.4s
-	FMOVQ 304(R19), F2 // m7
-	WORD $0x4e37cc22 // fmla v2.4s, v1.4s, v23.4s
-	FMOVQ 320(R19), F3 // m6
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 336(R19), F2 // m5
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 352(R19), F3 // m4
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 368(R19), F2 // m3
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 384(R19), F3 // m2
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 400(R19), F2 // m1
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 416(R19), F3 // m0
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
 	WORD $0x4ea2cca0 // fmls v0.4s, v5.4s, v2.4s
 	FMOVQ F0, 0(R0)
@@ -2060,27 +2063,26 @@ element:
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	FMOVQ 128(R19), F1 // one
-	WORD $0x4e38cca1 // fmla v1.4s, v5.4s, v24.4s
-	WORD $0x6e21ff21 // fdiv v1.4s, v25.4s, v1.4s
-	FMOVQ 304(R19), F2 // m7
-	WORD $0x4e37cc22 // fmla v2.4s, v1.4s, v23.4s
-	FMOVQ 320(R19), F3 // m6
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 336(R19), F2 // m5
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 352(R19), F3 // m4
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 368(R19), F2 // m3
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 384(R19), F3 // m2
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 400(R19), F2 // m1
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 416(R19), F3 // m0
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
 	WORD $0x4ea2cca0 // fmls v0.4s, v5.4s, v2.4s
 	FMOVS F0, 0(R0)
@@ -2104,8 +2106,8 @@ TEXT ·geluGradNEON(SB), NOSPLIT, $0-72
 	FMOVQ 96(R19), F27 // ln2lo
 	FMOVQ 112(R19), F26 // e6
 	FMOVQ 128(R19), F25 // one
-	FMOVQ 272(R19), F24 // millsP
-	FMOVQ 288(R19), F23 // m8
+	FMOVQ 272(R19), F24 // p4
+	FMOVQ 288(R19), F23 // q5
 	FMOVQ 432(R19), F22 // sign
 	FMOVQ 448(R19), F21 // rsqrt2pi
 	MOVD dst_len+8(FP), R6
@@ -2186,69 +2188,66 @@ many:
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
 	WORD $0x6e27dd26 // fmul v6.4s, v9.4s, v7.4s
 	WORD $0x6e2dddec // fmul v12.4s, v15.4s, v13.4s
+	FMOVQ 304(R19), F2 // p3
+	FMOVQ 304(R19), F8 // p3
+	FMOVQ 304(R19), F14 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	WORD $0x4e38cd68 // fmla v8.4s, v11.4s, v24.4s
+	WORD $0x4e38ce2e // fmla v14.4s, v17.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	FMOVQ 320(R19), F9 // p2
+	FMOVQ 320(R19), F15 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
+	FMOVQ 336(R19), F2 // p1
+	FMOVQ 336(R19), F8 // p1
+	FMOVQ 336(R19), F14 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
+	WORD $0x4e31cdee // fmla v14.4s, v15.4s, v17.4s
+	FMOVQ 352(R19), F3 // p0
+	FMOVQ 352(R19), F9 // p0
+	FMOVQ 352(R19), F15 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e26dd29 // fmul v9.4s, v9.4s, v6.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	FMOVQ 368(R19), F1 // q4
+	FMOVQ 368(R19), F7 // q4
+	FMOVQ 368(R19), F13 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	WORD $0x4e37cd67 // fmla v7.4s, v11.4s, v23.4s
+	WORD $0x4e37ce2d // fmla v13.4s, v17.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	FMOVQ 384(R19), F8 // q3
+	FMOVQ 384(R19), F14 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
+	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
+	FMOVQ 400(R19), F1 // q2
+	FMOVQ 400(R19), F7 // q2
+	FMOVQ 400(R19), F13 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
+	FMOVQ 416(R19), F2 // q1
+	FMOVQ 416(R19), F8 // q1
+	FMOVQ 416(R19), F14 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
+	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
 	FMOVQ 128(R19), F1 // one
 	FMOVQ 128(R19), F7 // one
 	FMOVQ 128(R19), F13 // one
-	WORD $0x4e38cca1 // fmla v1.4s, v5.4s, v24.4s
-	WORD $0x4e38cd67 // fmla v7.4s, v11.4s, v24.4s
-	WORD $0x4e38ce2d // fmla v13.4s, v17.4s, v24.4s
-	WORD $0x6e21ff21 // fdiv v1.4s, v25.4s, v1.4s
-	WORD $0x6e27ff27 // fdiv v7.4s, v25.4s, v7.4s
-	WORD $0x6e2dff2d // fdiv v13.4s, v25.4s, v13.4s
-	FMOVQ 304(R19), F2 // m7
-	FMOVQ 304(R19), F8 // m7
-	FMOVQ 304(R19), F14 // m7
-	WORD $0x4e37cc22 // fmla v2.4s, v1.4s, v23.4s
-	WORD $0x4e37cce8 // fmla v8.4s, v7.4s, v23.4s
-	WORD $0x4e37cdae // fmla v14.4s, v13.4s, v23.4s
-	FMOVQ 320(R19), F3 // m6
-	FMOVQ 320(R19), F9 // m6
-	FMOVQ 320(R19), F15 // m6
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	FMOVQ 336(R19), F2 // m5
-	FMOVQ 336(R19), F8 // m5
-	FMOVQ 336(R19), F14 // m5
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	WORD $0x4e27cd28 // fmla v8.4s, v9.4s, v7.4s
-	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
-	FMOVQ 352(R19), F3 // m4
-	FMOVQ 352(R19), F9 // m4
-	FMOVQ 352(R19), F15 // m4
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	FMOVQ 368(R19), F2 // m3
-	FMOVQ 368(R19), F8 // m3
-	FMOVQ 368(R19), F14 // m3
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	WORD $0x4e27cd28 // fmla v8.4s, v9.4s, v7.4s
-	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
-	FMOVQ 384(R19), F3 // m2
-	FMOVQ 384(R19), F9 // m2
-	FMOVQ 384(R19), F15 // m2
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	FMOVQ 400(R19), F2 // m1
-	FMOVQ 400(R19), F8 // m1
-	FMOVQ 400(R19), F14 // m1
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	WORD $0x4e27cd28 // fmla v8.4s, v9.4s, v7.4s
-	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
-	FMOVQ 416(R19), F3 // m0
-	FMOVQ 416(R19), F9 // m0
-	FMOVQ 416(R19), F15 // m0
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x4e27cd09 // fmla v9.4s, v8.4s, v7.4s
-	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
-	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	WORD $0x6e27dd28 // fmul v8.4s, v9.4s, v7.4s
-	WORD $0x6e2dddee // fmul v14.4s, v15.4s, v13.4s
-	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
-	WORD $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
-	WORD $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x6e27fd28 // fdiv v8.4s, v9.4s, v7.4s
+	WORD $0x6e2dfdee // fdiv v14.4s, v15.4s, v13.4s
 	WORD $0x4e361c81 // and v1.16b, v4.16b, v22.16b
 	WORD $0x4e361d47 // and v7.16b, v10.16b, v22.16b
 	WORD $0x4e361e0d // and v13.16b, v16.16b, v22.16b
@@ -2314,27 +2313,26 @@ one:
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	FMOVQ 128(R19), F1 // one
-	WORD $0x4e38cca1 // fmla v1.4s, v5.4s, v24.4s
-	WORD $0x6e21ff21 // fdiv v1.4s, v25.4s, v1.4s
-	FMOVQ 304(R19), F2 // m7
-	WORD $0x4e37cc22 // fmla v2.4s, v1.4s, v23.4s
-	FMOVQ 320(R19), F3 // m6
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 336(R19), F2 // m5
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 352(R19), F3 // m4
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 368(R19), F2 // m3
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 384(R19), F3 // m2
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 400(R19), F2 // m1
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 416(R19), F3 // m0
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e361c81 // and v1.16b, v4.16b, v22.16b
 	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
 	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
@@ -2380,27 +2378,26 @@ element:
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	FMOVQ 128(R19), F1 // one
-	WORD $0x4e38cca1 // fmla v1.4s, v5.4s, v24.4s
-	WORD $0x6e21ff21 // fdiv v1.4s, v25.4s, v1.4s
-	FMOVQ 304(R19), F2 // m7
-	WORD $0x4e37cc22 // fmla v2.4s, v1.4s, v23.4s
-	FMOVQ 320(R19), F3 // m6
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 336(R19), F2 // m5
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 352(R19), F3 // m4
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 368(R19), F2 // m3
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 384(R19), F3 // m2
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	FMOVQ 400(R19), F2 // m1
-	WORD $0x4e21cc62 // fmla v2.4s, v3.4s, v1.4s
-	FMOVQ 416(R19), F3 // m0
-	WORD $0x4e21cc43 // fmla v3.4s, v2.4s, v1.4s
-	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
-	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e361c81 // and v1.16b, v4.16b, v22.16b
 	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
 	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
@@ -2852,6 +2849,972 @@ element:
 	FMOVS 0(R2), F1
 	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
 	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = dy*e^x
+TEXT ·expGradNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD $constants<>(SB), R19
+	FMOVQ 32(R19), F31 // expHi
+	FMOVQ 48(R19), F30 // expLo
+	FMOVQ 64(R19), F29 // log2e
+	FMOVQ 80(R19), F28 // ln2hi
+	FMOVQ 96(R19), F27 // ln2lo
+	FMOVQ 112(R19), F26 // e6
+	FMOVQ 128(R19), F25 // one
+	MOVD dst_len+8(FP), R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F0, F4)
+	FLDPQ 32(R1), (F8, F12)
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	WORD $0x4ebff508 // fmin v8.4s, v8.4s, v31.4s
+	WORD $0x4ebff58c // fmin v12.4s, v12.4s, v31.4s
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef508 // fmax v8.4s, v8.4s, v30.4s
+	WORD $0x4e3ef58c // fmax v12.4s, v12.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x6e3ddc85 // fmul v5.4s, v4.4s, v29.4s
+	WORD $0x6e3ddd09 // fmul v9.4s, v8.4s, v29.4s
+	WORD $0x6e3ddd8d // fmul v13.4s, v12.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4e2188a5 // frintn v5.4s, v5.4s
+	WORD $0x4e218929 // frintn v9.4s, v9.4s
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebccca4 // fmls v4.4s, v5.4s, v28.4s
+	WORD $0x4ebccd28 // fmls v8.4s, v9.4s, v28.4s
+	WORD $0x4ebccdac // fmls v12.4s, v13.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4ebbcca4 // fmls v4.4s, v5.4s, v27.4s
+	WORD $0x4ebbcd28 // fmls v8.4s, v9.4s, v27.4s
+	WORD $0x4ebbcdac // fmls v12.4s, v13.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	FMOVQ 144(R19), F2 // e5
+	FMOVQ 144(R19), F6 // e5
+	FMOVQ 144(R19), F10 // e5
+	FMOVQ 144(R19), F14 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	WORD $0x4e3acc86 // fmla v6.4s, v4.4s, v26.4s
+	WORD $0x4e3acd0a // fmla v10.4s, v8.4s, v26.4s
+	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	FMOVQ 160(R19), F7 // e4
+	FMOVQ 160(R19), F11 // e4
+	FMOVQ 160(R19), F15 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	FMOVQ 176(R19), F2 // e3
+	FMOVQ 176(R19), F6 // e3
+	FMOVQ 176(R19), F10 // e3
+	FMOVQ 176(R19), F14 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	FMOVQ 192(R19), F3 // e2
+	FMOVQ 192(R19), F7 // e2
+	FMOVQ 192(R19), F11 // e2
+	FMOVQ 192(R19), F15 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	FMOVQ 128(R19), F2 // one
+	FMOVQ 128(R19), F6 // one
+	FMOVQ 128(R19), F10 // one
+	FMOVQ 128(R19), F14 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	FMOVQ 128(R19), F3 // one
+	FMOVQ 128(R19), F7 // one
+	FMOVQ 128(R19), F11 // one
+	FMOVQ 128(R19), F15 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	WORD $0x4f3f04a6 // sshr v6.4s, v5.4s, #1
+	WORD $0x4f3f052a // sshr v10.4s, v9.4s, #1
+	WORD $0x4f3f05ae // sshr v14.4s, v13.4s, #1
+	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
+	WORD $0x6ea684a5 // sub v5.4s, v5.4s, v6.4s
+	WORD $0x6eaa8529 // sub v9.4s, v9.4s, v10.4s
+	WORD $0x6eae85ad // sub v13.4s, v13.4s, v14.4s
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4f37554a // shl v10.4s, v10.4s, #23
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f3755ad // shl v13.4s, v13.4s, #23
+	WORD $0x4eb98442 // add v2.4s, v2.4s, v25.4s
+	WORD $0x4eb984c6 // add v6.4s, v6.4s, v25.4s
+	WORD $0x4eb9854a // add v10.4s, v10.4s, v25.4s
+	WORD $0x4eb985ce // add v14.4s, v14.4s, v25.4s
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb984a5 // add v5.4s, v5.4s, v25.4s
+	WORD $0x4eb98529 // add v9.4s, v9.4s, v25.4s
+	WORD $0x4eb985ad // add v13.4s, v13.4s, v25.4s
+	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
+	WORD $0x6e26dce4 // fmul v4.4s, v7.4s, v6.4s
+	WORD $0x6e2add68 // fmul v8.4s, v11.4s, v10.4s
+	WORD $0x6e2eddec // fmul v12.4s, v15.4s, v14.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
+	FLDPQ 0(R2), (F1, F5)
+	FLDPQ 32(R2), (F9, F13)
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
+	FSTPQ (F0, F4), 0(R0)
+	FSTPQ (F8, F12), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F0
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98442 // add v2.4s, v2.4s, v25.4s
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ 0(R2), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F0
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98442 // add v2.4s, v2.4s, v25.4s
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS 0(R2), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = tanh(x)
+TEXT ·tanhNEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD $constants<>(SB), R19
+	FMOVQ 512(R19), F31 // tanhHi
+	FMOVQ 528(R19), F30 // minusTwo
+	FMOVQ 64(R19), F29 // log2e
+	FMOVQ 80(R19), F28 // ln2hi
+	FMOVQ 96(R19), F27 // ln2lo
+	FMOVQ 112(R19), F26 // e6
+	FMOVQ 128(R19), F25 // one
+	FMOVQ 544(R19), F24 // two
+	FMOVQ 432(R19), F23 // sign
+	MOVD dst_len+8(FP), R6
+	SUBS $12, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F4, F9)
+	FMOVQ 32(R1), F14
+	WORD $0x4ea0f880 // fabs v0.4s, v4.4s
+	WORD $0x4ea0f925 // fabs v5.4s, v9.4s
+	WORD $0x4ea0f9ca // fabs v10.4s, v14.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x4ebff54a // fmin v10.4s, v10.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3edca5 // fmul v5.4s, v5.4s, v30.4s
+	WORD $0x6e3edd4a // fmul v10.4s, v10.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x6e3ddca6 // fmul v6.4s, v5.4s, v29.4s
+	WORD $0x6e3ddd4b // fmul v11.4s, v10.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4e2188c6 // frintn v6.4s, v6.4s
+	WORD $0x4e21896b // frintn v11.4s, v11.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebcccc5 // fmls v5.4s, v6.4s, v28.4s
+	WORD $0x4ebccd6a // fmls v10.4s, v11.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4ebbccc5 // fmls v5.4s, v6.4s, v27.4s
+	WORD $0x4ebbcd6a // fmls v10.4s, v11.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	FMOVQ 144(R19), F2 // e5
+	FMOVQ 144(R19), F7 // e5
+	FMOVQ 144(R19), F12 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	WORD $0x4e3acca7 // fmla v7.4s, v5.4s, v26.4s
+	WORD $0x4e3acd4c // fmla v12.4s, v10.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	FMOVQ 160(R19), F8 // e4
+	FMOVQ 160(R19), F13 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
+	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
+	FMOVQ 176(R19), F2 // e3
+	FMOVQ 176(R19), F7 // e3
+	FMOVQ 176(R19), F12 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
+	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
+	FMOVQ 192(R19), F3 // e2
+	FMOVQ 192(R19), F8 // e2
+	FMOVQ 192(R19), F13 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
+	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x6e25dca7 // fmul v7.4s, v5.4s, v5.4s
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x4e28cce5 // fmla v5.4s, v7.4s, v8.4s
+	WORD $0x4e2dcd8a // fmla v10.4s, v12.4s, v13.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb984c6 // add v6.4s, v6.4s, v25.4s
+	WORD $0x4eb9856b // add v11.4s, v11.4s, v25.4s
+	WORD $0x4eb9d422 // fsub v2.4s, v1.4s, v25.4s
+	WORD $0x4eb9d4c7 // fsub v7.4s, v6.4s, v25.4s
+	WORD $0x4eb9d56c // fsub v12.4s, v11.4s, v25.4s
+	WORD $0x4e21cc02 // fmla v2.4s, v0.4s, v1.4s
+	WORD $0x4e26cca7 // fmla v7.4s, v5.4s, v6.4s
+	WORD $0x4e2bcd4c // fmla v12.4s, v10.4s, v11.4s
+	WORD $0x4e38d441 // fadd v1.4s, v2.4s, v24.4s
+	WORD $0x4e38d4e6 // fadd v6.4s, v7.4s, v24.4s
+	WORD $0x4e38d58b // fadd v11.4s, v12.4s, v24.4s
+	WORD $0x6e21fc40 // fdiv v0.4s, v2.4s, v1.4s
+	WORD $0x6e26fce5 // fdiv v5.4s, v7.4s, v6.4s
+	WORD $0x6e2bfd8a // fdiv v10.4s, v12.4s, v11.4s
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	WORD $0x4ea0f8a5 // fabs v5.4s, v5.4s
+	WORD $0x4ea0f94a // fabs v10.4s, v10.4s
+	WORD $0x4e371c81 // and v1.16b, v4.16b, v23.16b
+	WORD $0x4e371d26 // and v6.16b, v9.16b, v23.16b
+	WORD $0x4e371dcb // and v11.16b, v14.16b, v23.16b
+	WORD $0x4ea11c00 // orr v0.16b, v0.16b, v1.16b
+	WORD $0x4ea61ca5 // orr v5.16b, v5.16b, v6.16b
+	WORD $0x4eab1d4a // orr v10.16b, v10.16b, v11.16b
+	FSTPQ (F0, F5), 0(R0)
+	FMOVQ F10, 32(R0)
+	ADD $48, R0
+	ADD $48, R1
+	SUBS $12, R6
+	BGE many
+few:
+	ADDS $8, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F4
+	WORD $0x4ea0f880 // fabs v0.4s, v4.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb9d422 // fsub v2.4s, v1.4s, v25.4s
+	WORD $0x4e21cc02 // fmla v2.4s, v0.4s, v1.4s
+	WORD $0x4e38d441 // fadd v1.4s, v2.4s, v24.4s
+	WORD $0x6e21fc40 // fdiv v0.4s, v2.4s, v1.4s
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	WORD $0x4e371c81 // and v1.16b, v4.16b, v23.16b
+	WORD $0x4ea11c00 // orr v0.16b, v0.16b, v1.16b
+	FMOVQ F0, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F4
+	WORD $0x4ea0f880 // fabs v0.4s, v4.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb9d422 // fsub v2.4s, v1.4s, v25.4s
+	WORD $0x4e21cc02 // fmla v2.4s, v0.4s, v1.4s
+	WORD $0x4e38d441 // fadd v1.4s, v2.4s, v24.4s
+	WORD $0x6e21fc40 // fdiv v0.4s, v2.4s, v1.4s
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	WORD $0x4e371c81 // and v1.16b, v4.16b, v23.16b
+	WORD $0x4ea11c00 // orr v0.16b, v0.16b, v1.16b
+	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = dy*4e/(1+e)^2, e = e^(-2|x|)
+TEXT ·tanhGradNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD $constants<>(SB), R19
+	FMOVQ 512(R19), F31 // tanhHi
+	FMOVQ 528(R19), F30 // minusTwo
+	FMOVQ 64(R19), F29 // log2e
+	FMOVQ 80(R19), F28 // ln2hi
+	FMOVQ 96(R19), F27 // ln2lo
+	FMOVQ 112(R19), F26 // e6
+	FMOVQ 128(R19), F25 // one
+	FMOVQ 544(R19), F24 // two
+	MOVD dst_len+8(FP), R6
+	SUBS $12, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F4, F9)
+	FMOVQ 32(R1), F14
+	WORD $0x4ea0f880 // fabs v0.4s, v4.4s
+	WORD $0x4ea0f925 // fabs v5.4s, v9.4s
+	WORD $0x4ea0f9ca // fabs v10.4s, v14.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x4ebff54a // fmin v10.4s, v10.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3edca5 // fmul v5.4s, v5.4s, v30.4s
+	WORD $0x6e3edd4a // fmul v10.4s, v10.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x6e3ddca6 // fmul v6.4s, v5.4s, v29.4s
+	WORD $0x6e3ddd4b // fmul v11.4s, v10.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4e2188c6 // frintn v6.4s, v6.4s
+	WORD $0x4e21896b // frintn v11.4s, v11.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebcccc5 // fmls v5.4s, v6.4s, v28.4s
+	WORD $0x4ebccd6a // fmls v10.4s, v11.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4ebbccc5 // fmls v5.4s, v6.4s, v27.4s
+	WORD $0x4ebbcd6a // fmls v10.4s, v11.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
+	FMOVQ 144(R19), F2 // e5
+	FMOVQ 144(R19), F7 // e5
+	FMOVQ 144(R19), F12 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	WORD $0x4e3acca7 // fmla v7.4s, v5.4s, v26.4s
+	WORD $0x4e3acd4c // fmla v12.4s, v10.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	FMOVQ 160(R19), F8 // e4
+	FMOVQ 160(R19), F13 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
+	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
+	FMOVQ 176(R19), F2 // e3
+	FMOVQ 176(R19), F7 // e3
+	FMOVQ 176(R19), F12 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
+	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
+	FMOVQ 192(R19), F3 // e2
+	FMOVQ 192(R19), F8 // e2
+	FMOVQ 192(R19), F13 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
+	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x6e25dca7 // fmul v7.4s, v5.4s, v5.4s
+	WORD $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x4e28cce5 // fmla v5.4s, v7.4s, v8.4s
+	WORD $0x4e2dcd8a // fmla v10.4s, v12.4s, v13.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4f37556b // shl v11.4s, v11.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb984c6 // add v6.4s, v6.4s, v25.4s
+	WORD $0x4eb9856b // add v11.4s, v11.4s, v25.4s
+	WORD $0x4eb9d422 // fsub v2.4s, v1.4s, v25.4s
+	WORD $0x4eb9d4c7 // fsub v7.4s, v6.4s, v25.4s
+	WORD $0x4eb9d56c // fsub v12.4s, v11.4s, v25.4s
+	WORD $0x4e21cc02 // fmla v2.4s, v0.4s, v1.4s
+	WORD $0x4e26cca7 // fmla v7.4s, v5.4s, v6.4s
+	WORD $0x4e2bcd4c // fmla v12.4s, v10.4s, v11.4s
+	WORD $0x4e38d441 // fadd v1.4s, v2.4s, v24.4s
+	WORD $0x4e38d4e6 // fadd v6.4s, v7.4s, v24.4s
+	WORD $0x4e38d58b // fadd v11.4s, v12.4s, v24.4s
+	WORD $0x6e21ff01 // fdiv v1.4s, v24.4s, v1.4s
+	WORD $0x6e26ff06 // fdiv v6.4s, v24.4s, v6.4s
+	WORD $0x6e2bff0b // fdiv v11.4s, v24.4s, v11.4s
+	WORD $0x4e39d440 // fadd v0.4s, v2.4s, v25.4s
+	WORD $0x4e39d4e5 // fadd v5.4s, v7.4s, v25.4s
+	WORD $0x4e39d58a // fadd v10.4s, v12.4s, v25.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	FLDPQ 0(R2), (F1, F6)
+	FMOVQ 32(R2), F11
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	FSTPQ (F0, F5), 0(R0)
+	FMOVQ F10, 32(R0)
+	ADD $48, R0
+	ADD $48, R1
+	ADD $48, R2
+	SUBS $12, R6
+	BGE many
+few:
+	ADDS $8, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F4
+	WORD $0x4ea0f880 // fabs v0.4s, v4.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb9d422 // fsub v2.4s, v1.4s, v25.4s
+	WORD $0x4e21cc02 // fmla v2.4s, v0.4s, v1.4s
+	WORD $0x4e38d441 // fadd v1.4s, v2.4s, v24.4s
+	WORD $0x6e21ff01 // fdiv v1.4s, v24.4s, v1.4s
+	WORD $0x4e39d440 // fadd v0.4s, v2.4s, v25.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ 0(R2), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F4
+	WORD $0x4ea0f880 // fabs v0.4s, v4.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb9d422 // fsub v2.4s, v1.4s, v25.4s
+	WORD $0x4e21cc02 // fmla v2.4s, v0.4s, v1.4s
+	WORD $0x4e38d441 // fadd v1.4s, v2.4s, v24.4s
+	WORD $0x6e21ff01 // fdiv v1.4s, v24.4s, v1.4s
+	WORD $0x4e39d440 // fadd v0.4s, v2.4s, v25.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS 0(R2), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = |x|
+TEXT ·absNEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F0, F1)
+	FLDPQ 32(R1), (F2, F3)
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	WORD $0x4ea0f821 // fabs v1.4s, v1.4s
+	WORD $0x4ea0f842 // fabs v2.4s, v2.4s
+	WORD $0x4ea0f863 // fabs v3.4s, v3.4s
+	FSTPQ (F0, F1), 0(R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F0
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	FMOVQ F0, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F0
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = dy, -dy or 0
+TEXT ·absGradNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD $constants<>(SB), R19
+	FMOVQ 432(R19), F31 // sign
+	FMOVQ 16(R19), F30 // zero
+	MOVD dst_len+8(FP), R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F0, F3)
+	FLDPQ 32(R1), (F6, F9)
+	FLDPQ 0(R2), (F1, F4)
+	FLDPQ 32(R2), (F7, F10)
+	WORD $0x4e3f1c02 // and v2.16b, v0.16b, v31.16b
+	WORD $0x4e3f1c65 // and v5.16b, v3.16b, v31.16b
+	WORD $0x4e3f1cc8 // and v8.16b, v6.16b, v31.16b
+	WORD $0x4e3f1d2b // and v11.16b, v9.16b, v31.16b
+	WORD $0x6e221c21 // eor v1.16b, v1.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e281ce7 // eor v7.16b, v7.16b, v8.16b
+	WORD $0x6e2b1d4a // eor v10.16b, v10.16b, v11.16b
+	WORD $0x4ea0f802 // fabs v2.4s, v0.4s
+	WORD $0x4ea0f865 // fabs v5.4s, v3.4s
+	WORD $0x4ea0f8c8 // fabs v8.4s, v6.4s
+	WORD $0x4ea0f92b // fabs v11.4s, v9.4s
+	WORD $0x6ebee442 // fcmgt v2.4s, v2.4s, v30.4s
+	WORD $0x6ebee4a5 // fcmgt v5.4s, v5.4s, v30.4s
+	WORD $0x6ebee508 // fcmgt v8.4s, v8.4s, v30.4s
+	WORD $0x6ebee56b // fcmgt v11.4s, v11.4s, v30.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	WORD $0x4e251c84 // and v4.16b, v4.16b, v5.16b
+	WORD $0x4e281ce7 // and v7.16b, v7.16b, v8.16b
+	WORD $0x4e2b1d4a // and v10.16b, v10.16b, v11.16b
+	FSTPQ (F1, F4), 0(R0)
+	FSTPQ (F7, F10), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+	WORD $0x4e3f1c02 // and v2.16b, v0.16b, v31.16b
+	WORD $0x6e221c21 // eor v1.16b, v1.16b, v2.16b
+	WORD $0x4ea0f802 // fabs v2.4s, v0.4s
+	WORD $0x6ebee442 // fcmgt v2.4s, v2.4s, v30.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	FMOVQ F1, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
+	WORD $0x4e3f1c02 // and v2.16b, v0.16b, v31.16b
+	WORD $0x6e221c21 // eor v1.16b, v1.16b, v2.16b
+	WORD $0x4ea0f802 // fabs v2.4s, v0.4s
+	WORD $0x6ebee442 // fcmgt v2.4s, v2.4s, v30.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	FMOVS F1, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = max(x, 0)
+TEXT ·reluNEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD $constants<>(SB), R19
+	FMOVQ 16(R19), F31 // zero
+	MOVD dst_len+8(FP), R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F0, F1)
+	FLDPQ 32(R1), (F2, F3)
+	WORD $0x4e3ff400 // fmax v0.4s, v0.4s, v31.4s
+	WORD $0x4e3ff421 // fmax v1.4s, v1.4s, v31.4s
+	WORD $0x4e3ff442 // fmax v2.4s, v2.4s, v31.4s
+	WORD $0x4e3ff463 // fmax v3.4s, v3.4s, v31.4s
+	FSTPQ (F0, F1), 0(R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F0
+	WORD $0x4e3ff400 // fmax v0.4s, v0.4s, v31.4s
+	FMOVQ F0, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F0
+	WORD $0x4e3ff400 // fmax v0.4s, v0.4s, v31.4s
+	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = dy where x > 0, else 0
+TEXT ·reluGradNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD $constants<>(SB), R19
+	FMOVQ 16(R19), F31 // zero
+	MOVD dst_len+8(FP), R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F0, F3)
+	FLDPQ 32(R1), (F6, F9)
+	FLDPQ 0(R2), (F1, F4)
+	FLDPQ 32(R2), (F7, F10)
+	WORD $0x6ebfe402 // fcmgt v2.4s, v0.4s, v31.4s
+	WORD $0x6ebfe465 // fcmgt v5.4s, v3.4s, v31.4s
+	WORD $0x6ebfe4c8 // fcmgt v8.4s, v6.4s, v31.4s
+	WORD $0x6ebfe52b // fcmgt v11.4s, v9.4s, v31.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	WORD $0x4e251c84 // and v4.16b, v4.16b, v5.16b
+	WORD $0x4e281ce7 // and v7.16b, v7.16b, v8.16b
+	WORD $0x4e2b1d4a // and v10.16b, v10.16b, v11.16b
+	FSTPQ (F1, F4), 0(R0)
+	FSTPQ (F7, F10), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+	WORD $0x6ebfe402 // fcmgt v2.4s, v0.4s, v31.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	FMOVQ F1, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
+	WORD $0x6ebfe402 // fcmgt v2.4s, v0.4s, v31.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	FMOVS F1, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = x, at least lo, at most hi
+TEXT ·clampNEON(SB), NOSPLIT, $0-56
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	FMOVS lo+48(FP), F31
+	VDUP V31.S[0], V31.S4
+	FMOVS hi+52(FP), F30
+	VDUP V30.S[0], V30.S4
+	MOVD dst_len+8(FP), R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F0, F1)
+	FLDPQ 32(R1), (F2, F3)
+	WORD $0x4e3ff400 // fmax v0.4s, v0.4s, v31.4s
+	WORD $0x4e3ff421 // fmax v1.4s, v1.4s, v31.4s
+	WORD $0x4e3ff442 // fmax v2.4s, v2.4s, v31.4s
+	WORD $0x4e3ff463 // fmax v3.4s, v3.4s, v31.4s
+	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
+	WORD $0x4ebef421 // fmin v1.4s, v1.4s, v30.4s
+	WORD $0x4ebef442 // fmin v2.4s, v2.4s, v30.4s
+	WORD $0x4ebef463 // fmin v3.4s, v3.4s, v30.4s
+	FSTPQ (F0, F1), 0(R0)
+	FSTPQ (F2, F3), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F0
+	WORD $0x4e3ff400 // fmax v0.4s, v0.4s, v31.4s
+	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
+	FMOVQ F0, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F0
+	WORD $0x4e3ff400 // fmax v0.4s, v0.4s, v31.4s
+	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
+	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R6
+	BNE element
+end:
+	RET
+
+// dst = dy where lo <= x <= hi, else 0
+TEXT ·clampGradNEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	FMOVS lo+72(FP), F31
+	VDUP V31.S[0], V31.S4
+	FMOVS hi+76(FP), F30
+	VDUP V30.S[0], V30.S4
+	MOVD dst_len+8(FP), R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R1), (F0, F4)
+	FLDPQ 32(R1), (F8, F12)
+	FLDPQ 0(R2), (F1, F5)
+	FLDPQ 32(R2), (F9, F13)
+	WORD $0x6e3fe402 // fcmge v2.4s, v0.4s, v31.4s
+	WORD $0x6e3fe486 // fcmge v6.4s, v4.4s, v31.4s
+	WORD $0x6e3fe50a // fcmge v10.4s, v8.4s, v31.4s
+	WORD $0x6e3fe58e // fcmge v14.4s, v12.4s, v31.4s
+	WORD $0x6e20e7c3 // fcmge v3.4s, v30.4s, v0.4s
+	WORD $0x6e24e7c7 // fcmge v7.4s, v30.4s, v4.4s
+	WORD $0x6e28e7cb // fcmge v11.4s, v30.4s, v8.4s
+	WORD $0x6e2ce7cf // fcmge v15.4s, v30.4s, v12.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	WORD $0x4e261ca5 // and v5.16b, v5.16b, v6.16b
+	WORD $0x4e2a1d29 // and v9.16b, v9.16b, v10.16b
+	WORD $0x4e2e1dad // and v13.16b, v13.16b, v14.16b
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e271ca5 // and v5.16b, v5.16b, v7.16b
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4e2f1dad // and v13.16b, v13.16b, v15.16b
+	FSTPQ (F1, F5), 0(R0)
+	FSTPQ (F9, F13), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R1), F0
+	FMOVQ 0(R2), F1
+	WORD $0x6e3fe402 // fcmge v2.4s, v0.4s, v31.4s
+	WORD $0x6e20e7c3 // fcmge v3.4s, v30.4s, v0.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	FMOVQ F1, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R1), F0
+	FMOVS 0(R2), F1
+	WORD $0x6e3fe402 // fcmge v2.4s, v0.4s, v31.4s
+	WORD $0x6e20e7c3 // fcmge v3.4s, v30.4s, v0.4s
+	WORD $0x4e221c21 // and v1.16b, v1.16b, v2.16b
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	FMOVS F1, 0(R0)
 	ADD $4, R0
 	ADD $4, R1
 	ADD $4, R2
@@ -3713,6 +4676,1603 @@ element:
 end:
 	RET
 
+// dst = e^(x-max) over the sum of that; tmp is one row
+TEXT ·softmaxRowsNEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD tmp_base+48(FP), R2
+	MOVD $constants<>(SB), R19
+	FMOVQ 32(R19), F31 // expHi
+	FMOVQ 48(R19), F30 // expLo
+	FMOVQ 64(R19), F29 // log2e
+	FMOVQ 80(R19), F28 // ln2hi
+	FMOVQ 96(R19), F27 // ln2lo
+	FMOVQ 112(R19), F26 // e6
+	FMOVQ 128(R19), F25 // one
+	MOVD c+72(FP), R7
+	MOVD dst_len+8(FP), R8
+	CBZ R8, done
+row:
+	FMOVQ 0(R19), F8 // minusInf
+	FMOVQ 0(R19), F9 // minusInf
+	FMOVQ 0(R19), F10 // minusInf
+	FMOVQ 0(R19), F11 // minusInf
+	MOVD R1, R11
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Afew
+Amany:
+	FLDPQ 0(R11), (F0, F2)
+	FLDPQ 32(R11), (F4, F6)
+	WORD $0x6ea8e401 // fcmgt v1.4s, v0.4s, v8.4s
+	WORD $0x6ea9e443 // fcmgt v3.4s, v2.4s, v9.4s
+	WORD $0x6eaae485 // fcmgt v5.4s, v4.4s, v10.4s
+	WORD $0x6eabe4c7 // fcmgt v7.4s, v6.4s, v11.4s
+	WORD $0x6ea11c08 // bit v8.16b, v0.16b, v1.16b
+	WORD $0x6ea31c49 // bit v9.16b, v2.16b, v3.16b
+	WORD $0x6ea51c8a // bit v10.16b, v4.16b, v5.16b
+	WORD $0x6ea71ccb // bit v11.16b, v6.16b, v7.16b
+	ADD $64, R11
+	SUBS $16, R6
+	BGE Amany
+Afew:
+	ADDS $12, R6
+	BLT Arest
+Aone:
+	FMOVQ 0(R11), F0
+	WORD $0x6ea8e401 // fcmgt v1.4s, v0.4s, v8.4s
+	WORD $0x6ea11c08 // bit v8.16b, v0.16b, v1.16b
+	ADD $16, R11
+	SUBS $4, R6
+	BGE Aone
+Arest:
+	ADDS $4, R6
+	BEQ Aend
+Aelement:
+	FMOVS 0(R11), F0
+	VDUP V0.S[0], V0.S4
+	WORD $0x6ea8e401 // fcmgt v1.4s, v0.4s, v8.4s
+	WORD $0x6ea11c08 // bit v8.16b, v0.16b, v1.16b
+	ADD $4, R11
+	SUBS $1, R6
+	BNE Aelement
+Aend:
+	WORD $0x4e2af508 // fmax v8.4s, v8.4s, v10.4s
+	WORD $0x4e2bf529 // fmax v9.4s, v9.4s, v11.4s
+	WORD $0x4e29f508 // fmax v8.4s, v8.4s, v9.4s
+	WORD $0x6e28f508 // fmaxp v8.4s, v8.4s, v8.4s
+	WORD $0x6e28f508 // fmaxp v8.4s, v8.4s, v8.4s
+	VDUP V8.S[0], V23.S4
+	WORD $0x4eb71ef8 // orr v24.16b, v23.16b, v23.16b
+	WORD $0x6e301e10 // eor v16.16b, v16.16b, v16.16b
+	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
+	WORD $0x6e321e52 // eor v18.16b, v18.16b, v18.16b
+	WORD $0x6e331e73 // eor v19.16b, v19.16b, v19.16b
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Bfew
+Bmany:
+	FLDPQ 0(R11), (F0, F4)
+	FLDPQ 32(R11), (F8, F12)
+	WORD $0x4eb8d400 // fsub v0.4s, v0.4s, v24.4s
+	WORD $0x4eb8d484 // fsub v4.4s, v4.4s, v24.4s
+	WORD $0x4eb8d508 // fsub v8.4s, v8.4s, v24.4s
+	WORD $0x4eb8d58c // fsub v12.4s, v12.4s, v24.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
+	WORD $0x4ebff508 // fmin v8.4s, v8.4s, v31.4s
+	WORD $0x4ebff58c // fmin v12.4s, v12.4s, v31.4s
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
+	WORD $0x4e3ef508 // fmax v8.4s, v8.4s, v30.4s
+	WORD $0x4e3ef58c // fmax v12.4s, v12.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x6e3ddc85 // fmul v5.4s, v4.4s, v29.4s
+	WORD $0x6e3ddd09 // fmul v9.4s, v8.4s, v29.4s
+	WORD $0x6e3ddd8d // fmul v13.4s, v12.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4e2188a5 // frintn v5.4s, v5.4s
+	WORD $0x4e218929 // frintn v9.4s, v9.4s
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebccca4 // fmls v4.4s, v5.4s, v28.4s
+	WORD $0x4ebccd28 // fmls v8.4s, v9.4s, v28.4s
+	WORD $0x4ebccdac // fmls v12.4s, v13.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4ebbcca4 // fmls v4.4s, v5.4s, v27.4s
+	WORD $0x4ebbcd28 // fmls v8.4s, v9.4s, v27.4s
+	WORD $0x4ebbcdac // fmls v12.4s, v13.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	FMOVQ 144(R19), F2 // e5
+	FMOVQ 144(R19), F6 // e5
+	FMOVQ 144(R19), F10 // e5
+	FMOVQ 144(R19), F14 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	WORD $0x4e3acc86 // fmla v6.4s, v4.4s, v26.4s
+	WORD $0x4e3acd0a // fmla v10.4s, v8.4s, v26.4s
+	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	FMOVQ 160(R19), F7 // e4
+	FMOVQ 160(R19), F11 // e4
+	FMOVQ 160(R19), F15 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	FMOVQ 176(R19), F2 // e3
+	FMOVQ 176(R19), F6 // e3
+	FMOVQ 176(R19), F10 // e3
+	FMOVQ 176(R19), F14 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	FMOVQ 192(R19), F3 // e2
+	FMOVQ 192(R19), F7 // e2
+	FMOVQ 192(R19), F11 // e2
+	FMOVQ 192(R19), F15 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	FMOVQ 128(R19), F2 // one
+	FMOVQ 128(R19), F6 // one
+	FMOVQ 128(R19), F10 // one
+	FMOVQ 128(R19), F14 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
+	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	FMOVQ 128(R19), F3 // one
+	FMOVQ 128(R19), F7 // one
+	FMOVQ 128(R19), F11 // one
+	FMOVQ 128(R19), F15 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
+	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	WORD $0x4f3f04a6 // sshr v6.4s, v5.4s, #1
+	WORD $0x4f3f052a // sshr v10.4s, v9.4s, #1
+	WORD $0x4f3f05ae // sshr v14.4s, v13.4s, #1
+	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
+	WORD $0x6ea684a5 // sub v5.4s, v5.4s, v6.4s
+	WORD $0x6eaa8529 // sub v9.4s, v9.4s, v10.4s
+	WORD $0x6eae85ad // sub v13.4s, v13.4s, v14.4s
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
+	WORD $0x4f37554a // shl v10.4s, v10.4s, #23
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
+	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
+	WORD $0x4f3755ad // shl v13.4s, v13.4s, #23
+	WORD $0x4eb98442 // add v2.4s, v2.4s, v25.4s
+	WORD $0x4eb984c6 // add v6.4s, v6.4s, v25.4s
+	WORD $0x4eb9854a // add v10.4s, v10.4s, v25.4s
+	WORD $0x4eb985ce // add v14.4s, v14.4s, v25.4s
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb984a5 // add v5.4s, v5.4s, v25.4s
+	WORD $0x4eb98529 // add v9.4s, v9.4s, v25.4s
+	WORD $0x4eb985ad // add v13.4s, v13.4s, v25.4s
+	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
+	WORD $0x6e26dce4 // fmul v4.4s, v7.4s, v6.4s
+	WORD $0x6e2add68 // fmul v8.4s, v11.4s, v10.4s
+	WORD $0x6e2eddec // fmul v12.4s, v15.4s, v14.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e24d631 // fadd v17.4s, v17.4s, v4.4s
+	WORD $0x4e28d652 // fadd v18.4s, v18.4s, v8.4s
+	WORD $0x4e2cd673 // fadd v19.4s, v19.4s, v12.4s
+	FSTPQ (F0, F4), 0(R12)
+	FSTPQ (F8, F12), 32(R12)
+	ADD $64, R11
+	ADD $64, R12
+	SUBS $16, R6
+	BGE Bmany
+Bfew:
+	ADDS $12, R6
+	BLT Brest
+Bone:
+	FMOVQ 0(R11), F0
+	WORD $0x4eb8d400 // fsub v0.4s, v0.4s, v24.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98442 // add v2.4s, v2.4s, v25.4s
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	FMOVQ F0, 0(R12)
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Bone
+Brest:
+	ADDS $4, R6
+	BEQ Bend
+Belement:
+	FMOVS 0(R11), F0
+	WORD $0x4eb8d400 // fsub v0.4s, v0.4s, v24.4s
+	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
+	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
+	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98442 // add v2.4s, v2.4s, v25.4s
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS F0, F0
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	FMOVS F0, 0(R12)
+	ADD $4, R11
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Belement
+Bend:
+	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	WORD $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	VDUP V16.S[0], V23.S4
+	FMOVQ 128(R19), F1 // one
+	WORD $0x6e37fc36 // fdiv v22.4s, v1.4s, v23.4s
+	MOVD R0, R10
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Cfew
+Cmany:
+	FLDPQ 0(R12), (F0, F1)
+	FLDPQ 32(R12), (F2, F3)
+	WORD $0x6e36dc00 // fmul v0.4s, v0.4s, v22.4s
+	WORD $0x6e36dc21 // fmul v1.4s, v1.4s, v22.4s
+	WORD $0x6e36dc42 // fmul v2.4s, v2.4s, v22.4s
+	WORD $0x6e36dc63 // fmul v3.4s, v3.4s, v22.4s
+	FSTPQ (F0, F1), 0(R10)
+	FSTPQ (F2, F3), 32(R10)
+	ADD $64, R10
+	ADD $64, R12
+	SUBS $16, R6
+	BGE Cmany
+Cfew:
+	ADDS $12, R6
+	BLT Crest
+Cone:
+	FMOVQ 0(R12), F0
+	WORD $0x6e36dc00 // fmul v0.4s, v0.4s, v22.4s
+	FMOVQ F0, 0(R10)
+	ADD $16, R10
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Cone
+Crest:
+	ADDS $4, R6
+	BEQ Cend
+Celement:
+	FMOVS 0(R12), F0
+	WORD $0x6e36dc00 // fmul v0.4s, v0.4s, v22.4s
+	FMOVS F0, 0(R10)
+	ADD $4, R10
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Celement
+Cend:
+	ADD R7<<2, R0
+	ADD R7<<2, R1
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
+// dst = y*(dy - <y, dy>)
+TEXT ·softmaxGradRowsNEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD dy_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD c+72(FP), R7
+	MOVD dst_len+8(FP), R8
+	CBZ R8, done
+row:
+	WORD $0x6e281d08 // eor v8.16b, v8.16b, v8.16b
+	WORD $0x6e291d29 // eor v9.16b, v9.16b, v9.16b
+	WORD $0x6e2a1d4a // eor v10.16b, v10.16b, v10.16b
+	WORD $0x6e2b1d6b // eor v11.16b, v11.16b, v11.16b
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Afew
+Amany:
+	FLDPQ 0(R12), (F0, F2)
+	FLDPQ 32(R12), (F4, F6)
+	FLDPQ 0(R11), (F1, F3)
+	FLDPQ 32(R11), (F5, F7)
+	WORD $0x4e21cc08 // fmla v8.4s, v0.4s, v1.4s
+	WORD $0x4e23cc49 // fmla v9.4s, v2.4s, v3.4s
+	WORD $0x4e25cc8a // fmla v10.4s, v4.4s, v5.4s
+	WORD $0x4e27cccb // fmla v11.4s, v6.4s, v7.4s
+	ADD $64, R11
+	ADD $64, R12
+	SUBS $16, R6
+	BGE Amany
+Afew:
+	ADDS $12, R6
+	BLT Arest
+Aone:
+	FMOVQ 0(R12), F0
+	FMOVQ 0(R11), F1
+	WORD $0x4e21cc08 // fmla v8.4s, v0.4s, v1.4s
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Aone
+Arest:
+	ADDS $4, R6
+	BEQ Aend
+Aelement:
+	FMOVS 0(R12), F0
+	FMOVS 0(R11), F1
+	WORD $0x4e21cc08 // fmla v8.4s, v0.4s, v1.4s
+	ADD $4, R11
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Aelement
+Aend:
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	VDUP V8.S[0], V31.S4
+	MOVD R0, R10
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Bfew
+Bmany:
+	FLDPQ 0(R11), (F0, F2)
+	FLDPQ 32(R11), (F4, F6)
+	FLDPQ 0(R12), (F1, F3)
+	FLDPQ 32(R12), (F5, F7)
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	WORD $0x4ebfd442 // fsub v2.4s, v2.4s, v31.4s
+	WORD $0x4ebfd484 // fsub v4.4s, v4.4s, v31.4s
+	WORD $0x4ebfd4c6 // fsub v6.4s, v6.4s, v31.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	FSTPQ (F0, F2), 0(R10)
+	FSTPQ (F4, F6), 32(R10)
+	ADD $64, R10
+	ADD $64, R11
+	ADD $64, R12
+	SUBS $16, R6
+	BGE Bmany
+Bfew:
+	ADDS $12, R6
+	BLT Brest
+Bone:
+	FMOVQ 0(R11), F0
+	FMOVQ 0(R12), F1
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R10)
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Bone
+Brest:
+	ADDS $4, R6
+	BEQ Bend
+Belement:
+	FMOVS 0(R11), F0
+	FMOVS 0(R12), F1
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS F0, 0(R10)
+	ADD $4, R10
+	ADD $4, R11
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Belement
+Bend:
+	ADD R7<<2, R0
+	ADD R7<<2, R1
+	ADD R7<<2, R2
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
+// stats = mean, rstd; dst = (x-mean)*rstd*gamma + beta
+TEXT ·layerNormRowsNEON(SB), NOSPLIT, $0-136
+	MOVD dst_base+0(FP), R0
+	MOVD stats_base+24(FP), R1
+	MOVD x_base+48(FP), R2
+	MOVD gamma_base+72(FP), R3
+	MOVD beta_base+96(FP), R4
+	FMOVS eps+128(FP), F31
+	VDUP V31.S[0], V31.S4
+	FMOVS invC+132(FP), F30
+	VDUP V30.S[0], V30.S4
+	MOVD $constants<>(SB), R19
+	FMOVQ 16(R19), F29 // zero
+	MOVD c+120(FP), R7
+	MOVD dst_len+8(FP), R8
+	CBZ R8, done
+row:
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x6e261cc6 // eor v6.16b, v6.16b, v6.16b
+	WORD $0x6e271ce7 // eor v7.16b, v7.16b, v7.16b
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Afew
+Amany:
+	FLDPQ 0(R12), (F0, F1)
+	FLDPQ 32(R12), (F2, F3)
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e22d4c6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4e23d4e7 // fadd v7.4s, v7.4s, v3.4s
+	ADD $64, R12
+	SUBS $16, R6
+	BGE Amany
+Afew:
+	ADDS $12, R6
+	BLT Arest
+Aone:
+	FMOVQ 0(R12), F0
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Aone
+Arest:
+	ADDS $4, R6
+	BEQ Aend
+Aelement:
+	FMOVS 0(R12), F0
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Aelement
+Aend:
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	VDUP V4.S[0], V27.S4
+	WORD $0x6e3edf7c // fmul v28.4s, v27.4s, v30.4s
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x6e261cc6 // eor v6.16b, v6.16b, v6.16b
+	WORD $0x6e271ce7 // eor v7.16b, v7.16b, v7.16b
+	WORD $0x6e281d08 // eor v8.16b, v8.16b, v8.16b
+	WORD $0x6e291d29 // eor v9.16b, v9.16b, v9.16b
+	WORD $0x6e2a1d4a // eor v10.16b, v10.16b, v10.16b
+	WORD $0x6e2b1d6b // eor v11.16b, v11.16b, v11.16b
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Bfew
+Bmany:
+	FLDPQ 0(R12), (F0, F1)
+	FLDPQ 32(R12), (F2, F3)
+	WORD $0x4ebcd400 // fsub v0.4s, v0.4s, v28.4s
+	WORD $0x4ebcd421 // fsub v1.4s, v1.4s, v28.4s
+	WORD $0x4ebcd442 // fsub v2.4s, v2.4s, v28.4s
+	WORD $0x4ebcd463 // fsub v3.4s, v3.4s, v28.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x4e21d4a5 // fadd v5.4s, v5.4s, v1.4s
+	WORD $0x4e22d4c6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4e23d4e7 // fadd v7.4s, v7.4s, v3.4s
+	WORD $0x4e20cc08 // fmla v8.4s, v0.4s, v0.4s
+	WORD $0x4e21cc29 // fmla v9.4s, v1.4s, v1.4s
+	WORD $0x4e22cc4a // fmla v10.4s, v2.4s, v2.4s
+	WORD $0x4e23cc6b // fmla v11.4s, v3.4s, v3.4s
+	ADD $64, R12
+	SUBS $16, R6
+	BGE Bmany
+Bfew:
+	ADDS $12, R6
+	BLT Brest
+Bone:
+	FMOVQ 0(R12), F0
+	WORD $0x4ebcd400 // fsub v0.4s, v0.4s, v28.4s
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x4e20cc08 // fmla v8.4s, v0.4s, v0.4s
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Bone
+Brest:
+	ADDS $4, R6
+	BEQ Bend
+Belement:
+	FMOVS 0(R12), F0
+	WORD $0x4ebcd400 // fsub v0.4s, v0.4s, v28.4s
+	FMOVS F0, F0
+	WORD $0x4e20d484 // fadd v4.4s, v4.4s, v0.4s
+	WORD $0x4e20cc08 // fmla v8.4s, v0.4s, v0.4s
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Belement
+Bend:
+	WORD $0x4e26d484 // fadd v4.4s, v4.4s, v6.4s
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	VDUP V4.S[0], V27.S4
+	WORD $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	WORD $0x6e28d508 // faddp v8.4s, v8.4s, v8.4s
+	VDUP V8.S[0], V26.S4
+	WORD $0x6e3edf60 // fmul v0.4s, v27.4s, v30.4s
+	WORD $0x6e3edf41 // fmul v1.4s, v26.4s, v30.4s
+	WORD $0x4ea0cc01 // fmls v1.4s, v0.4s, v0.4s
+	WORD $0x4e3df421 // fmax v1.4s, v1.4s, v29.4s
+	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
+	WORD $0x6ea1f821 // fsqrt v1.4s, v1.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x6e21fc59 // fdiv v25.4s, v2.4s, v1.4s
+	WORD $0x6e20df21 // fmul v1.4s, v25.4s, v0.4s
+	WORD $0x6ea0f838 // fneg v24.4s, v1.4s
+	WORD $0x4e20d782 // fadd v2.4s, v28.4s, v0.4s
+	FMOVS F2, (R1)
+	FMOVS F25, 4(R1)
+	MOVD R0, R10
+	MOVD R2, R12
+	MOVD R3, R13
+	MOVD R4, R14
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Cfew
+Cmany:
+	FLDPQ 0(R12), (F1, F4)
+	FLDPQ 32(R12), (F7, F10)
+	FLDPQ 0(R13), (F2, F5)
+	FLDPQ 32(R13), (F8, F11)
+	FLDPQ 0(R14), (F0, F3)
+	FLDPQ 32(R14), (F6, F9)
+	WORD $0x4ebcd421 // fsub v1.4s, v1.4s, v28.4s
+	WORD $0x4ebcd484 // fsub v4.4s, v4.4s, v28.4s
+	WORD $0x4ebcd4e7 // fsub v7.4s, v7.4s, v28.4s
+	WORD $0x4ebcd54a // fsub v10.4s, v10.4s, v28.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x6e39dc84 // fmul v4.4s, v4.4s, v25.4s
+	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
+	WORD $0x6e39dd4a // fmul v10.4s, v10.4s, v25.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e38d484 // fadd v4.4s, v4.4s, v24.4s
+	WORD $0x4e38d4e7 // fadd v7.4s, v7.4s, v24.4s
+	WORD $0x4e38d54a // fadd v10.4s, v10.4s, v24.4s
+	WORD $0x4e22cc20 // fmla v0.4s, v1.4s, v2.4s
+	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
+	WORD $0x4e28cce6 // fmla v6.4s, v7.4s, v8.4s
+	WORD $0x4e2bcd49 // fmla v9.4s, v10.4s, v11.4s
+	FSTPQ (F0, F3), 0(R10)
+	FSTPQ (F6, F9), 32(R10)
+	ADD $64, R10
+	ADD $64, R12
+	ADD $64, R13
+	ADD $64, R14
+	SUBS $16, R6
+	BGE Cmany
+Cfew:
+	ADDS $12, R6
+	BLT Crest
+Cone:
+	FMOVQ 0(R12), F1
+	FMOVQ 0(R13), F2
+	FMOVQ 0(R14), F0
+	WORD $0x4ebcd421 // fsub v1.4s, v1.4s, v28.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e22cc20 // fmla v0.4s, v1.4s, v2.4s
+	FMOVQ F0, 0(R10)
+	ADD $16, R10
+	ADD $16, R12
+	ADD $16, R13
+	ADD $16, R14
+	SUBS $4, R6
+	BGE Cone
+Crest:
+	ADDS $4, R6
+	BEQ Cend
+Celement:
+	FMOVS 0(R12), F1
+	FMOVS 0(R13), F2
+	FMOVS 0(R14), F0
+	WORD $0x4ebcd421 // fsub v1.4s, v1.4s, v28.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x4e38d421 // fadd v1.4s, v1.4s, v24.4s
+	WORD $0x4e22cc20 // fmla v0.4s, v1.4s, v2.4s
+	FMOVS F0, 0(R10)
+	ADD $4, R10
+	ADD $4, R12
+	ADD $4, R13
+	ADD $4, R14
+	SUBS $1, R6
+	BNE Celement
+Cend:
+	ADD R7<<2, R0
+	ADD $8, R1
+	ADD R7<<2, R2
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
+// dst, the gradient to x
+TEXT ·layerNormGradRowsNEON(SB), NOSPLIT, $0-132
+	MOVD dst_base+0(FP), R0
+	MOVD dy_base+24(FP), R1
+	MOVD x_base+48(FP), R2
+	MOVD stats_base+72(FP), R3
+	MOVD gamma_base+96(FP), R4
+	FMOVS invC+128(FP), F31
+	VDUP V31.S[0], V31.S4
+	MOVD c+120(FP), R7
+	MOVD dst_len+8(FP), R8
+	CBZ R8, done
+row:
+	VLD1R (R3), [V30.S4]
+	ADD $4, R3, R9
+	VLD1R (R9), [V29.S4]
+	WORD $0x6e2c1d8c // eor v12.16b, v12.16b, v12.16b
+	WORD $0x6e2d1dad // eor v13.16b, v13.16b, v13.16b
+	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
+	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
+	WORD $0x6e301e10 // eor v16.16b, v16.16b, v16.16b
+	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
+	WORD $0x6e321e52 // eor v18.16b, v18.16b, v18.16b
+	WORD $0x6e331e73 // eor v19.16b, v19.16b, v19.16b
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R4, R14
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Afew
+Amany:
+	FLDPQ 0(R12), (F0, F3)
+	FLDPQ 32(R12), (F6, F9)
+	FLDPQ 0(R11), (F1, F4)
+	FLDPQ 32(R11), (F7, F10)
+	FLDPQ 0(R14), (F2, F5)
+	FLDPQ 32(R14), (F8, F11)
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x4ebed463 // fsub v3.4s, v3.4s, v30.4s
+	WORD $0x4ebed4c6 // fsub v6.4s, v6.4s, v30.4s
+	WORD $0x4ebed529 // fsub v9.4s, v9.4s, v30.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+	WORD $0x4e24d5ad // fadd v13.4s, v13.4s, v4.4s
+	WORD $0x4e27d5ce // fadd v14.4s, v14.4s, v7.4s
+	WORD $0x4e2ad5ef // fadd v15.4s, v15.4s, v10.4s
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	WORD $0x4e23cc91 // fmla v17.4s, v4.4s, v3.4s
+	WORD $0x4e26ccf2 // fmla v18.4s, v7.4s, v6.4s
+	WORD $0x4e29cd53 // fmla v19.4s, v10.4s, v9.4s
+	ADD $64, R11
+	ADD $64, R12
+	ADD $64, R14
+	SUBS $16, R6
+	BGE Amany
+Afew:
+	ADDS $12, R6
+	BLT Arest
+Aone:
+	FMOVQ 0(R12), F0
+	FMOVQ 0(R11), F1
+	FMOVQ 0(R14), F2
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	ADD $16, R11
+	ADD $16, R12
+	ADD $16, R14
+	SUBS $4, R6
+	BGE Aone
+Arest:
+	ADDS $4, R6
+	BEQ Aend
+Aelement:
+	FMOVS 0(R12), F0
+	FMOVS 0(R11), F1
+	FMOVS 0(R14), F2
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+	WORD $0x4e20cc30 // fmla v16.4s, v1.4s, v0.4s
+	ADD $4, R11
+	ADD $4, R12
+	ADD $4, R14
+	SUBS $1, R6
+	BNE Aelement
+Aend:
+	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	WORD $0x6e2cd58c // faddp v12.4s, v12.4s, v12.4s
+	WORD $0x6e2cd58c // faddp v12.4s, v12.4s, v12.4s
+	VDUP V12.S[0], V28.S4
+	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	WORD $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
+	VDUP V16.S[0], V26.S4
+	WORD $0x6e3fdfa1 // fmul v1.4s, v29.4s, v31.4s
+	WORD $0x6e3cdc20 // fmul v0.4s, v1.4s, v28.4s
+	WORD $0x6ea0f81b // fneg v27.4s, v0.4s
+	WORD $0x6e3ddc21 // fmul v1.4s, v1.4s, v29.4s
+	WORD $0x6e3ddc21 // fmul v1.4s, v1.4s, v29.4s
+	WORD $0x6e3adc21 // fmul v1.4s, v1.4s, v26.4s
+	WORD $0x6ea0f839 // fneg v25.4s, v1.4s
+	MOVD R0, R10
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R4, R14
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Bfew
+Bmany:
+	FLDPQ 0(R12), (F0, F4)
+	FLDPQ 32(R12), (F8, F12)
+	FLDPQ 0(R11), (F1, F5)
+	FLDPQ 32(R11), (F9, F13)
+	FLDPQ 0(R14), (F2, F6)
+	FLDPQ 32(R14), (F10, F14)
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x4ebed484 // fsub v4.4s, v4.4s, v30.4s
+	WORD $0x4ebed508 // fsub v8.4s, v8.4s, v30.4s
+	WORD $0x4ebed58c // fsub v12.4s, v12.4s, v30.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	WORD $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD $0x4ebb1f63 // orr v3.16b, v27.16b, v27.16b
+	WORD $0x4ebb1f67 // orr v7.16b, v27.16b, v27.16b
+	WORD $0x4ebb1f6b // orr v11.16b, v27.16b, v27.16b
+	WORD $0x4ebb1f6f // orr v15.16b, v27.16b, v27.16b
+	WORD $0x4e39cc03 // fmla v3.4s, v0.4s, v25.4s
+	WORD $0x4e39cc87 // fmla v7.4s, v4.4s, v25.4s
+	WORD $0x4e39cd0b // fmla v11.4s, v8.4s, v25.4s
+	WORD $0x4e39cd8f // fmla v15.4s, v12.4s, v25.4s
+	WORD $0x4e3dcc23 // fmla v3.4s, v1.4s, v29.4s
+	WORD $0x4e3dcca7 // fmla v7.4s, v5.4s, v29.4s
+	WORD $0x4e3dcd2b // fmla v11.4s, v9.4s, v29.4s
+	WORD $0x4e3dcdaf // fmla v15.4s, v13.4s, v29.4s
+	FSTPQ (F3, F7), 0(R10)
+	FSTPQ (F11, F15), 32(R10)
+	ADD $64, R10
+	ADD $64, R11
+	ADD $64, R12
+	ADD $64, R14
+	SUBS $16, R6
+	BGE Bmany
+Bfew:
+	ADDS $12, R6
+	BLT Brest
+Bone:
+	FMOVQ 0(R12), F0
+	FMOVQ 0(R11), F1
+	FMOVQ 0(R14), F2
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x4ebb1f63 // orr v3.16b, v27.16b, v27.16b
+	WORD $0x4e39cc03 // fmla v3.4s, v0.4s, v25.4s
+	WORD $0x4e3dcc23 // fmla v3.4s, v1.4s, v29.4s
+	FMOVQ F3, 0(R10)
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $16, R14
+	SUBS $4, R6
+	BGE Bone
+Brest:
+	ADDS $4, R6
+	BEQ Bend
+Belement:
+	FMOVS 0(R12), F0
+	FMOVS 0(R11), F1
+	FMOVS 0(R14), F2
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x4ebb1f63 // orr v3.16b, v27.16b, v27.16b
+	WORD $0x4e39cc03 // fmla v3.4s, v0.4s, v25.4s
+	WORD $0x4e3dcc23 // fmla v3.4s, v1.4s, v29.4s
+	FMOVS F3, 0(R10)
+	ADD $4, R10
+	ADD $4, R11
+	ADD $4, R12
+	ADD $4, R14
+	SUBS $1, R6
+	BNE Belement
+Bend:
+	ADD R7<<2, R0
+	ADD R7<<2, R1
+	ADD R7<<2, R2
+	ADD $8, R3
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
+// dst = dy*(x-mean)*rstd
+TEXT ·layerNormGammaRowsNEON(SB), NOSPLIT, $0-104
+	MOVD dst_base+0(FP), R0
+	MOVD dy_base+24(FP), R1
+	MOVD x_base+48(FP), R2
+	MOVD stats_base+72(FP), R3
+	MOVD c+96(FP), R7
+	MOVD dst_len+8(FP), R8
+	CBZ R8, done
+row:
+	VLD1R (R3), [V31.S4]
+	ADD $4, R3, R9
+	VLD1R (R9), [V30.S4]
+	MOVD R0, R10
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT Afew
+Amany:
+	FLDPQ 0(R12), (F0, F2)
+	FLDPQ 32(R12), (F4, F6)
+	FLDPQ 0(R11), (F1, F3)
+	FLDPQ 32(R11), (F5, F7)
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	WORD $0x4ebfd442 // fsub v2.4s, v2.4s, v31.4s
+	WORD $0x4ebfd484 // fsub v4.4s, v4.4s, v31.4s
+	WORD $0x4ebfd4c6 // fsub v6.4s, v6.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3edc42 // fmul v2.4s, v2.4s, v30.4s
+	WORD $0x6e3edc84 // fmul v4.4s, v4.4s, v30.4s
+	WORD $0x6e3edcc6 // fmul v6.4s, v6.4s, v30.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	FSTPQ (F0, F2), 0(R10)
+	FSTPQ (F4, F6), 32(R10)
+	ADD $64, R10
+	ADD $64, R11
+	ADD $64, R12
+	SUBS $16, R6
+	BGE Amany
+Afew:
+	ADDS $12, R6
+	BLT Arest
+Aone:
+	FMOVQ 0(R12), F0
+	FMOVQ 0(R11), F1
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R10)
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Aone
+Arest:
+	ADDS $4, R6
+	BEQ Aend
+Aelement:
+	FMOVS 0(R12), F0
+	FMOVS 0(R11), F1
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS F0, 0(R10)
+	ADD $4, R10
+	ADD $4, R11
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Aelement
+Aend:
+	ADD R7<<2, R0
+	ADD R7<<2, R1
+	ADD R7<<2, R2
+	ADD $8, R3
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
+// dst = x*gelu(gate)
+TEXT ·gegluRowsNEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD gate_base+48(FP), R2
+	MOVD $constants<>(SB), R19
+	FMOVQ 240(R19), F31 // normHi
+	FMOVQ 256(R19), F30 // minusHalf
+	FMOVQ 64(R19), F29 // log2e
+	FMOVQ 80(R19), F28 // ln2hi
+	FMOVQ 96(R19), F27 // ln2lo
+	FMOVQ 112(R19), F26 // e6
+	FMOVQ 128(R19), F25 // one
+	FMOVQ 272(R19), F24 // p4
+	FMOVQ 288(R19), F23 // q5
+	FMOVQ 16(R19), F22 // zero
+	MOVD c+72(FP), R7
+	MOVD dst_len+8(FP), R8
+	CBZ R8, done
+row:
+	MOVD R0, R10
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R7, R6
+	SUBS $12, R6
+	BLT Afew
+Amany:
+	FLDPQ 0(R12), (F4, F10)
+	FMOVQ 32(R12), F16
+	WORD $0x4ea0f885 // fabs v5.4s, v4.4s
+	WORD $0x4ea0f94b // fabs v11.4s, v10.4s
+	WORD $0x4ea0fa11 // fabs v17.4s, v16.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x4ebff56b // fmin v11.4s, v11.4s, v31.4s
+	WORD $0x4ebff631 // fmin v17.4s, v17.4s, v31.4s
+	WORD $0x6e25dca0 // fmul v0.4s, v5.4s, v5.4s
+	WORD $0x6e2bdd66 // fmul v6.4s, v11.4s, v11.4s
+	WORD $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3edcc6 // fmul v6.4s, v6.4s, v30.4s
+	WORD $0x6e3edd8c // fmul v12.4s, v12.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x6e3ddcc7 // fmul v7.4s, v6.4s, v29.4s
+	WORD $0x6e3ddd8d // fmul v13.4s, v12.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4e2188e7 // frintn v7.4s, v7.4s
+	WORD $0x4e2189ad // frintn v13.4s, v13.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebccce6 // fmls v6.4s, v7.4s, v28.4s
+	WORD $0x4ebccdac // fmls v12.4s, v13.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4ebbcce6 // fmls v6.4s, v7.4s, v27.4s
+	WORD $0x4ebbcdac // fmls v12.4s, v13.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
+	FMOVQ 144(R19), F2 // e5
+	FMOVQ 144(R19), F8 // e5
+	FMOVQ 144(R19), F14 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	WORD $0x4e3accc8 // fmla v8.4s, v6.4s, v26.4s
+	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	FMOVQ 160(R19), F9 // e4
+	FMOVQ 160(R19), F15 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	FMOVQ 176(R19), F2 // e3
+	FMOVQ 176(R19), F8 // e3
+	FMOVQ 176(R19), F14 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	FMOVQ 192(R19), F3 // e2
+	FMOVQ 192(R19), F9 // e2
+	FMOVQ 192(R19), F15 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	FMOVQ 128(R19), F2 // one
+	FMOVQ 128(R19), F8 // one
+	FMOVQ 128(R19), F14 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	FMOVQ 128(R19), F3 // one
+	FMOVQ 128(R19), F9 // one
+	FMOVQ 128(R19), F15 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
+	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f3754e7 // shl v7.4s, v7.4s, #23
+	WORD $0x4f3755ad // shl v13.4s, v13.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb984e7 // add v7.4s, v7.4s, v25.4s
+	WORD $0x4eb985ad // add v13.4s, v13.4s, v25.4s
+	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	WORD $0x6e27dd26 // fmul v6.4s, v9.4s, v7.4s
+	WORD $0x6e2dddec // fmul v12.4s, v15.4s, v13.4s
+	FMOVQ 304(R19), F2 // p3
+	FMOVQ 304(R19), F8 // p3
+	FMOVQ 304(R19), F14 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	WORD $0x4e38cd68 // fmla v8.4s, v11.4s, v24.4s
+	WORD $0x4e38ce2e // fmla v14.4s, v17.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	FMOVQ 320(R19), F9 // p2
+	FMOVQ 320(R19), F15 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
+	FMOVQ 336(R19), F2 // p1
+	FMOVQ 336(R19), F8 // p1
+	FMOVQ 336(R19), F14 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
+	WORD $0x4e31cdee // fmla v14.4s, v15.4s, v17.4s
+	FMOVQ 352(R19), F3 // p0
+	FMOVQ 352(R19), F9 // p0
+	FMOVQ 352(R19), F15 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e26dd29 // fmul v9.4s, v9.4s, v6.4s
+	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	FMOVQ 368(R19), F1 // q4
+	FMOVQ 368(R19), F7 // q4
+	FMOVQ 368(R19), F13 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	WORD $0x4e37cd67 // fmla v7.4s, v11.4s, v23.4s
+	WORD $0x4e37ce2d // fmla v13.4s, v17.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	FMOVQ 384(R19), F8 // q3
+	FMOVQ 384(R19), F14 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
+	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
+	FMOVQ 400(R19), F1 // q2
+	FMOVQ 400(R19), F7 // q2
+	FMOVQ 400(R19), F13 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
+	FMOVQ 416(R19), F2 // q1
+	FMOVQ 416(R19), F8 // q1
+	FMOVQ 416(R19), F14 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
+	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
+	FMOVQ 128(R19), F1 // one
+	FMOVQ 128(R19), F7 // one
+	FMOVQ 128(R19), F13 // one
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
+	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x6e27fd28 // fdiv v8.4s, v9.4s, v7.4s
+	WORD $0x6e2dfdee // fdiv v14.4s, v15.4s, v13.4s
+	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
+	WORD $0x4e36f546 // fmax v6.4s, v10.4s, v22.4s
+	WORD $0x4e36f60c // fmax v12.4s, v16.4s, v22.4s
+	WORD $0x4ea2cca0 // fmls v0.4s, v5.4s, v2.4s
+	WORD $0x4ea8cd66 // fmls v6.4s, v11.4s, v8.4s
+	WORD $0x4eaece2c // fmls v12.4s, v17.4s, v14.4s
+	FLDPQ 0(R11), (F1, F7)
+	FMOVQ 32(R11), F13
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
+	FSTPQ (F0, F6), 0(R10)
+	FMOVQ F12, 32(R10)
+	ADD $48, R10
+	ADD $48, R11
+	ADD $48, R12
+	SUBS $12, R6
+	BGE Amany
+Afew:
+	ADDS $8, R6
+	BLT Arest
+Aone:
+	FMOVQ 0(R12), F4
+	WORD $0x4ea0f885 // fabs v5.4s, v4.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x6e25dca0 // fmul v0.4s, v5.4s, v5.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 128(R19), F1 // one
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
+	WORD $0x4ea2cca0 // fmls v0.4s, v5.4s, v2.4s
+	FMOVQ 0(R11), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R10)
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	SUBS $4, R6
+	BGE Aone
+Arest:
+	ADDS $4, R6
+	BEQ Aend
+Aelement:
+	FMOVS 0(R12), F4
+	WORD $0x4ea0f885 // fabs v5.4s, v4.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x6e25dca0 // fmul v0.4s, v5.4s, v5.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 128(R19), F1 // one
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
+	WORD $0x4ea2cca0 // fmls v0.4s, v5.4s, v2.4s
+	FMOVS 0(R11), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS F0, 0(R10)
+	ADD $4, R10
+	ADD $4, R11
+	ADD $4, R12
+	SUBS $1, R6
+	BNE Aelement
+Aend:
+	ADD R7<<2, R0
+	ADD R7<<3, R1
+	ADD R7<<3, R2
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
+// dx = dy*gelu(gate), dgate = dy*x*gelu'(gate)
+TEXT ·gegluGradRowsNEON(SB), NOSPLIT, $0-128
+	MOVD dx_base+0(FP), R0
+	MOVD dgate_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD x_base+72(FP), R3
+	MOVD gate_base+96(FP), R4
+	MOVD $constants<>(SB), R19
+	FMOVQ 240(R19), F31 // normHi
+	FMOVQ 256(R19), F30 // minusHalf
+	FMOVQ 64(R19), F29 // log2e
+	FMOVQ 80(R19), F28 // ln2hi
+	FMOVQ 96(R19), F27 // ln2lo
+	FMOVQ 112(R19), F26 // e6
+	FMOVQ 128(R19), F25 // one
+	FMOVQ 272(R19), F24 // p4
+	FMOVQ 288(R19), F23 // q5
+	FMOVQ 16(R19), F22 // zero
+	FMOVQ 432(R19), F21 // sign
+	FMOVQ 448(R19), F20 // rsqrt2pi
+	MOVD c+120(FP), R7
+	MOVD dx_len+8(FP), R8
+	LSR $1, R8
+	CBZ R8, done
+row:
+	MOVD R0, R10
+	MOVD R1, R11
+	MOVD R2, R12
+	MOVD R3, R13
+	MOVD R4, R14
+	MOVD R7, R6
+	SUBS $8, R6
+	BLT Afew
+Amany:
+	FLDPQ 0(R14), (F4, F11)
+	WORD $0x4ea0f885 // fabs v5.4s, v4.4s
+	WORD $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x4ebff58c // fmin v12.4s, v12.4s, v31.4s
+	WORD $0x6e25dca0 // fmul v0.4s, v5.4s, v5.4s
+	WORD $0x6e2cdd87 // fmul v7.4s, v12.4s, v12.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3edce7 // fmul v7.4s, v7.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x6e3ddce8 // fmul v8.4s, v7.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4e218908 // frintn v8.4s, v8.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebccd07 // fmls v7.4s, v8.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4ebbcd07 // fmls v7.4s, v8.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
+	FMOVQ 144(R19), F2 // e5
+	FMOVQ 144(R19), F9 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	WORD $0x4e3acce9 // fmla v9.4s, v7.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	FMOVQ 160(R19), F10 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
+	FMOVQ 176(R19), F2 // e3
+	FMOVQ 176(R19), F9 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e27cd49 // fmla v9.4s, v10.4s, v7.4s
+	FMOVQ 192(R19), F3 // e2
+	FMOVQ 192(R19), F10 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
+	FMOVQ 128(R19), F2 // one
+	FMOVQ 128(R19), F9 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	WORD $0x4e27cd49 // fmla v9.4s, v10.4s, v7.4s
+	FMOVQ 128(R19), F3 // one
+	FMOVQ 128(R19), F10 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375508 // shl v8.4s, v8.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x4eb98508 // add v8.4s, v8.4s, v25.4s
+	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	WORD $0x6e28dd47 // fmul v7.4s, v10.4s, v8.4s
+	FMOVQ 304(R19), F2 // p3
+	FMOVQ 304(R19), F9 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	WORD $0x4e38cd89 // fmla v9.4s, v12.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	FMOVQ 320(R19), F10 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2ccd2a // fmla v10.4s, v9.4s, v12.4s
+	FMOVQ 336(R19), F2 // p1
+	FMOVQ 336(R19), F9 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	WORD $0x4e2ccd49 // fmla v9.4s, v10.4s, v12.4s
+	FMOVQ 352(R19), F3 // p0
+	FMOVQ 352(R19), F10 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x4e2ccd2a // fmla v10.4s, v9.4s, v12.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e27dd4a // fmul v10.4s, v10.4s, v7.4s
+	FMOVQ 368(R19), F1 // q4
+	FMOVQ 368(R19), F8 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	WORD $0x4e37cd88 // fmla v8.4s, v12.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	FMOVQ 384(R19), F9 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2ccd09 // fmla v9.4s, v8.4s, v12.4s
+	FMOVQ 400(R19), F1 // q2
+	FMOVQ 400(R19), F8 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2ccd28 // fmla v8.4s, v9.4s, v12.4s
+	FMOVQ 416(R19), F2 // q1
+	FMOVQ 416(R19), F9 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	WORD $0x4e2ccd09 // fmla v9.4s, v8.4s, v12.4s
+	FMOVQ 128(R19), F1 // one
+	FMOVQ 128(R19), F8 // one
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e2ccd28 // fmla v8.4s, v9.4s, v12.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x6e28fd49 // fdiv v9.4s, v10.4s, v8.4s
+	WORD $0x4e36f483 // fmax v3.4s, v4.4s, v22.4s
+	WORD $0x4e36f56a // fmax v10.4s, v11.4s, v22.4s
+	WORD $0x4ea2cca3 // fmls v3.4s, v5.4s, v2.4s
+	WORD $0x4ea9cd8a // fmls v10.4s, v12.4s, v9.4s
+	FLDPQ 0(R12), (F1, F8)
+	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
+	WORD $0x6e28dd4d // fmul v13.4s, v10.4s, v8.4s
+	WORD $0x4e351c81 // and v1.16b, v4.16b, v21.16b
+	WORD $0x4e351d68 // and v8.16b, v11.16b, v21.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4ea81d8c // orr v12.16b, v12.16b, v8.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6e281d29 // eor v9.16b, v9.16b, v8.16b
+	WORD $0x4f210483 // sshr v3.4s, v4.4s, #31
+	WORD $0x4f21056a // sshr v10.4s, v11.4s, #31
+	WORD $0x4e631f23 // bic v3.16b, v25.16b, v3.16b
+	WORD $0x4e6a1f2a // bic v10.16b, v25.16b, v10.16b
+	WORD $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	WORD $0x4ea9d54a // fsub v10.4s, v10.4s, v9.4s
+	WORD $0x6e34dc00 // fmul v0.4s, v0.4s, v20.4s
+	WORD $0x6e34dce7 // fmul v7.4s, v7.4s, v20.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x4e27cd8a // fmla v10.4s, v12.4s, v7.4s
+	FLDPQ 0(R12), (F1, F8)
+	FLDPQ 0(R13), (F2, F9)
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e28dd4a // fmul v10.4s, v10.4s, v8.4s
+	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	WORD $0x4ea61cc4 // orr v4.16b, v6.16b, v6.16b
+	WORD $0x4ead1dab // orr v11.16b, v13.16b, v13.16b
+	FSTPQ (F4, F11), 0(R10)
+	FSTPQ (F3, F10), 0(R11)
+	ADD $32, R10
+	ADD $32, R11
+	ADD $32, R12
+	ADD $32, R13
+	ADD $32, R14
+	SUBS $8, R6
+	BGE Amany
+Afew:
+	ADDS $4, R6
+	BLT Arest
+Aone:
+	FMOVQ 0(R14), F4
+	WORD $0x4ea0f885 // fabs v5.4s, v4.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x6e25dca0 // fmul v0.4s, v5.4s, v5.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 128(R19), F1 // one
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x4e36f483 // fmax v3.4s, v4.4s, v22.4s
+	WORD $0x4ea2cca3 // fmls v3.4s, v5.4s, v2.4s
+	FMOVQ 0(R12), F1
+	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
+	WORD $0x4e351c81 // and v1.16b, v4.16b, v21.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x4f210483 // sshr v3.4s, v4.4s, #31
+	WORD $0x4e631f23 // bic v3.16b, v25.16b, v3.16b
+	WORD $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	WORD $0x6e34dc00 // fmul v0.4s, v0.4s, v20.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	FMOVQ 0(R12), F1
+	FMOVQ 0(R13), F2
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
+	WORD $0x4ea61cc4 // orr v4.16b, v6.16b, v6.16b
+	FMOVQ F4, 0(R10)
+	FMOVQ F3, 0(R11)
+	ADD $16, R10
+	ADD $16, R11
+	ADD $16, R12
+	ADD $16, R13
+	ADD $16, R14
+	SUBS $4, R6
+	BGE Aone
+Arest:
+	ADDS $4, R6
+	BEQ Aend
+Aelement:
+	FMOVS 0(R14), F4
+	WORD $0x4ea0f885 // fabs v5.4s, v4.4s
+	WORD $0x4ebff4a5 // fmin v5.4s, v5.4s, v31.4s
+	WORD $0x6e25dca0 // fmul v0.4s, v5.4s, v5.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
+	WORD $0x4e218821 // frintn v1.4s, v1.4s
+	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
+	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	FMOVQ 144(R19), F2 // e5
+	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
+	FMOVQ 160(R19), F3 // e4
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 176(R19), F2 // e3
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 192(R19), F3 // e2
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	FMOVQ 128(R19), F2 // one
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	FMOVQ 128(R19), F3 // one
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
+	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
+	FMOVQ 304(R19), F2 // p3
+	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
+	FMOVQ 320(R19), F3 // p2
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	FMOVQ 336(R19), F2 // p1
+	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
+	FMOVQ 352(R19), F3 // p0
+	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	FMOVQ 368(R19), F1 // q4
+	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
+	FMOVQ 384(R19), F2 // q3
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 400(R19), F1 // q2
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	FMOVQ 416(R19), F2 // q1
+	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
+	FMOVQ 128(R19), F1 // one
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x4e36f483 // fmax v3.4s, v4.4s, v22.4s
+	WORD $0x4ea2cca3 // fmls v3.4s, v5.4s, v2.4s
+	FMOVS 0(R12), F1
+	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
+	WORD $0x4e351c81 // and v1.16b, v4.16b, v21.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x4f210483 // sshr v3.4s, v4.4s, #31
+	WORD $0x4e631f23 // bic v3.16b, v25.16b, v3.16b
+	WORD $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	WORD $0x6e34dc00 // fmul v0.4s, v0.4s, v20.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	FMOVS 0(R12), F1
+	FMOVS 0(R13), F2
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
+	WORD $0x4ea61cc4 // orr v4.16b, v6.16b, v6.16b
+	FMOVS F4, 0(R10)
+	FMOVS F3, 0(R11)
+	ADD $4, R10
+	ADD $4, R11
+	ADD $4, R12
+	ADD $4, R13
+	ADD $4, R14
+	SUBS $1, R6
+	BNE Aelement
+Aend:
+	ADD R7<<3, R0
+	ADD R7<<3, R1
+	ADD R7<<2, R2
+	ADD R7<<3, R3
+	ADD R7<<3, R4
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
 // sum[j] += x
 TEXT ·colSumNEON(SB), NOSPLIT, $0-48
 	MOVD sum_base+0(FP), R0
@@ -3791,79 +6351,77 @@ elementrow:
 end:
 	RET
 
-// sum[j] += (x-mean[j])^2
-TEXT ·colSqDevNEON(SB), NOSPLIT, $0-72
-	MOVD sum_base+0(FP), R0
-	MOVD mean_base+24(FP), R1
-	MOVD x_base+48(FP), R2
-	MOVD sum_len+8(FP), R6 // columns left
-	MOVD x_len+56(FP), R8
+// s1[j] += x-mean[j], s2[j] += (x-mean[j])^2
+TEXT ·colMomentsNEON(SB), NOSPLIT, $0-96
+	MOVD s1_base+0(FP), R0
+	MOVD s2_base+24(FP), R1
+	MOVD mean_base+48(FP), R2
+	MOVD x_base+72(FP), R3
+	MOVD s1_len+8(FP), R6 // columns left
+	MOVD x_len+80(FP), R8
 	CBZ R8, end
 	LSL $2, R6, R7 // bytes of a row
-	ADD R8<<2, R2, R8 // end of the data
-	SUBS $32, R6
+	ADD R8<<2, R3, R8 // end of the data
+	SUBS $16, R6
 	BLT few
 many:
 	FLDPQ 0(R0), (F0, F1)
 	FLDPQ 32(R0), (F2, F3)
-	FLDPQ 64(R0), (F4, F5)
-	FLDPQ 96(R0), (F6, F7)
-	FLDPQ 0(R1), (F16, F17)
-	FLDPQ 32(R1), (F18, F19)
-	FLDPQ 64(R1), (F20, F21)
-	FLDPQ 96(R1), (F22, F23)
-	MOVD R2, R12
+	FLDPQ 0(R1), (F4, F5)
+	FLDPQ 32(R1), (F6, F7)
+	FLDPQ 0(R2), (F8, F9)
+	FLDPQ 32(R2), (F10, F11)
+	MOVD R3, R13
 manyrow:
-	FLDPQ 0(R12), (F24, F25)
-	FLDPQ 32(R12), (F26, F27)
-	FLDPQ 64(R12), (F28, F29)
-	FLDPQ 96(R12), (F30, F31)
-	WORD $0x4eb0d718 // fsub v24.4s, v24.4s, v16.4s
-	WORD $0x4eb1d739 // fsub v25.4s, v25.4s, v17.4s
-	WORD $0x4eb2d75a // fsub v26.4s, v26.4s, v18.4s
-	WORD $0x4eb3d77b // fsub v27.4s, v27.4s, v19.4s
-	WORD $0x4eb4d79c // fsub v28.4s, v28.4s, v20.4s
-	WORD $0x4eb5d7bd // fsub v29.4s, v29.4s, v21.4s
-	WORD $0x4eb6d7de // fsub v30.4s, v30.4s, v22.4s
-	WORD $0x4eb7d7ff // fsub v31.4s, v31.4s, v23.4s
-	WORD $0x4e38cf00 // fmla v0.4s, v24.4s, v24.4s
-	WORD $0x4e39cf21 // fmla v1.4s, v25.4s, v25.4s
-	WORD $0x4e3acf42 // fmla v2.4s, v26.4s, v26.4s
-	WORD $0x4e3bcf63 // fmla v3.4s, v27.4s, v27.4s
-	WORD $0x4e3ccf84 // fmla v4.4s, v28.4s, v28.4s
-	WORD $0x4e3dcfa5 // fmla v5.4s, v29.4s, v29.4s
-	WORD $0x4e3ecfc6 // fmla v6.4s, v30.4s, v30.4s
-	WORD $0x4e3fcfe7 // fmla v7.4s, v31.4s, v31.4s
-	ADD R7, R12
-	CMP R8, R12
+	FLDPQ 0(R13), (F12, F13)
+	FLDPQ 32(R13), (F14, F15)
+	WORD $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
+	WORD $0x4ea9d5ad // fsub v13.4s, v13.4s, v9.4s
+	WORD $0x4eaad5ce // fsub v14.4s, v14.4s, v10.4s
+	WORD $0x4eabd5ef // fsub v15.4s, v15.4s, v11.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x4e2dd421 // fadd v1.4s, v1.4s, v13.4s
+	WORD $0x4e2ed442 // fadd v2.4s, v2.4s, v14.4s
+	WORD $0x4e2fd463 // fadd v3.4s, v3.4s, v15.4s
+	WORD $0x4e2ccd84 // fmla v4.4s, v12.4s, v12.4s
+	WORD $0x4e2dcda5 // fmla v5.4s, v13.4s, v13.4s
+	WORD $0x4e2ecdc6 // fmla v6.4s, v14.4s, v14.4s
+	WORD $0x4e2fcde7 // fmla v7.4s, v15.4s, v15.4s
+	ADD R7, R13
+	CMP R8, R13
 	BLT manyrow
 	FSTPQ (F0, F1), 0(R0)
 	FSTPQ (F2, F3), 32(R0)
-	FSTPQ (F4, F5), 64(R0)
-	FSTPQ (F6, F7), 96(R0)
-	ADD $128, R0
-	ADD $128, R1
-	ADD $128, R2
-	SUBS $32, R6
+	FSTPQ (F4, F5), 0(R1)
+	FSTPQ (F6, F7), 32(R1)
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R3
+	SUBS $16, R6
 	BGE many
 few:
-	ADDS $28, R6
+	ADDS $12, R6
 	BLT rest
 one:
 	FMOVQ 0(R0), F0
-	FMOVQ 0(R1), F16
-	MOVD R2, R12
+	FMOVQ 0(R1), F4
+	FMOVQ 0(R2), F8
+	MOVD R3, R13
 onerow:
-	FMOVQ 0(R12), F24
-	WORD $0x4eb0d718 // fsub v24.4s, v24.4s, v16.4s
-	WORD $0x4e38cf00 // fmla v0.4s, v24.4s, v24.4s
-	ADD R7, R12
-	CMP R8, R12
+	FMOVQ 0(R13), F12
+	WORD $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x4e2ccd84 // fmla v4.4s, v12.4s, v12.4s
+	ADD R7, R13
+	CMP R8, R13
 	BLT onerow
 	FMOVQ F0, 0(R0)
+	FMOVQ F4, 0(R1)
 	ADD $16, R0
 	ADD $16, R1
 	ADD $16, R2
+	ADD $16, R3
 	SUBS $4, R6
 	BGE one
 rest:
@@ -3871,19 +6429,23 @@ rest:
 	BEQ end
 element:
 	FMOVS 0(R0), F0
-	FMOVS 0(R1), F16
-	MOVD R2, R12
+	FMOVS 0(R1), F4
+	FMOVS 0(R2), F8
+	MOVD R3, R13
 elementrow:
-	FMOVS 0(R12), F24
-	WORD $0x4eb0d718 // fsub v24.4s, v24.4s, v16.4s
-	WORD $0x4e38cf00 // fmla v0.4s, v24.4s, v24.4s
-	ADD R7, R12
-	CMP R8, R12
+	FMOVS 0(R13), F12
+	WORD $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x4e2ccd84 // fmla v4.4s, v12.4s, v12.4s
+	ADD R7, R13
+	CMP R8, R13
 	BLT elementrow
 	FMOVS F0, 0(R0)
+	FMOVS F4, 0(R1)
 	ADD $4, R0
 	ADD $4, R1
 	ADD $4, R2
+	ADD $4, R3
 	SUBS $1, R6
 	BNE element
 end:
@@ -4071,9 +6633,9 @@ TEXT ·f32ToBF16NEON(SB), NOSPLIT, $0-48
 	MOVD dst_base+0(FP), R0
 	MOVD src_base+24(FP), R1
 	MOVD $constants<>(SB), R19
-	FMOVQ 512(R19), F31 // i1
-	FMOVQ 528(R19), F30 // i7fff
-	FMOVQ 544(R19), F29 // quiet
+	FMOVQ 560(R19), F31 // i1
+	FMOVQ 576(R19), F30 // i7fff
+	FMOVQ 592(R19), F29 // quiet
 	MOVD dst_len+8(FP), R6
 	CBZ R6, end
 loop:
@@ -4151,26 +6713,26 @@ DATA constants<>+240(SB)/8, $0x4150000041500000 // normHi
 DATA constants<>+248(SB)/8, $0x4150000041500000
 DATA constants<>+256(SB)/8, $0xbf000000bf000000 // minusHalf
 DATA constants<>+264(SB)/8, $0xbf000000bf000000
-DATA constants<>+272(SB)/8, $0x3e8a3d713e8a3d71 // millsP
-DATA constants<>+280(SB)/8, $0x3e8a3d713e8a3d71
-DATA constants<>+288(SB)/8, $0x3cecce553cecce55 // m8
-DATA constants<>+296(SB)/8, $0x3cecce553cecce55
-DATA constants<>+304(SB)/8, $0xbe0149bdbe0149bd // m7
-DATA constants<>+312(SB)/8, $0xbe0149bdbe0149bd
-DATA constants<>+320(SB)/8, $0x3e2d73833e2d7383 // m6
-DATA constants<>+328(SB)/8, $0x3e2d73833e2d7383
-DATA constants<>+336(SB)/8, $0xbd8cf653bd8cf653 // m5
-DATA constants<>+344(SB)/8, $0xbd8cf653bd8cf653
-DATA constants<>+352(SB)/8, $0x3ddc61ed3ddc61ed // m4
-DATA constants<>+360(SB)/8, $0x3ddc61ed3ddc61ed
-DATA constants<>+368(SB)/8, $0x3d93b6e83d93b6e8 // m3
-DATA constants<>+376(SB)/8, $0x3d93b6e83d93b6e8
-DATA constants<>+384(SB)/8, $0x3dd0792a3dd0792a // m2
-DATA constants<>+392(SB)/8, $0x3dd0792a3dd0792a
-DATA constants<>+400(SB)/8, $0x3ddc40a33ddc40a3 // m1
-DATA constants<>+408(SB)/8, $0x3ddc40a33ddc40a3
-DATA constants<>+416(SB)/8, $0x3ddc9c923ddc9c92 // m0
-DATA constants<>+424(SB)/8, $0x3ddc9c923ddc9c92
+DATA constants<>+272(SB)/8, $0x3b8374493b837449 // p4
+DATA constants<>+280(SB)/8, $0x3b8374493b837449
+DATA constants<>+288(SB)/8, $0x3c24c0463c24c046 // q5
+DATA constants<>+296(SB)/8, $0x3c24c0463c24c046
+DATA constants<>+304(SB)/8, $0x3d2389cd3d2389cd // p3
+DATA constants<>+312(SB)/8, $0x3d2389cd3d2389cd
+DATA constants<>+320(SB)/8, $0x3e397b503e397b50 // p2
+DATA constants<>+328(SB)/8, $0x3e397b503e397b50
+DATA constants<>+336(SB)/8, $0x3edef39e3edef39e // p1
+DATA constants<>+344(SB)/8, $0x3edef39e3edef39e
+DATA constants<>+352(SB)/8, $0x3f0000003f000000 // p0
+DATA constants<>+360(SB)/8, $0x3f0000003f000000
+DATA constants<>+368(SB)/8, $0x3dccfaea3dccfaea // q4
+DATA constants<>+376(SB)/8, $0x3dccfaea3dccfaea
+DATA constants<>+384(SB)/8, $0x3eed87a83eed87a8 // q3
+DATA constants<>+392(SB)/8, $0x3eed87a83eed87a8
+DATA constants<>+400(SB)/8, $0x3f98cd563f98cd56 // q2
+DATA constants<>+408(SB)/8, $0x3f98cd563f98cd56
+DATA constants<>+416(SB)/8, $0x3fd59ae73fd59ae7 // q1
+DATA constants<>+424(SB)/8, $0x3fd59ae73fd59ae7
 DATA constants<>+432(SB)/8, $0x8000000080000000 // sign
 DATA constants<>+440(SB)/8, $0x8000000080000000
 DATA constants<>+448(SB)/8, $0x3ecc422a3ecc422a // rsqrt2pi
@@ -4181,10 +6743,16 @@ DATA constants<>+480(SB)/8, $0xbfd9db23bfd9db23 // minusQuick
 DATA constants<>+488(SB)/8, $0xbfd9db23bfd9db23
 DATA constants<>+496(SB)/8, $0x3fd9db233fd9db23 // quick
 DATA constants<>+504(SB)/8, $0x3fd9db233fd9db23
-DATA constants<>+512(SB)/8, $0x0000000100000001 // i1
-DATA constants<>+520(SB)/8, $0x0000000100000001
-DATA constants<>+528(SB)/8, $0x00007fff00007fff // i7fff
-DATA constants<>+536(SB)/8, $0x00007fff00007fff
-DATA constants<>+544(SB)/8, $0x0040000000400000 // quiet
-DATA constants<>+552(SB)/8, $0x0040000000400000
-GLOBL constants<>(SB), RODATA|NOPTR, $560
+DATA constants<>+512(SB)/8, $0x4120000041200000 // tanhHi
+DATA constants<>+520(SB)/8, $0x4120000041200000
+DATA constants<>+528(SB)/8, $0xc0000000c0000000 // minusTwo
+DATA constants<>+536(SB)/8, $0xc0000000c0000000
+DATA constants<>+544(SB)/8, $0x4000000040000000 // two
+DATA constants<>+552(SB)/8, $0x4000000040000000
+DATA constants<>+560(SB)/8, $0x0000000100000001 // i1
+DATA constants<>+568(SB)/8, $0x0000000100000001
+DATA constants<>+576(SB)/8, $0x00007fff00007fff // i7fff
+DATA constants<>+584(SB)/8, $0x00007fff00007fff
+DATA constants<>+592(SB)/8, $0x0040000000400000 // quiet
+DATA constants<>+600(SB)/8, $0x0040000000400000
+GLOBL constants<>(SB), RODATA|NOPTR, $608

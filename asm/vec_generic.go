@@ -99,6 +99,49 @@ var genericVec = vecKernels{
 	siluGrad:      eachGrad(siluGrad),
 	geluGrad:      eachGrad(geluGrad),
 	quickGELUGrad: eachGrad(func(x float64) float64 { return siluGrad(quickK * x) }),
+	expGrad:       eachGrad(math.Exp),
+	tanh:          each(math.Tanh),
+	tanhGrad: eachGrad(func(x float64) float64 {
+		e := math.Exp(-2 * math.Abs(x))
+		return 4 * e / ((1 + e) * (1 + e))
+	}),
+	abs:  each(math.Abs),
+	relu: each(func(x float64) float64 { return max(x, 0) }),
+	absGrad: func(dst, x, dy []float32) {
+		for i, v := range x {
+			switch {
+			case v > 0:
+				dst[i] = dy[i]
+			case v < 0:
+				dst[i] = -dy[i]
+			default:
+				dst[i] = 0
+			}
+		}
+	},
+	reluGrad: func(dst, x, dy []float32) {
+		for i, v := range x {
+			if v > 0 {
+				dst[i] = dy[i]
+			} else {
+				dst[i] = 0
+			}
+		}
+	},
+	clamp: func(dst, x []float32, lo, hi float32) {
+		for i, v := range x {
+			dst[i] = min(max(v, lo), hi)
+		}
+	},
+	clampGrad: func(dst, x, dy []float32, lo, hi float32) {
+		for i, v := range x {
+			if lo <= v && v <= hi {
+				dst[i] = dy[i]
+			} else {
+				dst[i] = 0
+			}
+		}
+	},
 
 	scaleShiftRows: func(dst, x, scale, shift []float32) {
 		for o, c := 0, len(scale); o < len(x); o += c {
@@ -143,11 +186,12 @@ var genericVec = vecKernels{
 			}
 		}
 	},
-	colSqDev: func(sum, mean, x []float32) {
-		for o, c := 0, len(sum); o < len(x); o += c {
-			for j := range sum {
+	colMoments: func(s1, s2, mean, x []float32) {
+		for o, c := 0, len(s1); o < len(x); o += c {
+			for j := range s1 {
 				d := x[o+j] - mean[j]
-				sum[j] += d * d
+				s1[j] += d
+				s2[j] += d * d
 			}
 		}
 	},
@@ -157,6 +201,83 @@ var genericVec = vecKernels{
 				s1[j] += dy[o+j]
 				s2[j] += dy[o+j] * (x[o+j] - mean[j])
 			}
+		}
+	},
+
+	softmaxRows: func(dst, x, _ []float32, c int) {
+		for ; len(x) > 0; dst, x = dst[c:], x[c:] {
+			top, sum := math.Inf(-1), 0.0
+			for _, v := range x[:c] {
+				if float64(v) > top { // a NaN is passed over here, and met below
+					top = float64(v)
+				}
+			}
+			for _, v := range x[:c] {
+				sum += math.Exp(float64(v) - top)
+			}
+			for j, v := range x[:c] {
+				dst[j] = float32(math.Exp(float64(v)-top) / sum)
+			}
+		}
+	},
+	softmaxGradRows: func(dst, dy, y []float32, c int) {
+		for ; len(y) > 0; dst, dy, y = dst[c:], dy[c:], y[c:] {
+			dot := 0.0
+			for j, v := range y[:c] {
+				dot += float64(v) * float64(dy[j])
+			}
+			for j, v := range y[:c] {
+				dst[j] = float32(float64(v) * (float64(dy[j]) - dot))
+			}
+		}
+	},
+	layerNormRows: func(dst, stats, x, gamma, beta []float32, c int, eps, _ float32) {
+		for ; len(x) > 0; dst, x, stats = dst[c:], x[c:], stats[2:] {
+			mean, variance := 0.0, 0.0
+			for _, v := range x[:c] {
+				mean += float64(v) / float64(c)
+			}
+			for _, v := range x[:c] {
+				variance += (float64(v) - mean) * (float64(v) - mean) / float64(c)
+			}
+			rstd := 1 / math.Sqrt(variance+float64(eps))
+			stats[0], stats[1] = float32(mean), float32(rstd)
+			for j, v := range x[:c] {
+				dst[j] = float32((float64(v)-mean)*rstd*float64(gamma[j]) + float64(beta[j]))
+			}
+		}
+	},
+	layerNormGradRows: func(dst, dy, x, stats, gamma []float32, c int, _ float32) {
+		for ; len(x) > 0; dst, dy, x, stats = dst[c:], dy[c:], x[c:], stats[2:] {
+			mean, rstd := float64(stats[0]), float64(stats[1])
+			a, b := 0.0, 0.0
+			for j, v := range x[:c] {
+				g := float64(dy[j]) * float64(gamma[j])
+				a += g / float64(c)
+				b += g * (float64(v) - mean) * rstd / float64(c)
+			}
+			for j, v := range x[:c] {
+				dst[j] = float32(rstd * (float64(dy[j])*float64(gamma[j]) - a - (float64(v)-mean)*rstd*b))
+			}
+		}
+	},
+	layerNormGammaRows: func(dst, dy, x, stats []float32, c int) {
+		for i := range dst {
+			dst[i] = dy[i] * ((x[i] - stats[i/c*2]) * stats[i/c*2+1])
+		}
+	},
+	gegluRows: func(dst, x, gate []float32, c int) {
+		for i := range dst {
+			at := i/c*2*c + i%c
+			dst[i] = x[at] * float32(gelu(float64(gate[at])))
+		}
+	},
+	gegluGradRows: func(dx, dgate, dy, x, gate []float32, c int) {
+		for i, g := range dy {
+			at := i/c*2*c + i%c
+			v, t := x[at], float64(gate[at])
+			dx[at] = g * float32(gelu(t))
+			dgate[at] = g * v * float32(geluGrad(t))
 		}
 	},
 

@@ -1,7 +1,7 @@
 package tensor
 
 import (
-	"math"
+	"sync"
 
 	"psld/asm"
 )
@@ -69,138 +69,87 @@ func (d *cpu) Host(t *Tensor) []float32 {
 // Upload implements [Device].
 func (d *cpu) Upload(t *Tensor, data []float32) { copy(t.Data, data) }
 
+// large is the number of elements from which on a tensor is as good as out of the caches when
+// it is needed again. It is worked on in long tasks, since reading ahead starts anew in each, and the
+// kernels store long results past the caches.
+const (
+	large     = 1 << 22
+	longGrain = 1 << 16
+)
+
+// grainOf is the number of elements of a task for a result of n elements.
+func grainOf(n int) int {
+	if n >= large {
+		return longGrain
+	}
+	return grain
+}
+
+// elements calls fn on parts [lo, hi) of n elements in parallel.
+func elements(n int, fn func(lo, hi int)) { chunks(n, grainOf(n), fn) }
+
+// rowParts calls fn on parts [lo, hi) of rows of c elements in parallel.
+func rowParts(rows, c int, fn func(lo, hi int, s *scratch)) {
+	size := (grainOf(rows*c) + c - 1) / c
+	parallel((rows+size-1)/size, func(i int, s *scratch) { fn(i*size, min(rows, (i+1)*size), s) })
+}
+
 // Unary implements [Device].
 func (d *cpu) Unary(f Func, y, x *Tensor) {
-	chunks(x.Len(), grain, func(lo, hi int) {
-		out, in := y.Data[lo:hi], x.Data[lo:hi]
-		switch f {
-		case SiLU:
-			asm.SiLU(out, in)
-		case GELU:
-			asm.GELU(out, in)
-		case QuickGELU:
-			asm.QuickGELU(out, in)
-		case Exp:
-			asm.Exp(out, in)
-		case Abs:
-			for i, v := range in {
-				out[i] = float32(math.Abs(float64(v)))
-			}
-		case ReLU:
-			for i, v := range in {
-				out[i] = max(v, 0)
-			}
-		case Tanh:
-			for i, v := range in {
-				out[i] = float32(math.Tanh(float64(v)))
-			}
-		}
-	})
+	kernel := [...]func(dst, x []float32){SiLU: asm.SiLU, GELU: asm.GELU, QuickGELU: asm.QuickGELU,
+		Exp: asm.Exp, Abs: asm.Abs, ReLU: asm.ReLU, Tanh: asm.Tanh}[f]
+	elements(x.Len(), func(lo, hi int) { kernel(y.Data[lo:hi], x.Data[lo:hi]) })
 }
 
 // UnaryGrad implements [Device].
 func (d *cpu) UnaryGrad(f Func, dx, dy, x *Tensor) {
-	chunks(x.Len(), grain, func(lo, hi int) {
-		out, g, in := dx.Data[lo:hi], dy.Data[lo:hi], x.Data[lo:hi]
-		switch f {
-		case SiLU:
-			asm.SiLUGrad(out, in, g)
-		case GELU:
-			asm.GELUGrad(out, in, g)
-		case QuickGELU:
-			asm.QuickGELUGrad(out, in, g)
-		case Exp:
-			for i := range out {
-				out[i] = g[i] * float32(math.Exp(float64(in[i])))
-			}
-		case Abs:
-			for i, v := range in {
-				switch {
-				case v > 0:
-					out[i] = g[i]
-				case v < 0:
-					out[i] = -g[i]
-				default:
-					out[i] = 0
-				}
-			}
-		case ReLU:
-			for i, v := range in {
-				if v > 0 {
-					out[i] = g[i]
-				} else {
-					out[i] = 0
-				}
-			}
-		case Tanh:
-			for i, v := range in {
-				t := math.Tanh(float64(v))
-				out[i] = g[i] * float32(1-t*t)
-			}
-		}
-	})
+	kernel := [...]func(dst, x, dy []float32){SiLU: asm.SiLUGrad, GELU: asm.GELUGrad, QuickGELU: asm.QuickGELUGrad,
+		Exp: asm.ExpGrad, Abs: asm.AbsGrad, ReLU: asm.ReLUGrad, Tanh: asm.TanhGrad}[f]
+	elements(x.Len(), func(lo, hi int) { kernel(dx.Data[lo:hi], x.Data[lo:hi], dy.Data[lo:hi]) })
 }
 
 // GEGLU implements [Device].
 func (d *cpu) GEGLU(y, x *Tensor) {
 	c := y.Dim(-1)
-	parallel(y.Rows(), func(r int, s *scratch) {
-		out, in := y.Data[r*c:][:c], x.Data[2*r*c:][:2*c]
-		gate := s.floats(0, c)
-		asm.GELU(gate, in[c:])
-		asm.Mul(out, in[:c], gate)
-	})
+	rowParts(y.Rows(), c, func(lo, hi int, _ *scratch) { asm.GEGLURows(y.Data[lo*c:hi*c], x.Data[2*lo*c:2*hi*c], c) })
 }
 
 // GEGLUGrad implements [Device].
 func (d *cpu) GEGLUGrad(dx, dy, x *Tensor) {
 	c := dy.Dim(-1)
-	parallel(dy.Rows(), func(r int, s *scratch) {
-		out, in, g := dx.Data[2*r*c:][:2*c], x.Data[2*r*c:][:2*c], dy.Data[r*c:][:c]
-		tmp := s.floats(0, c)
-		asm.GELU(tmp, in[c:])
-		asm.Mul(out[:c], g, tmp)
-		asm.Mul(tmp, g, in[:c])
-		asm.GELUGrad(out[c:], in[c:], tmp)
+	rowParts(dy.Rows(), c, func(lo, hi int, _ *scratch) {
+		asm.GEGLUGradRows(dx.Data[2*lo*c:2*hi*c], dy.Data[lo*c:hi*c], x.Data[2*lo*c:2*hi*c], c)
 	})
 }
 
 // Add implements [Device].
 func (d *cpu) Add(y, a, b *Tensor) {
-	chunks(y.Len(), grain, func(lo, hi int) { asm.Add(y.Data[lo:hi], a.Data[lo:hi], b.Data[lo:hi]) })
+	elements(y.Len(), func(lo, hi int) { asm.Add(y.Data[lo:hi], a.Data[lo:hi], b.Data[lo:hi]) })
 }
 
 // Mul implements [Device].
 func (d *cpu) Mul(y, a, b *Tensor) {
-	chunks(y.Len(), grain, func(lo, hi int) { asm.Mul(y.Data[lo:hi], a.Data[lo:hi], b.Data[lo:hi]) })
+	elements(y.Len(), func(lo, hi int) { asm.Mul(y.Data[lo:hi], a.Data[lo:hi], b.Data[lo:hi]) })
 }
 
 // Axpy implements [Device].
 func (d *cpu) Axpy(y *Tensor, alpha float32, x *Tensor) {
-	chunks(y.Len(), grain, func(lo, hi int) { asm.Axpy(y.Data[lo:hi], alpha, x.Data[lo:hi]) })
+	elements(y.Len(), func(lo, hi int) { asm.Axpy(y.Data[lo:hi], alpha, x.Data[lo:hi]) })
 }
 
 // Scale implements [Device].
 func (d *cpu) Scale(y *Tensor, alpha float32, x *Tensor) {
-	chunks(y.Len(), grain, func(lo, hi int) { asm.Scale(y.Data[lo:hi], alpha, x.Data[lo:hi]) })
+	elements(y.Len(), func(lo, hi int) { asm.Scale(y.Data[lo:hi], alpha, x.Data[lo:hi]) })
 }
 
 // Clamp implements [Device].
 func (d *cpu) Clamp(y, x *Tensor, lo, hi float32) {
-	for i, v := range x.Data {
-		y.Data[i] = min(max(v, lo), hi)
-	}
+	elements(x.Len(), func(i, j int) { asm.Clamp(y.Data[i:j], x.Data[i:j], lo, hi) })
 }
 
 // ClampGrad implements [Device].
 func (d *cpu) ClampGrad(dx, dy, x *Tensor, lo, hi float32) {
-	for i, v := range x.Data {
-		if v >= lo && v <= hi {
-			dx.Data[i] = dy.Data[i]
-		} else {
-			dx.Data[i] = 0
-		}
-	}
+	elements(x.Len(), func(i, j int) { asm.ClampGrad(dx.Data[i:j], x.Data[i:j], dy.Data[i:j], lo, hi) })
 }
 
 // Fill implements [Device].
@@ -219,13 +168,19 @@ func pixels(x *Tensor) (n, px, c int) {
 // AddChannels implements [Device].
 func (d *cpu) AddChannels(y, x, e *Tensor) {
 	n, px, c := pixels(x)
-	block := max(1, grain/c)
+	forRows(n, px, (grainOf(x.Len())+c-1)/c, func(i, _, lo, hi int, _ *scratch) {
+		from, to := (i*px+lo)*c, (i*px+hi)*c
+		asm.AddRows(y.Data[from:to], x.Data[from:to], e.Data[i*c:][:c], c)
+	})
+}
+
+// forRows calls fn in parallel on blocks of the px rows of each of n pictures: block b of
+// picture i covers rows [lo, hi). It returns the number of blocks of a picture.
+func forRows(n, px, block int, fn func(i, b, lo, hi int, s *scratch)) {
 	blocks := (px + block - 1) / block
-	parallel(n*blocks, func(i int, _ *scratch) {
-		img, lo := i/blocks, i%blocks*block
-		hi := min(px, lo+block)
-		from, to := (img*px+lo)*c, (img*px+hi)*c
-		asm.AddRows(y.Data[from:to], x.Data[from:to], e.Data[img*c:][:c], c)
+	parallel(n*blocks, func(task int, s *scratch) {
+		i, b := task/blocks, task%blocks
+		fn(i, b, b*block, min(px, (b+1)*block), s)
 	})
 }
 
@@ -242,14 +197,23 @@ func sumRows(dst, x []float32, c int) {
 	rows := len(x) / c
 	block := max(8, grain/c)
 	blocks := (rows + block - 1) / block
-	part := make([]float32, blocks*c)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	part := s.floats(0, blocks*c)
+	clear(part)
 	parallel(blocks, func(i int, _ *scratch) {
 		asm.ColSum(part[i*c:][:c], x[i*block*c:min(rows, (i+1)*block)*c], c)
 	})
+	addBlocks(dst, part)
+}
+
+// addBlocks adds up the rows of part[blocks][len(dst)] in float64.
+func addBlocks(dst, part []float32) {
+	c := len(dst)
 	for j := range c {
 		var sum float64
-		for i := range blocks {
-			sum += float64(part[i*c+j])
+		for i := j; i < len(part); i += c {
+			sum += float64(part[i])
 		}
 		dst[j] = float32(sum)
 	}
@@ -258,6 +222,14 @@ func sumRows(dst, x []float32, c int) {
 // CopyCols implements [Device].
 func (d *cpu) CopyCols(dst *Tensor, dCol int, src *Tensor, sCol, n int) {
 	dc, sc := dst.Dim(-1), src.Dim(-1)
+	if n == dc && n == sc { // all; copy stores the longest past the caches
+		size := grain
+		if len(src.Data) >= large {
+			size = 1 << 19
+		}
+		chunks(len(src.Data), size, func(lo, hi int) { copy(dst.Data[lo:hi], src.Data[lo:hi]) })
+		return
+	}
 	chunks(dst.Rows(), max(1, grain/max(1, n)), func(lo, hi int) {
 		for r := lo; r < hi; r++ {
 			copy(dst.Data[r*dc+dCol:][:n], src.Data[r*sc+sCol:][:n])
@@ -306,13 +278,25 @@ func (d *cpu) EmbeddingGrad(dw, dy *Tensor, ids []int) {
 	}
 }
 
+// doubles lends memory for partial sums.
+var doubles = sync.Pool{New: func() any { return new([]float64) }}
+
+func lendDoubles(n int) *[]float64 {
+	p := doubles.Get().(*[]float64)
+	if cap(*p) < n {
+		*p = make([]float64, n)
+	}
+	*p = (*p)[:n]
+	return p
+}
+
 // reduce adds f over fixed blocks of n elements, in order.
 func reduce(n int, f func(lo, hi int) float64) float64 {
-	blocks := (n + grain - 1) / grain
-	part := make([]float64, blocks)
-	parallel(blocks, func(i int, _ *scratch) { part[i] = f(i*grain, min(n, (i+1)*grain)) })
+	part := lendDoubles((n + grain - 1) / grain)
+	defer doubles.Put(part)
+	parallel(len(*part), func(i int, _ *scratch) { (*part)[i] = f(i*grain, min(n, (i+1)*grain)) })
 	var sum float64
-	for _, v := range part {
+	for _, v := range *part {
 		sum += v
 	}
 	return sum

@@ -107,34 +107,74 @@ const siluGrad = `
 	fmla V1, V4, V0
 	fmul V0, V1, V2`
 
-// The tail of gen/vec.go. Of x in V4: a = |x|, at most 13, in V5, e^(-a*a/2) in
+// The tail of gen/vec_table.go. Of x in V4: a = |x|, at most 13, in V5, e^(-a*a/2) in
 // V0 and the normal distribution's tail beyond a in V2, using V1 and V3.
 const normalTail = `
 	fabs V5, V4
 	fmin V5, V5, C.normHi
 	fmul V0, V5, V5
 	fmul V0, V0, C.minusHalf` + expNormal + `
+	ldr V2, C.p3
+	fmla V2, V5, C.p4
+	ldr V3, C.p2
+	fmla V3, V2, V5
+	ldr V2, C.p1
+	fmla V2, V3, V5
+	ldr V3, C.p0
+	fmla V3, V2, V5
+	fmul V3, V3, V0
+	ldr V1, C.q4
+	fmla V1, V5, C.q5
+	ldr V2, C.q3
+	fmla V2, V1, V5
+	ldr V1, C.q2
+	fmla V1, V2, V5
+	ldr V2, C.q1
+	fmla V2, V1, V5
 	ldr V1, C.one
-	fmla V1, V5, C.millsP
-	fdiv V1, C.one, V1 // t
-	ldr V2, C.m7
-	fmla V2, V1, C.m8
-	ldr V3, C.m6
-	fmla V3, V2, V1
-	ldr V2, C.m5
-	fmla V2, V3, V1
-	ldr V3, C.m4
-	fmla V3, V2, V1
-	ldr V2, C.m3
-	fmla V2, V3, V1
-	ldr V3, C.m2
-	fmla V3, V2, V1
-	ldr V2, C.m1
-	fmla V2, V3, V1
-	ldr V3, C.m0
-	fmla V3, V2, V1
-	fmul V2, V3, V1
-	fmul V2, V2, V0`
+	fmla V1, V2, V5
+	fdiv V2, V3, V1`
+
+// Behind normalTail: GELU in V0.
+const geluValue = `
+	fmax V0, V4, C.zero
+	fmls V0, V5, V2`
+
+// Behind normalTail: the derivative of GELU in V3, using V0, V1, V2 and V5.
+const geluSlope = `
+	and V1, V4, C.sign
+	orr V5, V5, V1 // x, within 13 of 0
+	eor V2, V2, V1
+	sshr V3, V4, 31
+	bic V3, C.one, V3 // 1 where x is positive
+	fsub V3, V3, V2 // Phi(x): 1-tail, or tail where x is negative
+	fmul V0, V0, C.rsqrt2pi
+	fmla V3, V5, V0`
+
+// Of x in V4: e^(-2|x|) - 1 in V2, using V0, V1 and V3. Beyond 10 tanh is 1.
+const expTanh = `
+	fabs V0, V4
+	fmin V0, V0, C.tanhHi
+	fmul V0, V0, C.minusTwo
+	fmul V1, V0, C.log2e
+	frintn V1, V1
+	fmls V0, V1, C.ln2hi
+	fmls V0, V1, C.ln2lo
+	fcvtns V1, V1
+	ldr V2, C.e5
+	fmla V2, V0, C.e6
+	ldr V3, C.e4
+	fmla V3, V2, V0
+	ldr V2, C.e3
+	fmla V2, V3, V0
+	ldr V3, C.e2
+	fmla V3, V2, V0
+	fmul V2, V0, V0
+	fmla V0, V2, V3
+	shl V1, V1, 23
+	add V1, V1, C.one // 2^n
+	fsub V2, V1, C.one
+	fmla V2, V0, V1`
 
 const timesDy = `
 	ldr V1, M.dy
@@ -173,18 +213,8 @@ var kernels = []kernel{
 	fdiv V0, C.one, V0`},
 	{name: "silu", doc: "dst = x/(1+e^-x)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: silu},
 	{name: "siluGrad", doc: "dst = dy*silu'(x)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 4, body: siluGrad + timesDy},
-	{name: "gelu", doc: "dst = x*Phi(x) = max(x, 0) - a*tail(a)", slices: "dst x", in: "x=V4", out: "dst=V0", unroll: 3, body: normalTail + `
-	fmax V0, V4, C.zero
-	fmls V0, V5, V2`},
-	{name: "geluGrad", doc: "dst = dy*(Phi(x)+x*phi(x))", slices: "dst x dy", in: "x=V4", out: "dst=V0", unroll: 3, body: normalTail + `
-	and V1, V4, C.sign
-	orr V5, V5, V1 // x, within 13 of 0
-	eor V2, V2, V1
-	sshr V3, V4, 31
-	bic V3, C.one, V3 // 1 where x is positive
-	fsub V3, V3, V2 // Phi(x): 1-tail, or tail where x is negative
-	fmul V0, V0, C.rsqrt2pi
-	fmla V3, V5, V0
+	{name: "gelu", doc: "dst = x*Phi(x) = max(x, 0) - a*tail(a)", slices: "dst x", in: "x=V4", out: "dst=V0", unroll: 3, body: normalTail + geluValue},
+	{name: "geluGrad", doc: "dst = dy*(Phi(x)+x*phi(x))", slices: "dst x dy", in: "x=V4", out: "dst=V0", unroll: 3, body: normalTail + geluSlope + `
 	ldr V1, M.dy
 	fmul V0, V3, V1`},
 	{name: "quickGELU", doc: "dst = x/(1+e^(-1.702x))", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: `
@@ -195,6 +225,39 @@ var kernels = []kernel{
 	fdiv V0, V4, V0`},
 	{name: "quickGELUGrad", doc: "dst = dy*silu'(1.702x)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 4, body: `
 	fmul V0, V0, C.quick` + siluGrad + timesDy},
+
+	{name: "expGrad", doc: "dst = dy*e^x", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 4, body: exp + timesDy},
+	{name: "tanh", doc: "dst = tanh(x)", slices: "dst x", in: "x=V4", out: "dst=V0", unroll: 3, body: expTanh + `
+	fadd V1, V2, C.two
+	fdiv V0, V2, V1 // -tanh|x|
+	fabs V0, V0
+	and V1, V4, C.sign
+	orr V0, V0, V1`},
+	{name: "tanhGrad", doc: "dst = dy*4e/(1+e)^2, e = e^(-2|x|)", slices: "dst x dy", in: "x=V4", out: "dst=V0", unroll: 3, body: expTanh + `
+	fadd V1, V2, C.two
+	fdiv V1, C.two, V1
+	fadd V0, V2, C.one
+	fmul V0, V0, V1
+	fmul V0, V0, V1` + timesDy},
+	{name: "abs", doc: "dst = |x|", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: `fabs V0, V0`},
+	{name: "absGrad", doc: "dst = dy, -dy or 0", slices: "dst x dy", in: "x dy", out: "dst=V1", unroll: 4, body: `
+	and V2, V0, C.sign
+	eor V1, V1, V2
+	fabs V2, V0
+	fcmgt V2, V2, C.zero
+	and V1, V1, V2`},
+	{name: "relu", doc: "dst = max(x, 0)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: `fmax V0, V0, C.zero`},
+	{name: "reluGrad", doc: "dst = dy where x > 0, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", unroll: 4, body: `
+	fcmgt V2, V0, C.zero
+	and V1, V1, V2`},
+	{name: "clamp", doc: "dst = x, at least lo, at most hi", slices: "dst x", in: "x", out: "dst=V0", scalars: "lo hi", unroll: 4, body: `
+	fmax V0, V0, S.lo
+	fmin V0, V0, S.hi`},
+	{name: "clampGrad", doc: "dst = dy where lo <= x <= hi, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", scalars: "lo hi", unroll: 4, body: `
+	fcmge V2, V0, S.lo
+	fcmge V3, S.hi, V0
+	and V1, V1, V2
+	and V1, V1, V3`},
 
 	{name: "scaleShiftRows", doc: "dst = x*scale[j] + shift[j]", slices: "dst x scale shift", cols: "scale shift", in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `fmla V0, V1, V2`},
 	{name: "scaleShiftSiLURows", doc: "dst = silu(x*scale[j] + shift[j])", slices: "dst x scale shift", cols: "scale shift", in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `
@@ -221,6 +284,124 @@ var kernels = []kernel{
 	fmls V0, V5, S.lr`},
 }
 
+// rowKernel goes over each row of c elements several times, while it is in the cache.
+// R.x are registers that a row keeps its values in, A and B the sums of a pass, whose
+// totals text finds in all lanes of R.A and R.B. Between passes a line "GO ..." is Go's own
+// syntax, with #x the number of R.x and P.x the pointer of slice x.
+type rowKernel struct {
+	name, doc string
+	slices    string // as of a kernel
+	cols      string // those that are the same for each row
+	halves    string // those that advance by two rows: halves of a row of 2c
+	pairs     string // the one that advances by two elements
+	scalars   string
+	first     string // text before the first pass of a row
+	passes    []pass
+}
+
+type pass struct {
+	in, out, body, tail, acc string // as of a kernel
+	sums                     string // A, or A B
+	reduce, fill             string // as of a kernel
+	unroll                   int
+	then                     string // text after the pass
+}
+
+const rowStats = `
+	GO VLD1R (P.stats), [V#mean.S4]
+	GO ADD $4, P.stats, R9
+	GO VLD1R (R9), [V#rstd.S4]`
+
+var rowKernels = []rowKernel{
+	{name: "softmaxRows", doc: "dst = e^(x-max) over the sum of that; tmp is one row", slices: "dst x tmp", cols: "tmp", passes: []pass{
+		{in: "x", acc: `
+	fcmgt V1, V0, A
+	bit A, V0, V1`, sums: "A", reduce: "fmax", fill: "minusInf", tail: "VDUP V0.S[0], V0.S4", unroll: 4, then: `
+	orr R.max, R.A, R.A`},
+		{in: "x", out: "tmp=V0", body: `
+	fsub V0, V0, R.max` + exp, tail: "FMOVS F0, F0", acc: `fadd A, A, V0`, sums: "A", reduce: "fadd", unroll: 4, then: `
+	ldr V1, C.one
+	fdiv R.inv, V1, R.A`},
+		{in: "tmp", out: "dst=V0", body: `fmul V0, V0, R.inv`, unroll: 4},
+	}},
+	{name: "softmaxGradRows", doc: "dst = y*(dy - <y, dy>)", slices: "dst dy y", passes: []pass{
+		{in: "y dy", acc: `fmla A, V0, V1`, sums: "A", reduce: "fadd", unroll: 4},
+		{in: "dy y", out: "dst=V0", unroll: 4, body: `
+	fsub V0, V0, R.A
+	fmul V0, V0, V1`},
+	}},
+	// The mean of the deviations from the rounded mean m corrects it, and the variance.
+	{name: "layerNormRows", doc: "stats = mean, rstd; dst = (x-mean)*rstd*gamma + beta", slices: "dst stats x gamma beta", cols: "gamma beta", pairs: "stats", scalars: "eps invC", passes: []pass{
+		{in: "x", acc: `fadd A, A, V0`, sums: "A", reduce: "fadd", unroll: 4, then: `
+	fmul R.m, R.A, S.invC`},
+		{in: "x", body: `fsub V0, V0, R.m`, tail: "FMOVS F0, F0", acc: `
+	fadd A, A, V0
+	fmla B, V0, V0`, sums: "A B", reduce: "fadd", unroll: 4, then: `
+	fmul V0, R.A, S.invC // mean - m
+	fmul V1, R.B, S.invC
+	fmls V1, V0, V0
+	fmax V1, V1, C.zero // the variance
+	fadd V1, V1, S.eps
+	fsqrt V1, V1
+	ldr V2, C.one
+	fdiv R.rstd, V2, V1
+	fmul V1, R.rstd, V0
+	fneg R.shift, V1
+	fadd V2, R.m, V0
+	GO FMOVS F2, (P.stats)
+	GO FMOVS F#rstd, 4(P.stats)`},
+		{in: "x=V1 gamma=V2 beta=V0", out: "dst=V0", unroll: 4, body: `
+	fsub V1, V1, R.m
+	fmul V1, V1, R.rstd
+	fadd V1, V1, R.shift
+	fmla V0, V1, V2`},
+	}},
+	// With g = dy*gamma, its mean a and the mean b of g*(x-mean): rstd*(g - a) - rstd^3*b*(x-mean).
+	{name: "layerNormGradRows", doc: "dst, the gradient to x", slices: "dst dy x stats gamma", cols: "gamma", pairs: "stats", scalars: "invC", first: rowStats, passes: []pass{
+		{in: "x dy gamma", body: `
+	fsub V0, V0, R.mean
+	fmul V1, V1, V2`, acc: `
+	fadd A, A, V1
+	fmla B, V1, V0`, sums: "A B", reduce: "fadd", unroll: 4, then: `
+	fmul V1, R.rstd, S.invC
+	fmul V0, V1, R.A
+	fneg R.a, V0
+	fmul V1, V1, R.rstd
+	fmul V1, V1, R.rstd
+	fmul V1, V1, R.B
+	fneg R.b, V1`},
+		{in: "x dy gamma", out: "dst=V3", unroll: 4, body: `
+	fsub V0, V0, R.mean
+	fmul V1, V1, V2
+	orr V3, R.a, R.a
+	fmla V3, V0, R.b
+	fmla V3, V1, R.rstd`},
+	}},
+	{name: "layerNormGammaRows", doc: "dst = dy*(x-mean)*rstd", slices: "dst dy x stats", pairs: "stats", first: rowStats, passes: []pass{
+		{in: "x dy", out: "dst=V0", unroll: 4, body: `
+	fsub V0, V0, R.mean
+	fmul V0, V0, R.rstd
+	fmul V0, V0, V1`},
+	}},
+	{name: "gegluRows", doc: "dst = x*gelu(gate)", slices: "dst x gate", halves: "x gate", passes: []pass{
+		{in: "gate=V4", out: "dst=V0", unroll: 3, body: normalTail + geluValue + `
+	ldr V1, M.x
+	fmul V0, V0, V1`},
+	}},
+	{name: "gegluGradRows", doc: "dx = dy*gelu(gate), dgate = dy*x*gelu'(gate)", slices: "dx dgate dy x gate", halves: "dx dgate x gate", passes: []pass{
+		{in: "gate=V4", out: "dx=V4 dgate=V3", unroll: 2, body: normalTail + `
+	fmax V3, V4, C.zero
+	fmls V3, V5, V2
+	ldr V1, M.dy
+	fmul V6, V3, V1` + geluSlope + `
+	ldr V1, M.dy
+	ldr V2, M.x
+	fmul V3, V3, V1
+	fmul V3, V3, V2
+	orr V4, V6, V6`},
+	}},
+}
+
 // colKernel adds up columns: unroll vectors of columns at a time, row by row, in
 // registers. S1 and S2 are the sums, MEAN the means, V0 and V1 are free.
 type colKernel struct {
@@ -234,10 +415,11 @@ var colKernels = []colKernel{
 	{"colSum", "sum[j] += x", "sum x", 8, `
 	ldr V0, M.x
 	fadd S1, S1, V0`},
-	{"colSqDev", "sum[j] += (x-mean[j])^2", "sum mean x", 8, `
+	{"colMoments", "s1[j] += x-mean[j], s2[j] += (x-mean[j])^2", "s1 s2 mean x", 4, `
 	ldr V0, M.x
 	fsub V0, V0, MEAN
-	fmla S1, V0, V0`},
+	fadd S1, S1, V0
+	fmla S2, V0, V0`},
 	{"colSum2", "s1[j] += dy, s2[j] += dy*(x-mean[j])", "s1 s2 mean dy x", 4, `
 	ldr V0, M.x
 	ldr V1, M.dy
@@ -303,6 +485,7 @@ var instructions = map[string]struct {
 	"faddp":  {0x6e20d400, "4s 4s 4s"},
 	"fmaxp":  {0x6e20f400, "4s 4s 4s"},
 	"fcmeq":  {0x4e20e400, "4s 4s 4s"},
+	"fcmge":  {0x6e20e400, "4s 4s 4s"},
 	"fcmgt":  {0x6ea0e400, "4s 4s 4s"},
 	"add":    {0x4ea08400, "4s 4s 4s"},
 	"sub":    {0x6ea08400, "4s 4s 4s"},
@@ -379,21 +562,28 @@ func constantAt(name string) int {
 type function struct {
 	ptr    map[string]string // pointer register of each slice
 	scalar map[string]int    // vector registers of scalars,
-	consts map[string]int    // and of constants
+	consts map[string]int    // of constants
+	row    map[string]int    // and of a row's values
 	free   int               // all registers from here on are taken
 }
 
-// begin writes the head of a function and loads its slices' pointers, scalars
-// and those constants of the texts that have a register.
-func begin(name, doc string, slices []string, typ func(string) string, scalars []string, result bool, texts ...string) *function {
+// begin writes the head of a function and loads its slices' pointers, scalars (with c, an
+// integer stands between the two) and those constants of the texts that have a register.
+func begin(name, doc string, slices []string, typ func(string) string, c bool, scalars []string, result bool, texts ...string) *function {
 	params := make([]string, 0, len(slices))
 	for _, s := range slices {
 		params = append(params, s+" "+typ(s))
 	}
+	size := 24 * len(slices)
+	if c {
+		params = append(params, "c int")
+		size += 8
+	}
+	behind := size
 	if len(scalars) > 0 {
 		params = append(params, strings.Join(scalars, ", ")+" float32")
+		size += 4 * len(scalars)
 	}
-	size := 24*len(slices) + 4*len(scalars)
 	ret := ""
 	if result {
 		size = (size+7)&^7 + 8
@@ -401,7 +591,7 @@ func begin(name, doc string, slices []string, typ func(string) string, scalars [
 	}
 	fmt.Fprintf(&decl, "//go:noescape\nfunc %sNEON(%s)%s\n\n", name, strings.Join(params, ", "), ret)
 	p("\n// %s\nTEXT ·%sNEON(SB), NOSPLIT, $0-%d", doc, name, size)
-	f := &function{map[string]string{}, map[string]int{}, map[string]int{}, 32}
+	f := &function{map[string]string{}, map[string]int{}, map[string]int{}, map[string]int{}, 32}
 	for i, s := range slices {
 		f.ptr[s] = fmt.Sprintf("R%d", i)
 		p("\tMOVD %s_base+%d(FP), R%d", s, 24*i, i)
@@ -409,7 +599,7 @@ func begin(name, doc string, slices []string, typ func(string) string, scalars [
 	for i, s := range scalars {
 		f.free--
 		f.scalar[s] = f.free
-		p("\tFMOVS %s+%d(FP), F%d", s, 24*len(slices)+4*i, f.free)
+		p("\tFMOVS %s+%d(FP), F%d", s, behind+4*i, f.free)
 		p("\tVDUP V%d.S[0], V%d.S4", f.free, f.free)
 	}
 	lines := strings.Join(texts, "\n")
@@ -491,6 +681,8 @@ func (f *function) text(body string, n int, whole bool, reg func(name string, u 
 					args = append(args, f.scalar[of])
 				case kind == "C":
 					args = append(args, f.consts[of])
+				case kind == "R":
+					args = append(args, f.row[of])
 				default:
 					v, err := strconv.Atoi(o)
 					if err != nil {
@@ -531,7 +723,7 @@ func (k kernel) write() {
 	if k.fill != "" {
 		start = "ldr ACC, C." + k.fill
 	}
-	f := begin(k.name, k.doc, names, float32s, strings.Fields(k.scalars), k.reduce != "", k.body, k.acc, start)
+	f := begin(k.name, k.doc, names, float32s, false, strings.Fields(k.scalars), k.reduce != "", k.body, k.acc, start)
 
 	// Registers of a vector's work, then sums.
 	size := len(inputs)
@@ -569,30 +761,10 @@ func (k kernel) write() {
 	} else {
 		p("\tMOVD %s_len+8(FP), R6", names[0])
 	}
-	loops(k.unroll, func(_ string, n int, whole bool) {
-		transfer := func(store bool, list []string) {
-			for i, s := range list {
-				slice, r := binding(s, i)
-				var regs []int
-				for u := range n {
-					regs = append(regs, size*u+r)
-				}
-				move(store, regs, f.ptr[slice], whole)
-			}
-		}
-		transfer(false, inputs)
-		f.text(k.body, n, whole, reg)
-		if !whole && k.tail != "" {
-			p("\t%s", k.tail)
-		}
-		f.text(k.acc, n, whole, reg)
-		transfer(true, strings.Fields(k.out))
-		bytes := 16 * n
-		if !whole {
-			bytes = 4
-		}
+	loops("", k.unroll, func(_ string, n int, whole bool) {
+		f.step(pass{in: k.in, out: k.out, body: k.body, tail: k.tail, acc: k.acc}, n, whole, size, reg)
 		for _, s := range names {
-			p("\tADD $%d, %s", bytes, f.ptr[s])
+			p("\tADD $%d, %s", bytesOf(n, whole), f.ptr[s])
 		}
 	})
 	p("end:")
@@ -600,17 +772,8 @@ func (k kernel) write() {
 		p("\tSUBS R7, R8\n\tBNE row\ndone:")
 	}
 	if k.reduce != "" {
-		word := func(name string, args ...int) {
-			code, text := encode(name, args)
-			p("\tWORD $%#08x // %s", code, text)
-		}
-		for n := k.unroll / 2; n >= 1; n /= 2 {
-			for u := range n {
-				word(k.reduce, sums+u, sums+u, sums+u+n)
-			}
-		}
-		word(k.reduce+"p", 0, sums, sums)
-		word(k.reduce+"p", 0, 0, 0)
+		combine(k.reduce, sums, k.unroll)
+		p("\tFMOVS F%d, F0", sums)
 		p("\tFCVTSD F0, F0")
 		p("\tFMOVD F0, ret+%d(FP)", (24*len(names)+4*len(f.scalar)+7)&^7)
 	}
@@ -619,7 +782,7 @@ func (k kernel) write() {
 
 func (k colKernel) write() {
 	names := strings.Fields(k.slices)
-	f := begin(k.name, k.doc, names, float32s, nil, false, k.body)
+	f := begin(k.name, k.doc, names, float32s, false, nil, false, k.body)
 	bound := map[string]string{"sum": "S1", "s1": "S1", "s2": "S2", "mean": "MEAN"}
 	reg := func(name string, u int) int {
 		return k.unroll*slices.Index([]string{"S1", "S2", "MEAN", "V0", "V1"}, name) + u
@@ -662,30 +825,170 @@ func (k colKernel) write() {
 		}
 		p("\tCMP R8, %s\n\tBLT %srow", down.ptr[last], label)
 		transfer(true)
-		bytes := 16 * n
-		if !whole {
-			bytes = 4
-		}
 		for _, s := range names {
-			p("\tADD $%d, %s", bytes, f.ptr[s])
+			p("\tADD $%d, %s", bytesOf(n, whole), f.ptr[s])
 		}
 	}
-	loops(k.unroll, group)
+	loops("", k.unroll, group)
 	p("end:\n\tRET")
+}
+
+// bytesOf is the size of n vectors, or of one element.
+func bytesOf(n int, whole bool) int {
+	if !whole {
+		return 4
+	}
+	return 16 * n
+}
+
+// step does the work of pass k on n vectors of size registers each, or on one element.
+func (f *function) step(k pass, n int, whole bool, size int, reg func(name string, u int) int) {
+	transfer := func(store bool, list []string) {
+		for i, s := range list {
+			slice, r := binding(s, i)
+			var regs []int
+			for u := range n {
+				regs = append(regs, size*u+r)
+			}
+			move(store, regs, f.ptr[slice], whole)
+		}
+	}
+	transfer(false, strings.Fields(k.in))
+	f.text(k.body, n, whole, reg)
+	if !whole && k.tail != "" {
+		p("\t%s", k.tail)
+	}
+	f.text(k.acc, n, whole, reg)
+	transfer(true, strings.Fields(k.out))
+}
+
+var (
+	rRef = regexp.MustCompile(`(?:R\.|#)(\w+)`)
+	pRef = regexp.MustCompile(`\bP\.(\w+)`)
+)
+
+func (k rowKernel) write() {
+	names := strings.Fields(k.slices)
+	texts := []string{k.first}
+	for _, q := range k.passes {
+		texts = append(texts, q.body, q.acc, q.then)
+	}
+	f := begin(k.name, k.doc, names, float32s, true, strings.Fields(k.scalars), false, texts...)
+	for _, m := range rRef.FindAllStringSubmatch(strings.Join(texts, "\n"), -1) {
+		if _, ok := f.row[m[1]]; !ok {
+			f.free--
+			f.row[m[1]] = f.free
+		}
+	}
+	base, work := f.ptr, map[string]string{}
+	for i, s := range names {
+		work[s] = fmt.Sprintf("R%d", 10+i)
+	}
+	between := func(s string) { // text between passes
+		for _, l := range strings.Split(s, "\n") {
+			if raw, ok := strings.CutPrefix(strings.TrimSpace(l), "GO "); ok {
+				raw = pRef.ReplaceAllStringFunc(raw, func(m string) string { return base[m[2:]] })
+				p("\t%s", rRef.ReplaceAllStringFunc(raw, func(m string) string { return strconv.Itoa(f.row[m[1:]]) }))
+				continue
+			}
+			f.text(l, 1, true, func(name string, _ int) int { return number(name) })
+		}
+	}
+	// R7 counts the elements of a row, R8 those of all rows.
+	p("\tMOVD c+%d(FP), R7\n\tMOVD %s_len+8(FP), R8", 24*len(names), names[0])
+	if slices.Contains(strings.Fields(k.halves), names[0]) {
+		p("\tLSR $1, R8")
+	}
+	p("\tCBZ R8, done\nrow:")
+	between(k.first)
+	for i, q := range k.passes {
+		inputs, sums := strings.Fields(q.in), strings.Fields(q.sums)
+		size := len(inputs)
+		for _, m := range vReg.FindAllString(q.in+" "+q.body+" "+q.acc, -1) {
+			size = max(size, number(m)+1)
+		}
+		reg := func(name string, u int) int {
+			if at := slices.Index(sums, name); at >= 0 {
+				return (size+at)*q.unroll + u
+			}
+			return size*u + number(name)
+		}
+		if last := (size + len(sums)) * q.unroll; last > f.free {
+			log.Fatalf("%s needs %d registers more", k.name, last-f.free)
+		}
+		for _, s := range sums {
+			start := fmt.Sprintf("eor %s, %s, %s", s, s, s)
+			if q.fill != "" {
+				start = "ldr " + s + ", C." + q.fill
+			}
+			f.text(start, q.unroll, true, reg)
+		}
+		var moving []string // slices of this pass
+		for _, s := range names {
+			if regexp.MustCompile(`\b` + s + `\b`).MatchString(q.in + " " + q.out + " " + q.body) {
+				moving = append(moving, s)
+				p("\tMOVD %s, %s", base[s], work[s])
+			}
+		}
+		p("\tMOVD R7, R6")
+		f.ptr = work
+		label := fmt.Sprintf("%c", 'A'+i)
+		loops(label, q.unroll, func(_ string, n int, whole bool) {
+			f.step(q, n, whole, size, reg)
+			for _, s := range moving {
+				p("\tADD $%d, %s", bytesOf(n, whole), work[s])
+			}
+		})
+		p("%send:", label)
+		f.ptr = base
+		for _, s := range sums {
+			combine(q.reduce, reg(s, 0), q.unroll)
+			p("\tVDUP V%d.S[0], V%d.S4", reg(s, 0), f.row[s])
+		}
+		between(q.then)
+	}
+	for _, s := range names {
+		switch {
+		case slices.Contains(strings.Fields(k.cols), s):
+		case s == k.pairs:
+			p("\tADD $8, %s", base[s])
+		case slices.Contains(strings.Fields(k.halves), s):
+			p("\tADD R7<<3, %s", base[s])
+		default:
+			p("\tADD R7<<2, %s", base[s])
+		}
+	}
+	p("\tSUBS R7, R8\n\tBNE row\ndone:\n\tRET")
+}
+
+// combine reduces the n vectors from register first to one number, in all lanes of the first.
+func combine(op string, first, n int) {
+	word := func(name string, args ...int) {
+		code, text := encode(name, args)
+		p("\tWORD $%#08x // %s", code, text)
+	}
+	for n /= 2; n >= 1; n /= 2 {
+		for u := range n {
+			word(op, first+u, first+u, first+u+n)
+		}
+	}
+	word(op+"p", first, first, first)
+	word(op+"p", first, first, first)
 }
 
 // loops writes the loops over the R6 elements of a row: n vectors at a time,
 // one vector, and one element.
-func loops(n int, step func(label string, n int, whole bool)) {
-	p("\tSUBS $%d, R6\n\tBLT few\nmany:", 4*n)
+func loops(prefix string, n int, step func(label string, n int, whole bool)) {
+	l := func(format string) string { return strings.ReplaceAll(format, "@", prefix) }
+	p(l("\tSUBS $%d, R6\n\tBLT @few\n@many:"), 4*n)
 	step("many", n, true)
-	p("\tSUBS $%d, R6\n\tBGE many", 4*n)
-	p("few:\n\tADDS $%d, R6\n\tBLT rest\none:", 4*n-4)
+	p(l("\tSUBS $%d, R6\n\tBGE @many"), 4*n)
+	p(l("@few:\n\tADDS $%d, R6\n\tBLT @rest\n@one:"), 4*n-4)
 	step("one", 1, true)
-	p("\tSUBS $4, R6\n\tBGE one")
-	p("rest:\n\tADDS $4, R6\n\tBEQ end\nelement:")
+	p(l("\tSUBS $4, R6\n\tBGE @one"))
+	p(l("@rest:\n\tADDS $4, R6\n\tBEQ @end\n@element:"))
 	step("element", 1, false)
-	p("\tSUBS $1, R6\n\tBNE element")
+	p(l("\tSUBS $1, R6\n\tBNE @element"))
 }
 
 func writeConversions() {
@@ -693,7 +996,7 @@ func writeConversions() {
 		names := []string{"dst", "src"}
 		f := begin(c.name, c.name+" on whole groups of 16", names, func(s string) string {
 			return "[]" + map[string]string{"dst": c.dst, "src": c.src}[s]
-		}, nil, false, c.body)
+		}, false, nil, false, c.body)
 		in := []int{0, 1}
 		if c.src == "float32" {
 			in = []int{0, 1, 2, 3}
@@ -733,6 +1036,10 @@ func main() {
 	table := "var vecTiers = [...]*vecKernels{\nGeneric: &genericVec,\nNEON: {\n"
 	add := func(name string) { table += name + ": " + name + "NEON,\n" }
 	for _, k := range kernels {
+		k.write()
+		add(k.name)
+	}
+	for _, k := range rowKernels {
 		k.write()
 		add(k.name)
 	}
