@@ -12,7 +12,7 @@ func (g *Graph) Softmax(x *Value) *Value {
 		g.dev.SoftmaxGrad(dy, dy, y)
 		g.add(x, dy)
 		return true
-	})
+	}, y)
 }
 
 // Attention is scaled dot-product attention of q[N,L,heads*d] on k and
@@ -31,5 +31,5 @@ func (g *Graph) Attention(q, k, v *Value, heads int, causal bool) *Value {
 		g.addOrDrop(k, dk)
 		g.addOrDrop(v, dv)
 		return false
-	})
+	}, o, q.T, k.T, v.T)
 }

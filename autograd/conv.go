@@ -16,7 +16,7 @@ func (g *Graph) Conv2d(x, w, b *Value, p tensor.Conv) *Value {
 	return g.result(y, g.wants(x, w, b), func(dy *tensor.Tensor) bool {
 		g.convGrads(x, w, b, x.T, dy, p)
 		return false
-	})
+	}, savedByConv(x, w)...)
 }
 
 // Linear is x[...,I] w[O,I]' + b[O] (nil: none): [...,O]. It is a convolution of one
@@ -34,7 +34,15 @@ func (g *Graph) Linear(x, w, b *Value) *Value {
 	return g.result(y, g.wants(x, w, b), func(dy *tensor.Tensor) bool {
 		g.convGrads(x, w, b, xv, view(dy, 1, 1, rows, o), p)
 		return false
-	})
+	}, savedByConv(x, w)...)
+}
+
+// savedByConv: the gradient to the input needs the weight alone.
+func savedByConv(x, w *Value) []*tensor.Tensor {
+	if w.requires {
+		return []*tensor.Tensor{x.T}
+	}
+	return nil
 }
 
 // convGrads adds the gradients of a convolution of xv, which is x in the shape of pictures.

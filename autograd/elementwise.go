@@ -11,7 +11,7 @@ func (g *Graph) unary(f tensor.Func, x *Value) *Value {
 		g.dev.UnaryGrad(f, dy, dy, x.T)
 		g.add(x, dy)
 		return true
-	})
+	}, x.T)
 }
 
 // SiLU is x*sigmoid(x).
@@ -47,11 +47,23 @@ func (g *Graph) GEGLU(x *Value) *Value {
 		g.dev.GEGLUGrad(dx, dy, x.T)
 		g.add(x, dx)
 		return false
-	})
+	}, x.T)
 }
 
 // Add is a+b, of equal shapes.
 func (g *Graph) Add(a, b *Value) *Value { return g.sum(a, 1, b, "Add") }
+
+// AddTo is a+b in the memory of a, where that is free: a must not be used by anything that comes later. The
+// sum takes no more memory, and no gradient needs a.
+func (g *Graph) AddTo(a, b *Value) *Value {
+	if g.OnTrace != nil || !g.owns(a.T) || g.saves(a.T) || base(a.T) == base(b.T) {
+		return g.Add(a, b)
+	}
+	check(tensor.Same(a.T.Shape, b.T.Shape), "AddTo", "second operand", b.T.Shape, a.T.Shape)
+	y := view(a.T, a.T.Shape...)
+	g.dev.Add(y, a.T, b.T)
+	return g.result(y, g.wants(a, b), g.sumGrad(a, 1, b))
+}
 
 // Sub is a-b, of equal shapes.
 func (g *Graph) Sub(a, b *Value) *Value { return g.sum(a, -1, b, "Sub") }
@@ -65,9 +77,13 @@ func (g *Graph) sum(a *Value, sign float32, b *Value, op string) *Value {
 		g.dev.Scale(y, sign, b.T)
 		g.dev.Add(y, y, a.T)
 	}
-	return g.result(y, g.wants(a, b), func(dy *tensor.Tensor) bool {
+	return g.result(y, g.wants(a, b), g.sumGrad(a, sign, b))
+}
+
+func (g *Graph) sumGrad(a *Value, sign float32, b *Value) func(dy *tensor.Tensor) bool {
+	return func(dy *tensor.Tensor) bool {
 		if b.requires {
-			db := g.dev.Get(b.T.Shape...)
+			db := g.dev.Get(dy.Shape...)
 			g.dev.Scale(db, sign, dy)
 			g.add(b, db)
 		}
@@ -75,7 +91,7 @@ func (g *Graph) sum(a *Value, sign float32, b *Value, op string) *Value {
 			g.add(a, dy)
 		}
 		return a.requires
-	})
+	}
 }
 
 // Mul is the element-wise product of equal shapes.
@@ -94,7 +110,7 @@ func (g *Graph) Mul(a, b *Value) *Value {
 			g.add(a, dy)
 		}
 		return a.requires
-	})
+	}, a.T, b.T)
 }
 
 // Scale is s*x.
@@ -116,7 +132,7 @@ func (g *Graph) Clamp(x *Value, lo, hi float32) *Value {
 		g.dev.ClampGrad(dy, dy, x.T, lo, hi)
 		g.add(x, dy)
 		return true
-	})
+	}, x.T)
 }
 
 // AddChannels adds e[N,C] to every pixel of x[N,...,C].

@@ -9,6 +9,7 @@ package autograd
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -50,7 +51,8 @@ func (v *Value) ZeroGrad() {
 func (v *Value) Item() float64 { return float64(v.T.Data[0]) }
 
 type node struct {
-	out *Value
+	out   *Value
+	saved []*tensor.Tensor // forward values that backward reads
 	// backward turns the gradient of out into gradients of the inputs, by Graph.add.
 	// It returns true when it kept dy itself for one of them.
 	backward func(dy *tensor.Tensor) (kept bool)
@@ -63,6 +65,9 @@ type Graph struct {
 	Checkpoint bool
 	// Plan, when set, says which blocks are recomputed; it wins over Checkpoint.
 	Plan *Plan
+	// Frugal makes Backward give back the memory of a value as soon as it has passed the operation that made
+	// it. Afterwards only the inputs and their gradients are left; without it, values stay until Release.
+	Frugal bool
 	// OnTrace, when set, sees the named intermediate values of the networks.
 	OnTrace func(name string, v *Value)
 	// OnOp, when set, sees the result of every operation and every gradient that one gives to an
@@ -76,6 +81,7 @@ type Graph struct {
 	owned     []*tensor.Tensor
 	blocks    []*block // that keep their inside
 	within    int64    // bytes that its blocks keep, or would
+	measure   bool     // blocks find out what they would keep, though they do not
 	op        Op       // for OnOp: the one that is being made or differentiated
 }
 
@@ -141,6 +147,49 @@ func (g *Graph) disown(t *tensor.Tensor) bool {
 	return false
 }
 
+// owns tells whether the buffer behind t was made in this graph, and is not the result of a Block in it.
+func (g *Graph) owns(t *tensor.Tensor) bool {
+	return slices.ContainsFunc(g.owned, func(o *tensor.Tensor) bool { return base(o) == base(t) })
+}
+
+// saves tells whether the gradient of some operation reads the buffer behind t.
+func (g *Graph) saves(t *tensor.Tensor) bool {
+	for _, n := range g.tape {
+		for _, s := range n.saved {
+			if base(s) == base(t) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prune gives back what no gradient reads.
+func (g *Graph) prune() {
+	kept := g.owned[:0]
+	for _, t := range g.owned {
+		if g.saves(t) {
+			kept = append(kept, t)
+		} else {
+			g.dev.Put(t)
+		}
+	}
+	clear(g.owned[len(kept):])
+	g.owned = kept
+}
+
+// passed gives back the result of an operation once its gradient is done: whatever read it came later. A
+// view of it is another tensor, and is not in the list.
+func (g *Graph) passed(t *tensor.Tensor) {
+	for i := len(g.owned) - 1; i >= 0; i-- {
+		if g.owned[i] == t {
+			g.owned = append(g.owned[:i], g.owned[i+1:]...)
+			g.dev.Put(t)
+			return
+		}
+	}
+}
+
 // alloc returns a tensor that lives as long as the graph.
 func (g *Graph) alloc(shape ...int) *tensor.Tensor {
 	t := g.dev.Get(shape...)
@@ -165,14 +214,15 @@ func (g *Graph) wants(in ...*Value) bool {
 	return any && g.record
 }
 
-// result makes the value of an operation and puts it on the tape when wanted.
-func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.Tensor) bool) *Value {
+// result makes the value of an operation and puts it on the tape when wanted, with the forward values that
+// backward reads: a Block keeps no others.
+func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.Tensor) bool, saved ...*tensor.Tensor) *Value {
 	v := &Value{T: t, requires: wanted}
 	if g.OnOp != nil {
 		backward = g.show(t, backward)
 	}
 	if wanted {
-		g.tape = append(g.tape, node{v, backward})
+		g.tape = append(g.tape, node{v, saved, backward})
 	}
 	return v
 }
@@ -221,18 +271,24 @@ func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
 		check(tensor.Same(seed.Shape, out.T.Shape), "Backward", "seed", seed.Shape, out.T.Shape)
 		g.dev.Scale(s, 1, seed)
 	}
-	g.add(out, s)
+	g.backward(out, s)
+}
+
+// backward walks the tape with the gradient seed of out, which it takes over.
+func (g *Graph) backward(out *Value, seed *tensor.Tensor) {
+	g.add(out, seed)
 	for i := len(g.tape) - 1; i >= 0; i-- {
 		n := g.tape[i]
 		g.tape[i] = node{}
 		n.out.spent = true
-		dy := n.out.grad
-		if dy == nil {
-			continue
+		if dy := n.out.grad; dy != nil {
+			n.out.grad = nil
+			if !n.backward(dy) {
+				g.dev.Put(dy)
+			}
 		}
-		n.out.grad = nil
-		if !n.backward(dy) {
-			g.dev.Put(dy)
+		if g.Frugal {
+			g.passed(n.out.T)
 		}
 	}
 	g.tape = nil
@@ -240,21 +296,25 @@ func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
 
 // Block runs fn as one unit of memory: on a graph without a tape everything that
 // fn made, but its result, is freed when it returns; with Checkpoint set, the
-// same happens and Backward runs fn again; a Plan decides for each block. Otherwise its inside is
-// kept until Backward has passed it. fn must be a function of in and of
+// same happens and Backward runs fn again; a Plan decides for each block. Otherwise what gradients inside
+// read is kept until Backward has passed it, and the rest is freed. fn must be a function of in and of
 // parameters alone, and make the same numbers each time. Gradients are the same bits in all cases.
 func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Value {
-	keep := g.record && !g.Checkpoint
+	keep, measure := g.record && !g.Checkpoint, g.measure
 	if g.record && g.Plan != nil {
 		keep = g.Plan.keeps()
+		measure = !g.Plan.chosen
 	}
 	inside := &block{fn: fn, in: in, onOp: g.OnOp}
 	start := time.Now()
-	out := inside.run(g.dev, keep, g.OnTrace)
+	out := inside.run(&Graph{dev: g.dev, record: keep || measure, Checkpoint: !keep, measure: measure, OnTrace: g.OnTrace})
 	took := time.Since(start)
 	sub := inside.sub
 	if sub.disown(out.T) {
 		g.owned = append(g.owned, out.T)
+	}
+	if sub.record {
+		sub.prune()
 	}
 	bytes := sub.within
 	for _, t := range sub.owned {
@@ -263,6 +323,10 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 	g.within += bytes
 	if g.record && g.Plan != nil && !keep {
 		g.Plan.measured(bytes, took)
+	}
+	saved := inputs(in)
+	if keep && sub.saves(out.T) {
+		saved = append(saved, out.T)
 	}
 	wanted := g.wants(in...) || sub.trainable && g.record
 	g.trainable = g.trainable || sub.trainable
@@ -273,10 +337,12 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 	}
 	return g.result(out.T, wanted, func(dy *tensor.Tensor) bool {
 		if inside.sub == nil {
-			inside.run(g.dev, true, nil)
+			inside.run(&Graph{dev: g.dev, record: true})
+			inside.sub.prune()
 		}
-		if inside.out.requires { // it may use none of the values that want a gradient
-			inside.sub.Backward(inside.out, dy)
+		used := inside.out.requires // or none of the values that want a gradient
+		if used {
+			inside.sub.backward(inside.out, dy)
 		}
 		for i, v := range inside.leaves {
 			if v != nil && v.grad != nil {
@@ -285,8 +351,19 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 			}
 		}
 		inside.release()
-		return false
-	})
+		return used
+	}, saved...)
+}
+
+// inputs are the tensors of in.
+func inputs(in []*Value) []*tensor.Tensor {
+	var list []*tensor.Tensor
+	for _, v := range in {
+		if v != nil {
+			list = append(list, v.T)
+		}
+	}
+	return list
 }
 
 // block is the inside of a Block: a graph of its own, whose inputs are leaves, so that the order of the
@@ -300,8 +377,10 @@ type block struct {
 	out    *Value
 }
 
-func (b *block) run(dev tensor.Device, record bool, trace func(string, *Value)) *Value {
-	b.sub = &Graph{dev: dev, record: record, OnTrace: trace, OnOp: b.onOp}
+// run computes the block in sub, an empty graph.
+func (b *block) run(sub *Graph) *Value {
+	b.sub = sub
+	sub.Frugal, sub.OnOp = true, b.onOp
 	b.leaves = make([]*Value, len(b.in))
 	for i, v := range b.in {
 		if v != nil {

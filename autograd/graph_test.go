@@ -405,3 +405,73 @@ func TestNotANumberGoesThrough(t *testing.T) {
 	y := g.Block(n.block, g.Const(bad), g.Const(random(11, 1, 8)))
 	require.True(t, math.IsNaN(g.Sum(y).Item()))
 }
+
+// poisoned is a device whose memory turns into NaNs as soon as it is given back.
+type poisoned struct{ tensor.Device }
+
+func (d poisoned) Put(t *tensor.Tensor) {
+	for i := range t.Data {
+		t.Data[i] = float32(math.NaN())
+	}
+	d.Device.Put(t)
+}
+
+// TestKeepsWhatGradientsRead: a block, and Backward of a frugal graph, give back memory early. Nobody may read it after.
+func TestKeepsWhatGradientsRead(t *testing.T) {
+	gamma, beta := NewParam(random(1, 8)), NewParam(random(2, 8))
+	ops := map[string]func(g *Graph, x *Value) *Value{
+		"SiLU": (*Graph).SiLU, "GELU": (*Graph).GELU, "QuickGELU": (*Graph).QuickGELU, "Exp": (*Graph).Exp, "Abs": (*Graph).Abs,
+		"ReLU": (*Graph).ReLU, "Tanh": (*Graph).Tanh, "Softmax": (*Graph).Softmax,
+		"GEGLU":     func(g *Graph, x *Value) *Value { y := g.GEGLU(x); return g.Concat(y, y) },
+		"Sub":       func(g *Graph, x *Value) *Value { return g.Sub(g.Scale(x, 3), x) },
+		"AddTo":     func(g *Graph, x *Value) *Value { return g.AddTo(g.Scale(x, 3), x) },
+		"AddTo Exp": func(g *Graph, x *Value) *Value { y := g.Scale(x, 2); g.Exp(y); return g.AddTo(y, x) },
+		"AddTo x":   func(g *Graph, x *Value) *Value { return g.AddTo(x, g.Scale(x, 3)) },
+		"Mul":       func(g *Graph, x *Value) *Value { return g.Mul(g.Scale(x, 3), x) },
+		"Clamp":     func(g *Graph, x *Value) *Value { return g.Clamp(x, -1, 1) },
+		"AddChannels": func(g *Graph, x *Value) *Value {
+			return g.AddChannels(x, g.Reshape(g.Slice(g.Reshape(x, 1, 240), 0, 8), 1, 8))
+		},
+		"Repeat":    func(g *Graph, x *Value) *Value { return g.Windows(x, 6, 5, [][2]int{{0, 0}}) },
+		"Norm2":     func(g *Graph, x *Value) *Value { return g.Reshape(g.Repeat(g.Norm2(x), 240), 1, 6, 5, 8) },
+		"GroupNorm": func(g *Graph, x *Value) *Value { return g.GroupNorm(x, gamma, beta, 2, 1e-5) },
+		"LayerNorm": func(g *Graph, x *Value) *Value { return g.LayerNorm(x, gamma, beta, 1e-5) },
+		"Attention": func(g *Graph, x *Value) *Value {
+			r := g.Reshape(x, 1, 30, 8)
+			return g.Reshape(g.Attention(r, g.Scale(r, 2), g.SiLU(r), 2, false), 1, 6, 5, 8)
+		},
+	}
+	for _, train := range []bool{false, true} {
+		n := newNet(train)
+		ops["net"] = func(g *Graph, x *Value) *Value { return n.block(g, []*Value{x, g.Const(random(11, 1, 8))}) }
+		for name, op := range ops {
+			var want []float32
+			for _, dev := range []tensor.Device{tensor.CPU, poisoned{tensor.CPU}} {
+				for _, checkpoint := range []bool{false, true} {
+					g := NewGraphOn(dev, true)
+					g.Frugal, g.Checkpoint = dev != tensor.CPU, checkpoint
+					x := g.Input(random(10, 1, 6, 5, 8))
+					before := live()
+					y := g.Block(func(g *Graph, in []*Value) *Value {
+						h := g.Scale(in[0], 0.5)
+						h = g.Block(func(g *Graph, in []*Value) *Value { return op(g, g.Scale(in[0], 2)) }, h)
+						return op(g, g.Scale(h, 0.25))
+					}, op(g, x))
+					g.Backward(g.SumSquares(y), nil)
+					got := append([]float32{}, x.Grad().Data...)
+					if want == nil {
+						want = got
+					}
+					require.Equal(t, want, got, "%s, checkpoint %v", name, checkpoint)
+					if g.Frugal && !train {
+						require.LessOrEqual(t, live()-before, int64(8*1024), "%s: the gradient of x and small statistics", name)
+					}
+					g.Release()
+				}
+			}
+			for _, p := range n.params() {
+				p.ZeroGrad()
+			}
+		}
+	}
+}

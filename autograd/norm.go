@@ -23,13 +23,12 @@ func (g *Graph) groupNorm(x, gamma, beta *Value, groups int, eps float32, silu b
 	stats := g.alloc(x.T.Dim(0), groups, 2)
 	g.dev.GroupNorm(y, stats, x.T, gamma.T, beta.T, groups, eps, silu)
 	return g.result(y, g.wants(x, gamma, beta), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
 		dgamma, dbeta := g.paramGrads(gamma, beta)
-		g.dev.GroupNormGrad(dx, dgamma, dbeta, dy, x.T, stats, gamma.T, beta.T, groups, silu)
-		g.addOrDrop(x, dx)
+		g.dev.GroupNormGrad(dy, dgamma, dbeta, dy, x.T, stats, gamma.T, beta.T, groups, silu)
+		g.addOrDrop(x, dy)
 		g.addParams(gamma, beta, dgamma, dbeta)
-		return false
-	})
+		return true
+	}, x.T, stats)
 }
 
 func (g *Graph) paramGrads(gamma, beta *Value) (dgamma, dbeta *tensor.Tensor) {
@@ -60,5 +59,5 @@ func (g *Graph) LayerNorm(x, gamma, beta *Value, eps float32) *Value {
 		g.addOrDrop(x, dx)
 		g.addParams(gamma, beta, dgamma, dbeta)
 		return false
-	})
+	}, x.T, stats)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // scalar makes a [1] value.
-func (g *Graph) scalar(x *Value, v float64, backward func(dy float32, dx *tensor.Tensor)) *Value {
+func (g *Graph) scalar(x *Value, v float64, backward func(dy float32, dx *tensor.Tensor), saved ...*tensor.Tensor) *Value {
 	y := g.alloc(1)
 	g.dev.Upload(y, []float32{float32(v)})
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
@@ -15,7 +15,7 @@ func (g *Graph) scalar(x *Value, v float64, backward func(dy float32, dx *tensor
 		backward(g.dev.Host(dy)[0], dx)
 		g.add(x, dx)
 		return false
-	})
+	}, saved...)
 }
 
 // Sum adds all elements: [1].
@@ -35,10 +35,10 @@ func (g *Graph) Norm2(x *Value) *Value {
 			return
 		}
 		g.dev.Scale(dx, float32(float64(dy)/norm), x.T)
-	})
+	}, x.T)
 }
 
 // SumSquares is the sum of squares of all elements: [1].
 func (g *Graph) SumSquares(x *Value) *Value {
-	return g.scalar(x, g.dev.SumSquares(x.T), func(dy float32, dx *tensor.Tensor) { g.dev.Scale(dx, 2*dy, x.T) })
+	return g.scalar(x, g.dev.SumSquares(x.T), func(dy float32, dx *tensor.Tensor) { g.dev.Scale(dx, 2*dy, x.T) }, x.T)
 }

@@ -85,13 +85,13 @@ func (l *BasicTransformerBlock) Forward(g *autograd.Graph, x, context *autograd.
 	trace(g, l.Name, ".norm1", n)
 	h := l.Attn1.Forward(g, n, n)
 	trace(g, l.Name, ".attn1", h)
-	x = g.Add(h, x)
+	x = g.AddTo(h, x)
 	h = l.Attn2.Forward(g, l.Norm2.Forward(g, x), context)
 	trace(g, l.Name, ".attn2", h)
-	x = g.Add(h, x)
+	x = g.AddTo(h, x)
 	h = l.FF.Forward(g, l.Norm3.Forward(g, x))
 	trace(g, l.Name, ".ff", h)
-	return g.Add(h, x)
+	return g.AddTo(h, x)
 }
 
 // MACs returns the multiply-adds for one item of rows x and ctxRows context rows.
@@ -134,7 +134,7 @@ func (l *SpatialTransformer) Forward(g *autograd.Graph, x, context *autograd.Val
 		}
 		h = l.ProjOut.Forward(g, g.Reshape(h, x.T.Shape...))
 		trace(g, l.Name, ".proj_out", h)
-		return g.Add(h, x)
+		return g.AddTo(h, x)
 	}, x, context)
 }
 
@@ -172,7 +172,7 @@ func (l *AttnBlock) Forward(g *autograd.Graph, x *autograd.Value) *autograd.Valu
 		x := in[0]
 		h := rows(g, l.Norm.Forward(g, x))
 		h = g.Attention(l.ToQ.Forward(g, h), l.ToK.Forward(g, h), l.ToV.Forward(g, h), 1, false)
-		return g.Add(x, g.Reshape(l.ToOut.Forward(g, h), x.T.Shape...))
+		return g.AddTo(g.Reshape(l.ToOut.Forward(g, h), x.T.Shape...), x)
 	}, x)
 }
 

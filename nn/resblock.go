@@ -65,7 +65,7 @@ func (l *ResBlock) body(g *autograd.Graph, x *autograd.Value, emb []*autograd.Va
 	if l.Shortcut != nil {
 		x = l.Shortcut.Forward(g, x)
 	}
-	return g.Add(x, h)
+	return g.AddTo(h, x)
 }
 
 // MACs returns the multiply-adds for one input of h x w pixels.

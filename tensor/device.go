@@ -39,7 +39,7 @@ type Device interface {
 	// GroupNorm over x[N,...,C] with gamma, beta[C]; stats[N,groups,2] receives mean and
 	// 1/sqrt(var+eps). With silu, y = silu(norm(x)). LayerNorm is over the last
 	// axis, stats[rows,2]. dgamma and dbeta may both be nil; they are overwritten.
-	// In SoftmaxGrad dx may be dy.
+	// In GroupNormGrad and SoftmaxGrad dx may be dy.
 	GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float32, silu bool)
 	GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor, groups int, silu bool)
 	LayerNorm(y, stats, x, gamma, beta *Tensor, eps float32)

@@ -223,6 +223,7 @@ func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 	g := autograd.NewGraphOn(s.m.Device(), true)
 	defer g.Release()
+	g.Frugal = true
 	if s.memory.plan != nil {
 		g.Plan = s.memory.plan
 		g.Plan.Start()
@@ -280,12 +281,12 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 		loss = g.Add(loss, g.Scale(s.norm(g, diff), float32(s.o.gluing())))
 	}
 	st.Loss = loss.Item()
+	st.Z0 = append([]float32(nil), dev.Host(z0.T)...)
+	st.Eps = append([]float32(nil), dev.Host(e.T)...)
 	watch.lap(nil)
 	g.Backward(loss, nil)
 	watch.lap(&st.Timing.UNet.Backward)
 
-	st.Z0 = append([]float32(nil), dev.Host(z0.T)...)
-	st.Eps = append([]float32(nil), dev.Host(e.T)...)
 	st.Grad = append([]float32(nil), dev.Host(zt.Grad())...)
 	st.Latent = make([]float32, z.Len())
 	s.d.Step(st.Latent, st.Z0, st.Eps, ddim, i)

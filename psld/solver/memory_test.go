@@ -11,6 +11,7 @@ import (
 	"psld/internal/memstat"
 	"psld/psld/operator"
 	"psld/psld/prior"
+	"psld/tensor"
 )
 
 // TestMaxMemory: a limit changes no bit, and one that is too low is an error that says both numbers.
@@ -63,4 +64,30 @@ func TestMemoryLimits(t *testing.T) {
 		m.limits(c.asked, c.runtime, c.now, c.available)
 		require.Equal(t, memory{limit: c.limit, named: c.named, name: c.name}, m, "%+v", c)
 	}
+}
+
+// poisoned is a device whose memory turns into NaNs as soon as it is given back.
+type poisoned struct{ tensor.Device }
+
+func (d poisoned) Put(t *tensor.Tensor) {
+	for i := range t.Data {
+		t.Data[i] = float32(math.NaN())
+	}
+	d.Device.Put(t)
+}
+
+// TestNothingIsReadAfterItWasFreed: a step gives back memory as early as it can, whatever blocks keep.
+func TestNothingIsReadAfterItWasFreed(t *testing.T) {
+	p := blurProblem(t, 13, 18)
+	o := Options{Steps: 3, Omega: 1, Gamma: 0.5, Seed: 3}
+	want, err := Solve(t.Context(), prior.RandomTiny(3), p, o)
+	require.NoError(t, err)
+	before := tensor.CPUPool().Live()
+	for _, limit := range []int64{0, 1 << 40} { // the first step with a limit recomputes all, the others nothing
+		o.MaxMemory = limit
+		got, err := Solve(t.Context(), prior.RandomTiny(3).On(poisoned{tensor.CPU}), p, o)
+		require.NoError(t, err)
+		require.Equal(t, want.X, got.X)
+	}
+	require.Equal(t, before, tensor.CPUPool().Live())
 }
