@@ -39,5 +39,5 @@ func ExamplePool() {
 		p.Put(x)
 	}
 	fmt.Println(p.Peak()>>20, "MiB,", p.Live(), "bytes in use")
-	// Output: 4 MiB, 0 bytes in use
+	// Output: 3 MiB, 0 bytes in use
 }

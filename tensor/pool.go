@@ -11,10 +11,11 @@ import (
 // nothing: the life time of an activation is known, the garbage collector's
 // guess would double the memory. A Pool is safe for concurrent use.
 type Pool struct {
-	mu   sync.Mutex
-	free [232][][]float32 // by size class, for every int
-	live atomic.Int64     // bytes handed out
-	peak atomic.Int64
+	mu    sync.Mutex
+	free  [232][][]float32 // by size class, for every int
+	large arena            // of longer ones
+	live  atomic.Int64     // bytes handed out
+	peak  atomic.Int64
 }
 
 // class returns the smallest size of the form (4..7) * 2^k that holds n, and its index.
@@ -31,8 +32,14 @@ func class(n int) (size, index int) {
 func (p *Pool) Get(shape ...int) *Tensor {
 	n := Len(shape)
 	size, i := class(n)
+	if n >= arenaFrom {
+		size = arenaSize(n)
+	}
 	live := p.live.Add(int64(size) * 4)
 	for peak := p.peak.Load(); live > peak && !p.peak.CompareAndSwap(peak, live); peak = p.peak.Load() {
+	}
+	if n >= arenaFrom {
+		return &Tensor{Shape: slices.Clone(shape), Data: p.large.get(size)[:n]}
 	}
 	p.mu.Lock()
 	var b []float32
@@ -51,6 +58,13 @@ func (p *Pool) Get(shape ...int) *Tensor {
 // Put takes a tensor's buffer back. The tensor, and every tensor that shares
 // its data, must not be used afterwards.
 func (p *Pool) Put(t *Tensor) {
+	if len(t.Data) >= arenaFrom {
+		if size := arenaSize(len(t.Data)); cap(t.Data) == size && p.large.put(t.Data[:size]) {
+			p.live.Add(-int64(size) * 4)
+			t.Data = nil
+		}
+		return
+	}
 	size, i := class(len(t.Data))
 	if t.Data == nil || cap(t.Data) != size {
 		return
@@ -72,9 +86,10 @@ func (p *Pool) Peak() int64 { return p.peak.Load() }
 // ResetPeak starts a new measurement of Peak.
 func (p *Pool) ResetPeak() { p.peak.Store(p.live.Load()) }
 
-// Drop gives the buffers that wait for reuse to the garbage collector.
+// Drop gives the memory that waits for reuse to the system and to the garbage collector.
 func (p *Pool) Drop() {
 	p.mu.Lock()
 	clear(p.free[:])
 	p.mu.Unlock()
+	p.large.drop()
 }

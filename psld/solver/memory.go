@@ -25,6 +25,7 @@ func (m *memory) start(model *prior.Latent, h, w int, asked int64) {
 	m.limits(asked, debug.SetMemoryLimit(-1), now, available)
 	large := h*w > prior.WholePixels || model.StableDiffusion && h*w >= prior.WholePixels/4
 	if m.named > 0 || large {
+		debug.FreeOSMemory() // what loading left
 		m.plan = new(autograd.Plan)
 	}
 }
@@ -59,7 +60,7 @@ func (m *memory) choose() error {
 	if peak == 0 || m.limit == 0 { // unknown
 		spare = 0
 	}
-	// The pool's sizes are up to a quarter larger than what is asked for, and memory of one size does not serve another.
-	m.plan.Choose(spare / 2)
+	// A part of it is for holes between the pool's tensors, and for the collector.
+	m.plan.Choose(spare - spare/8 - 64<<20)
 	return nil
 }
