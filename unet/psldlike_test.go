@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,17 +49,18 @@ func TestGoldenThroughAll(t *testing.T) {
 	plain := func(s *golden.GenSource) nn.Source { return s }
 	half := func(s *golden.GenSource) nn.Source { return halfWeights{s} }
 	for _, dir := range generated(t) {
+		var exact map[string][]float32 // the components in f32, which comes first
 		for _, p := range []throughAll{
 			{"f32", tensor.CPU, plain, forwardLimit, gradLimit, true},
 			{"f16 weights", tensor.CPU, half, 1e-3, 3e-3, false},
 			{"bf16", tensor.CPUBF16, plain, 1e-2, 5e-2, false},
 		} {
-			t.Run(filepath.Base(dir)+"/"+p.name, func(t *testing.T) { p.run(t, dir) })
+			t.Run(filepath.Base(dir)+"/"+p.name, func(t *testing.T) { p.run(t, dir, &exact) })
 		}
 	}
 }
 
-func (p throughAll) run(t *testing.T, dir string) {
+func (p throughAll) run(t *testing.T, dir string, exact *map[string][]float32) {
 	t.Cleanup(debug.FreeOSMemory)
 	var c genCase
 	golden.JSON(t, filepath.Join(dir, "case.json"), &c)
@@ -101,6 +103,49 @@ func (p throughAll) run(t *testing.T, dir string) {
 			golden.RelL2(got, scalars), golden.RelL2(z.Grad().Data, grad))
 		g.Release()
 	}
+
+	context, z := nhwc(t, f, "out.clip.last_hidden_state"), nhwc(t, f, "in.z."+size)
+	parts := map[string][]float32{}
+	for name, part := range map[string]struct {
+		x *tensor.Tensor
+		f func(g *autograd.Graph, x *autograd.Value) *autograd.Value
+	}{
+		"UNet": {z, func(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+			return u.Forward(g, x, []float32{float32(step)}, g.Const(context))
+		}},
+		"decoder": {z, v.DecodeScaled},
+		"encoder": {img, func(g *autograd.Graph, x *autograd.Value) *autograd.Value { return v.EncodeScaled(g, x, nil) }},
+	} {
+		g := autograd.NewGraphOn(p.dev, true)
+		x := g.Input(part.x)
+		y := part.f(g, x)
+		parts[name+" forward"] = slices.Clone(y.T.Data)
+		seed := tensor.New(y.T.Shape...)
+		for i := range seed.Data {
+			seed.Data[i] = float32(math.Sin(float64(i * i)))
+		}
+		g.Backward(y, seed)
+		parts[name+" gradient"] = slices.Clone(x.Grad().Data)
+		g.Release()
+	}
+	if *exact == nil {
+		*exact = parts
+		return
+	}
+	for name, got := range parts {
+		want := (*exact)[name]
+		t.Logf("%s: relative L2 error %.2g, cosine 1 - %.2g", name, golden.RelL2(got, want), 1-cosine(got, want))
+		require.Less(t, golden.RelL2(got, want), p.grad, name)
+	}
+}
+
+func cosine(a, b []float32) float64 {
+	var ab, aa, bb float64
+	for i, v := range a {
+		x, y := float64(v), float64(b[i])
+		ab, aa, bb = ab+x*y, aa+x*x, bb+y*y
+	}
+	return ab / math.Sqrt(aa*bb)
 }
 
 // avgPool4 is the mean over 4x4 pixels of [1, H, W, C], with its adjoint.
