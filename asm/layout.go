@@ -11,14 +11,24 @@ type layoutKernels struct {
 var layout *layoutKernels
 
 // Transpose writes the transpose of src (rows x cols, rows lds apart) to dst (cols x rows, rows ldd
-// apart). rows and cols must be positive multiples of 8.
+// apart). It is quick for squares of 8.
 func Transpose(dst, src []float32, rows, cols, ldd, lds int) {
-	if rows%8 != 0 || cols%8 != 0 || rows < 8 || cols < 8 {
-		panic("asm: Transpose: sides are not multiples of 8")
+	if rows < 1 || cols < 1 {
+		return
 	}
 	_, _ = dst[(cols-1)*ldd+rows-1], src[(rows-1)*lds+cols-1]
-	for i := 0; i < rows; i += 8 {
-		layout.transpose8(&dst[i], &src[i*lds], ldd, lds, cols/8)
+	r8, c8 := rows&^7, cols&^7
+	for i := 0; i < r8 && c8 > 0; i += 8 {
+		layout.transpose8(&dst[i], &src[i*lds], ldd, lds, c8/8)
+	}
+	for r := range rows {
+		from := c8
+		if r >= r8 {
+			from = 0
+		}
+		for c := from; c < cols; c++ {
+			dst[c*ldd+r] = src[r*lds+c]
+		}
 	}
 }
 

@@ -9,28 +9,29 @@ import (
 )
 
 func TestTranspose(t *testing.T) {
-	for _, tier := range Available() {
-		defer Use(Use(tier))
-		for _, rows := range []int{8, 16, 32, 40} {
-			for _, cols := range []int{8, 24, 32} {
-				ldd, lds := rows+3, cols+5
-				src, dst := make([]float32, rows*lds), make([]float32, cols*ldd)
-				for i := range src {
-					src[i] = float32(i + 1)
+	eachTier(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 5))
+		for rows := 0; rows <= 70; rows++ {
+			for cols := rows % 3; cols <= 70; cols += 1 + rows%5 {
+				lds, ldd := cols+rows%4, rows+cols%3
+				src := random(rng, max(0, (rows-1)*lds+cols), 1)
+				dst, whole := guarded(max(0, (cols-1)*ldd+rows), 3)
+				if rows > 0 && cols > 0 {
+					Transpose(dst, src, rows, cols, ldd, lds)
 				}
-				Transpose(dst, src, rows, cols, ldd, lds)
-				for j := range cols {
-					for i := range ldd {
-						want := float32(0) // beyond the rows nothing is written
-						if i < rows {
-							want = src[i*lds+j]
-						}
-						require.Equal(t, want, dst[j*ldd+i], "%v %dx%d: %d, %d", tier, rows, cols, i, j)
+				checkGuard(t, whole, 3, len(dst))
+				for i, v := range dst {
+					want := guard // between the rows
+					if r, c := i%ldd, i/ldd; r < rows {
+						want = src[r*lds+c]
+					}
+					if v != want {
+						t.Fatalf("%d x %d: element %d is %v, want %v", rows, cols, i, v, want)
 					}
 				}
 			}
 		}
-	}
+	})
 }
 
 func TestPairs(t *testing.T) {
@@ -53,7 +54,7 @@ func TestPairs(t *testing.T) {
 		}
 	}
 	require.Panics(t, func() { SplitPairs(nil, nil, nil) })
-	require.Panics(t, func() { Transpose(make([]float32, 99), make([]float32, 99), 7, 8, 8, 8) })
+	require.Panics(t, func() { Transpose(make([]float32, 99), make([]float32, 55), 7, 8, 8, 8) })
 }
 
 func BenchmarkTranspose(b *testing.B) {

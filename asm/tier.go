@@ -82,4 +82,5 @@ func use(t Tier) {
 	winograd = winogradTiers[min(t, AVX512)]
 	layout = layoutTiers[min(t, AVX512)]
 	gemm = gemmTiers[t]
+	attention = attentionTiers[min(t, AVX512BF16)] // AMX machines have its instructions
 }

@@ -16,7 +16,7 @@ func Available() []Tier {
 		if cpuid.CPU.Supports(cpuid.AVX512BF16) && cpuid.CPU.VendorID == cpuid.AMD {
 			tiers = append(tiers, AVX512BF16)
 		}
-		if hasAMX() {
+		if cpuid.CPU.Supports(cpuid.AVX512BF16) && hasAMX() {
 			tiers = append(tiers, AMX)
 		}
 	}

@@ -23,13 +23,18 @@ func (g *Graph) Attention(q, k, v *Value, heads int, causal bool) *Value {
 	check(c%heads == 0 && k.T.Dim(2) == c && k.T.Dim(0) == q.T.Dim(0), "Attention", "k", k.T.Shape, q.T.Shape)
 	check(tensor.Same(k.T.Shape, v.T.Shape), "Attention", "v", v.T.Shape, k.T.Shape)
 	o := g.alloc(q.T.Shape...)
-	g.dev.Attention(o, q.T, k.T, v.T, heads, causal)
-	return g.result(o, g.wants(q, k, v), func(do *tensor.Tensor) bool {
+	wants := g.wants(q, k, v)
+	var stats *tensor.Tensor
+	if wants {
+		stats = g.alloc(q.T.Dim(0), heads, 2, q.T.Dim(1))
+	}
+	g.dev.Attention(o, stats, q.T, k.T, v.T, heads, causal)
+	return g.result(o, wants, func(do *tensor.Tensor) bool {
 		dq, dk, dv := g.dev.Get(q.T.Shape...), g.dev.Get(k.T.Shape...), g.dev.Get(v.T.Shape...)
-		g.dev.AttentionGrad(dq, dk, dv, do, o, q.T, k.T, v.T, heads, causal)
+		g.dev.AttentionGrad(dq, dk, dv, do, o, stats, q.T, k.T, v.T, heads, causal)
 		g.addOrDrop(q, dq)
 		g.addOrDrop(k, dk)
 		g.addOrDrop(v, dv)
 		return false
-	}, o, q.T, k.T, v.T)
+	}, o, stats, q.T, k.T, v.T)
 }

@@ -6,11 +6,12 @@ import (
 	"psld/asm"
 )
 
-// CPU is the device of the host processor. CPUBF16 is the same, but rounds the
-// factors of convolutions and linear layers, forward and to the input, to bfloat16, and
-// packs weights in half the memory. Sums, norms, softmax, attention, gradients of weights and all that is
-// stored between operations stay float32. Where the tier has no bfloat16 products ([asm.HasPairs])
-// rounded numbers are multiplied in float32: the same errors, no gain.
+// CPU is the device of the host processor. CPUBF16 is the same, but rounds the factors of
+// convolutions, linear layers and attention, forward and to the input, to bfloat16, and packs weights in half
+// the memory. Sums, norms, softmax, gradients of weights and all that is stored between operations stay float32. So do
+// the products of 3x3 convolutions where a transform saves more of them than bfloat16 does (cpu_winograd.go), with rounded
+// weights. Where the tier has no bfloat16 products ([asm.HasPairs]) rounded numbers are multiplied in float32: the same
+// errors, no gain.
 var (
 	CPU     Device = &cpu{Pool: &pool}
 	CPUBF16 Device = &cpu{Pool: &pool, bf16: true}

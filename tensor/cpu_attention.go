@@ -6,188 +6,251 @@ import (
 	"psld/asm"
 )
 
-// Attention in blocks of queries: a task holds attBlock rows of scores, never the
-// whole L x M matrix. The backward pass makes the same rows again.
+// Attention without the matrix of scores: a task takes a few panels of NR queries of one head and
+// goes over the keys in blocks. Scores are made transposed, [keys][NR queries]: then q is the packed
+// factor, k and v are read where they lie, the softmax runs down the columns, and no
+// product is padded to more than the queries. Softmax online: when a column's largest score
+// grows, what was added up before shrinks (Milakov and Gimelshein, arXiv:1805.02867; Dao et al.,
+// arXiv:2205.14135). Powers are of two, log2(e) is in the scale of q.
 
-const attBlock = 56 // a multiple of the AVX-512 tile height
-
-// panelsTransposed packs src (n rows of k values, row stride ld) as the right-hand matrix
-// B[k][n] = src', in panels [ceil(n/NR)][k][NR]: for q k'.
-func panelsTransposed(dst, src []float32, n, k, ld int) {
-	nr := asm.NR()
-	for p := 0; p < n; p += nr {
-		out := dst[p*k:][:k*nr]
-		cols := min(nr, n-p)
-		if cols < nr {
-			clear(out)
-		}
-		for j := range cols {
-			row := src[(p+j)*ld:][:k]
-			for i, v := range row {
-				out[i*nr+j] = v
-			}
-		}
-	}
+// attentionShape is what attention knows of its arguments.
+type attentionShape struct {
+	n, heads, l, m int
+	c, d           int // of all heads, of one
+	causal         bool
+	pairs          bool // factors of products in bfloat16
+	words          int  // of d values
+	scale          float32
 }
 
-// panels packs src (k rows of n values, row stride ld) as B[k][n] in panels: for p v.
-func panels(dst, src []float32, k, n, ld int) {
-	nr := asm.NR()
-	for p := 0; p < n; p += nr {
-		out := dst[p*k:][:k*nr]
-		cols := min(nr, n-p)
-		for i := range k {
-			row := out[i*nr:][:nr]
-			copy(row, src[i*ld+p:][:cols])
-			clear(row[cols:])
-		}
+func (dev *cpu) attention(q, k *Tensor, heads int, causal bool) *attentionShape {
+	c := q.Dim(2)
+	a := &attentionShape{n: q.Dim(0), heads: heads, l: q.Dim(1), m: k.Dim(1), c: c, d: c / heads, causal: causal}
+	a.pairs = dev.format() == pairs
+	a.words = a.format().words(a.d)
+	a.scale = float32(1 / math.Sqrt(float64(a.d)))
+	return a
+}
+
+func (a *attentionShape) format() format {
+	if a.pairs {
+		return pairs
 	}
+	return single
+}
+
+// row is where position i of rows of length positions begins, for a head of a batch item, counted together.
+func (a *attentionShape) row(x *Tensor, head, i, length int) []float32 {
+	return x.Data[(head/a.heads*length+i)*a.c+head%a.heads*a.d:]
+}
+
+// keyBlock is the number of keys whose scores with a panel of queries stay in L1, in whole tiles.
+func keyBlock() int { return max(1, 4096/asm.NR()/asm.MR()) * asm.MR() }
+
+// panelsATask gives the number of panels of queries that share what is read of the keys: few enough
+// for 32 tasks, and for L2.
+func (a *attentionShape) panelsATask() int {
+	nr := asm.NR()
+	panels := a.n * a.heads * ((a.l + nr - 1) / nr)
+	return max(1, min(4, panels/32, 64<<10/(a.d*nr)))
 }
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
-// head is the view of one head of one batch item.
-type head struct {
-	q, k, v []float32 // first element; rows are c apart
-	c, d    int
-	l, m    int
-	causal  bool
-}
-
-func heads(q, k, v *Tensor, nh, i int, causal bool) head {
-	l, m, c := q.Dim(1), k.Dim(1), q.Dim(2)
-	b, h := i/nh, i%nh
-	d := c / nh
-	return head{q.Data[b*l*c+h*d:], k.Data[b*m*c+h*d:], v.Data[b*m*c+h*d:], c, d, l, m, causal}
-}
-
-// weights writes the softmax rows of queries [lo, hi): p[hi-lo][mp], mp = m rounded up.
-func (h *head) weights(s *scratch, p []float32, kt *packed, lo, hi, mp int) {
-	gemmRows(s, p, mp, h.q[lo*h.c:], h.c, 1, 0, h.d, kt, nil, hi-lo, mp)
-	scale := float32(1 / math.Sqrt(float64(h.d)))
-	for r := lo; r < hi; r++ {
-		row := p[(r-lo)*mp:][:mp]
-		n := h.m
-		if h.causal {
-			n = min(n, r+1)
+// queryPanel packs cols rows of x, row j times by[j], as [words][NR]; columns behind cols are 0.
+func (a *attentionShape) queryPanel(s *scratch, dst, x, by []float32, cols int) {
+	nr := asm.NR()
+	all := dst
+	if a.pairs {
+		all = s.floats(0, 2*a.words*nr)
+		clear(all[a.d*nr:])
+	}
+	one := all[:a.d*nr]
+	if cols < nr {
+		clear(one)
+	}
+	asm.Transpose(one, x, cols, a.d, nr, a.c)
+	asm.ScalePanel(one, by)
+	if a.pairs {
+		for w := range a.words {
+			asm.InterleavePairs(dst[w*nr:][:nr], all[2*w*nr:][:nr], all[(2*w+1)*nr:][:nr])
 		}
-		asm.Scale(row[:n], scale, row[:n])
-		softmaxRow(row[:n], row[:n])
-		clear(row[n:])
+	}
+}
+
+// keysTimesQueries: c[rows][NR] = x y + bias, rows of x[rows][words] stride apart, y a packed panel.
+func (a *attentionShape) keysTimesQueries(s *scratch, c, x []float32, stride int, y, bias []float32, rows int) {
+	nr := asm.NR()
+	t := &s.tile
+	*t = asm.Tile{ARow: 4 * stride, CRow: 4 * nr, B: ptr(y), Segs: 1, K: a.words}
+	if bias != nil {
+		t.Bias = ptr(bias)
+	}
+	tile := tileRows(rows, asm.MR())
+	for r := 0; r < rows; r += tile {
+		t.A, t.C = ptr(x[r*stride:]), ptr(c[r*nr:])
+		s.run(min(tile, rows-r), a.format())
+	}
+}
+
+// addKeys: c[d][NR] (+)= x' p, with x[rows][d], rows stride apart, and p[rows][NR]. Rows are
+// keys, or pairs of keys.
+func (a *attentionShape) addKeys(s *scratch, c, x []float32, stride int, p []float32, rows int, add bool) {
+	nr := asm.NR()
+	t := &s.tile
+	*t = asm.Tile{ACol: 4 * stride, BRow: 4 * nr, CRow: 4 * nr, B: ptr(p), Segs: 1, K: rows}
+	if add {
+		t.Accumulate = 1
+	}
+	tile := tileRows(a.d, asm.MR())
+	for r := 0; r < a.d; r += tile {
+		t.A, t.C = ptr(x[r:]), ptr(c[r*nr:])
+		if m := min(tile, a.d-r); a.pairs {
+			t.RunPairsT(m)
+		} else {
+			t.RunT(m)
+		}
+	}
+}
+
+// packKeys rounds rows of x[rows][d] to bfloat16, in pairs along d.
+func (a *attentionShape) packKeys(dst, x []float32, rows int) {
+	for r := range rows {
+		pairs.write(dst[r*a.words:][:a.words], x[r*a.c:][:a.d])
+	}
+}
+
+// packKeyPairs does it in pairs along the keys: dst[(rows+1)/2][d].
+func (a *attentionShape) packKeyPairs(s *scratch, dst, x []float32, rows int) {
+	for r := 0; r < rows; r += 2 {
+		var second []float32
+		if r+1 < rows {
+			second = x[(r+1)*a.c:][:a.d]
+		} else {
+			second = s.floats(0, a.d)
+			clear(second)
+		}
+		asm.InterleavePairs(dst[r/2*a.d:][:a.d], x[r*a.c:][:a.d], second)
+	}
+}
+
+var minusInf = float32(math.Inf(-1))
+
+// hide takes from scores[rows][NR], with keys from key on and queries from query on, those of later keys.
+func (a *attentionShape) hide(scores []float32, key, query, rows int) {
+	if !a.causal {
+		return
+	}
+	nr := asm.NR()
+	for r := max(0, query-key); r < rows; r++ {
+		fill(scores[r*nr:][:min(nr, key+r-query)], minusInf)
+	}
+}
+
+func fill(x []float32, v float32) {
+	for i := range x {
+		x[i] = v
 	}
 }
 
 // Attention implements [Device].
-func (d *cpu) Attention(o, q, k, v *Tensor, nh int, causal bool) {
+func (dev *cpu) Attention(o, stats, q, k, v *Tensor, heads int, causal bool) {
+	a := dev.attention(q, k, heads, causal)
+	var kp, vp *Tensor // in bfloat16, of all heads
+	block := keyBlock()
+	if a.pairs {
+		kp, vp = dev.Get(a.n*heads, a.m, a.words), dev.Get(a.n*heads, (a.m+1)/2, a.d)
+		defer dev.Put(kp)
+		defer dev.Put(vp)
+		blocks := (a.m + block - 1) / block
+		parallel(a.n*heads*blocks, func(task int, s *scratch) {
+			head, lo := task/blocks, task%blocks*block
+			rows := min(block, a.m-lo)
+			a.packKeys(kp.Data[(head*a.m+lo)*a.words:], a.row(k, head, lo, a.m), rows)
+			a.packKeyPairs(s, vp.Data[(head*((a.m+1)/2)+lo/2)*a.d:], a.row(v, head, lo, a.m), rows)
+		})
+	}
 	nr := asm.NR()
-	n, l, m, c := q.Dim(0), q.Dim(1), k.Dim(1), q.Dim(2)
-	hd := c / nh
-	mp, dp := roundUp(m, nr), roundUp(hd, nr)
-	per := mp*hd + m*dp
-	pk := d.Get(n*nh, per)
-	defer d.Put(pk)
-	parallel(n*nh, func(i int, _ *scratch) {
-		h := heads(q, k, v, nh, i, causal)
-		buf := pk.Data[i*per:][:per]
-		panelsTransposed(buf[:mp*hd], h.k, m, hd, c)
-		panels(buf[mp*hd:], h.v, m, hd, c)
-	})
-	blocks := (l + attBlock - 1) / attBlock
-	parallel(n*nh*blocks, func(task int, s *scratch) {
-		i, lo := task/blocks, task%blocks*attBlock
-		hi := min(l, lo+attBlock)
-		h := heads(q, k, v, nh, i, causal)
-		buf := pk.Data[i*per:][:per]
-		p := s.floats(1, attBlock*mp)
-		h.weights(s, p, &packed{data: buf[:mp*hd], size: nr * hd}, lo, hi, mp)
-		out := o.Data[(i/nh*l+lo)*c+i%nh*hd:]
-		gemmRows(s, out, c, p, mp, 1, 0, m, &packed{data: buf[mp*hd:], size: nr * m}, nil, hi-lo, hd)
-	})
-}
-
-// AttentionGrad implements [Device].
-func (d *cpu) AttentionGrad(dq, dk, dv, do, o, q, k, v *Tensor, nh int, causal bool) {
-	nr := asm.NR()
-	n, l, m, c := q.Dim(0), q.Dim(1), k.Dim(1), q.Dim(2)
-	hd := c / nh
-	mp, dp := roundUp(m, nr), roundUp(hd, nr)
-	scale := float32(1 / math.Sqrt(float64(hd)))
-	per := 2*mp*hd + m*dp // k', v', k
-	pk := d.Get(n*nh, per)
-	defer d.Put(pk)
-	parallel(n*nh, func(i int, _ *scratch) {
-		h := heads(q, k, v, nh, i, causal)
-		buf := pk.Data[i*per:][:per]
-		panelsTransposed(buf[:mp*hd], h.k, m, hd, c)
-		panelsTransposed(buf[mp*hd:2*mp*hd], h.v, m, hd, c)
-		panels(buf[2*mp*hd:], h.k, m, hd, c)
-	})
-	// dk and dv are sums over queries: a few groups of query blocks, by shape, each with
-	// a partial result of its own.
-	blocks := (l + attBlock - 1) / attBlock
-	groups := max(1, min(blocks, 8/(n*nh)))
-	part := d.Get(n*nh, groups, 2, m, dp)
-	defer d.Put(part)
-	size := m * dp
-	parallel(n*nh*groups, func(task int, s *scratch) {
-		i, g := task/groups, task%groups
-		h := heads(q, k, v, nh, i, causal)
-		buf := pk.Data[i*per:][:per]
-		kt := &packed{data: buf[:mp*hd], size: nr * hd}
-		vt := &packed{data: buf[mp*hd : 2*mp*hd], size: nr * hd}
-		kp := &packed{data: buf[2*mp*hd:], size: nr * m}
-		sums := part.Data[task*2*size:][:2*size]
-		base := i/nh*l*c + i%nh*hd
-		first, last := g*blocks/groups, (g+1)*blocks/groups
-		for b := first; b < last; b++ {
-			lo, hi := b*attBlock, min(l, (b+1)*attBlock)
-			p := s.floats(1, attBlock*mp)
-			ds := s.floats(2, attBlock*mp)
-			h.weights(s, p, kt, lo, hi, mp)
-			g := do.Data[base+lo*c:]
-			gemmRows(s, ds, mp, g, c, 1, 0, hd, vt, nil, hi-lo, mp)
-			rows := s.floats(3, 2*attBlock*dp)
-			panels(rows[:(hi-lo)*dp], g, hi-lo, hd, c)
-			addTransposed(s, sums[size:], p, rows, hi-lo, m, mp, dp, b > first)
-			for r := range hi - lo {
-				softmaxGradRow(ds[r*mp:][:m], ds[r*mp:][:m], p[r*mp:][:m])
+	per := a.panelsATask()
+	tasks := (a.l + per*nr - 1) / (per * nr)
+	parallel(a.n*heads*tasks, func(task int, s *scratch) {
+		head, first := task/tasks, task%tasks*per*nr
+		count := min(per, (a.l-first+nr-1)/nr)
+		scores := s.floats(1, (block+1)*nr)
+		weights := scores
+		if a.pairs {
+			weights = s.floats(2, (block+1)*nr/2)
+		}
+		queries := s.floats(3, count*a.words*nr)
+		sums := s.floats(4, count*a.d*nr)
+		columns := s.floats(5, count*3*nr)
+		for p := range count {
+			query := first + p*nr
+			fill(columns[p*3*nr:][:nr], a.scale*math.Log2E)
+			a.queryPanel(s, queries[p*a.words*nr:][:a.words*nr], a.row(q, head, query, a.l), columns[p*3*nr:], min(nr, a.l-query))
+			fill(columns[p*3*nr:][:nr], minusInf)
+			clear(columns[p*3*nr+nr:][:nr])
+		}
+		for key := 0; key < a.m; key += block {
+			rows := min(block, a.m-key)
+			var kb, vb []float32
+			stride := a.c
+			if !a.pairs {
+				kb, vb = a.row(k, head, key, a.m), a.row(v, head, key, a.m)
+				if a.c%512 == 0 { // rows would lie on the same few lines of the cache
+					stride = a.d + 16
+					tmp := s.floats(2, 2*block*stride)
+					for r := range rows {
+						copy(tmp[r*stride:][:a.d], kb[r*a.c:])
+						copy(tmp[(block+r)*stride:][:a.d], vb[r*a.c:])
+					}
+					kb, vb = tmp, tmp[block*stride:]
+				}
 			}
-			asm.Scale(ds[:(hi-lo)*mp], scale, ds[:(hi-lo)*mp])
-			gemmRows(s, dq.Data[base+lo*c:], c, ds, mp, 1, 0, m, kp, nil, hi-lo, hd)
-			panels(rows[:(hi-lo)*dp], h.q[lo*c:], hi-lo, hd, c)
-			addTransposed(s, sums[:size], ds, rows, hi-lo, m, mp, dp, b > first)
-		}
-	})
-	parallel(n*nh, func(i int, _ *scratch) {
-		sums := part.Data[i*groups*2*size:][:groups*2*size]
-		for g := 1; g < groups; g++ {
-			asm.Add(sums[:2*size], sums[:2*size], sums[g*2*size:][:2*size])
-		}
-		base := i/nh*m*c + i%nh*hd
-		for r := range m {
-			for p := 0; p < hd; p += nr {
-				w := min(nr, hd-p)
-				copy(dk.Data[base+r*c+p:][:w], sums[r*dp+p:])
-				copy(dv.Data[base+r*c+p:][:w], sums[size+r*dp+p:])
+			for p := range count {
+				query := first + p*nr
+				if causal && key >= query+nr {
+					continue
+				}
+				st, sum := columns[p*3*nr:][:3*nr], sums[p*a.d*nr:][:a.d*nr]
+				y := queries[p*a.words*nr:]
+				if a.pairs {
+					a.keysTimesQueries(s, scores, kp.Data[(head*a.m+key)*a.words:], a.words, y, nil, rows)
+				} else {
+					a.keysTimesQueries(s, scores, kb, stride, y, nil, rows)
+				}
+				a.hide(scores, key, query, rows)
+				if a.pairs {
+					fill(scores[rows*nr:][:rows%2*nr], minusInf)
+					asm.SoftmaxPanelPairs(weights, scores[:roundUp(rows, 2)*nr], st)
+				} else {
+					asm.SoftmaxPanel(scores[:rows*nr], st)
+				}
+				if key > 0 {
+					asm.ScalePanel(sum, st[2*nr:])
+				}
+				if a.pairs {
+					a.addKeys(s, sum, vp.Data[(head*((a.m+1)/2)+key/2)*a.d:], a.d, weights, (rows+1)/2, key > 0)
+				} else {
+					a.addKeys(s, sum, vb, stride, weights, rows, key > 0)
+				}
 			}
 		}
-	})
-}
-
-// addTransposed: out[m][dp] (+)= p' b with p[rows][mp] and b packed as panels [dp/NR][rows][NR].
-func addTransposed(s *scratch, out, p, b []float32, rows, m, mp, dp int, add bool) {
-	nr := asm.NR()
-	t := &s.tile
-	*t = asm.Tile{ACol: 4 * mp, BRow: 4 * nr, CRow: 4 * dp, Segs: 1, K: rows}
-	if add {
-		t.Accumulate = 1
-	}
-	tile := tileRows(m, asm.MR())
-	for panel := 0; panel < dp; panel += nr {
-		t.B = ptr(b[panel*rows:])
-		for r := 0; r < m; r += tile {
-			t.A, t.C = ptr(p[r:]), ptr(out[r*dp+panel:])
-			t.RunT(min(tile, m-r))
+		for p := range count {
+			query := first + p*nr
+			cols := min(nr, a.l-query)
+			st, sum := columns[p*3*nr:][:3*nr], sums[p*a.d*nr:][:a.d*nr]
+			top, total := st[:nr], st[nr:2*nr]
+			for j, t := range total {
+				total[j] = 1 / t
+			}
+			if stats != nil {
+				at := stats.Data[head*2*a.l+query:]
+				copy(at[:cols], top)
+				copy(at[a.l:][:cols], total)
+			}
+			asm.ScalePanel(sum, total)
+			asm.Transpose(a.row(o, head, query, a.l), sum, a.d, cols, a.c, nr)
 		}
-	}
+	})
 }

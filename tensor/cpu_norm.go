@@ -249,12 +249,3 @@ func (d *cpu) SoftmaxGrad(dx, dy, y *Tensor) {
 		asm.SoftmaxGradRows(dx.Data[lo*c:hi*c], dy.Data[lo*c:hi*c], y.Data[lo*c:hi*c], c)
 	})
 }
-
-// softmaxRow is one row of Softmax; y may be x.
-func softmaxRow(y, x []float32) {
-	sum := asm.ExpSum(y, x, asm.Max(x))
-	asm.Scale(y, float32(1/sum), y)
-}
-
-// softmaxGradRow is one row of SoftmaxGrad; dx may be dy.
-func softmaxGradRow(dx, dy, y []float32) { asm.SoftmaxGradRows(dx, dy, y, len(y)) }

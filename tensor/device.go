@@ -32,9 +32,10 @@ type Device interface {
 	Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv)
 
 	// Attention: o[N,L,heads*d] = softmax(q k'/sqrt(d)) v for each head, with
-	// q[N,L,heads*d], k and v[N,M,heads*d]. The grad recomputes the weights.
-	Attention(o, q, k, v *Tensor, heads int, causal bool)
-	AttentionGrad(dq, dk, dv, do, o, q, k, v *Tensor, heads int, causal bool)
+	// q[N,L,heads*d], k and v[N,M,heads*d]. stats[N,heads,2,L], which may be nil, receives what the gradient
+	// needs to make the weights again.
+	Attention(o, stats, q, k, v *Tensor, heads int, causal bool)
+	AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *Tensor, heads int, causal bool)
 
 	// GroupNorm over x[N,...,C] with gamma, beta[C]; stats[N,groups,2] receives mean and
 	// 1/sqrt(var+eps). With silu, y = silu(norm(x)). LayerNorm is over the last

@@ -68,9 +68,9 @@ func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
 		c := heads * hd
 		q, k, v, do := noise(1, n, l, c), noise(2, n, m, c), noise(3, n, m, c), noise(4, n, l, c)
 		return func() []float32 {
-			o, dq, dk, dv := New(n, l, c), New(n, l, c), New(n, m, c), New(n, m, c)
-			d.Attention(o, q, k, v, heads, causal)
-			d.AttentionGrad(dq, dk, dv, do, o, q, k, v, heads, causal)
+			o, stats, dq, dk, dv := New(n, l, c), New(n, heads, 2, l), New(n, l, c), New(n, m, c), New(n, m, c)
+			d.Attention(o, stats, q, k, v, heads, causal)
+			d.AttentionGrad(dq, dk, dv, do, o, stats, q, k, v, heads, causal)
 			return slices.Concat(o.Data, dq.Data, dk.Data, dv.Data)
 		}
 	}

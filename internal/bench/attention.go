@@ -13,12 +13,12 @@ import (
 func attention(heads, l, m, d int) problem {
 	product := 2 * float64(heads) * float64(l) * float64(m) * float64(d)
 	return problem{fmt.Sprintf("%dx%dx%dx%d", heads, l, m, d), []op{
-		{name: "Attention", group: groupAttention + forward, flop: 2 * product},
-		{name: "AttentionGrad", group: groupAttention + backward, flop: 5 * product},
+		{name: "Attention", group: groupAttention + forward, flop: 2 * product, pairs: true},
+		{name: "AttentionGrad", group: groupAttention + backward, flop: 5 * product, pairs: true},
 	}, func(r *random) []job {
 		c := heads * d
 		t := &attentionTensors{heads: heads, d: d,
-			q: r.tensor(0, 2, 1, l, c), k: r.tensor(0, 2, 1, m, c), v: r.tensor(0, 1, 1, m, c), o: tensor.New(1, l, c),
+			q: r.tensor(0, 2, 1, l, c), k: r.tensor(0, 2, 1, m, c), v: r.tensor(0, 1, 1, m, c), o: tensor.New(1, l, c), stats: tensor.New(1, heads, 2, l),
 			do: tensor.New(1, l, c), dq: tensor.New(1, l, c), dk: tensor.New(1, m, c), dv: tensor.New(1, m, c)}
 		return []job{{t.forward, func(d tensor.Device, s *sample) {
 			t.forward(d)
@@ -34,12 +34,15 @@ func attention(heads, l, m, d int) problem {
 type attentionTensors struct {
 	heads, d                   int
 	q, k, v, o, do, dq, dk, dv *tensor.Tensor // [1, L or M, heads*d]
+	stats                      *tensor.Tensor
 }
 
-func (t *attentionTensors) forward(d tensor.Device) { d.Attention(t.o, t.q, t.k, t.v, t.heads, false) }
+func (t *attentionTensors) forward(d tensor.Device) {
+	d.Attention(t.o, t.stats, t.q, t.k, t.v, t.heads, false)
+}
 
 func (t *attentionTensors) backward(d tensor.Device) {
-	d.AttentionGrad(t.dq, t.dk, t.dv, t.do, t.o, t.q, t.k, t.v, t.heads, false)
+	d.AttentionGrad(t.dq, t.dk, t.dv, t.do, t.o, t.stats, t.q, t.k, t.v, t.heads, false)
 }
 
 // row is the part of a position that belongs to a head.

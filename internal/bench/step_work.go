@@ -72,12 +72,12 @@ func (c *counter) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv) { c.add(convF
 func (c *counter) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 	c.add(convFLOP(dy, w), true)
 }
-func (c *counter) Attention(o, q, k, v *tensor.Tensor, heads int, causal bool) {
+func (c *counter) Attention(o, stats, q, k, v *tensor.Tensor, heads int, causal bool) {
 	c.add(attentionFLOP(q, k, 2), false)
 }
 
 // The scores, which are made a second time, do not count.
-func (c *counter) AttentionGrad(dq, dk, dv, do, o, q, k, v *tensor.Tensor, heads int, causal bool) {
+func (c *counter) AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *tensor.Tensor, heads int, causal bool) {
 	c.add(attentionFLOP(q, k, 4), true)
 }
 

@@ -1,0 +1,354 @@
+package tensor
+
+import (
+	"math"
+	"runtime"
+	"sync/atomic"
+
+	"psld/asm"
+)
+
+// The gradient of attention. With E = 2^(score-largest), f = 1/sum of E and D = sum of do*o of a query:
+//
+//	dv = E' (f do)     dS = E * ((f do) v' - f D)     dq = dS k/sqrt(d)     dk = dS' q/sqrt(d)
+//
+// (Dao et al., arXiv:2205.14135, appendix B.2). A task has a group of the keys of one head and goes over the
+// queries. dk and dv are its own. To dq all groups of a head add: each waits, at each block of queries, until
+// the group before it is through with that block. Groups so far apart run at once, the order of
+// the sum is fixed, and nothing is kept twice. While it grows, dq holds transposed panels: NR
+// queries of all heads, [heads][d][NR], take the room of the same rows.
+
+// attentionGrad is one call.
+type attentionGrad struct {
+	*attentionShape
+	dq, dk, dv, do, q, k, v *Tensor
+	stats                   *Tensor // as Attention leaves it
+	delta                   *Tensor // [n*heads][l]: -f D
+	tail                    *Tensor // [n][heads][d][NR]: dq of a last panel that is not full
+	sums                    *Tensor // [parts][n*heads][2][m][wide]: of dk and dv, where there are several parts
+	block, group, groups    int     // keys at a time, of a task, and how many tasks that makes
+	panels, parts           int     // of queries at a time, and parts of the queries
+	wide                    int     // d in whole panels of columns
+	done                    []atomic.Int32
+}
+
+// AttentionGrad implements [Device].
+func (dev *cpu) AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *Tensor, heads int, causal bool) {
+	a := &attentionGrad{attentionShape: dev.attention(q, k, heads, causal), dq: dq, dk: dk, dv: dv, do: do, q: q, k: k, v: v, stats: stats}
+	nr, all := asm.NR(), a.n*heads
+	a.delta = dev.Get(all, a.l)
+	defer dev.Put(a.delta)
+	a.tail = dev.Get(a.n, a.c, nr)
+	defer dev.Put(a.tail)
+	const rows = 64
+	blocks := (a.l + rows - 1) / rows
+	parallel(all*blocks, func(task int, s *scratch) {
+		head, lo := task/blocks, task%blocks*rows
+		factor := stats.Data[(2*head+1)*a.l:][:a.l]
+		n := min(rows, a.l-lo)
+		g := s.floats(1, n*a.d)
+		for i := range n {
+			asm.Scale(g[i*a.d:][:a.d], factor[lo+i], a.row(do, head, lo+i, a.l)[:a.d])
+		}
+		if a.pairs { // as the products see it, so that rows of dS add up to zero
+			rounded.write(g, g)
+		}
+		for i := range n {
+			a.delta.Data[head*a.l+lo+i] = -float32(asm.Dot(g[i*a.d:][:a.d], a.row(o, head, lo+i, a.l)[:a.d]))
+		}
+	})
+	a.split()
+	for a.wide < a.d {
+		a.wide += a.columns(a.wide)
+	}
+	if a.parts > 1 {
+		a.sums = dev.Get(a.parts, all, 2, a.m, a.wide)
+		defer dev.Put(a.sums)
+	}
+	a.done = make([]atomic.Int32, a.groups*a.parts*all)
+	parallel(len(a.done), func(task int, s *scratch) { a.task(s, task) })
+	if a.parts > 1 {
+		parallel(all, func(head int, _ *scratch) { a.addParts(head) })
+	}
+	count := (a.l + nr - 1) / nr
+	parallel(a.n*count, func(task int, s *scratch) {
+		item, p := task/count, task%count
+		panel := s.floats(1, a.c*nr)
+		copy(panel, a.queryGrad(item*heads, p*nr)[:a.c*nr])
+		asm.Scale(panel, a.scale, panel)
+		asm.Transpose(dq.Data[(item*a.l+p*nr)*a.c:], panel, a.c, min(nr, a.l-p*nr), a.c, nr)
+	})
+}
+
+// split chooses the blocks, by shape alone: at least 16 tasks, if there is as much to do.
+func (a *attentionGrad) split() {
+	nr, all := asm.NR(), a.n*a.heads
+	a.block, a.panels = keyBlock(), 4
+	a.group = 4 * a.block
+	switch {
+	case a.d > 160:
+		a.group, a.panels = a.block, 2
+	case a.d > 64:
+		a.group = 2 * a.block
+	}
+	for a.group > a.block && all*((a.m+a.group-1)/a.group) < 16 {
+		a.group -= a.block
+	}
+	a.groups = (a.m + a.group - 1) / a.group
+	panels := (a.l + nr - 1) / nr
+	a.parts = min(panels, (16+all*a.groups-1)/(all*a.groups))
+	a.panels = min(a.panels, panels/a.parts)
+}
+
+// queryGrad is where dq of a head is added up for the panel that begins with query.
+func (a *attentionGrad) queryGrad(head, query int) []float32 {
+	nr := asm.NR()
+	item, h := head/a.heads, head%a.heads
+	if query+nr <= a.l {
+		return a.dq.Data[(item*a.l+query)*a.c+h*a.d*nr:]
+	}
+	return a.tail.Data[(item*a.c+h*a.d)*nr:]
+}
+
+// carve cuts pieces from a buffer, each from a multiple of 64 bytes on.
+type carve struct{ rest []float32 }
+
+func (c *carve) take(n int) []float32 {
+	piece := c.rest[:n:n]
+	c.rest = c.rest[roundUp(n, 16):]
+	return piece
+}
+
+// task adds what a group of keys and a part of the queries of a head give.
+func (a *attentionGrad) task(s *scratch, task int) {
+	all := a.n * a.heads
+	head, part, group := task%all, task/all%a.parts, task/all/a.parts
+	nr, d, words, wide := asm.NR(), a.d, a.words, a.wide
+	lo := group * a.group
+	rows := min(a.group, a.m-lo)
+	span := a.panels * nr
+	even := roundUp(a.block, 2)
+	buf := carve{s.floats(1, 2*rows*wide+2*a.panels*words*nr+2*span*wide+2*even*span+2*even*nr+3*a.group*(d+16)+4*nr+2*d+20*16)}
+	sumK, sumV := buf.take(rows*wide), buf.take(rows*wide)
+	if a.parts > 1 {
+		sumK, sumV = a.part(part, head, 0)[lo*wide:][:rows*wide], a.part(part, head, 1)[lo*wide:][:rows*wide]
+	}
+	clear(sumK)
+	clear(sumV)
+	panelsQ, panelsG := buf.take(a.panels*words*nr), buf.take(a.panels*words*nr)
+	rowsQ, rowsG := buf.take(span*wide), buf.take(span*wide)
+	scales := buf.take(nr) // of a panel's queries
+	bias := buf.take(2 * nr)
+	pair := buf.take(2 * d)
+
+	// The keys and values of the group: where they lie, or rounded.
+	keys, values, stride := a.row(a.k, head, lo, a.m), a.row(a.v, head, lo, a.m), a.c
+	keysT, strideT := keys, stride // the factor of dq
+	// Scores and what becomes of them, of a.panels panels, apart by size words.
+	var scores, dScores []float32       // of one panel
+	var weights, dWeights, dT []float32 // E and dS as the left factor of dv and dk, dS as the right one of dq
+	size := a.block * nr
+	switch {
+	case a.pairs:
+		stride, strideT = words, d
+		keys, values, keysT = buf.take(rows*words), buf.take(rows*words), buf.take((rows+1)/2*d)
+		a.packKeys(keys, a.row(a.k, head, lo, a.m), rows)
+		a.packKeys(values, a.row(a.v, head, lo, a.m), rows)
+		a.packKeyPairs(s, keysT, a.row(a.k, head, lo, a.m), rows)
+		size = even * nr / 2
+		scores, dScores = buf.take(even*nr), buf.take(even*nr)
+		weights, dWeights, dT = buf.take(a.panels*size), buf.take(a.panels*size), buf.take(size)
+	default:
+		if stride%512 == 0 { // rows would lie on the same few lines of the cache
+			stride, strideT = d+16, d+16
+			from, fromV := keys, values
+			keys, values = buf.take(rows*stride), buf.take(rows*stride)
+			for r := range rows {
+				copy(keys[r*stride:][:d], from[r*a.c:])
+				copy(values[r*stride:][:d], fromV[r*a.c:])
+			}
+			keysT = keys
+		}
+		weights, dWeights = buf.take(a.panels*size), buf.take(a.panels*size)
+	}
+
+	blocks := (a.l + span - 1) / span
+	first := part * blocks / a.parts
+	if a.causal {
+		first = max(first, lo/span)
+	}
+	for at := first; at < (part+1)*blocks/a.parts; at++ {
+		query := at * span
+		count := min(a.panels, (a.l-query+nr-1)/nr)
+		for p := range count {
+			a.pack(s, head, query+p*nr, scales, pair, panelsQ[p*words*nr:][:words*nr], panelsG[p*words*nr:][:words*nr], rowsQ, rowsG, p, count)
+		}
+		if group > 0 {
+			for before := &a.done[task-a.parts*all]; int(before.Load()) <= at; {
+				runtime.Gosched()
+			}
+		}
+		for key := 0; key < rows; key += a.block {
+			n := min(a.block, rows-key)
+			from := 0 // panels of earlier queries than all the keys
+			for a.causal && from < count && lo+key >= query+(from+1)*nr {
+				from++
+			}
+			for p := from; p < count; p++ {
+				lines := query + p*nr
+				a.biases(bias, head, lines)
+				if !a.pairs {
+					scores, dScores = weights[p*size:][:size], dWeights[p*size:][:size]
+					dT = dScores
+				}
+				a.keysTimesQueries(s, scores, keys[key*stride:], stride, panelsQ[p*words*nr:], bias, n)
+				a.keysTimesQueries(s, dScores, values[key*stride:], stride, panelsG[p*words*nr:], bias[nr:], n)
+				a.hide(scores, lo+key, lines, n)
+				sum := a.queryGrad(head, lines)
+				if a.pairs {
+					fill(scores[n*nr:][:n%2*nr], minusInf)
+					clear(dScores[n*nr:][:n%2*nr])
+					all := roundUp(n, 2) * nr
+					asm.WeightsGradPanelPairs(weights[p*size:], dWeights[p*size:], dT, scores[:all], dScores[:all])
+					a.addKeys(s, sum, keysT[key/2*strideT:], strideT, dT, (n+1)/2, lo+key > 0)
+				} else {
+					asm.WeightsGradPanel(scores[:n*nr], dScores[:n*nr])
+					a.addKeys(s, sum, keysT[key*strideT:], strideT, dT, n, lo+key > 0)
+				}
+			}
+			if from < count {
+				a.addQueries(s, sumV[key*wide:], weights[from*size:], rowsG, size, n, from, count)
+				a.addQueries(s, sumK[key*wide:], dWeights[from*size:], rowsQ, size, n, from, count)
+			}
+		}
+		a.done[task].Store(int32(at + 1))
+	}
+	if a.parts == 1 {
+		a.keyGrads(sumK, sumV, head, lo, rows)
+	}
+}
+
+// part is the sum of dk or of dv of a part of the queries.
+func (a *attentionGrad) part(part, head, which int) []float32 {
+	size := a.m * a.wide
+	return a.sums.Data[((part*a.n*a.heads+head)*2+which)*size:][:size]
+}
+
+// addParts adds up the parts of a head.
+func (a *attentionGrad) addParts(head int) {
+	sumK, sumV := a.part(0, head, 0), a.part(0, head, 1)
+	for p := 1; p < a.parts; p++ {
+		asm.Add(sumK, sumK, a.part(p, head, 0))
+		asm.Add(sumV, sumV, a.part(p, head, 1))
+	}
+	a.keyGrads(sumK, sumV, head, 0, a.m)
+}
+
+// keyGrads writes rows of dk and dv from key on.
+func (a *attentionGrad) keyGrads(sumK, sumV []float32, head, key, rows int) {
+	for r := range rows {
+		copy(a.row(a.dv, head, key+r, a.m)[:a.d], sumV[r*a.wide:])
+		asm.Scale(a.row(a.dk, head, key+r, a.m)[:a.d], a.scale, sumK[r*a.wide:][:a.d])
+	}
+}
+
+// biases are what is added to the scores and to the gradients of the weights of a panel, [2][NR].
+func (a *attentionGrad) biases(dst []float32, head, query int) {
+	nr := asm.NR()
+	cols := min(nr, a.l-query)
+	clear(dst)
+	asm.Scale(dst[:cols], -1, a.stats.Data[2*head*a.l+query:][:cols])
+	copy(dst[nr:][:cols], a.delta.Data[head*a.l+query:])
+}
+
+// pack makes a panel of q, with the scale of scores, and one of do, times f, and panel p of count of their rows,
+// the right-hand factors of dk and dv: [panels of columns][count*NR][columns], or half as many rows of pairs.
+func (a *attentionGrad) pack(s *scratch, head, query int, scales, pair, panelQ, panelG, rowsQ, rowsG []float32, p, count int) {
+	nr := asm.NR()
+	cols := min(nr, a.l-query)
+	q, g := a.row(a.q, head, query, a.l), a.row(a.do, head, query, a.l)
+	clear(scales)
+	fill(scales[:cols], a.scale*math.Log2E)
+	a.queryPanel(s, panelQ, q, scales, cols)
+	a.rowPanels(rowsQ, q, nil, pair, cols, p, count)
+	copy(scales, a.stats.Data[(2*head+1)*a.l+query:][:cols])
+	a.queryPanel(s, panelG, g, scales, cols)
+	a.rowPanels(rowsG, g, scales, pair, cols, p, count)
+}
+
+func (a *attentionGrad) rowPanels(dst, x, by, pair []float32, cols, p, count int) {
+	nr, d := asm.NR(), a.d
+	k := a.format().words(nr)
+	scaled := func(r int, dst []float32, from int) {
+		switch {
+		case r >= cols:
+			clear(dst)
+		case by == nil:
+			copy(dst, x[r*a.c+from:])
+		default:
+			asm.Scale(dst, by[r], x[r*a.c+from:][:len(dst)])
+		}
+	}
+	for r := 0; r < nr; r += 2 {
+		if a.pairs {
+			scaled(r, pair[:d], 0)
+			scaled(r+1, pair[d:], 0)
+		}
+		for from := 0; from < d; {
+			width := a.columns(from)
+			w := min(width, d-from)
+			panel := dst[from*count*k:][p*k*width:]
+			if a.pairs {
+				row := panel[r/2*width:][:width]
+				asm.InterleavePairs(row[:w], pair[from:][:w], pair[d+from:][:w])
+				clear(row[w:])
+			} else {
+				for i := r; i < r+2; i++ {
+					row := panel[i*width:][:width]
+					scaled(i, row[:w], from)
+					clear(row[w:])
+				}
+			}
+			from += width
+		}
+	}
+}
+
+// columns is the width of the panel of columns that begins at from.
+func (a *attentionGrad) columns(from int) int {
+	nr := asm.NR()
+	if a.d-from == nr+8 && asm.WideMR() > 0 {
+		return nr + 8
+	}
+	return nr
+}
+
+// addQueries: sum[rows][wide] += x y of the panels from .. count, x[rows][NR], panels apart by size
+// words, y as rowPanels makes it.
+func (a *attentionGrad) addQueries(s *scratch, sum, x, y []float32, size, rows, from, count int) {
+	nr := asm.NR()
+	k := a.format().words(nr)
+	t := &s.tile
+	*t = asm.Tile{ARow: 4 * k, ASeg: 4 * size, CRow: 4 * a.wide, Segs: count - from, K: k, Accumulate: 1}
+	for col := 0; col < a.wide; {
+		width := a.columns(col)
+		t.B = ptr(y[col*count*k+from*k*width:])
+		mr := asm.MR()
+		if width > nr {
+			mr = asm.WideMR()
+		}
+		tile := tileRows(rows, mr)
+		for r := 0; r < rows; r += tile {
+			t.A, t.C = ptr(x[r*k:]), ptr(sum[r*a.wide+col:])
+			switch m := min(tile, rows-r); {
+			case width == nr:
+				s.run(m, a.format())
+			case a.pairs:
+				t.RunWidePairs(m)
+			default:
+				t.RunWide(m)
+			}
+		}
+		col += width
+	}
+}
