@@ -6,6 +6,7 @@ type layoutKernels struct {
 	transpose8 func(dst, src *float32, ldd, lds, n int)
 	split      func(even, odd, words *float32, n int) // n a positive multiple of 8
 	join       func(words, even, odd *float32, n int)
+	cross      func(dst, src *float32, width, n int) // width a positive multiple of 8, n rows of dst
 }
 
 var layout *layoutKernels
@@ -45,6 +46,18 @@ func JoinPairs(words, even, odd []float32) {
 	same("JoinPairs", len(words), len(even), len(odd))
 	multipleOf8("JoinPairs", len(words))
 	layout.join(&words[0], &even[0], &odd[0], len(words))
+}
+
+// CrossPairs turns pairs of bfloat16 into pairs across them: words a and b at a place of two neighbouring rows of src, rows
+// width long, become the words (lower a, lower b) and (upper a, upper b), neighbours in a row of dst, rows
+// 2*width long. Together with [Transpose] it transposes a matrix of bfloat16. width is a positive multiple of 8.
+func CrossPairs(dst, src []float32, width int) {
+	multipleOf8("CrossPairs", width)
+	same("CrossPairs", len(dst), len(src))
+	if len(src)%(2*width) != 0 || len(src) == 0 {
+		panic("asm: CrossPairs: not pairs of rows")
+	}
+	layout.cross(&dst[0], &src[0], width, len(src)/(2*width))
 }
 
 func multipleOf8(name string, n int) {

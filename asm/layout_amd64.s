@@ -108,3 +108,38 @@ loop:
 	JNE      loop
 	VZEROUPPER
 	RET
+
+// func crossAVX2(dst, src *float32, width, n int)
+TEXT ·crossAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ width+16(FP), R8
+	MOVQ n+24(FP), CX
+
+rows:
+	MOVQ R8, BX
+	LEAQ (SI)(R8*4), DX
+
+loop:
+	VMOVDQU    (SI), Y0
+	VMOVDQU    (DX), Y1
+	VPSLLD     $16, Y1, Y2
+	VPBLENDW   $0xaa, Y2, Y0, Y3    // lower halves of both
+	VPSRLD     $16, Y0, Y4
+	VPBLENDW   $0xaa, Y1, Y4, Y5    // upper halves
+	VPUNPCKLDQ Y5, Y3, Y6
+	VPUNPCKHDQ Y5, Y3, Y7
+	VPERM2I128 $0x20, Y7, Y6, Y8
+	VPERM2I128 $0x31, Y7, Y6, Y9
+	VMOVDQU    Y8, (DI)
+	VMOVDQU    Y9, 32(DI)
+	ADDQ       $32, SI
+	ADDQ       $32, DX
+	ADDQ       $64, DI
+	SUBQ       $8, BX
+	JNE        loop
+	MOVQ       DX, SI
+	DECQ       CX
+	JNE        rows
+	VZEROUPPER
+	RET

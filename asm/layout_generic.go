@@ -22,6 +22,16 @@ var layoutGeneric = layoutKernels{
 			e[i], o[i] = math.Float32frombits(b<<16), math.Float32frombits(b&^0xffff)
 		}
 	},
+	cross: func(dst, src *float32, width, n int) {
+		d, s := unsafe.Slice(dst, 2*width*n), unsafe.Slice(src, 2*width*n)
+		for r := 0; r < len(s); r += 2 * width {
+			for i := range width {
+				a, b := math.Float32bits(s[r+i]), math.Float32bits(s[r+width+i])
+				d[r+2*i] = math.Float32frombits(a&0xffff | b<<16)
+				d[r+2*i+1] = math.Float32frombits(a>>16 | b&^0xffff)
+			}
+		}
+	},
 	join: func(words, even, odd *float32, n int) {
 		w, o := unsafe.Slice(words, n), unsafe.Slice(odd, n)
 		for i, e := range unsafe.Slice(even, n) {

@@ -54,6 +54,24 @@ func TestPairs(t *testing.T) {
 		}
 	}
 	require.Panics(t, func() { SplitPairs(nil, nil, nil) })
+	for _, tier := range Available() {
+		defer Use(Use(tier))
+		for _, width := range []int{8, 16, 40} {
+			for n := 1; n < 4; n++ {
+				half := func(words []float32, i int) uint32 { return math.Float32bits(words[i/2]) >> (i % 2 * 16) & 0xffff }
+				src, dst := make([]float32, 2*width*n), make([]float32, 2*width*n)
+				for i := range src {
+					src[i] = math.Float32frombits(rng.Uint32() &^ 0x40004000)
+				}
+				CrossPairs(dst, src, width)
+				for i := range 2 * width { // element of a row
+					for r := range 2 * n {
+						require.Equal(t, half(src, 2*width*r+i), half(dst, r/2*4*width+2*i+r%2), "%v: %d %d", tier, r, i)
+					}
+				}
+			}
+		}
+	}
 	require.Panics(t, func() { Transpose(make([]float32, 99), make([]float32, 55), 7, 8, 8, 8) })
 }
 

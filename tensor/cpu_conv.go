@@ -76,45 +76,6 @@ func tileRows(n, mr int) (tile int) {
 
 func ptr(s []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
-// gemmRows computes c[rows, o] = a[rows, k] w + bias, with rows of a lda apart, rows of
-// c ldc apart, as tiles for all panels of w. a has the format of w; k, lda and segStride
-// count its words. segs and segStride give the window rows of a convolution.
-func gemmRows(s *scratch, c []float32, ldc int, a []float32, lda, segs, segStride, k int, w *packed, bias []float32, rows, o int) {
-	nr := asm.NR()
-	t := &s.tile
-	*t = asm.Tile{ARow: 4 * lda, ASeg: 4 * segStride, Segs: segs, K: k}
-	mr := asm.MR()
-	if w.format == pairs {
-		mr = asm.PairsMR()
-	}
-	tile := tileRows(rows, mr)
-	for panel := 0; panel*nr < o; panel++ {
-		n := min(nr, o-panel*nr)
-		t.B = ptr(w.data[panel*w.size:])
-		t.Bias = nil
-		tmp := s.floats(0, tile*nr+nr)
-		if bias != nil {
-			b := tmp[tile*nr:]
-			copy(b, bias[panel*nr:][:n])
-			t.Bias = ptr(b)
-		}
-		for r := 0; r < rows; r += tile {
-			m := min(tile, rows-r)
-			t.A = ptr(a[r*lda:])
-			if n == nr {
-				t.C, t.CRow = ptr(c[r*ldc+panel*nr:]), 4*ldc
-				s.run(m, w.format)
-				continue
-			}
-			t.C, t.CRow = ptr(tmp), 4*nr
-			s.run(m, w.format)
-			for i := range m {
-				copy(c[(r+i)*ldc+panel*nr:][:n], tmp[i*nr:])
-			}
-		}
-	}
-}
-
 // Conv2d implements [Device].
 func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv) {
 	var bias []float32
@@ -122,7 +83,7 @@ func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv) {
 		bias = b.Data
 	}
 	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, double: p.Upsample}
-	d.conv(y, x, w.pack(d.format()), bias, p, in)
+	d.conv(y, x, w.pack(d.format()).factor(), bias, p, in)
 }
 
 // Conv2dGradInput implements [Device].
@@ -171,12 +132,10 @@ func (d *cpu) gradPhase(dx, dy *Tensor, w *packed, p Conv, row, col int) {
 	if len(taps) == 0 {
 		clear(part.Data)
 	} else {
-		turned, memory := w.turned(d.format(), taps)
-		defer d.Put(memory)
 		in := convInput{h: dy.Dim(1), w: dy.Dim(2), c: dy.Dim(3), top: top, left: left}
 		q := Conv{KH: len(rows), KW: len(cols), Stride: 1, PadTop: top, PadLeft: left}
 		q.PadBottom, q.PadRight = ph-in.h-top+q.KH-1, pw-in.w-left+q.KW-1
-		d.conv(part, dy, turned, nil, q, in)
+		d.conv(part, dy, w.turnedFactor(d.format(), taps), nil, q, in)
 	}
 	if p.Stride > 1 {
 		parallel(n*ph, func(i int, _ *scratch) {
@@ -203,50 +162,59 @@ func phaseTaps(remainder, k, pad, stride int) (taps []int, before int) {
 	return taps, before
 }
 
-// conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the packed weight w.
-func (d *cpu) conv(y, x *Tensor, w *packed, bias []float32, p Conv, in convInput) {
-	if in.winograd(w, p, y.Dim(1), y.Dim(2)) {
-		d.convWinograd(y, x, w, bias, in)
+// conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the weight f.
+func (d *cpu) conv(y, x *Tensor, f *factor, bias []float32, p Conv, in convInput) {
+	if in.winograd(f, p, y.Dim(1), y.Dim(2)) {
+		d.convWinograd(y, x, f, bias, in)
 		return
 	}
-	defer runtime.KeepAlive(w) // its data is not Go's memory
 	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
-	c := in.c
-	in.format, in.words = w.format, w.format.words(c)
-	words := in.words
 	if p.pointwise() && !in.double {
-		total := n * oh * ow
-		const block = 224 // a multiple of every tile height that is quick to balance
-		parallel((total+block-1)/block, func(i int, s *scratch) {
-			r := i * block
-			rows := min(block, total-r)
-			a := x.Data[r*c:][:rows*c]
-			if w.format != single {
-				in, all := a, s.floats(1, rows*words)
-				for k := range rows {
-					w.format.write(all[k*words:][:words], in[k*c:][:c])
-				}
-				a = all
-			}
-			gemmRows(s, y.Data[r*o:], o, a, words, 1, 0, words, w, bias, rows, o)
-		})
+		d.linear(y.Data, x.Data, n*oh*ow, f, bias)
 		return
 	}
+	defer runtime.KeepAlive(f.w) // its data is not Go's memory
+	in.format, in.words = f.format, f.format.words(in.c)
 	in.cols = (ow-1)*p.Stride + p.KW
-	in.rowLen = in.cols * words
+	in.rowLen = in.cols * in.words
+	g := &product{f: f, bias: bias, segs: p.KH, kw: p.KW, words: in.words, aCol: p.Stride * in.words, aLine: p.Stride * in.rowLen,
+		segStride: in.rowLen, cLine: ow * o}
+	g.split()
 	rb := convRows(in.rowLen, oh, p)
+	rb = max(1, min(rb, 96<<10/(ow*o))) // and the result in L2
 	blocks := (oh + rb - 1) / rb
-	parallel(n*blocks, func(i int, s *scratch) {
-		img, r0 := i/blocks, i%blocks*rb
-		rows := min(rb, oh-r0)
+	if f.turned && n*blocks > 2 {
+		var memory *Tensor
+		g.f, memory = f.whole()
+		defer d.Put(memory)
+	}
+	groups, panels := g.share(n*blocks), f.panels()
+	padded := func(dst []float32, img, from, count int) {
 		view := in
-		view.x = x.Data[img*in.h*in.w*c:][:in.h*in.w*c]
-		need := (rows-1)*p.Stride + p.KH
-		pad := s.floats(1, need*in.rowLen+p.KW*words)
-		view.rows(pad, r0*p.Stride, need)
-		for r := range rows {
-			gemmRows(s, y.Data[((img*oh+r0+r)*ow)*o:], o, pad[r*p.Stride*in.rowLen:], p.Stride*words, p.KH, in.rowLen, p.KW*words, w, bias, ow, o)
+		view.x = x.Data[img*in.h*in.w*in.c:][:in.h*in.w*in.c]
+		view.rows(dst, from, count)
+	}
+	height := (oh-1)*p.Stride + p.KH // of a padded picture
+	var all []float32
+	if groups > 1 { // padded once for all groups
+		memory := d.Get(n, height, in.rowLen)
+		defer d.Put(memory)
+		all = memory.Data
+		parallel(n*height, func(i int, _ *scratch) { padded(all[i*in.rowLen:], i/height, i%height, 1) })
+	}
+	parallel(n*blocks*groups, func(task int, s *scratch) {
+		part, group := task/groups, task%groups
+		img, r0 := part/blocks, part%blocks*rb
+		rows := min(rb, oh-r0)
+		var pad []float32
+		if all != nil {
+			pad = all[(img*height+r0*p.Stride)*in.rowLen:]
+		} else {
+			need := (rows-1)*p.Stride + p.KH
+			pad = s.floats(1, need*in.rowLen)
+			padded(pad, img, r0*p.Stride, need)
 		}
+		g.run(s, y.Data[(img*oh+r0)*ow*o:], pad, rows, ow, group*panels/groups, (group+1)*panels/groups)
 	})
 }
 

@@ -3,6 +3,7 @@ package tensor
 import (
 	"math"
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"psld/asm"
@@ -31,7 +32,8 @@ func (f format) write(dst, src []float32) {
 	case single:
 		copy(dst, src)
 	case rounded:
-		var half [512]uint16
+		half := halfRows.Get().(*[512]uint16)
+		defer halfRows.Put(half)
 		for len(src) > 0 {
 			n := min(len(src), len(half))
 			asm.F32ToBF16(half[:n], src[:n])
@@ -44,6 +46,8 @@ func (f format) write(dst, src []float32) {
 		clear(h[len(src) : len(src)+len(src)%2])
 	}
 }
+
+var halfRows = sync.Pool{New: func() any { return new([512]uint16) }}
 
 // halves is the view of words as bfloat16.
 func halves(words []float32) []uint16 {
@@ -153,45 +157,6 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 		}
 	})
 	return w
-}
-
-// turned writes the layout of the transposed weight, which the gradient to the input multiplies by, to
-// memory of the pool: inputs and outputs change places, and the taps are those named, in that order.
-// Making it at every use costs little beside the products, and a second copy of all weights would
-// cost gigabytes.
-func (w *packed) turned(f format, taps []int) (*packed, *Tensor) {
-	nr := asm.NR()
-	t := newPacked(f, w.ins, w.outs, len(taps))
-	memory := pool.Get(t.panels() * t.size)
-	t.data = memory.Data
-	to := f.words(w.outs)
-	parallel(t.panels()*len(taps), func(task int, s *scratch) {
-		panel, tap := task/len(taps), task%len(taps)
-		rows := min(nr, w.ins-panel*nr)
-		dst := t.data[panel*t.size+tap*to*nr:][:to*nr]
-		for p := range w.panels() {
-			cols := min(nr, w.outs-p*nr)
-			if w.format != pairs && f != pairs && rows == nr && cols == nr {
-				src := w.data[p*w.size+(taps[tap]*w.ins+panel*nr)*nr:]
-				asm.Transpose(dst[p*nr*nr:], src, nr, nr, nr, nr)
-				continue
-			}
-			block := s.floats(5, 2*nr*nr)
-			back := block[nr*nr:]
-			clear(block[rows*nr : nr*nr])
-			w.read(block, p, taps[tap], panel*nr, rows)
-			asm.Transpose(back, block, nr, nr, nr, nr)
-			if f != pairs {
-				copy(dst[p*nr*nr:], back[:cols*nr])
-				continue
-			}
-			for r := 0; r < cols; r += 2 { // outputs beyond the last are zeros
-				asm.JoinPairs(dst[(p*nr+r)/2*nr:][:nr], back[r*nr:][:nr], back[(r+1)*nr:][:nr])
-			}
-		}
-	})
-	runtime.KeepAlive(w)
-	return t, memory
 }
 
 // read writes n rows [NR] of panel p as float32: those of inputs from, from+1, ... (from is even) at a tap. There must be

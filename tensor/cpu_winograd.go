@@ -20,14 +20,14 @@ const (
 
 // winograd tells whether the convolution has this form and pays in it: with bfloat16 products, which
 // are twice as fast, the picture must be large enough for the transformed weights; on tiles they are faster still.
-func (in *convInput) winograd(w *packed, p Conv, oh, ow int) bool {
-	return p.KH == 3 && p.KW == 3 && p.Stride == 1 && in.left >= 0 && in.c%16 == 0 && w.outs%16 == 0 && min(oh, ow) >= 4 &&
-		(w.format == single || w.format == pairs && oh*ow >= 256 && !asm.HasSplit())
+func (in *convInput) winograd(f *factor, p Conv, oh, ow int) bool {
+	return p.KH == 3 && p.KW == 3 && p.Stride == 1 && in.left >= 0 && in.c%16 == 0 && f.outs%16 == 0 && min(oh, ow) >= 4 &&
+		(f.format == single || f.format == pairs && oh*ow >= 256 && !asm.HasSplit())
 }
 
 // convWinograd is conv in that form.
-func (d *cpu) convWinograd(y, x *Tensor, w *packed, bias []float32, in convInput) {
-	defer runtime.KeepAlive(w)
+func (d *cpu) convWinograd(y, x *Tensor, f *factor, bias []float32, in convInput) {
+	defer runtime.KeepAlive(f.w)
 	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
 	c, nr := in.c, asm.NR()
 	in.format, in.words = single, c
@@ -39,6 +39,11 @@ func (d *cpu) convWinograd(y, x *Tensor, w *packed, bias []float32, in convInput
 	step := block*tw*c + 16 // between the 36 matrices: not a multiple of a page
 	v := d.Get(36, step)
 	defer d.Put(v)
+	if f.turned && rows*tw > 2*winogradPieces {
+		var memory *Tensor
+		f, memory = f.whole()
+		defer d.Put(memory)
+	}
 	for row := 0; row < rows; row += block {
 		count := min(block, rows-row)
 		parallel(count, func(r int, s *scratch) {
@@ -56,12 +61,12 @@ func (d *cpu) convWinograd(y, x *Tensor, w *packed, bias []float32, in convInput
 		})
 		pieces := count * tw
 		groups := max(1, (pieces+winogradPieces/2)/winogradPieces)
-		parallel(w.panels()*groups, func(task int, s *scratch) {
+		parallel(f.panels()*groups, func(task int, s *scratch) {
 			panel, group := task/groups, task%groups
 			lo, hi := group*pieces/groups, (group+1)*pieces/groups
 			between := (hi-lo)*nr + 16
 			m := s.floats(2, 36*between)
-			winogradProducts(s, m, between, v.Data[lo*c:], step, w, panel, hi-lo)
+			winogradProducts(s, m, between, v.Data[lo*c:], step, f, panel, hi-lo)
 			cols := min(nr, o-panel*nr)
 			g := &s.grid
 			*g = asm.Grid{SrcRow: 24 * between, SrcCol: 4 * between, DstRow: 4 * ow * o, DstCol: 4 * o, N: cols}
@@ -94,22 +99,26 @@ func (d *cpu) convWinograd(y, x *Tensor, w *packed, bias []float32, in convInput
 
 // winogradProducts computes the 36 products m of transformed inputs v with the weights of a panel: [pieces][NR], between apart, from
 // [pieces][channels], step apart.
-func winogradProducts(s *scratch, m []float32, between int, v []float32, step int, w *packed, panel, pieces int) {
-	nr, c := asm.NR(), w.ins
+func winogradProducts(s *scratch, m []float32, between int, v []float32, step int, f *factor, panel, pieces int) {
+	nr, c := asm.NR(), f.ins
 	uStep := winogradInputs*nr + 16
 	u := s.floats(3, 36*uStep)
-	raw := s.floats(5, 9*(winogradInputs+1)*nr)
+	raw := s.floats(0, 9*(winogradInputs+1)*nr)
 	tile := tileRows(pieces, asm.MR())
 	for from := 0; from < c; from += winogradInputs {
 		k := min(winogradInputs, c-from)
 		src, srcStep := unsafe.Pointer(nil), 4*c*nr
-		if w.format == pairs {
+		if f.turned || f.format == pairs {
 			for tap := range 9 {
-				w.read(raw[tap*winogradInputs*nr:], panel, tap, from, k)
+				if to := raw[tap*winogradInputs*nr:]; f.turned {
+					f.turn(s, to[:k*nr], single, panel, tap, from)
+				} else {
+					f.w.read(to, panel, tap, from, k)
+				}
 			}
 			src, srcStep = ptr(raw), 4*winogradInputs*nr
 		} else {
-			src = ptr(w.data[panel*w.size+from*nr:])
+			src = ptr(f.w.data[panel*f.w.size+from*nr:])
 		}
 		s.grid = asm.Grid{Src: src, Dst: ptr(u), SrcRow: 3 * srcStep, SrcCol: srcStep, DstRow: 24 * uStep, DstCol: 4 * uStep, N: k * nr}
 		asm.WinogradWeight(&s.grid)

@@ -1,0 +1,242 @@
+package tensor
+
+import (
+	"runtime"
+
+	"psld/asm"
+)
+
+// Matrix products of rows with packed weights: linear layers, and convolutions as rows of windows.
+
+// factor is the right-hand side: a packed weight as it lies, or turned, inputs and outputs in each other's
+// place and taps in another order, as the gradient to the input needs it. Panels are turned where they are
+// used, or all at once: a second copy of all weights would cost gigabytes.
+type factor struct {
+	w         *packed
+	turned    bool
+	format    format
+	outs, ins int
+	taps      []int // of w
+}
+
+func (w *packed) factor() *factor {
+	return &factor{w: w, format: w.format, outs: w.outs, ins: w.ins, taps: make([]int, w.taps)}
+}
+
+func (w *packed) turnedFactor(f format, taps []int) *factor {
+	return &factor{w: w, turned: true, format: f, outs: w.ins, ins: w.outs, taps: taps}
+}
+
+func (f *factor) panels() int { return (f.outs + asm.NR() - 1) / asm.NR() }
+
+// whole makes the turned weight in memory of the pool, for a weight that many tasks use.
+func (f *factor) whole() (*factor, *Tensor) {
+	nr, words := asm.NR(), f.format.words(f.ins)
+	w := newPacked(f.format, f.outs, f.ins, len(f.taps))
+	memory := pool.Get(w.panels() * w.size)
+	w.data = memory.Data
+	parallel(w.panels()*len(f.taps), func(task int, s *scratch) {
+		panel, tap := task/len(f.taps), task%len(f.taps)
+		f.turn(s, w.data[panel*w.size+tap*words*nr:][:words*nr], f.format, panel, tap, 0)
+	})
+	return w.factor(), memory
+}
+
+// turn writes words of a tap and a panel of the turned weight, from one on, which is where a panel of the packed weight
+// begins: [words][NR] in the format to.
+func (f *factor) turn(s *scratch, dst []float32, to format, panel, tap, from int) {
+	nr := asm.NR()
+	rows := min(nr, f.outs-panel*nr)
+	each := to.words(nr) // words that come from a panel of w
+	for p := from / each; len(dst) > 0; p++ {
+		cols := min(nr, f.ins-p*nr)
+		if f.w.format != pairs && to != pairs && rows == nr && cols == nr {
+			src := f.w.data[p*f.w.size+(f.taps[tap]*f.w.ins+panel*nr)*nr:]
+			asm.Transpose(dst, src, nr, nr, nr, nr)
+			dst = dst[nr*nr:]
+			continue
+		}
+		block := s.floats(5, 2*nr*nr)
+		back := block[nr*nr:]
+		if f.w.format == pairs && to == pairs && rows == nr && cols == nr {
+			src := f.w.data[p*f.w.size+(f.taps[tap]*f.w.format.words(f.w.ins)+panel*nr/2)*nr:]
+			asm.Transpose(back[:nr*nr/2], src, nr/2, nr, nr/2, nr)
+			asm.CrossPairs(dst[:nr*nr/2], back[:nr*nr/2], nr/2)
+			dst = dst[nr*nr/2:]
+			continue
+		}
+		clear(block[rows*nr : nr*nr])
+		f.w.read(block, p, f.taps[tap], panel*nr, rows)
+		asm.Transpose(back, block, nr, nr, nr, nr)
+		if to != pairs {
+			copy(dst[:cols*nr], back)
+		} else {
+			for r := 0; r < cols; r += 2 { // outputs beyond the last are zeros
+				asm.JoinPairs(dst[r/2*nr:][:nr], back[r*nr:][:nr], back[(r+1)*nr:][:nr])
+			}
+		}
+		dst = dst[to.words(cols)*nr:]
+	}
+}
+
+// block is a part of the sum of a product: some taps, or words of one.
+type block struct{ tap, taps, from, words int }
+
+// get is where the weights of a block of a panel lie.
+func (f *factor) get(s *scratch, panel int, b block) []float32 {
+	nr := asm.NR()
+	if !f.turned {
+		return f.w.data[panel*f.w.size+(b.tap*f.format.words(f.ins)+b.from)*nr:]
+	}
+	dst := s.floats(3, b.taps*b.words*nr)
+	for t := range b.taps {
+		f.turn(s, dst[t*b.words*nr:][:b.words*nr], f.format, panel, b.tap+t, b.from)
+	}
+	return dst
+}
+
+// product is what the tasks of a convolution share. A window is segs segments, segStride words apart, of kw pixels each.
+type product struct {
+	f           *factor
+	bias        []float32
+	segs, kw    int
+	words       int // of a pixel
+	aCol, aLine int // between windows of a line, and between lines, in words
+	segStride   int
+	cLine       int // between lines of y
+	blocks      []block
+}
+
+// blockWords is the length of a sum for which a panel stays in L2 beside the rows.
+const blockWords = 1280
+
+// split sets blocks: sums are cut where they are too long for L2, between taps if that does.
+func (g *product) split() {
+	taps := len(g.f.taps)
+	switch {
+	case taps*g.words <= blockWords:
+		g.blocks = []block{{0, taps, 0, g.words}}
+		return
+	case g.kw*g.words <= blockWords:
+		for t := 0; t < taps; t += g.kw {
+			g.blocks = append(g.blocks, block{t, g.kw, 0, g.words})
+		}
+		return
+	}
+	nr := asm.NR()
+	pieces := (g.words + blockWords - 1) / blockWords
+	for t := range taps {
+		for i, from := 0, 0; i < pieces; i++ {
+			to := min(g.words, (g.words*(i+1)/pieces+nr-1)/nr*nr)
+			if i == pieces-1 {
+				to = g.words
+			}
+			g.blocks = append(g.blocks, block{t, 1, from, to - from})
+			from = to
+		}
+	}
+}
+
+// run computes lines of cols windows each, for panels lo to hi: c is where the first is in y, a where the windows begin.
+func (g *product) run(s *scratch, c, a []float32, lines, cols, lo, hi int) {
+	nr, o := asm.NR(), g.f.outs
+	t := &s.tile
+	mr := asm.MR()
+	if g.f.format == pairs {
+		mr = asm.PairsMR()
+	}
+	tile := tileRows(cols, mr)
+	for panel := lo; panel < hi; panel++ {
+		n := min(nr, o-panel*nr)
+		out, outLine, outRow := c[panel*nr:], g.cLine, o
+		if n < nr { // too narrow for the tile
+			out, outLine, outRow = s.floats(0, lines*cols*nr), cols*nr, nr
+		}
+		for i, b := range g.blocks {
+			weights := g.f.get(s, panel, b)
+			*t = asm.Tile{ARow: 4 * g.aCol, ASeg: 4 * g.segStride, CRow: 4 * outRow, Segs: 1, K: b.taps * b.words, B: ptr(weights)}
+			if b.taps > g.kw {
+				t.Segs, t.K = g.segs, g.kw*b.words
+			}
+			if i > 0 {
+				t.Accumulate = 1
+			} else if g.bias != nil {
+				bias := s.floats(4, nr)
+				copy(bias, g.bias[panel*nr:][:n])
+				t.Bias = ptr(bias)
+			}
+			from := b.tap/g.kw*g.segStride + b.tap%g.kw*g.words + b.from
+			for line := range lines {
+				for r := 0; r < cols; r += tile {
+					t.A, t.C = ptr(a[line*g.aLine+r*g.aCol+from:]), ptr(out[line*outLine+r*outRow:])
+					s.run(min(tile, cols-r), g.f.format)
+				}
+			}
+		}
+		if n < nr {
+			for line := range lines {
+				for r := range cols {
+					copy(c[line*g.cLine+r*o+panel*nr:][:n], out[line*outLine+r*nr:])
+				}
+			}
+		}
+	}
+}
+
+// tasks is the number of tasks from which on a loop keeps all processors busy.
+const tasks = 16
+
+// share cuts the panels in groups, so that with so many parts of the rows there is work for all.
+func (g *product) share(parts int) (groups int) {
+	return min(g.f.panels(), (tasks+parts-1)/parts)
+}
+
+// linear is conv for windows of one pixel: y[rows][outs] from x[rows][ins].
+func (d *cpu) linear(y, x []float32, rows int, f *factor, bias []float32) {
+	defer runtime.KeepAlive(f.w)
+	g := &product{f: f, bias: bias, segs: 1, kw: 1, words: f.format.words(f.ins)}
+	g.aCol = g.words
+	convert := f.format != single
+	if g.words%1024 == 0 { // rows would lie on the same few lines of the cache
+		g.aCol += 16
+		convert = true
+	}
+	g.split()
+	parts := (rows + 223) / 224
+	if f.turned && parts == 2 {
+		parts = 1 // weights are turned once
+	}
+	block := roundUp((rows+parts-1)/parts, asm.MR())
+	parts = (rows + block - 1) / block
+	if f.turned && parts > 2 {
+		var memory *Tensor
+		g.f, memory = f.whole()
+		defer d.Put(memory)
+	}
+	groups, panels := g.share(parts), f.panels()
+	write := func(dst []float32, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			f.format.write(dst[(r-lo)*g.aCol:][:g.words], x[r*f.ins:][:f.ins])
+		}
+	}
+	all := x
+	if convert && groups > 1 { // once for all groups
+		memory := d.Get(rows, g.aCol)
+		defer d.Put(memory)
+		all = memory.Data
+		chunks(rows, 8, func(lo, hi int) { write(all[lo*g.aCol:], lo, hi) })
+	}
+	parallel(parts*groups, func(task int, s *scratch) {
+		part, group := task/groups, task%groups
+		r := part * block
+		n := min(block, rows-r)
+		var a []float32
+		if !convert || groups > 1 {
+			a = all[r*g.aCol:]
+		} else {
+			a = s.floats(1, n*g.aCol)
+			write(a, r, r+n)
+		}
+		g.run(s, y[r*f.outs:], a, 1, n, group*panels/groups, (group+1)*panels/groups)
+	})
+}
