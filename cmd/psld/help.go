@@ -90,6 +90,16 @@ Gaussian; --sigma is on the scale [-1,1] of the models.
 Needs no Internet and prints a Markdown table. An eval that was stopped starts over.
 
 `,
+	"tune": `For each number of --steps it walks to better omega and gamma, and to a better strength where that is not --fixed, one at a
+time by factors of two, then tries --gluing-every; the preset is the setting of least work within --tolerance of the best
+mean PSNR. A higher PSNR is not always a better picture: with a free strength large holes come out smooth.
+  psld tune --data photos --tasks sr4,denoise --out presets.json
+  psld restore --task sr4 --preset presets.json --in small.png --out large.png
+The file has every result. After Ctrl-C or --budget the same command goes on from it, and the presets found so far are in
+it. --plot measures PSNR against time over --steps and --gluing-every in place of a search:
+  psld tune --data photos --tasks sr4 --steps 10,20,50,100,200 --out curve.json --plot curve.png
+
+`,
 	"generate": `The start noise of a seed is the one that diffusers users know, and PNG files carry the settings
 as AUTOMATIC1111 writes them. Without --model the embedded model makes flowers; it knows no prompts.
   psld generate --model sd15.safetensors --prompt "a photo of a red fox" --negative "blurry" --out fox.png

@@ -32,6 +32,7 @@ var verbs = []verb{
 	{"restore", "--task T --in y.png --out x.png", "restore a damaged picture", restore, 0},
 	{"degrade", "--task T --in x.png --out y.png", "damage a picture, to make a test measurement", degrade, 0},
 	{"eval", "--data DIR", "compare methods on a folder of pictures", evaluate, 0},
+	{"tune", "--data DIR --out presets.json", "find a task's parameters on a folder of pictures", tuneTask, 0},
 	{"generate", "--prompt TEXT --out x.png", "make pictures from noise or from a picture (text-to-image, image-to-image)", generate, 0},
 	{"convert", "--in MODEL --out PATH", "write a Stable Diffusion model in another layout or precision", convert, 0},
 	{"train", "vae|unet --data DIR --val DIR --out DIR", "train a model", trainModel, 1},

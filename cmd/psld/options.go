@@ -24,6 +24,7 @@ type solverFlags struct {
 	back              *string
 	raw               *bool
 	gluingEvery       *int
+	preset            *string
 }
 
 func addSolverFlags(fs *flag.FlagSet) *solverFlags {
@@ -39,6 +40,7 @@ func addSolverFlags(fs *flag.FlagSet) *solverFlags {
 		squared:     fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms; gamma and omega must then be much smaller"),
 		raw:         fs.Bool("raw", false, "leave out the last step, which moves the result to the measurement in pixel space"),
 		gluingEvery: fs.Int("gluing-every", 0, "glue in every `k`-th step only, k times as strong: the others need no encoder, a quarter of the work (default: the task's preset)"),
+		preset:      fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),
 		back:        fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
 	}
 }
@@ -79,6 +81,11 @@ func (f *solverFlags) options() (o psld.Options, err error) {
 	o.GluingEvery = *f.gluingEvery
 	if *f.back != "" && !slices.Contains([]string{"adjoint", "pinv", "reference"}, *f.back) && err == nil {
 		err = fmt.Errorf("unknown --back %q, want adjoint, pinv or reference", *f.back)
+	}
+	if *f.preset != "" && err == nil {
+		if o.Presets, err = psld.LoadPresets(*f.preset); err != nil {
+			err = fmt.Errorf("--preset: %w", err)
+		}
 	}
 	o.Steps, o.Back, o.Raw = *f.steps, *f.back, *f.raw
 	return o, err

@@ -130,6 +130,9 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
 		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))
 		c.say("method    %s, %d steps, strength %g, gamma %g, omega %g, eta %g, squared %v, back %s, seed %d", u.Method, u.Steps, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed)
+		if u.GluingEvery > 1 {
+			c.say("gluing    in every %d. step", u.GluingEvery)
+		}
 		c.say("model     %s", describeModel(m))
 		c.say("layout    solved %s", layout(m, w, h))
 		c.say("machine   %s", machine())
