@@ -41,7 +41,7 @@ func (in *convInput) source(u, pad, n int) int {
 // rows writes padded rows [from, from+count) to dst.
 func (in *convInput) rows(dst []float32, from, count int) {
 	c, words := in.c, in.words
-	whole := in.format != pairs || c%2 == 0 // no pair spans two pixels
+	whole := !in.format.paired() || in.format == pairs && c%2 == 0 // no word spans two pixels
 	for r := range count {
 		d := dst[r*in.rowLen:][:in.rowLen]
 		sy := in.source(from+r, in.top, in.h)

@@ -14,17 +14,24 @@ type format int
 
 const (
 	single  format = iota // one float32
+	split                 // two bfloat16 for each value: a run's halves of more weight in pairs, then what they leave, see asm.Tile.RunSplit
 	rounded               // one float32 rounded to bfloat16, where the tier multiplies no bfloat16
 	pairs                 // two bfloat16, neighbours along k; a zero after an odd last one
 )
 
 // words is the length of a run of c values.
 func (f format) words(c int) int {
-	if f == pairs {
+	switch f {
+	case pairs:
 		return (c + 1) / 2
+	case split:
+		return (c + 1) / 2 * 2
 	}
 	return c
 }
+
+// paired tells whether words hold two bfloat16.
+func (f format) paired() bool { return f == pairs || f == split }
 
 // write stores src in dst, words(len(src)) long.
 func (f format) write(dst, src []float32) {
@@ -44,10 +51,30 @@ func (f format) write(dst, src []float32) {
 		h := halves(dst)
 		asm.F32ToBF16(h[:len(src)], src)
 		clear(h[len(src) : len(src)+len(src)%2])
+	case split:
+		n := len(src)
+		half := (n + 1) / 2
+		hi, lo := halves(dst[:half]), halves(dst[half:2*half])
+		clear(hi[n:])
+		clear(lo[n:])
+		rest := restRows.Get().(*[512]float32)
+		defer restRows.Put(rest)
+		for len(src) > 0 {
+			k := min(len(src), len(rest))
+			r := rest[:k]
+			asm.F32ToBF16(hi[:k], src[:k])
+			asm.BF16ToF32(r, hi[:k])
+			asm.Sub(r, src[:k], r)
+			asm.F32ToBF16(lo[:k], r)
+			hi, lo, src = hi[k:], lo[k:], src[k:]
+		}
 	}
 }
 
-var halfRows = sync.Pool{New: func() any { return new([512]uint16) }}
+var (
+	halfRows = sync.Pool{New: func() any { return new([512]uint16) }}
+	restRows = sync.Pool{New: func() any { return new([512]float32) }}
+)
 
 // halves is the view of words as bfloat16.
 func halves(words []float32) []uint16 {
@@ -125,7 +152,7 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 	const inputs = 16
 	nr, words := asm.NR(), f.words(i)
 	at := func(tap, c, j int) int {
-		if f == pairs {
+		if f.paired() {
 			return ((tap*words+c/2)*nr+j)*2 + c%2
 		}
 		return (tap*words+c)*nr + j
@@ -139,12 +166,20 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 		for c := 0; c < i; c += inputs {
 			for j := range min(nr, o-pi*nr) {
 				run := src[((pi*nr+j)*i+c)*taps:][:min(inputs, i-c)*taps]
-				if f == pairs {
+				switch f {
+				case pairs:
 					d := halves(panel)[at(0, c, j):]
 					for x, v := range run {
 						d[to[x]] = bfloat16(v)
 					}
-				} else {
+				case split:
+					d := halves(panel)[at(0, c, j):]
+					low := d[words*nr:] // of words/2 rows of pairs
+					for x, v := range run {
+						hi := bfloat16(v)
+						d[to[x]], low[to[x]] = hi, bfloat16(v-math.Float32frombits(uint32(hi)<<16))
+					}
+				default:
 					d := panel[at(0, c, j):]
 					for x, v := range run {
 						d[to[x]] = v
@@ -160,12 +195,12 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 }
 
 // read writes n rows [NR] of panel p as float32: those of inputs from, from+1, ... (from is even) at a tap. There must be
-// room for one row more.
-func (w *packed) read(dst []float32, p, tap, from, n int) {
+// room for one row more. Of split weights it takes one half, 0 for that of more weight.
+func (w *packed) read(dst []float32, p, tap, half, from, n int) {
 	nr := asm.NR()
 	words := w.format.words(w.ins)
-	src := w.data[p*w.size+tap*words*nr:]
-	if w.format != pairs {
+	src := w.data[p*w.size+(tap*words+half*words/2)*nr:]
+	if !w.format.paired() {
 		copy(dst[:n*nr], src[from*nr:])
 		return
 	}
@@ -196,10 +231,14 @@ func (t *Tensor) unpack(out []float32) {
 			row := out[(pi*nr+j)*i*taps:][:i*taps]
 			for c := range i {
 				for tap := range taps {
-					if from.format == pairs {
-						row[c*taps+tap] = math.Float32frombits(uint32(half[((tap*words+c/2)*nr+j)*2+c%2]) << 16)
-					} else {
+					if !from.format.paired() {
 						row[c*taps+tap] = panel[(tap*words+c)*nr+j]
+						continue
+					}
+					at := ((tap*words+c/2)*nr+j)*2 + c%2
+					row[c*taps+tap] = math.Float32frombits(uint32(half[at]) << 16)
+					if from.format == split {
+						row[c*taps+tap] += math.Float32frombits(uint32(half[at+words*nr]) << 16)
 					}
 				}
 			}

@@ -43,14 +43,24 @@ func (f *factor) whole() (*factor, *Tensor) {
 }
 
 // turn writes words of a tap and a panel of the turned weight, from one on, which is where a panel of the packed weight
-// begins: [words][NR] in the format to.
+// begins: [words][NR] in the format to. Of split weights they are all of a tap.
 func (f *factor) turn(s *scratch, dst []float32, to format, panel, tap, from int) {
+	if to == split {
+		f.turnHalf(s, dst[:len(dst)/2], pairs, panel, tap, 0, 0)
+		f.turnHalf(s, dst[len(dst)/2:], pairs, panel, tap, 1, 0)
+		return
+	}
+	f.turnHalf(s, dst, to, panel, tap, 0, from)
+}
+
+// turnHalf turns one half of split weights, and all of others.
+func (f *factor) turnHalf(s *scratch, dst []float32, to format, panel, tap, half, from int) {
 	nr := asm.NR()
 	rows := min(nr, f.outs-panel*nr)
 	each := to.words(nr) // words that come from a panel of w
 	for p := from / each; len(dst) > 0; p++ {
 		cols := min(nr, f.ins-p*nr)
-		if f.w.format != pairs && to != pairs && rows == nr && cols == nr {
+		if !f.w.format.paired() && to != pairs && rows == nr && cols == nr {
 			src := f.w.data[p*f.w.size+(f.taps[tap]*f.w.ins+panel*nr)*nr:]
 			asm.Transpose(dst, src, nr, nr, nr, nr)
 			dst = dst[nr*nr:]
@@ -58,15 +68,16 @@ func (f *factor) turn(s *scratch, dst []float32, to format, panel, tap, from int
 		}
 		block := s.floats(5, 2*nr*nr)
 		back := block[nr*nr:]
-		if f.w.format == pairs && to == pairs && rows == nr && cols == nr {
-			src := f.w.data[p*f.w.size+(f.taps[tap]*f.w.format.words(f.w.ins)+panel*nr/2)*nr:]
+		if f.w.format.paired() && to == pairs && rows == nr && cols == nr {
+			words := f.w.format.words(f.w.ins)
+			src := f.w.data[p*f.w.size+(f.taps[tap]*words+half*words/2+panel*nr/2)*nr:]
 			asm.Transpose(back[:nr*nr/2], src, nr/2, nr, nr/2, nr)
 			asm.CrossPairs(dst[:nr*nr/2], back[:nr*nr/2], nr/2)
 			dst = dst[nr*nr/2:]
 			continue
 		}
 		clear(block[rows*nr : nr*nr])
-		f.w.read(block, p, f.taps[tap], panel*nr, rows)
+		f.w.read(block, p, f.taps[tap], half, panel*nr, rows)
 		asm.Transpose(back, block, nr, nr, nr, nr)
 		if to != pairs {
 			copy(dst[:cols*nr], back)
@@ -125,6 +136,9 @@ func (g *product) split() {
 	}
 	nr := asm.NR()
 	pieces := (g.words + blockWords - 1) / blockWords
+	if g.f.format == split {
+		pieces = 1
+	}
 	for t := range taps {
 		for i, from := 0, 0; i < pieces; i++ {
 			to := min(g.words, (g.words*(i+1)/pieces+nr-1)/nr*nr)
@@ -142,7 +156,7 @@ func (g *product) run(s *scratch, c, a []float32, lines, cols, lo, hi int) {
 	nr, o := asm.NR(), g.f.outs
 	t := &s.tile
 	mr := asm.MR()
-	if g.f.format == pairs {
+	if g.f.format.paired() {
 		mr = asm.PairsMR()
 	}
 	tile := tileRows(cols, mr)
@@ -155,8 +169,9 @@ func (g *product) run(s *scratch, c, a []float32, lines, cols, lo, hi int) {
 		for i, b := range g.blocks {
 			weights := g.f.get(s, panel, b)
 			*t = asm.Tile{ARow: 4 * g.aCol, ASeg: 4 * g.segStride, CRow: 4 * outRow, Segs: 1, K: b.taps * b.words, B: ptr(weights)}
+			t.Parts = b.taps
 			if b.taps > g.kw {
-				t.Segs, t.K = g.segs, g.kw*b.words
+				t.Segs, t.K, t.Parts = g.segs, g.kw*b.words, g.kw
 			}
 			if i > 0 {
 				t.Accumulate = 1

@@ -113,7 +113,7 @@ func winogradProducts(s *scratch, m []float32, between int, v []float32, step in
 				if to := raw[tap*winogradInputs*nr:]; f.turned {
 					f.turn(s, to[:k*nr], single, panel, tap, from)
 				} else {
-					f.w.read(to, panel, tap, from, k)
+					f.w.read(to, panel, tap, 0, from, k)
 				}
 			}
 			src, srcStep = ptr(raw), 4*winogradInputs*nr

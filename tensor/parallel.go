@@ -25,9 +25,12 @@ func (s *scratch) floats(i, n int) []float32 {
 
 // run computes m rows of the tile on factors of format f.
 func (s *scratch) run(m int, f format) {
-	if f == pairs {
+	switch f {
+	case pairs:
 		s.tile.RunPairs(m)
-	} else {
+	case split:
+		s.tile.RunSplit(m)
+	default:
 		s.tile.Run(m)
 	}
 }

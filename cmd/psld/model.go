@@ -21,7 +21,7 @@ type modelFlags struct {
 func addModelFlags(fs *flag.FlagSet) *modelFlags {
 	return &modelFlags{
 		path:    fs.String("model", "", "`model`: folder (diffusers, psld train), file (.safetensors, .ckpt), or the id of one in the Hugging Face cache (default: the embedded one)"),
-		dtype:   fs.String("dtype", "f32", "`precision` of matrix products: f32, or bf16 (less memory; faster where the processor multiplies bfloat16)"),
+		dtype:   fs.String("dtype", "f32", "`precision` of matrix products: f32, bf16 (less memory; faster where the processor multiplies bfloat16), or f32x3 (f32 of three bfloat16 products where the processor has AMX, f32 elsewhere)"),
 		variant: fs.String("variant", "", "`variant` of the files of a diffusers folder: fp16, bf16 or non_ema (default: what is there)"),
 		vae:     fs.String("vae", "", "`file` or folder of another autoencoder"),
 		vocab:   fs.String("vocab", "", "`path` of the vocabulary: a tokenizer folder or bpe_simple_vocab_16e6.txt.gz (default: the model's own)"),

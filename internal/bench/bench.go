@@ -106,6 +106,7 @@ type op struct {
 	name, group string
 	flop, bytes float64 // of one call; bytes is 0 unless bandwidth is the limit
 	pairs       bool    // also timed with factors in bfloat16
+	split       bool    // and with sums of three products of bfloat16, where the tier has these
 }
 
 type job struct {
@@ -121,16 +122,19 @@ type choice struct {
 }
 
 func (c choice) device() tensor.Device {
-	if c.dtype == "bf16" {
+	switch c.dtype {
+	case "bf16":
 		return tensor.CPUBF16
+	case "f32x3":
+		return tensor.CPUF32X3
 	}
 	return tensor.CPU
 }
 
 func (p problem) choose(filter *regexp.Regexp) (list []choice) {
 	for i, op := range p.ops {
-		for _, dtype := range []string{"f32", "bf16"} {
-			if (dtype == "f32" || op.pairs) && (filter == nil || filter.MatchString(op.name+"/"+p.shape+"/"+dtype)) {
+		for _, dtype := range []string{"f32", "bf16", "f32x3"} {
+			if (dtype == "f32" || dtype == "bf16" && op.pairs || dtype == "f32x3" && op.split && asm.HasSplit()) && (filter == nil || filter.MatchString(op.name+"/"+p.shape+"/"+dtype)) {
 				list = append(list, choice{i, dtype})
 			}
 		}
@@ -174,7 +178,7 @@ func (m *machine) problem(ctx context.Context, p problem, chosen []choice, o Opt
 			if len(peaks) == len(times[i]) {
 				peaks = append(peaks, fma(m.tier, false, m.threads, 2*slice))
 			}
-			if c.dtype == "bf16" && len(pairs) == len(times[i]) {
+			if c.dtype != "f32" && len(pairs) == len(times[i]) {
 				pairs = append(pairs, fma(m.tier, true, m.threads, 2*slice))
 			}
 			run, d := jobs[c.op].run, c.device()
@@ -195,6 +199,9 @@ func (m *machine) problem(ctx context.Context, p problem, chosen []choice, o Opt
 		row.CeilingGFLOPS = median(peaks)
 		if c.dtype == "bf16" {
 			row.CeilingGFLOPS = median(pairs)
+		}
+		if c.dtype == "f32x3" {
+			row.CeilingGFLOPS = median(pairs) / 3
 		}
 		row.Fraction = row.GFLOPS / row.CeilingGFLOPS
 		if op.bytes > 0 {

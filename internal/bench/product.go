@@ -39,8 +39,8 @@ func productFlop(h, w, in, out int, p tensor.Conv) float64 {
 func product(name, group, shape string, h, w, in, out int, p tensor.Conv, train bool) problem {
 	flop := productFlop(h, w, in, out, p)
 	ops := []op{
-		{name: name, group: group + forward, flop: flop, pairs: true},
-		{name: name + "GradInput", group: group + gradInput, flop: flop, pairs: true},
+		{name: name, group: group + forward, flop: flop, pairs: true, split: true},
+		{name: name + "GradInput", group: group + gradInput, flop: flop, pairs: true, split: true},
 	}
 	if train {
 		ops = append(ops, op{name: name + "GradWeight", group: group + gradWeight, flop: flop})

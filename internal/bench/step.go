@@ -172,7 +172,7 @@ func (o StepOptions) solve(parent context.Context, batch int, after func(solver.
 // the kernels in use multiply them. f32x3 takes three products in place of one.
 func ceiling(dtype string, threads int) float64 {
 	tier := asm.Active()
-	pairs := dtype != "f32" && asm.MultipliesPairs(tier)
+	pairs := dtype == "bf16" && asm.MultipliesPairs(tier) || dtype == "f32x3" && asm.HasSplit()
 	rate := fma(tier, pairs, threads, 2*slice)
 	if dtype == "f32x3" && pairs {
 		return rate / 3
