@@ -147,7 +147,7 @@ func (g *Graph) disown(t *tensor.Tensor) bool {
 	return false
 }
 
-// owns tells whether the buffer behind t was made in this graph, and is not the result of a Block in it.
+// owns tells whether the buffer behind t was made in this graph.
 func (g *Graph) owns(t *tensor.Tensor) bool {
 	return slices.ContainsFunc(g.owned, func(o *tensor.Tensor) bool { return base(o) == base(t) })
 }

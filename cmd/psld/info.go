@@ -98,13 +98,12 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 	if verify {
 		line("  values", "all finite")
 	}
-	// Weights are held once for generating, and once more, turned, for gradients.
 	for _, d := range []struct {
 		name  string
 		bytes float64
 	}{{"f32", 4}, {"bf16", 2}} {
 		generate := float64(params)*d.bytes + generateMemory
-		restore := 2*float64(params)*d.bytes + restoreMemory
+		restore := float64(params)*d.bytes + restoreMemory
 		verdict := func(need float64) string {
 			switch {
 			case free == 0:
@@ -114,15 +113,15 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 			}
 			return " (fits here)"
 		}
-		line("  "+d.name, "about %s to generate 512x512 pixels%s, %s to restore them%s", gib(generate), verdict(generate), gib(restore), verdict(restore))
+		line("  "+d.name, "about %s to generate 512x512 pixels%s, at least %s to restore them%s", gib(generate), verdict(generate), gib(restore), verdict(restore))
 	}
 	return nil
 }
 
 // Working memory at 512x512 pixels beside the weights, as measured on Stable Diffusion 1.5.
 const (
-	generateMemory = 3.5 * (1 << 30)
-	restoreMemory  = 5.5 * (1 << 30)
+	generateMemory = 2.1 * (1 << 30)
+	restoreMemory  = 2.6 * (1 << 30) // more is used, up to --max-mem, to compute less
 )
 
 func printModel(line func(string, string, ...any), m *prior.Latent) {

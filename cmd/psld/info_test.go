@@ -53,7 +53,7 @@ func TestInfoModel(t *testing.T) {
 		require.Regexp(t, "(?m)^  names +all there, all shapes right$", out)
 		require.Regexp(t, "(?m)^  values +all finite$", out)
 		for _, precision := range []string{"f32", "bf16"} {
-			require.Regexp(t, `(?m)^  `+precision+` +about [0-9.]+ GiB to generate 512x512 pixels.*, [0-9.]+ GiB to restore them`, out)
+			require.Regexp(t, `(?m)^  `+precision+` +about [0-9.]+ GiB to generate 512x512 pixels.*, at least [0-9.]+ GiB to restore them`, out)
 		}
 	}
 	out, _ := must(t, "info", "--model", sd)

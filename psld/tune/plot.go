@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -46,11 +47,26 @@ func Plot(w io.Writer, curves []Result) error {
 	return err
 }
 
+// ticks are those of a logarithmic axis of seconds.
+var ticks = func() (list []plot.Tick) {
+	for _, decade := range []float64{0.01, 0.1, 1, 10, 100, 1000, 1e4} {
+		for i := 1.0; i < 10; i++ {
+			tick := plot.Tick{Value: i * decade}
+			if i == 1 || i == 2 || i == 5 {
+				tick.Label = strconv.FormatFloat(tick.Value, 'g', -1, 64)
+			}
+			list = append(list, tick)
+		}
+	}
+	return list
+}()
+
 func panel(t psld.Task, curves []Result) (*plot.Plot, error) {
 	p := plot.New()
 	p.Title.Text, p.Y.Label.Text, p.X.Label.Text = string(t), "PSNR, dB", "seconds a picture"
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks(ticks)
 	p.Add(plotter.NewGrid())
-	p.Legend.Left = false
+	p.Legend.Padding = vg.Millimeter
 	lines := map[int]plotter.XYs{}
 	labels := plotter.XYLabels{}
 	var order []int
@@ -89,5 +105,7 @@ func panel(t psld.Task, curves []Result) (*plot.Plot, error) {
 	}
 	text.Offset = vg.Point{X: 2, Y: 4}
 	p.Add(text)
+	p.X.Min, p.X.Max = p.X.Min*0.8, p.X.Max*1.4
+	p.Y.Min -= (p.Y.Max - p.Y.Min) / 4 // room for the legend
 	return p, nil
 }
