@@ -307,6 +307,7 @@ func elementwiseCases() []Case {
 		ref    func(a, b float64) float64
 	}{
 		{"Add", []int{0, 1}, graph.Add, func(a, b float64) float64 { return a + b }},
+		{"AddTo", []int{0, 1}, func(g graph, a, b *autograd.Value) *autograd.Value { return g.AddTo(g.Scale(a, 1), b) }, func(a, b float64) float64 { return a + b }},
 		{"Sub", []int{0, 1}, graph.Sub, func(a, b float64) float64 { return a - b }},
 		{"Mul", []int{0, 1}, graph.Mul, func(a, b float64) float64 { return a * b }},
 	}
