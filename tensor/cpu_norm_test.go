@@ -63,6 +63,9 @@ func add(x []float32, v float32) {
 // TestNormsSteadyAllocates: what a call leaves to the collector is a few closures, for one
 // task and for many.
 func TestNormsSteadyAllocates(t *testing.T) {
+	if race {
+		t.Skip("pools lose memory at random under the race detector")
+	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would empty the pools
 	for _, rows := range []int{4, 5000} {
 		const c = 64

@@ -188,6 +188,9 @@ func TestProductSameBits(t *testing.T) {
 
 // TestOperationsAllocateLittle: what an operation leaves to the collector is its closures and headers, whatever its size.
 func TestOperationsAllocateLittle(t *testing.T) {
+	if race || asm.Active() <= asm.NEON {
+		t.Skip("pools lose memory at random under the race detector; the slow tiers do the same")
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	x, w, b := normal(r, 1, 32, 32, 64), normal(r, 64, 64, 3, 3), normal(r, 64)
 	one := normal(r, 64, 64, 1, 1)
