@@ -19,6 +19,7 @@ type attentionShape struct {
 	c, d           int // of all heads, of one
 	causal         bool
 	pairs          bool // factors of products in bfloat16
+	tiles          bool // that a tile unit multiplies: its tiles are high, and it takes no transposed factor
 	words          int  // of d values
 	scale          float32
 }
@@ -28,6 +29,9 @@ func (dev *cpu) attention(q, k *Tensor, heads int, causal bool) *attentionShape 
 	a := &attentionShape{n: q.Dim(0), heads: heads, l: q.Dim(1), m: k.Dim(1), c: c, d: c / heads, causal: causal}
 	a.pairs = dev.format() == pairs
 	a.words = a.format().words(a.d)
+	if a.tiles = a.pairs && asm.HasSplit(); a.tiles {
+		a.words = roundUp(a.words, 16) // whole lines of the cache, in one call
+	}
 	a.scale = float32(1 / math.Sqrt(float64(a.d)))
 	return a
 }
@@ -45,7 +49,20 @@ func (a *attentionShape) row(x *Tensor, head, i, length int) []float32 {
 }
 
 // keyBlock is the number of keys whose scores with a panel of queries stay in L1, in whole tiles.
-func keyBlock() int { return max(1, 4096/asm.NR()/asm.MR()) * asm.MR() }
+func (a *attentionShape) keyBlock() int {
+	if a.tiles {
+		return asm.PairsMR()
+	}
+	return max(1, 4096/asm.NR()/asm.MR()) * asm.MR()
+}
+
+// tileRows is the height of tiles for so many rows.
+func (a *attentionShape) tileRows(rows int) int {
+	if a.tiles {
+		return asm.PairsMR()
+	}
+	return tileRows(rows, asm.MR())
+}
 
 // panelsATask gives the number of panels of queries that share what is read of the keys: few enough
 // for 32 tasks, and for L2.
@@ -86,7 +103,7 @@ func (a *attentionShape) keysTimesQueries(s *scratch, c, x []float32, stride int
 	if bias != nil {
 		t.Bias = ptr(bias)
 	}
-	tile := tileRows(rows, asm.MR())
+	tile := a.tileRows(rows)
 	for r := 0; r < rows; r += tile {
 		t.A, t.C = ptr(x[r*stride:]), ptr(c[r*nr:])
 		s.run(min(tile, rows-r), a.format())
@@ -94,7 +111,7 @@ func (a *attentionShape) keysTimesQueries(s *scratch, c, x []float32, stride int
 }
 
 // addKeys: c[d][NR] (+)= x' p, with x[rows][d], rows stride apart, and p[rows][NR]. Rows are
-// keys, or pairs of keys.
+// keys, or pairs of keys. For tiles x is transposed, see packKeyPairs.
 func (a *attentionShape) addKeys(s *scratch, c, x []float32, stride int, p []float32, rows int, add bool) {
 	nr := asm.NR()
 	t := &s.tile
@@ -102,12 +119,21 @@ func (a *attentionShape) addKeys(s *scratch, c, x []float32, stride int, p []flo
 	if add {
 		t.Accumulate = 1
 	}
-	tile := tileRows(a.d, asm.MR())
+	tile := a.tileRows(a.d)
+	if a.tiles {
+		t.ARow = 4 * a.keyBlock() / 2
+	}
 	for r := 0; r < a.d; r += tile {
-		t.A, t.C = ptr(x[r:]), ptr(c[r*nr:])
-		if m := min(tile, a.d-r); a.pairs {
+		t.C = ptr(c[r*nr:])
+		switch m := min(tile, a.d-r); {
+		case a.tiles:
+			t.A = ptr(x[r*a.keyBlock()/2:])
+			t.RunPairs(m)
+		case a.pairs:
+			t.A = ptr(x[r:])
 			t.RunPairsT(m)
-		} else {
+		default:
+			t.A = ptr(x[r:])
 			t.RunT(m)
 		}
 	}
@@ -115,13 +141,31 @@ func (a *attentionShape) addKeys(s *scratch, c, x []float32, stride int, p []flo
 
 // packKeys rounds rows of x[rows][d] to bfloat16, in pairs along d.
 func (a *attentionShape) packKeys(dst, x []float32, rows int) {
+	n := pairs.words(a.d)
 	for r := range rows {
-		pairs.write(dst[r*a.words:][:a.words], x[r*a.c:][:a.d])
+		row := dst[r*a.words:][:a.words]
+		pairs.write(row[:n], x[r*a.c:][:a.d])
+		clear(row[n:])
 	}
 }
 
-// packKeyPairs does it in pairs along the keys: dst[(rows+1)/2][d].
+// keyPairs is the number of rows that packKeyPairs needs in all for so many keys.
+func (a *attentionShape) keyPairs(keys int) int {
+	if a.tiles {
+		return roundUp(keys, a.keyBlock()) / 2
+	}
+	return (keys + 1) / 2
+}
+
+// packKeyPairs does it in pairs along the keys: dst[(rows+1)/2][d], for tiles dst[d][block/2], where block are the
+// most keys at a time.
 func (a *attentionShape) packKeyPairs(s *scratch, dst, x []float32, rows int) {
+	if a.tiles {
+		block, half := a.keyBlock(), (rows+1)/2
+		flat := s.floats(2, half*a.d)
+		defer asm.Transpose(dst, flat, half, a.d, block/2, a.d)
+		dst = flat
+	}
 	for r := 0; r < rows; r += 2 {
 		var second []float32
 		if r+1 < rows {
@@ -157,9 +201,9 @@ func fill(x []float32, v float32) {
 func (dev *cpu) Attention(o, stats, q, k, v *Tensor, heads int, causal bool) {
 	a := dev.attention(q, k, heads, causal)
 	var kp, vp *Tensor // in bfloat16, of all heads
-	block := keyBlock()
+	block := a.keyBlock()
 	if a.pairs {
-		kp, vp = dev.Get(a.n*heads, a.m, a.words), dev.Get(a.n*heads, (a.m+1)/2, a.d)
+		kp, vp = dev.Get(a.n*heads, a.m, a.words), dev.Get(a.n*heads, a.keyPairs(a.m), a.d)
 		defer dev.Put(kp)
 		defer dev.Put(vp)
 		blocks := (a.m + block - 1) / block
@@ -167,7 +211,7 @@ func (dev *cpu) Attention(o, stats, q, k, v *Tensor, heads int, causal bool) {
 			head, lo := task/blocks, task%blocks*block
 			rows := min(block, a.m-lo)
 			a.packKeys(kp.Data[(head*a.m+lo)*a.words:], a.row(k, head, lo, a.m), rows)
-			a.packKeyPairs(s, vp.Data[(head*((a.m+1)/2)+lo/2)*a.d:], a.row(v, head, lo, a.m), rows)
+			a.packKeyPairs(s, vp.Data[(head*a.keyPairs(a.m)+lo/2)*a.d:], a.row(v, head, lo, a.m), rows)
 		})
 	}
 	nr := asm.NR()
@@ -230,7 +274,7 @@ func (dev *cpu) Attention(o, stats, q, k, v *Tensor, heads int, causal bool) {
 					asm.ScalePanel(sum, st[2*nr:])
 				}
 				if a.pairs {
-					a.addKeys(s, sum, vp.Data[(head*((a.m+1)/2)+key/2)*a.d:], a.d, weights, (rows+1)/2, key > 0)
+					a.addKeys(s, sum, vp.Data[(head*a.keyPairs(a.m)+key/2)*a.d:], a.d, weights, (rows+1)/2, key > 0)
 				} else {
 					a.addKeys(s, sum, vb, stride, weights, rows, key > 0)
 				}

@@ -83,7 +83,7 @@ func (dev *cpu) AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *Tensor, heads i
 // split chooses the blocks, by shape alone: at least 16 tasks, if there is as much to do.
 func (a *attentionGrad) split() {
 	nr, all := asm.NR(), a.n*a.heads
-	a.block, a.panels = keyBlock(), 4
+	a.block, a.panels = a.keyBlock(), 4
 	a.group = 4 * a.block
 	switch {
 	case a.d > 160:
@@ -151,10 +151,12 @@ func (a *attentionGrad) task(s *scratch, task int) {
 	switch {
 	case a.pairs:
 		stride, strideT = words, d
-		keys, values, keysT = buf.take(rows*words), buf.take(rows*words), buf.take((rows+1)/2*d)
+		keys, values, keysT = buf.take(rows*words), buf.take(rows*words), buf.take(a.keyPairs(rows)*d)
 		a.packKeys(keys, a.row(a.k, head, lo, a.m), rows)
 		a.packKeys(values, a.row(a.v, head, lo, a.m), rows)
-		a.packKeyPairs(s, keysT, a.row(a.k, head, lo, a.m), rows)
+		for key := 0; key < rows; key += a.block {
+			a.packKeyPairs(s, keysT[key/2*d:], a.row(a.k, head, lo+key, a.m), min(a.block, rows-key))
+		}
 		size = even * nr / 2
 		scores, dScores = buf.take(even*nr), buf.take(even*nr)
 		weights, dWeights, dT = buf.take(a.panels*size), buf.take(a.panels*size), buf.take(size)
@@ -317,7 +319,7 @@ func (a *attentionGrad) rowPanels(dst, x, by, pair []float32, cols, p, count int
 // columns is the width of the panel of columns that begins at from.
 func (a *attentionGrad) columns(from int) int {
 	nr := asm.NR()
-	if a.d-from == nr+8 && asm.WideMR() > 0 {
+	if a.d-from == nr+8 && asm.WideMR() > 0 && !a.tiles {
 		return nr + 8
 	}
 	return nr
@@ -333,11 +335,10 @@ func (a *attentionGrad) addQueries(s *scratch, sum, x, y []float32, size, rows, 
 	for col := 0; col < a.wide; {
 		width := a.columns(col)
 		t.B = ptr(y[col*count*k+from*k*width:])
-		mr := asm.MR()
+		tile := a.tileRows(rows)
 		if width > nr {
-			mr = asm.WideMR()
+			tile = tileRows(rows, asm.WideMR())
 		}
-		tile := tileRows(rows, mr)
 		for r := 0; r < rows; r += tile {
 			t.A, t.C = ptr(x[r*k:]), ptr(sum[r*a.wide+col:])
 			switch m := min(tile, rows-r); {
