@@ -53,18 +53,6 @@ func (g *Graph) GEGLU(x *Value) *Value {
 // Add is a+b, of equal shapes.
 func (g *Graph) Add(a, b *Value) *Value { return g.sum(a, 1, b, "Add") }
 
-// AddTo is a+b in the memory of a, where that is free: a must not be used by anything that comes later. The
-// sum takes no more memory, and no gradient needs a.
-func (g *Graph) AddTo(a, b *Value) *Value {
-	if g.OnTrace != nil || !g.owns(a.T) || g.saves(a.T) || base(a.T) == base(b.T) {
-		return g.Add(a, b)
-	}
-	check(tensor.Same(a.T.Shape, b.T.Shape), "AddTo", "second operand", b.T.Shape, a.T.Shape)
-	y := view(a.T, a.T.Shape...)
-	g.dev.Add(y, a.T, b.T)
-	return g.result(y, g.wants(a, b), g.sumGrad(a, 1, b))
-}
-
 // Sub is a-b, of equal shapes.
 func (g *Graph) Sub(a, b *Value) *Value { return g.sum(a, -1, b, "Sub") }
 

@@ -418,17 +418,24 @@ func (d poisoned) Put(t *tensor.Tensor) {
 
 // TestKeepsWhatGradientsRead: a block, and Backward of a frugal graph, give back memory early. Nobody may read it after.
 func TestKeepsWhatGradientsRead(t *testing.T) {
-	gamma, beta := NewParam(random(1, 8)), NewParam(random(2, 8))
+	gamma, beta, square := NewParam(random(1, 8)), NewParam(random(2, 8)), NewParam(random(3, 8, 8))
 	ops := map[string]func(g *Graph, x *Value) *Value{
 		"SiLU": (*Graph).SiLU, "GELU": (*Graph).GELU, "QuickGELU": (*Graph).QuickGELU, "Exp": (*Graph).Exp, "Abs": (*Graph).Abs,
 		"ReLU": (*Graph).ReLU, "Tanh": (*Graph).Tanh, "Softmax": (*Graph).Softmax,
-		"GEGLU":     func(g *Graph, x *Value) *Value { y := g.GEGLU(x); return g.Concat(y, y) },
-		"Sub":       func(g *Graph, x *Value) *Value { return g.Sub(g.Scale(x, 3), x) },
-		"AddTo":     func(g *Graph, x *Value) *Value { return g.AddTo(g.Scale(x, 3), x) },
-		"AddTo Exp": func(g *Graph, x *Value) *Value { y := g.Scale(x, 2); g.Exp(y); return g.AddTo(y, x) },
-		"AddTo x":   func(g *Graph, x *Value) *Value { return g.AddTo(x, g.Scale(x, 3)) },
-		"Mul":       func(g *Graph, x *Value) *Value { return g.Mul(g.Scale(x, 3), x) },
-		"Clamp":     func(g *Graph, x *Value) *Value { return g.Clamp(x, -1, 1) },
+		"GEGLU": func(g *Graph, x *Value) *Value { y := g.GEGLU(x); return g.Concat(y, y) },
+		"Sub":   func(g *Graph, x *Value) *Value { return g.Sub(g.Scale(x, 3), x) },
+		"Mul":   func(g *Graph, x *Value) *Value { return g.Mul(g.Scale(x, 3), x) },
+		"Clamp": func(g *Graph, x *Value) *Value { return g.Clamp(x, -1, 1) },
+		"Epilogue ReLU": func(g *Graph, x *Value) *Value {
+			return g.LinearEpilogue(x, square, nil, Epilogue{Scale: 2, Add: g.Scale(x, 3), Func: tensor.ReLU})
+		},
+		"Epilogue SiLU": func(g *Graph, x *Value) *Value {
+			return g.LinearEpilogue(x, square, beta, Epilogue{Add: x, Func: tensor.SiLU})
+		},
+		"Epilogue GEGLU": func(g *Graph, x *Value) *Value {
+			y := g.LinearEpilogue(x, square, beta, Epilogue{GEGLU: true})
+			return g.Concat(y, y)
+		},
 		"AddChannels": func(g *Graph, x *Value) *Value {
 			return g.AddChannels(x, g.Reshape(g.Slice(g.Reshape(x, 1, 240), 0, 8), 1, 8))
 		},

@@ -7,6 +7,7 @@ import (
 
 	"psld/autograd"
 	"psld/nn"
+	"psld/tensor"
 )
 
 // Config describes a text encoder by the fields of a text_encoder/config.json.
@@ -159,12 +160,11 @@ func (m *Model) Forward(g *autograd.Graph, ids [][]int) (*autograd.Value, error)
 func (l *encoderLayer) forward(g *autograd.Graph, x *autograd.Value, heads int, act string) *autograd.Value {
 	h := l.norm1.Forward(g, x)
 	h = g.Attention(l.q.Forward(g, h), l.k.Forward(g, h), l.v.Forward(g, h), heads, true)
-	x = g.Add(x, l.out.Forward(g, h))
-	h = l.fc1.Forward(g, l.norm2.Forward(g, x))
+	x = l.out.Then(g, h, autograd.Epilogue{Add: x})
+	f := tensor.QuickGELU
 	if act == "gelu" {
-		h = g.GELU(h)
-	} else {
-		h = g.QuickGELU(h)
+		f = tensor.GELU
 	}
-	return g.Add(x, l.fc2.Forward(g, h))
+	h = l.fc1.Then(g, l.norm2.Forward(g, x), autograd.Epilogue{Func: f})
+	return l.fc2.Then(g, h, autograd.Epilogue{Add: x})
 }

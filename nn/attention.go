@@ -25,10 +25,10 @@ func NewCrossAttention(p *Params, dim, ctx, heads int) *CrossAttention {
 }
 
 // Forward maps x [N, L, dim] and context [N, M, ctx] to [N, L, dim]. With
-// context == x it is self-attention.
-func (l *CrossAttention) Forward(g *autograd.Graph, x, context *autograd.Value) *autograd.Value {
+// context == x it is self-attention. The residual, which may be nil, is added to the result.
+func (l *CrossAttention) Forward(g *autograd.Graph, x, context, residual *autograd.Value) *autograd.Value {
 	q, k, v := l.ToQ.Forward(g, x), l.ToK.Forward(g, context), l.ToV.Forward(g, context)
-	return l.ToOut.Forward(g, g.Attention(q, k, v, l.Heads, false))
+	return l.ToOut.Then(g, g.Attention(q, k, v, l.Heads, false), autograd.Epilogue{Add: residual})
 }
 
 // MACs returns the multiply-adds for one item of rows x and ctxRows context rows.
@@ -52,9 +52,9 @@ func NewFeedForward(p *Params, dim int) *FeedForward {
 	}
 }
 
-// Forward maps x [..., dim] to the same shape.
-func (l *FeedForward) Forward(g *autograd.Graph, x *autograd.Value) *autograd.Value {
-	return l.Out.Forward(g, g.GEGLU(l.Proj.Forward(g, x)))
+// Forward maps x [..., dim] to the same shape. The residual, which may be nil, is added to the result.
+func (l *FeedForward) Forward(g *autograd.Graph, x, residual *autograd.Value) *autograd.Value {
+	return l.Out.Then(g, l.Proj.Then(g, x, autograd.Epilogue{GEGLU: true}), autograd.Epilogue{Add: residual})
 }
 
 // BasicTransformerBlock is self-attention, cross-attention and feed-forward,
@@ -83,15 +83,20 @@ func NewBasicTransformerBlock(p *Params, dim, ctx, heads int) *BasicTransformerB
 func (l *BasicTransformerBlock) Forward(g *autograd.Graph, x, context *autograd.Value) *autograd.Value {
 	n := l.Norm1.Forward(g, x)
 	trace(g, l.Name, ".norm1", n)
-	h := l.Attn1.Forward(g, n, n)
-	trace(g, l.Name, ".attn1", h)
-	x = g.AddTo(h, x)
-	h = l.Attn2.Forward(g, l.Norm2.Forward(g, x), context)
-	trace(g, l.Name, ".attn2", h)
-	x = g.AddTo(h, x)
-	h = l.FF.Forward(g, l.Norm3.Forward(g, x))
-	trace(g, l.Name, ".ff", h)
-	return g.AddTo(h, x)
+	if g.OnTrace != nil { // the fused ops below never form these without x
+		trace(g, l.Name, ".attn1", l.Attn1.Forward(g, n, n, nil))
+	}
+	x = l.Attn1.Forward(g, n, n, x)
+	n = l.Norm2.Forward(g, x)
+	if g.OnTrace != nil {
+		trace(g, l.Name, ".attn2", l.Attn2.Forward(g, n, context, nil))
+	}
+	x = l.Attn2.Forward(g, n, context, x)
+	n = l.Norm3.Forward(g, x)
+	if g.OnTrace != nil {
+		trace(g, l.Name, ".ff", l.FF.Forward(g, n, nil))
+	}
+	return l.FF.Forward(g, n, x)
 }
 
 // MACs returns the multiply-adds for one item of rows x and ctxRows context rows.
@@ -132,9 +137,11 @@ func (l *SpatialTransformer) Forward(g *autograd.Graph, x, context *autograd.Val
 			h = b.Forward(g, h, context)
 			trace(g, b.Name, "", h)
 		}
-		h = l.ProjOut.Forward(g, g.Reshape(h, x.T.Shape...))
-		trace(g, l.Name, ".proj_out", h)
-		return g.AddTo(h, x)
+		h = g.Reshape(h, x.T.Shape...)
+		if g.OnTrace != nil {
+			trace(g, l.Name, ".proj_out", l.ProjOut.Forward(g, h))
+		}
+		return l.ProjOut.Then(g, h, autograd.Epilogue{Add: x})
 	}, x, context)
 }
 
@@ -172,7 +179,7 @@ func (l *AttnBlock) Forward(g *autograd.Graph, x *autograd.Value) *autograd.Valu
 		x := in[0]
 		h := rows(g, l.Norm.Forward(g, x))
 		h = g.Attention(l.ToQ.Forward(g, h), l.ToK.Forward(g, h), l.ToV.Forward(g, h), 1, false)
-		return g.AddTo(g.Reshape(l.ToOut.Forward(g, h), x.T.Shape...), x)
+		return g.Reshape(l.ToOut.Then(g, h, autograd.Epilogue{Add: rows(g, x)}), x.T.Shape...)
 	}, x)
 }
 

@@ -50,14 +50,16 @@ var modules = map[string]struct {
 		return func(g *autograd.Graph, x []*autograd.Value) *autograd.Value { return g.GEGLU(l.Forward(g, x[0])) }
 	}},
 	"feed_forward": {build: func(p *nn.Params, c opCase) forward {
-		return unary(nn.NewFeedForward(p, c.width("x0")).Forward)
+		l := nn.NewFeedForward(p, c.width("x0"))
+		return func(g *autograd.Graph, x []*autograd.Value) *autograd.Value { return l.Forward(g, x[0], nil) }
 	}},
 	"self_attention": {build: func(p *nn.Params, c opCase) forward {
 		l := nn.NewCrossAttention(p, c.width("x0"), c.width("x0"), c.Heads)
-		return func(g *autograd.Graph, x []*autograd.Value) *autograd.Value { return l.Forward(g, x[0], x[0]) }
+		return func(g *autograd.Graph, x []*autograd.Value) *autograd.Value { return l.Forward(g, x[0], x[0], nil) }
 	}},
 	"cross_attention": {build: func(p *nn.Params, c opCase) forward {
-		return binary(nn.NewCrossAttention(p, c.width("x0"), c.width("x1"), c.Heads).Forward)
+		l := nn.NewCrossAttention(p, c.width("x0"), c.width("x1"), c.Heads)
+		return func(g *autograd.Graph, x []*autograd.Value) *autograd.Value { return l.Forward(g, x[0], x[1], nil) }
 	}},
 	"basic_transformer_block": {build: func(p *nn.Params, c opCase) forward {
 		return binary(nn.NewBasicTransformerBlock(p, c.width("x0"), c.width("x1"), c.Heads).Forward)

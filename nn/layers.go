@@ -39,6 +39,11 @@ func (l *Conv2d) Forward(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 	return g.Conv2d(x, l.Weight, l.Bias, l.Conv)
 }
 
+// Then is Forward with what follows it in the same pass over memory.
+func (l *Conv2d) Then(g *autograd.Graph, x *autograd.Value, e autograd.Epilogue) *autograd.Value {
+	return g.Conv2dEpilogue(x, l.Weight, l.Bias, l.Conv, e)
+}
+
 // MACs returns the multiply-adds for one input of h x w pixels.
 func (l *Conv2d) MACs(h, w int) int64 {
 	oh, ow := l.Conv.Out(h, w)
@@ -64,6 +69,11 @@ func NewLinearNoBias(p *Params, in, out int) *Linear {
 // Forward maps x [..., in] to [..., out].
 func (l *Linear) Forward(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 	return g.Linear(x, l.Weight, l.Bias)
+}
+
+// Then is Forward with what follows it in the same pass over memory.
+func (l *Linear) Then(g *autograd.Graph, x *autograd.Value, e autograd.Epilogue) *autograd.Value {
+	return g.LinearEpilogue(x, l.Weight, l.Bias, e)
 }
 
 // MACs returns the multiply-adds for the given number of rows.

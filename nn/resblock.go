@@ -60,12 +60,14 @@ func (l *ResBlock) body(g *autograd.Graph, x *autograd.Value, emb []*autograd.Va
 		trace(g, l.Name, ".emb_layers", e)
 		h = g.AddChannels(h, e)
 	}
-	h = l.Conv2.Forward(g, l.Norm2.SiLU(g, h))
-	trace(g, l.Name, ".out_layers", h)
+	h = l.Norm2.SiLU(g, h)
 	if l.Shortcut != nil {
 		x = l.Shortcut.Forward(g, x)
 	}
-	return g.AddTo(h, x)
+	if g.OnTrace != nil { // the fused op below never forms the sum without x
+		trace(g, l.Name, ".out_layers", l.Conv2.Forward(g, h))
+	}
+	return l.Conv2.Then(g, h, autograd.Epilogue{Add: x})
 }
 
 // MACs returns the multiply-adds for one input of h x w pixels.

@@ -42,5 +42,5 @@ func NewTimestepEmbedding(p *Params, in, out int) *TimestepEmbedding {
 
 // Forward maps sinusoids [N, in] to embeddings [N, out].
 func (l *TimestepEmbedding) Forward(g *autograd.Graph, x *autograd.Value) *autograd.Value {
-	return l.Linear2.Forward(g, g.SiLU(l.Linear1.Forward(g, x)))
+	return l.Linear2.Forward(g, l.Linear1.Then(g, x, autograd.Epilogue{Func: tensor.SiLU}))
 }

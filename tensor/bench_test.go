@@ -29,7 +29,7 @@ func BenchmarkConv3x3(b *testing.B) {
 				b.ReportMetric(flop*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
-		run("forward", func() { CPU.Conv2d(y, x, w, bias, p) })
+		run("forward", func() { CPU.Conv2d(y, x, w, bias, p, Epilogue{}) })
 		run("gradInput", func() { CPU.Conv2dGradInput(x, y, w, p) })
 		dw, db := New(co, ci, 3, 3), New(co)
 		run("gradWeight", func() { CPU.Conv2dGradWeight(dw, db, x, y, p) })

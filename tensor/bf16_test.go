@@ -59,8 +59,8 @@ func TestBF16(t *testing.T) {
 				x, w, b := normal(r, c.n, c.h, c.w, c.i), normal(r, c.o, c.i, c.p.KH, c.p.KW), normal(r, c.o)
 				oh, ow := c.p.Out(c.h, c.w)
 				got, want := New(c.n, oh, ow, c.o), New(c.n, oh, ow, c.o)
-				CPUBF16.Conv2d(got, x, w, b, c.p)
-				CPU.Conv2d(want, toBF16(x), toBF16(w), b, c.p)
+				CPUBF16.Conv2d(got, x, w, b, c.p, Epilogue{})
+				CPU.Conv2d(want, toBF16(x), toBF16(w), b, c.p, Epilogue{})
 				near(t, want.Data, got.Data)
 
 				dy := normal(r, got.Shape...)
@@ -95,7 +95,7 @@ func TestPack(t *testing.T) {
 					oh, ow := c.p.Out(c.h, c.w)
 					run := func(w *Tensor) (y, dx *Tensor) {
 						y, dx = New(c.n, oh, ow, c.o), New(x.Shape...)
-						dev.Conv2d(y, x, w, nil, c.p)
+						dev.Conv2d(y, x, w, nil, c.p, Epilogue{})
 						dev.Conv2dGradInput(dx, y, w, c.p)
 						return y, dx
 					}
@@ -124,7 +124,7 @@ func BenchmarkBF16(b *testing.B) {
 	for _, dev := range []Device{CPU, CPUBF16} {
 		b.Run(dev.Name(), func(b *testing.B) {
 			for b.Loop() {
-				dev.Conv2d(y, x, w, nil, SameConv(3))
+				dev.Conv2d(y, x, w, nil, SameConv(3), Epilogue{})
 			}
 			b.ReportMetric(2*64*64*320*320*9*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})

@@ -105,16 +105,18 @@ func rowParts(rows, c int, fn func(lo, hi int, s *scratch)) {
 	parallel((rows+size-1)/size, func(i int, s *scratch) { fn(i*size, min(rows, (i+1)*size), s) })
 }
 
+var unary = [...]func(dst, x []float32){Identity: func(dst, x []float32) { copy(dst, x) }, SiLU: asm.SiLU, GELU: asm.GELU,
+	QuickGELU: asm.QuickGELU, Exp: asm.Exp, Abs: asm.Abs, ReLU: asm.ReLU, Tanh: asm.Tanh}
+
 // Unary implements [Device].
 func (d *cpu) Unary(f Func, y, x *Tensor) {
-	kernel := [...]func(dst, x []float32){SiLU: asm.SiLU, GELU: asm.GELU, QuickGELU: asm.QuickGELU,
-		Exp: asm.Exp, Abs: asm.Abs, ReLU: asm.ReLU, Tanh: asm.Tanh}[f]
+	kernel := unary[f]
 	elements(x.Len(), func(lo, hi int) { kernel(y.Data[lo:hi], x.Data[lo:hi]) })
 }
 
 // UnaryGrad implements [Device].
 func (d *cpu) UnaryGrad(f Func, dx, dy, x *Tensor) {
-	kernel := [...]func(dst, x, dy []float32){SiLU: asm.SiLUGrad, GELU: asm.GELUGrad, QuickGELU: asm.QuickGELUGrad,
+	kernel := [...]func(dst, x, dy []float32){Identity: func(dst, _, dy []float32) { copy(dst, dy) }, SiLU: asm.SiLUGrad, GELU: asm.GELUGrad, QuickGELU: asm.QuickGELUGrad,
 		Exp: asm.ExpGrad, Abs: asm.AbsGrad, ReLU: asm.ReLUGrad, Tanh: asm.TanhGrad}[f]
 	elements(x.Len(), func(lo, hi int) { kernel(dx.Data[lo:hi], x.Data[lo:hi], dy.Data[lo:hi]) })
 }

@@ -77,13 +77,22 @@ func tileRows(n, mr int) (tile int) {
 func ptr(s []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
 // Conv2d implements [Device].
-func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv) {
-	var bias []float32
-	if b != nil {
-		bias = b.Data
+func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv, e Epilogue) {
+	if e.GEGLU && (!p.pointwise() || y.Dim(3)%asm.NR() > 0) { // not in one task
+		all := d.Get(y.Dim(0), y.Dim(1), y.Dim(2), w.Dim(0))
+		defer d.Put(all)
+		d.Conv2d(all, x, w, b, p, Epilogue{Scale: e.Scale})
+		d.GEGLU(y, all)
+		if e.Add != nil {
+			d.Add(y, y, e.Add)
+		}
+		if e.Func != Identity {
+			d.Unary(e.Func, y, y)
+		}
+		return
 	}
 	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, double: p.Upsample}
-	d.conv(y, x, w.pack(d.format()).factor(), bias, p, in)
+	d.conv(y, x, w.pack(d.format()).factor(), newEpilogue(b, e), p, in)
 }
 
 // Conv2dGradInput implements [Device].
@@ -135,7 +144,7 @@ func (d *cpu) gradPhase(dx, dy *Tensor, w *packed, p Conv, row, col int) {
 		in := convInput{h: dy.Dim(1), w: dy.Dim(2), c: dy.Dim(3), top: top, left: left}
 		q := Conv{KH: len(rows), KW: len(cols), Stride: 1, PadTop: top, PadLeft: left}
 		q.PadBottom, q.PadRight = ph-in.h-top+q.KH-1, pw-in.w-left+q.KW-1
-		d.conv(part, dy, w.turnedFactor(d.format(), taps), nil, q, in)
+		d.conv(part, dy, w.turnedFactor(d.format(), taps), newEpilogue(nil, Epilogue{}), q, in)
 	}
 	if p.Stride > 1 {
 		parallel(n*ph, func(i int, _ *scratch) {
@@ -163,21 +172,21 @@ func phaseTaps(remainder, k, pad, stride int) (taps []int, before int) {
 }
 
 // conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the weight f.
-func (d *cpu) conv(y, x *Tensor, f *factor, bias []float32, p Conv, in convInput) {
+func (d *cpu) conv(y, x *Tensor, f *factor, e *epilogue, p Conv, in convInput) {
 	if in.winograd(f, p, y.Dim(1), y.Dim(2)) {
-		d.convWinograd(y, x, f, bias, in)
+		d.convWinograd(y, x, f, e, in)
 		return
 	}
 	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
 	if p.pointwise() && !in.double {
-		d.linear(y.Data, x.Data, n*oh*ow, f, bias)
+		d.linear(y.Data, x.Data, o, n*oh*ow, f, e)
 		return
 	}
 	defer runtime.KeepAlive(f.w) // its data is not Go's memory
 	in.format, in.words = f.format, f.format.words(in.c)
 	in.cols = (ow-1)*p.Stride + p.KW
 	in.rowLen = in.cols * in.words
-	g := &product{f: f, bias: bias, segs: p.KH, kw: p.KW, words: in.words, aCol: p.Stride * in.words, aLine: p.Stride * in.rowLen,
+	g := &product{f: f, e: e, y: y.Data, outs: o, segs: p.KH, kw: p.KW, words: in.words, aCol: p.Stride * in.words, aLine: p.Stride * in.rowLen,
 		segStride: in.rowLen, cLine: ow * o}
 	g.split()
 	rb := convRows(in.rowLen, oh, p)
@@ -188,7 +197,7 @@ func (d *cpu) conv(y, x *Tensor, f *factor, bias []float32, p Conv, in convInput
 		g.f, memory = f.whole()
 		defer d.Put(memory)
 	}
-	groups, panels := g.share(n*blocks), f.panels()
+	groups, panels := g.share(n*blocks), g.panels()
 	padded := func(dst []float32, img, from, count int) {
 		view := in
 		view.x = x.Data[img*in.h*in.w*in.c:][:in.h*in.w*in.c]
@@ -214,7 +223,7 @@ func (d *cpu) conv(y, x *Tensor, f *factor, bias []float32, p Conv, in convInput
 			pad = s.floats(1, need*in.rowLen)
 			padded(pad, img, r0*p.Stride, need)
 		}
-		g.run(s, y.Data[(img*oh+r0)*ow*o:], pad, rows, ow, group*panels/groups, (group+1)*panels/groups)
+		g.run(s, (img*oh+r0)*ow*o, pad, rows, ow, group*panels/groups, (group+1)*panels/groups)
 	})
 }
 

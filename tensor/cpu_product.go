@@ -109,7 +109,9 @@ func (f *factor) get(s *scratch, panel int, b block) []float32 {
 // product is what the tasks of a convolution share. A window is segs segments, segStride words apart, of kw pixels each.
 type product struct {
 	f           *factor
-	bias        []float32
+	e           *epilogue
+	y           []float32
+	outs        int // channels of y: half those of f where e is gated
 	segs, kw    int
 	words       int // of a pixel
 	aCol, aLine int // between windows of a line, and between lines, in words
@@ -151,48 +153,63 @@ func (g *product) split() {
 	}
 }
 
-// run computes lines of cols windows each, for panels lo to hi: c is where the first is in y, a where the windows begin.
-func (g *product) run(s *scratch, c, a []float32, lines, cols, lo, hi int) {
-	nr, o := asm.NR(), g.f.outs
+// panels is the number of panels of the result.
+func (g *product) panels() int { return (g.outs + asm.NR() - 1) / asm.NR() }
+
+// run computes lines of cols windows each, for panels lo to hi: at is where the first is in y, a where the windows begin.
+func (g *product) run(s *scratch, at int, a []float32, lines, cols, lo, hi int) {
+	nr := asm.NR()
+	for panel := lo; panel < hi; panel++ {
+		at, n := at+panel*nr, min(nr, g.outs-panel*nr)
+		sums, line, row, width := g.y[at:], g.cLine, g.outs, n
+		switch {
+		case g.e.gated:
+			row, width = 2*nr, 2*n
+			sums, line = s.floats(0, lines*cols*row), cols*row
+			g.sums(s, sums[nr:], line, row, a, lines, cols, g.outs/nr+panel)
+		case n < nr: // too narrow for the tile
+			sums, line, row = s.floats(0, lines*cols*nr), cols*nr, nr
+		}
+		g.sums(s, sums, line, row, a, lines, cols, panel)
+		if n == nr && g.e.none() {
+			continue
+		}
+		for l := range lines {
+			for r := range cols {
+				g.e.finish(g.y, at+l*g.cLine+r*g.outs, n, sums[l*line+r*row:][:width])
+			}
+		}
+	}
+}
+
+// sums computes the sums of a panel of f, with their bias, to c, whose lines and rows are cLine and cRow apart.
+func (g *product) sums(s *scratch, c []float32, cLine, cRow int, a []float32, lines, cols, panel int) {
+	nr := asm.NR()
 	t := &s.tile
 	mr := asm.MR()
 	if g.f.format.paired() {
 		mr = asm.PairsMR()
 	}
 	tile := tileRows(cols, mr)
-	for panel := lo; panel < hi; panel++ {
-		n := min(nr, o-panel*nr)
-		out, outLine, outRow := c[panel*nr:], g.cLine, o
-		if n < nr { // too narrow for the tile
-			out, outLine, outRow = s.floats(0, lines*cols*nr), cols*nr, nr
+	for i, b := range g.blocks {
+		weights := g.f.get(s, panel, b)
+		*t = asm.Tile{ARow: 4 * g.aCol, ASeg: 4 * g.segStride, CRow: 4 * cRow, Segs: 1, K: b.taps * b.words, B: ptr(weights)}
+		t.Parts = b.taps
+		if b.taps > g.kw {
+			t.Segs, t.K, t.Parts = g.segs, g.kw*b.words, g.kw
 		}
-		for i, b := range g.blocks {
-			weights := g.f.get(s, panel, b)
-			*t = asm.Tile{ARow: 4 * g.aCol, ASeg: 4 * g.segStride, CRow: 4 * outRow, Segs: 1, K: b.taps * b.words, B: ptr(weights)}
-			t.Parts = b.taps
-			if b.taps > g.kw {
-				t.Segs, t.K, t.Parts = g.segs, g.kw*b.words, g.kw
-			}
-			if i > 0 {
-				t.Accumulate = 1
-			} else if g.bias != nil {
-				bias := s.floats(4, nr)
-				copy(bias, g.bias[panel*nr:][:n])
-				t.Bias = ptr(bias)
-			}
-			from := b.tap/g.kw*g.segStride + b.tap%g.kw*g.words + b.from
-			for line := range lines {
-				for r := 0; r < cols; r += tile {
-					t.A, t.C = ptr(a[line*g.aLine+r*g.aCol+from:]), ptr(out[line*outLine+r*outRow:])
-					s.run(min(tile, cols-r), g.f.format)
-				}
-			}
+		if i > 0 {
+			t.Accumulate = 1
+		} else if g.e.bias != nil {
+			bias := s.floats(4, nr)
+			copy(bias, g.e.bias[panel*nr:min((panel+1)*nr, g.f.outs)])
+			t.Bias = ptr(bias)
 		}
-		if n < nr {
-			for line := range lines {
-				for r := range cols {
-					copy(c[line*g.cLine+r*o+panel*nr:][:n], out[line*outLine+r*nr:])
-				}
+		from := b.tap/g.kw*g.segStride + b.tap%g.kw*g.words + b.from
+		for line := range lines {
+			for r := 0; r < cols; r += tile {
+				t.A, t.C = ptr(a[line*g.aLine+r*g.aCol+from:]), ptr(c[line*cLine+r*cRow:])
+				s.run(min(tile, cols-r), g.f.format)
 			}
 		}
 	}
@@ -203,13 +220,13 @@ const tasks = 16
 
 // share cuts the panels in groups, so that with so many parts of the rows there is work for all.
 func (g *product) share(parts int) (groups int) {
-	return min(g.f.panels(), (tasks+parts-1)/parts)
+	return min(g.panels(), (tasks+parts-1)/parts)
 }
 
-// linear is conv for windows of one pixel: y[rows][outs] from x[rows][ins].
-func (d *cpu) linear(y, x []float32, rows int, f *factor, bias []float32) {
+// linear is conv for windows of one pixel: y[rows][outs] from x[rows][ins]. e may be gated if half the panels of f are whole.
+func (d *cpu) linear(y, x []float32, outs, rows int, f *factor, e *epilogue) {
 	defer runtime.KeepAlive(f.w)
-	g := &product{f: f, bias: bias, segs: 1, kw: 1, words: f.format.words(f.ins)}
+	g := &product{f: f, e: e, y: y, outs: outs, segs: 1, kw: 1, words: f.format.words(f.ins)}
 	g.aCol = g.words
 	convert := f.format != single
 	if g.words%1024 == 0 { // rows would lie on the same few lines of the cache
@@ -228,7 +245,7 @@ func (d *cpu) linear(y, x []float32, rows int, f *factor, bias []float32) {
 		g.f, memory = f.whole()
 		defer d.Put(memory)
 	}
-	groups, panels := g.share(parts), f.panels()
+	groups, panels := g.share(parts), g.panels()
 	write := func(dst []float32, lo, hi int) {
 		for r := lo; r < hi; r++ {
 			f.format.write(dst[(r-lo)*g.aCol:][:g.words], x[r*f.ins:][:f.ins])
@@ -252,6 +269,6 @@ func (d *cpu) linear(y, x []float32, rows int, f *factor, bias []float32) {
 			a = s.floats(1, n*g.aCol)
 			write(a, r, r+n)
 		}
-		g.run(s, y[r*f.outs:], a, 1, n, group*panels/groups, (group+1)*panels/groups)
+		g.run(s, r*outs, a, 1, n, group*panels/groups, (group+1)*panels/groups)
 	})
 }

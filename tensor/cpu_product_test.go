@@ -52,7 +52,7 @@ func checkConv(t *testing.T, x, w, b *Tensor, p Conv) {
 	y64, dx64 := conv64(x, w, b, p), convGrad64(dy, w, p, x.Shape)
 	for dev, limit := range map[Device]float64{CPU: 4e-6, CPUBF16: 2e-2, CPUF32X3: 8e-6} {
 		y, checkY := guardedLike(shape)
-		dev.Conv2d(y, x, w, b, p)
+		dev.Conv2d(y, x, w, b, p, Epilogue{})
 		checkY(t)
 		requireSum(t, y64, y.Data, limit, w.Len()/w.Dim(0))
 		dx, checkX := guardedLike(x.Shape)
@@ -126,7 +126,7 @@ func TestX3(t *testing.T) {
 			y, dx, dy := New(c.x[0], oh, ow, c.o), New(c.x...), normal(r, c.x[0], oh, ow, c.o)
 			y64, dx64, old := conv64(x, w, nil, c.p), convGrad64(dy, w, c.p, c.x), w.Clone()
 			CPUF32X3.Pack(w) // nothing else is left
-			CPUF32X3.Conv2d(y, x, w, nil, c.p)
+			CPUF32X3.Conv2d(y, x, w, nil, c.p, Epilogue{})
 			CPUF32X3.Conv2dGradInput(dx, dy, w, c.p)
 			requireClose(t, y64, y.Data, limit)
 			requireClose(t, dx64, dx.Data, limit)
@@ -146,7 +146,7 @@ func TestProductNaN(t *testing.T) {
 			x, w := normal(r, 1, 1, 40, 45), normal(r, 50, 45, 1, 1)
 			x.Data[7*45+44], x.Data[39*45] = float32(math.NaN()), float32(math.Inf(1))
 			y := New(1, 1, 40, 50)
-			dev.Conv2d(y, x, w, nil, Conv{KH: 1, KW: 1, Stride: 1})
+			dev.Conv2d(y, x, w, nil, Conv{KH: 1, KW: 1, Stride: 1}, Epilogue{})
 			for i, v := range y.Data {
 				bad := math.IsNaN(float64(v)) || math.IsInf(float64(v), 0)
 				require.Equal(t, i/50 == 7 || i/50 == 39, bad, "%v %s: row %d", tier, dev.Name(), i/50)
@@ -175,7 +175,7 @@ func TestProductSameBits(t *testing.T) {
 			for _, threads := range []int{1, 2, 5} {
 				runtime.GOMAXPROCS(threads)
 				y, dx := New(c.x[0], oh, ow, c.w[0]), New(c.x...)
-				dev.Conv2d(y, x, w, nil, c.p)
+				dev.Conv2d(y, x, w, nil, c.p, Epilogue{})
 				dev.Conv2dGradInput(dx, y, w, c.p)
 				if threads == 1 {
 					want = [2][]float32{y.Data, dx.Data}
@@ -199,10 +199,10 @@ func TestOperationsAllocateLittle(t *testing.T) {
 	dq, dk, dv := New(q.Shape...), New(q.Shape...), New(q.Shape...)
 	same, point := SameConv(3), Conv{KH: 1, KW: 1, Stride: 1}
 	for name, op := range map[string]func(d Device){
-		"Conv2d":               func(d Device) { d.Conv2d(y, x, w, b, same) },
+		"Conv2d":               func(d Device) { d.Conv2d(y, x, w, b, same, Epilogue{}) },
 		"Conv2dGradInput":      func(d Device) { d.Conv2dGradInput(dx, y, w, same) },
 		"Conv2dGradWeight":     func(d Device) { d.Conv2dGradWeight(dw, b, x, y, same) },
-		"Conv2d, 1x1":          func(d Device) { d.Conv2d(y, x, one, b, point) },
+		"Conv2d, 1x1":          func(d Device) { d.Conv2d(y, x, one, b, point, Epilogue{}) },
 		"Conv2dGradInput, 1x1": func(d Device) { d.Conv2dGradInput(dx, y, one, point) },
 		"GroupNorm":            func(d Device) { d.GroupNorm(y, stats, x, b, b, 8, 1e-5, true) },
 		"GroupNormGrad":        func(d Device) { d.GroupNormGrad(dx, nil, nil, y, x, stats, b, b, 8, true) },

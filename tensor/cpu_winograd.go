@@ -26,7 +26,7 @@ func (in *convInput) winograd(f *factor, p Conv, oh, ow int) bool {
 }
 
 // convWinograd is conv in that form.
-func (d *cpu) convWinograd(y, x *Tensor, f *factor, bias []float32, in convInput) {
+func (d *cpu) convWinograd(y, x *Tensor, f *factor, e *epilogue, in convInput) {
 	defer runtime.KeepAlive(f.w)
 	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
 	c, nr := in.c, asm.NR()
@@ -70,25 +70,25 @@ func (d *cpu) convWinograd(y, x *Tensor, f *factor, bias []float32, in convInput
 			cols := min(nr, o-panel*nr)
 			g := &s.grid
 			*g = asm.Grid{SrcRow: 24 * between, SrcCol: 4 * between, DstRow: 4 * ow * o, DstCol: 4 * o, N: cols}
-			if bias != nil {
-				g.Bias = ptr(bias[panel*nr:])
+			if e.bias != nil {
+				g.Bias = ptr(e.bias[panel*nr:])
 			}
-			edge := s.floats(4, 16*nr)
+			piece := s.floats(4, 16*nr)
 			for t := lo; t < hi; t++ {
 				img, ty, tx := (row+t/tw)/th, (row+t/tw)%th, t%tw
-				out := y.Data[((img*oh+4*ty)*ow+4*tx)*o+panel*nr:]
+				at := ((img*oh+4*ty)*ow+4*tx)*o + panel*nr
 				g.Src = ptr(m[(t-lo)*nr:])
-				if 4*ty+4 <= oh && 4*tx+4 <= ow {
-					g.Dst = ptr(out)
+				if e.none() && 4*ty+4 <= oh && 4*tx+4 <= ow {
+					g.Dst = ptr(y.Data[at:])
 					asm.WinogradOutput(g)
 					continue
 				}
 				whole := *g
-				g.Dst, g.DstRow, g.DstCol = ptr(edge), 16*nr, 4*nr
+				g.Dst, g.DstRow, g.DstCol = ptr(piece), 16*nr, 4*nr
 				asm.WinogradOutput(g)
 				for i := range min(4, oh-4*ty) {
 					for j := range min(4, ow-4*tx) {
-						copy(out[(i*ow+j)*o:][:cols], edge[(4*i+j)*nr:])
+						e.finish(y.Data, at+(i*ow+j)*o, cols, piece[(4*i+j)*nr:][:cols])
 					}
 				}
 				*g = whole

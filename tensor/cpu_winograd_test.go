@@ -104,7 +104,7 @@ func TestWinograd(t *testing.T) {
 					defer asm.Use(asm.Use(tier))
 					y, dx := New(dy.Shape...), New(x.Shape...)
 					for dev, limit := range map[Device]float64{CPU: 3e-6, CPUBF16: 4e-3} {
-						dev.Conv2d(y, x, w, b, p)
+						dev.Conv2d(y, x, w, b, p, Epilogue{})
 						dev.Conv2dGradInput(dx, dy, w, p)
 						requireClose(t, y64, y.Data, limit)
 						requireClose(t, dx64, dx.Data, limit)

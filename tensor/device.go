@@ -25,9 +25,9 @@ type Device interface {
 	Host(t *Tensor) []float32
 	Upload(t *Tensor, data []float32)
 
-	// Conv2d: y[N,OH,OW,O] = conv(x[N,H,W,I], w[O,I,KH,KW]) + b[O] (b may be nil).
-	// GradInput: dx from dy. GradWeight: dw and db (db may be nil) are overwritten.
-	Conv2d(y, x, w, b *Tensor, p Conv)
+	// Conv2d: y[N,OH,OW,O] = conv(x[N,H,W,I], w[O,I,KH,KW]) + b[O] (b may be nil), and then e.
+	// GradInput: dx from dy of the sum without e. GradWeight: dw and db (db may be nil) are overwritten.
+	Conv2d(y, x, w, b *Tensor, p Conv, e Epilogue)
 	Conv2dGradInput(dx, dy, w *Tensor, p Conv)
 	Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv)
 
@@ -108,13 +108,24 @@ func (p Conv) pointwise() bool {
 	return p == Conv{KH: 1, KW: 1, Stride: 1}
 }
 
+// Epilogue is what Conv2d does to its sums s on their way to memory: y = Func(Scale*s + Add). It saves the passes over
+// memory that operations of their own would take, and gives the same bits. The zero value does nothing.
+type Epilogue struct {
+	Scale float32 // 0 stands for 1
+	// GEGLU halves the channels: Scale*s[...,:O] * gelu(Scale*s[...,O:]) takes the place of Scale*s.
+	GEGLU bool
+	Add   *Tensor // another tensor in y's shape; nil for nothing
+	Func  Func
+}
+
 // Func names an element-wise function.
 type Func int
 
 // The element-wise functions. GELU is the exact form x*Phi(x), QuickGELU is
 // x*sigmoid(1.702x).
 const (
-	SiLU Func = iota
+	Identity Func = iota
+	SiLU
 	GELU
 	QuickGELU
 	Exp

@@ -14,7 +14,7 @@ func ExampleDevice() {
 	w := tensor.New(1, 1, 3, 3)
 	dev.Fill(w, 1)
 	y := dev.Get(1, 1, 3, 1)
-	dev.Conv2d(y, x, w, nil, tensor.SameConv(3))
+	dev.Conv2d(y, x, w, nil, tensor.SameConv(3), tensor.Epilogue{})
 	fmt.Println(y.Shape, dev.Host(y))
 	dev.Put(y)
 	// Output: [1 1 3 1] [3 7 6]

@@ -58,7 +58,7 @@ func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
 		dy := noise(4, n, oh, ow, co)
 		return func() []float32 {
 			y, dx, dw, db := New(n, oh, ow, co), New(n, h, w, ci), New(wt.Shape...), New(co)
-			d.Conv2d(y, x, wt, b, p)
+			d.Conv2d(y, x, wt, b, p, Epilogue{})
 			d.Conv2dGradInput(dx, dy, wt, p)
 			d.Conv2dGradWeight(dw, db, x, dy, p)
 			return slices.Concat(y.Data, dx.Data, dw.Data, db.Data)

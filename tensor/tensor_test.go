@@ -48,11 +48,11 @@ func TestNCHW(t *testing.T) {
 func TestChangedMakesPackedWeightsAnew(t *testing.T) {
 	x, w, y := From([]float32{1, 2}, 1, 1, 1, 2), From([]float32{3, 4}, 1, 2, 1, 1), New(1, 1, 1, 1)
 	p := Conv{KH: 1, KW: 1, Stride: 1}
-	CPU.Conv2d(y, x, w, nil, p)
+	CPU.Conv2d(y, x, w, nil, p, Epilogue{})
 	require.Equal(t, float32(11), y.Data[0])
 	w.Data[0] = 5
 	w.Changed()
-	CPU.Conv2d(y, x, w, nil, p)
+	CPU.Conv2d(y, x, w, nil, p, Epilogue{})
 	require.Equal(t, float32(13), y.Data[0])
 }
 
@@ -106,7 +106,7 @@ func TestEdgesOfFunctions(t *testing.T) {
 		w := New(4, 3, 3, 3)
 		CPU.Fill(w, 1)
 		o := New(1, 5, 5, 4)
-		CPU.Conv2d(o, bad, w, nil, SameConv(3))
+		CPU.Conv2d(o, bad, w, nil, SameConv(3), Epilogue{})
 		found := false
 		for _, v := range o.Data {
 			found = found || v != v || math.IsInf(float64(v), 0)

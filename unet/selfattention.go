@@ -21,7 +21,7 @@ func (l *selfAttention) Forward(g *autograd.Graph, x, _ *autograd.Value) *autogr
 		s := x.T.Shape
 		h := g.Reshape(l.Norm.Forward(g, x), s[0], s[1]*s[2], s[3])
 		h = g.Attention(l.ToQ.Forward(g, h), l.ToK.Forward(g, h), l.ToV.Forward(g, h), l.heads, false)
-		return g.AddTo(g.Reshape(l.ToOut.Forward(g, h), s...), x)
+		return g.Reshape(l.ToOut.Then(g, h, autograd.Epilogue{Add: g.Reshape(x, h.T.Shape...)}), s...)
 	}, x)
 }
 

@@ -164,11 +164,11 @@ func shift(g *autograd.Graph, x *autograd.Value, s float32) *autograd.Value {
 func (net *tinyNet) forward(g *autograd.Graph, h *autograd.Value, reluFirst bool) *autograd.Value {
 	for i, l := range net.levels {
 		h = g.Block(func(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
-			h := l.conv.Forward(g, in[0])
+			var e autograd.Epilogue
 			if i == 0 && reluFirst {
-				h = g.ReLU(h)
+				e.Func = tensor.ReLU
 			}
-			return h
+			return l.conv.Then(g, in[0], e)
 		}, h)
 		for _, b := range l.blocks {
 			h = g.Block(b.forward, h)
@@ -178,9 +178,9 @@ func (net *tinyNet) forward(g *autograd.Graph, h *autograd.Value, reluFirst bool
 }
 
 func (b tinyBlock) forward(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
-	h := g.ReLU(b[0].Forward(g, in[0]))
-	h = g.ReLU(b[1].Forward(g, h))
-	return g.ReLU(g.Add(b[2].Forward(g, h), in[0]))
+	h := b[0].Then(g, in[0], autograd.Epilogue{Func: tensor.ReLU})
+	h = b[1].Then(g, h, autograd.Epilogue{Func: tensor.ReLU})
+	return b[2].Then(g, h, autograd.Epilogue{Add: in[0], Func: tensor.ReLU})
 }
 
 // EncodeMACs returns the multiply-adds of Encode for one picture of h x w.

@@ -89,7 +89,9 @@ type convTensors struct {
 	x, w, bias, y, dy, dx, dw, db *tensor.Tensor
 }
 
-func (t *convTensors) forward(d tensor.Device)    { d.Conv2d(t.y, t.x, t.w, t.bias, t.p) }
+func (t *convTensors) forward(d tensor.Device) {
+	d.Conv2d(t.y, t.x, t.w, t.bias, t.p, tensor.Epilogue{})
+}
 func (t *convTensors) gradInput(d tensor.Device)  { d.Conv2dGradInput(t.dx, t.dy, t.w, t.p) }
 func (t *convTensors) gradWeight(d tensor.Device) { d.Conv2dGradWeight(t.dw, t.db, t.x, t.dy, t.p) }
 

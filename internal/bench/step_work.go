@@ -68,7 +68,9 @@ func attentionFLOP(q, k *tensor.Tensor, products int) float64 {
 	return 2 * float64(products) * float64(q.Len()) * float64(k.Dim(1))
 }
 
-func (c *counter) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv) { c.add(convFLOP(y, w), false) }
+func (c *counter) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilogue) {
+	c.add(convFLOP(y, w), false)
+}
 func (c *counter) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 	c.add(convFLOP(dy, w), true)
 }

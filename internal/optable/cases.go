@@ -17,7 +17,7 @@ type (
 // Check is the list of small cases for the comparisons: every operation, with sizes
 // that leave tails in every blocking of the kernels.
 func Check() []Case {
-	return slices.Concat(convCases(), linearCases(), normCases(), attentionCases(), elementwiseCases(), shapeCases(), reduceCases())
+	return slices.Concat(convCases(), linearCases(), epilogueCases(), normCases(), attentionCases(), elementwiseCases(), shapeCases(), reduceCases())
 }
 
 // Bench is the list of cases for timing: shapes of SD 1.5 at 512 x 512 (latent
@@ -174,6 +174,87 @@ func linearOp(o, i int, rows ...int) Case {
 	}
 }
 
+// epilogueCases go through every kernel that has an epilogue: products of whole and of partial panels, in one block and in
+// several, Winograd's form with whole and with partial pieces, and what falls back to operations of their own.
+func epilogueCases() []Case {
+	one, same, down := tensor.SameConv(1), tensor.SameConv(3), tensor.SameConv(3)
+	down.Stride = 2
+	all := tensor.ReLU
+	list := []Case{
+		epilogueOp(1, 1, 1, 1, 1, one, autograd.Epilogue{Scale: -2, Func: all}, true),
+		epilogueOp(1, 1, 37, 20, 64, one, autograd.Epilogue{}, true),
+		epilogueOp(1, 1, 300, 1500, 33, one, autograd.Epilogue{Scale: 0.25}, true),
+		epilogueOp(2, 9, 7, 5, 70, same, autograd.Epilogue{Scale: 1.5, Func: all}, true),
+		epilogueOp(2, 9, 7, 5, 70, down, autograd.Epilogue{Func: tensor.Tanh}, true),
+		epilogueOp(1, 16, 20, 16, 48, same, autograd.Epilogue{}, true),
+		epilogueOp(2, 6, 9, 32, 64, same, autograd.Epilogue{Scale: 0.5, Func: all}, true),
+		epilogueOp(1, 8, 8, 80, 32, same, autograd.Epilogue{Func: tensor.GELU}, false),
+		epilogueOp(1, 6, 5, 4, 8, same, autograd.Epilogue{GEGLU: true, Scale: 0.5}, true),
+		epilogueOp(1, 1, 50, 40, 128, one, autograd.Epilogue{GEGLU: true}, false),
+		epilogueOp(1, 1, 500, 24, 192, one, autograd.Epilogue{GEGLU: true, Scale: 2, Func: tensor.SiLU}, true),
+		epilogueOp(1, 1, 9, 24, 22, one, autograd.Epilogue{GEGLU: true, Func: tensor.SiLU}, true),
+	}
+	for _, f := range []tensor.Func{tensor.SiLU, tensor.QuickGELU, tensor.Exp, tensor.Abs} {
+		list = append(list, epilogueOp(1, 1, 33, 10, 40, one, autograd.Epilogue{Func: f}, f == tensor.SiLU))
+	}
+	return list
+}
+
+// epilogueOp is a case of LinearEpilogue (of one row of pixels with a window of one) or Conv2dEpilogue.
+func epilogueOp(n, h, w, ci, co int, p tensor.Conv, e autograd.Epilogue, add bool) Case {
+	c := conv(n, h, w, ci, co, p)
+	c.Op = "Conv2dEpilogue"
+	run := func(g graph, x values, e autograd.Epilogue) *autograd.Value {
+		return g.Conv2dEpilogue(x[0], x[1], x[2], p, e)
+	}
+	if h == 1 && p.KH == 1 {
+		c.Op, c.Args[1] = "LinearEpilogue", weight(co, ci)
+		run = func(g graph, x values, e autograd.Epilogue) *autograd.Value {
+			return g.LinearEpilogue(x[0], x[1], x[2], e)
+		}
+	}
+	c.Name = fmt.Sprintf("%sEpilogue_%v_%v_%v_%v", c.Name, e.Scale, e.GEGLU, add, e.Func)
+	c.Linear = nil
+	if e.Func == tensor.Identity && !e.GEGLU {
+		c.Linear = []int{0, 1}
+	}
+	sums, out := c.Reference, co
+	if e.GEGLU {
+		out = co / 2
+	}
+	oh, ow := p.Out(h, w)
+	if add {
+		c.Args = append(c.Args, Arg{Shape: []int{n, oh, ow, out}})
+	}
+	c.Run = func(g graph, x values) *autograd.Value {
+		e := e
+		if add {
+			e.Add = x[3]
+		}
+		return run(g, x, e)
+	}
+	scale := float64(e.Scale)
+	if scale == 0 {
+		scale = 1
+	}
+	f := map[tensor.Func]func(float64) float64{tensor.Identity: func(v float64) float64 { return v }, tensor.SiLU: silu, tensor.GELU: gelu,
+		tensor.QuickGELU: quickGELU, tensor.Exp: math.Exp, tensor.Abs: math.Abs, tensor.Tanh: math.Tanh,
+		tensor.ReLU: func(v float64) float64 { return max(v, 0) }}[e.Func]
+	c.Reference = func(x []Array) Array {
+		wide := slices.Clone(x[:3])
+		wide[1] = Array{Shape: []int{co, ci, p.KH, p.KW}, Data: x[1].Data}
+		y := each(sums(wide), func(v float64) float64 { return scale * v })
+		if e.GEGLU {
+			y = geglu(y)
+		}
+		if add {
+			y = pairs(y, x[3], func(a, b float64) float64 { return a + b })
+		}
+		return each(y, f)
+	}
+	return c
+}
+
 func normCases() []Case {
 	var list []Case
 	// No groups of two or three numbers: they are normalised to nearly +-1 whatever the
@@ -307,7 +388,6 @@ func elementwiseCases() []Case {
 		ref    func(a, b float64) float64
 	}{
 		{"Add", []int{0, 1}, graph.Add, func(a, b float64) float64 { return a + b }},
-		{"AddTo", []int{0, 1}, func(g graph, a, b *autograd.Value) *autograd.Value { return g.AddTo(g.Scale(a, 1), b) }, func(a, b float64) float64 { return a + b }},
 		{"Sub", []int{0, 1}, graph.Sub, func(a, b float64) float64 { return a - b }},
 		{"Mul", []int{0, 1}, graph.Mul, func(a, b float64) float64 { return a * b }},
 	}

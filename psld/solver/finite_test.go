@@ -46,7 +46,8 @@ func TestNotFinite(t *testing.T) {
 		"encoder":       {true, "encoder.mid_block.attentions.0.to_k.weight", nan, "not a number after vae.encoder.mid_block.attentions.0.to_k: its weight holds such a value"},
 		"overflow":      {false, "down_blocks.0.resnets.0.conv2.weight", huge, "overflow after unet.down_blocks.0.resnets.0.conv2"},
 		"overflow, VAE": {true, "decoder.mid_block.resnets.0.conv1.weight", huge, "overflow after vae.decoder.mid_block.resnets.0.conv1"},
-		"residual":      {true, "decoder.up_blocks.1.resnets.0.conv2.bias decoder.up_blocks.1.resnets.0.conv_shortcut.bias", 3e38, "infinity in AddTo after vae.decoder.up_blocks.1.resnets.0.conv_shortcut"},
+		"residual":      {true, "decoder.up_blocks.1.resnets.0.conv2.bias decoder.up_blocks.1.resnets.0.conv_shortcut.bias", 3e38, "infinity after vae.decoder.up_blocks.1.resnets.0.conv2"},
+		"time":          {false, "up_blocks.1.resnets.0.conv1.bias up_blocks.1.resnets.0.time_emb_proj.bias", 3e38, "infinity in AddChannels after unet.up_blocks.1.resnets.0.time_emb_proj"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)

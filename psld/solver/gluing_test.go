@@ -51,9 +51,9 @@ type counting struct {
 	n int
 }
 
-func (c *counting) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv) {
+func (c *counting) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilogue) {
 	c.n++
-	c.Device.Conv2d(y, x, w, b, p)
+	c.Device.Conv2d(y, x, w, b, p, e)
 }
 
 // TestGuidanceWork: equal prompts cost what no guidance costs; different ones take the UNet twice.
