@@ -182,6 +182,10 @@ func (d *cpu) conv(y, x *Tensor, f *factor, e *epilogue, p Conv, in convInput) {
 		d.linear(y.Data, x.Data, o, n*oh*ow, f, e)
 		return
 	}
+	if f.thin(p) {
+		d.convThin(y, x, f, e, p, in)
+		return
+	}
 	defer runtime.KeepAlive(f.w) // its data is not Go's memory
 	in.format, in.words = f.format, f.format.words(in.c)
 	in.cols = (ow-1)*p.Stride + p.KW

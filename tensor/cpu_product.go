@@ -156,22 +156,35 @@ func (g *product) split() {
 // panels is the number of panels of the result.
 func (g *product) panels() int { return (g.outs + asm.NR() - 1) / asm.NR() }
 
+// finishWords is the size of a piece of the result that is still in L2 when its epilogue is computed.
+const finishWords = 64 << 10
+
 // run computes lines of cols windows each, for panels lo to hi: at is where the first is in y, a where the windows begin.
 func (g *product) run(s *scratch, at int, a []float32, lines, cols, lo, hi int) {
-	nr := asm.NR()
-	for panel := lo; panel < hi; panel++ {
-		at, n := at+panel*nr, min(nr, g.outs-panel*nr)
+	nr, step := asm.NR(), 1
+	if !g.e.none() { // several panels, so that memory is read in long runs
+		step = max(1, finishWords/(lines*cols*nr))
+	}
+	for p := lo; p < hi; p += step {
+		q := min(p+step, hi)
+		at, n := at+p*nr, min(q*nr, g.outs)-p*nr
+		all := (q - p) * nr
 		sums, line, row, width := g.y[at:], g.cLine, g.outs, n
 		switch {
 		case g.e.gated:
-			row, width = 2*nr, 2*n
+			row, width = 2*all, 2*n
 			sums, line = s.floats(0, lines*cols*row), cols*row
-			g.sums(s, sums[nr:], line, row, a, lines, cols, g.outs/nr+panel)
-		case n < nr: // too narrow for the tile
-			sums, line, row = s.floats(0, lines*cols*nr), cols*nr, nr
+		case n < all: // the last is too narrow for the tile
+			sums, line, row = s.floats(0, lines*cols*all), cols*all, all
 		}
-		g.sums(s, sums, line, row, a, lines, cols, panel)
-		if n == nr && g.e.none() {
+		for panel := p; panel < q; panel++ {
+			to := sums[(panel-p)*nr:]
+			g.sums(s, to, line, row, a, lines, cols, panel)
+			if g.e.gated {
+				g.sums(s, to[all:], line, row, a, lines, cols, g.outs/nr+panel)
+			}
+		}
+		if n == all && g.e.none() {
 			continue
 		}
 		for l := range lines {

@@ -73,25 +73,34 @@ func (d *cpu) convWinograd(y, x *Tensor, f *factor, e *epilogue, in convInput) {
 			if e.bias != nil {
 				g.Bias = ptr(e.bias[panel*nr:])
 			}
-			piece := s.floats(4, 16*nr)
+			edge := s.floats(4, 16*nr)
 			for t := lo; t < hi; t++ {
 				img, ty, tx := (row+t/tw)/th, (row+t/tw)%th, t%tw
-				at := ((img*oh+4*ty)*ow+4*tx)*o + panel*nr
+				out := y.Data[((img*oh+4*ty)*ow+4*tx)*o+panel*nr:]
 				g.Src = ptr(m[(t-lo)*nr:])
-				if e.none() && 4*ty+4 <= oh && 4*tx+4 <= ow {
-					g.Dst = ptr(y.Data[at:])
+				if 4*ty+4 <= oh && 4*tx+4 <= ow {
+					g.Dst = ptr(out)
 					asm.WinogradOutput(g)
 					continue
 				}
 				whole := *g
-				g.Dst, g.DstRow, g.DstCol = ptr(piece), 16*nr, 4*nr
+				g.Dst, g.DstRow, g.DstCol = ptr(edge), 16*nr, 4*nr
 				asm.WinogradOutput(g)
 				for i := range min(4, oh-4*ty) {
 					for j := range min(4, ow-4*tx) {
-						e.finish(y.Data, at+(i*ow+j)*o, cols, piece[(4*i+j)*nr:][:cols])
+						copy(out[(i*ow+j)*o:][:cols], edge[(4*i+j)*nr:])
 					}
 				}
 				*g = whole
+			}
+		})
+		if e.none() {
+			continue
+		}
+		parallel(4*count, func(i int, _ *scratch) { // lines of the result, which are in the outer caches
+			if img, line := (row+i/4)/th, (row+i/4)%th*4+i%4; line < oh {
+				at := (img*oh + line) * ow * o
+				e.finish(y.Data, at, ow*o, y.Data[at:][:ow*o])
 			}
 		})
 	}

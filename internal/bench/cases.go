@@ -11,6 +11,8 @@ const (
 	groupLinear      = "matrix product"
 	groupConv        = "convolution"
 	groupConvThin    = "convolution, 3 or 4 channels"
+	groupFused       = "product with its epilogue"
+	groupUnfused     = "product, then the same"
 	groupAttention   = "attention"
 	groupNorm        = "norms, softmax"
 	groupElementwise = "element-wise"
@@ -37,6 +39,7 @@ func cases(quick bool) []problem {
 			linear(64, 1280, 1280, true), conv(8, 1280, 1280, same, false), conv(16, 64, 64, down, true),
 			attention(8, 256, 256, 160), attention(8, 256, 77, 160),
 			groupNormOp(16, 16, 1280, true, epsUNet), layerNormOp(256, 1280), softmaxOp(512, 256),
+			epilogues("Linear", "GEGLU", "64x320x2560", 1, 64, 320, 2560, one, tensor.Epilogue{GEGLU: true}, false),
 			unary("SiLU", tensor.SiLU, 16, 1280), geglu(256, 1280), add(256, 1280), conversions(1 << 18),
 		}
 	}
@@ -79,5 +82,18 @@ func cases(quick bool) []problem {
 		add(4096, 320), add(262144, 128), addChannels(4096, 320), concat(4096, 640, 320),
 		conversions(4096 * 320), conversions(1 << 25),
 	}
-	return slices.Concat(linears, convs, attentions, rest)
+	residual, gated, sigmoid := tensor.Epilogue{}, tensor.Epilogue{GEGLU: true}, tensor.Epilogue{Func: tensor.SiLU}
+	fused := []problem{
+		epilogues("Linear", "Add", "4096x320x320", 1, 4096, 320, 320, one, residual, true),
+		epilogues("Linear", "Add", "4096x1280x320", 1, 4096, 1280, 320, one, residual, true),
+		epilogues("Linear", "Add", "1024x2560x640", 1, 1024, 2560, 640, one, residual, true),
+		epilogues("Linear", "GEGLU", "4096x320x2560", 1, 4096, 320, 2560, one, gated, false),
+		epilogues("Linear", "GEGLU", "1024x640x5120", 1, 1024, 640, 5120, one, gated, false),
+		epilogues("Linear", "GEGLU", "256x1280x10240", 1, 256, 1280, 10240, one, gated, false),
+		epilogues("Linear", "SiLU", "4096x320x1280", 1, 4096, 320, 1280, one, sigmoid, false),
+		epilogues("Conv2d", "Add", "64x64x320_320_k3", 64, 64, 320, 320, same, residual, true),
+		epilogues("Conv2d", "Add", "256x256x256_256_k3", 256, 256, 256, 256, same, residual, true),
+		epilogues("Conv2d", "Add", "512x512x128_128_k3", 512, 512, 128, 128, same, residual, true),
+	}
+	return slices.Concat(linears, convs, fused, attentions, rest)
 }

@@ -82,6 +82,59 @@ func product(name, group, shape string, h, w, in, out int, p tensor.Conv, train 
 	}}
 }
 
+// epilogues are products with what follows them fused, or as operations of their own: the fractions differ by what that saves.
+func epilogues(name, what, shape string, h, w, in, out int, p tensor.Conv, e tensor.Epilogue, add bool) problem {
+	flop := productFlop(h, w, in, out, p)
+	ops := []op{
+		{name: name + "+" + what, group: groupFused, flop: flop, pairs: true},
+		{name: name + ", " + what, group: groupUnfused, flop: flop, pairs: true},
+	}
+	return problem{shape, ops, func(r *random) []job {
+		oh, ow := p.Out(h, w)
+		t := &convTensors{p: p, x: r.tensor(0, 1, 1, h, w, in), w: r.tensor(0, 1, out, in, p.KH, p.KW), bias: r.tensor(0, 1, out), y: tensor.New(1, oh, ow, out)}
+		o := out
+		if e.GEGLU {
+			o /= 2
+		}
+		y := tensor.New(1, oh, ow, o)
+		if add {
+			e.Add = r.tensor(0, 1, 1, oh, ow, o)
+		}
+		check := func(run func(d tensor.Device)) func(d tensor.Device, s *sample) {
+			return func(d tensor.Device, s *sample) {
+				run(d)
+				for range samples {
+					i := r.IntN(y.Len())
+					want := t.output(i/o/ow, i/o%ow, i%o)
+					switch {
+					case e.GEGLU:
+						want *= gelu(t.output(i/o/ow, i/o%ow, o+i%o))
+					case e.Func == tensor.SiLU:
+						want = silu(want)
+					}
+					if add {
+						want += float64(e.Add.Data[i])
+					}
+					s.add(0, y.Data[i], want)
+				}
+			}
+		}
+		fused := func(d tensor.Device) { d.Conv2d(y, t.x, t.w, t.bias, p, e) }
+		separate := func(d tensor.Device) {
+			d.Conv2d(t.y, t.x, t.w, t.bias, p, tensor.Epilogue{})
+			switch {
+			case e.GEGLU:
+				d.GEGLU(y, t.y)
+			case add:
+				d.Add(y, t.y, e.Add)
+			default:
+				d.Unary(e.Func, y, t.y)
+			}
+		}
+		return []job{{fused, check(fused)}, {separate, check(separate)}}
+	}}
+}
+
 // convTensors are the operands of a convolution of one picture, and plain float64 sums for elements of
 // its results.
 type convTensors struct {
