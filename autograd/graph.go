@@ -147,11 +147,6 @@ func (g *Graph) disown(t *tensor.Tensor) bool {
 	return false
 }
 
-// owns tells whether the buffer behind t was made in this graph.
-func (g *Graph) owns(t *tensor.Tensor) bool {
-	return slices.ContainsFunc(g.owned, func(o *tensor.Tensor) bool { return base(o) == base(t) })
-}
-
 // saves tells whether the gradient of some operation reads the buffer behind t.
 func (g *Graph) saves(t *tensor.Tensor) bool {
 	for _, n := range g.tape {
