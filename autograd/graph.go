@@ -9,7 +9,6 @@ package autograd
 
 import (
 	"fmt"
-	"slices"
 	"time"
 	"unsafe"
 
