@@ -80,29 +80,14 @@ func (d *cpu) Host(t *Tensor) []float32 {
 // Upload implements [Device].
 func (d *cpu) Upload(t *Tensor, data []float32) { copy(t.Data, data) }
 
-// large is the number of elements from which on a tensor is as good as out of the caches when
-// it is needed again. It is worked on in long tasks, since reading ahead starts anew in each, and the
-// kernels store long results past the caches.
-const (
-	large     = 1 << 22
-	longGrain = 1 << 16
-)
-
-// grainOf is the number of elements of a task for a result of n elements.
-func grainOf(n int) int {
-	if n >= large {
-		return longGrain
-	}
-	return grain
+// elements calls fn on parts of all elements of t.y in parallel.
+func elements(t args, fn func(t *args, lo, hi int, _ *scratch)) {
+	parallelWith(len(t.y), grainOf(len(t.y)), t, fn)
 }
 
-// elements calls fn on parts [lo, hi) of n elements in parallel.
-func elements(n int, fn func(lo, hi int)) { chunks(n, grainOf(n), fn) }
-
-// rowParts calls fn on parts [lo, hi) of rows of c elements in parallel.
-func rowParts(rows, c int, fn func(lo, hi int, s *scratch)) {
-	size := (grainOf(rows*c) + c - 1) / c
-	parallel((rows+size-1)/size, func(i int, s *scratch) { fn(i*size, min(rows, (i+1)*size), s) })
+// rowParts calls fn on parts of rows of t.c elements in parallel.
+func rowParts(rows int, t args, fn func(t *args, lo, hi int, s *scratch)) {
+	parallelWith(rows, rowGrain(rows, t.c), t, fn)
 }
 
 var unary = [...]func(dst, x []float32){Identity: func(dst, x []float32) { copy(dst, x) }, SiLU: asm.SiLU, GELU: asm.GELU,
@@ -110,59 +95,65 @@ var unary = [...]func(dst, x []float32){Identity: func(dst, x []float32) { copy(
 
 // Unary implements [Device].
 func (d *cpu) Unary(f Func, y, x *Tensor) {
-	kernel := unary[f]
-	elements(x.Len(), func(lo, hi int) { kernel(y.Data[lo:hi], x.Data[lo:hi]) })
+	elements(args{y: y.Data, a: x.Data, f: unary[f]}, func(t *args, lo, hi int, _ *scratch) { t.f(t.y[lo:hi], t.a[lo:hi]) })
 }
+
+var unaryGrad = [...]func(dst, x, dy []float32){Identity: func(dst, _, dy []float32) { copy(dst, dy) }, SiLU: asm.SiLUGrad, GELU: asm.GELUGrad,
+	QuickGELU: asm.QuickGELUGrad, Exp: asm.ExpGrad, Abs: asm.AbsGrad, ReLU: asm.ReLUGrad, Tanh: asm.TanhGrad}
 
 // UnaryGrad implements [Device].
 func (d *cpu) UnaryGrad(f Func, dx, dy, x *Tensor) {
-	kernel := [...]func(dst, x, dy []float32){Identity: func(dst, _, dy []float32) { copy(dst, dy) }, SiLU: asm.SiLUGrad, GELU: asm.GELUGrad, QuickGELU: asm.QuickGELUGrad,
-		Exp: asm.ExpGrad, Abs: asm.AbsGrad, ReLU: asm.ReLUGrad, Tanh: asm.TanhGrad}[f]
-	elements(x.Len(), func(lo, hi int) { kernel(dx.Data[lo:hi], x.Data[lo:hi], dy.Data[lo:hi]) })
+	elements(args{y: dx.Data, a: x.Data, b: dy.Data, grad: unaryGrad[f]}, func(t *args, lo, hi int, _ *scratch) {
+		t.grad(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi])
+	})
 }
 
 // GEGLU implements [Device].
 func (d *cpu) GEGLU(y, x *Tensor) {
-	c := y.Dim(-1)
-	rowParts(y.Rows(), c, func(lo, hi int, _ *scratch) { asm.GEGLURows(y.Data[lo*c:hi*c], x.Data[2*lo*c:2*hi*c], c) })
+	rowParts(y.Rows(), args{y: y.Data, a: x.Data, c: y.Dim(-1)}, func(t *args, lo, hi int, _ *scratch) {
+		asm.GEGLURows(t.y[lo*t.c:hi*t.c], t.a[2*lo*t.c:2*hi*t.c], t.c)
+	})
 }
 
 // GEGLUGrad implements [Device].
 func (d *cpu) GEGLUGrad(dx, dy, x *Tensor) {
-	c := dy.Dim(-1)
-	rowParts(dy.Rows(), c, func(lo, hi int, _ *scratch) {
-		asm.GEGLUGradRows(dx.Data[2*lo*c:2*hi*c], dy.Data[lo*c:hi*c], x.Data[2*lo*c:2*hi*c], c)
+	rowParts(dy.Rows(), args{y: dx.Data, a: dy.Data, b: x.Data, c: dy.Dim(-1)}, func(t *args, lo, hi int, _ *scratch) {
+		asm.GEGLUGradRows(t.y[2*lo*t.c:2*hi*t.c], t.a[lo*t.c:hi*t.c], t.b[2*lo*t.c:2*hi*t.c], t.c)
 	})
 }
 
 // Add implements [Device].
-func (d *cpu) Add(y, a, b *Tensor) {
-	elements(y.Len(), func(lo, hi int) { asm.Add(y.Data[lo:hi], a.Data[lo:hi], b.Data[lo:hi]) })
+func (d *cpu) Add(y, a, b *Tensor) { addTo(y.Data, a.Data, b.Data) }
+
+func addTo(y, a, b []float32) {
+	elements(args{y: y, a: a, b: b}, func(t *args, lo, hi int, _ *scratch) { asm.Add(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi]) })
 }
 
 // Mul implements [Device].
 func (d *cpu) Mul(y, a, b *Tensor) {
-	elements(y.Len(), func(lo, hi int) { asm.Mul(y.Data[lo:hi], a.Data[lo:hi], b.Data[lo:hi]) })
+	elements(args{y: y.Data, a: a.Data, b: b.Data}, func(t *args, lo, hi int, _ *scratch) { asm.Mul(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi]) })
 }
 
 // Axpy implements [Device].
 func (d *cpu) Axpy(y *Tensor, alpha float32, x *Tensor) {
-	elements(y.Len(), func(lo, hi int) { asm.Axpy(y.Data[lo:hi], alpha, x.Data[lo:hi]) })
+	elements(args{y: y.Data, a: x.Data, u: alpha}, func(t *args, lo, hi int, _ *scratch) { asm.Axpy(t.y[lo:hi], t.u, t.a[lo:hi]) })
 }
 
 // Scale implements [Device].
 func (d *cpu) Scale(y *Tensor, alpha float32, x *Tensor) {
-	elements(y.Len(), func(lo, hi int) { asm.Scale(y.Data[lo:hi], alpha, x.Data[lo:hi]) })
+	elements(args{y: y.Data, a: x.Data, u: alpha}, func(t *args, lo, hi int, _ *scratch) { asm.Scale(t.y[lo:hi], t.u, t.a[lo:hi]) })
 }
 
 // Clamp implements [Device].
 func (d *cpu) Clamp(y, x *Tensor, lo, hi float32) {
-	elements(x.Len(), func(i, j int) { asm.Clamp(y.Data[i:j], x.Data[i:j], lo, hi) })
+	elements(args{y: y.Data, a: x.Data, u: lo, v: hi}, func(t *args, lo, hi int, _ *scratch) { asm.Clamp(t.y[lo:hi], t.a[lo:hi], t.u, t.v) })
 }
 
 // ClampGrad implements [Device].
 func (d *cpu) ClampGrad(dx, dy, x *Tensor, lo, hi float32) {
-	elements(x.Len(), func(i, j int) { asm.ClampGrad(dx.Data[i:j], x.Data[i:j], dy.Data[i:j], lo, hi) })
+	elements(args{y: dx.Data, a: x.Data, b: dy.Data, u: lo, v: hi}, func(t *args, lo, hi int, _ *scratch) {
+		asm.ClampGrad(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi], t.u, t.v)
+	})
 }
 
 // Fill implements [Device].
@@ -181,20 +172,24 @@ func pixels(x *Tensor) (n, px, c int) {
 // AddChannels implements [Device].
 func (d *cpu) AddChannels(y, x, e *Tensor) {
 	n, px, c := pixels(x)
-	forRows(n, px, (grainOf(x.Len())+c-1)/c, func(i, _, lo, hi int, _ *scratch) {
-		from, to := (i*px+lo)*c, (i*px+hi)*c
-		asm.AddRows(y.Data[from:to], x.Data[from:to], e.Data[i*c:][:c], c)
+	blocks, t := blocksOf(px, rowGrain(n*px, c)), args{y: y.Data, a: x.Data, b: e.Data, c: c}
+	t.blocks = blocks
+	parallelWith(n*blocks.count, 1, t, func(t *args, task, _ int, _ *scratch) {
+		i, lo, hi := t.blocks.of(task)
+		from, to := (i*t.blocks.px+lo)*t.c, (i*t.blocks.px+hi)*t.c
+		asm.AddRows(t.y[from:to], t.a[from:to], t.b[i*t.c:][:t.c], t.c)
 	})
 }
 
-// forRows calls fn in parallel on blocks of the px rows of each of n pictures: block b of
-// picture i covers rows [lo, hi). It returns the number of blocks of a picture.
-func forRows(n, px, block int, fn func(i, b, lo, hi int, s *scratch)) {
-	blocks := (px + block - 1) / block
-	parallel(n*blocks, func(task int, s *scratch) {
-		i, b := task/blocks, task%blocks
-		fn(i, b, b*block, min(px, (b+1)*block), s)
-	})
+// blocks are parts of the px pixels of pictures, of size each; count are those of one.
+type blocks struct{ px, size, count int }
+
+func blocksOf(px, size int) blocks { return blocks{px, size, (px + size - 1) / size} }
+
+// of gives the picture of a task and its pixels [lo, hi).
+func (b blocks) of(task int) (picture, lo, hi int) {
+	lo = task % b.count * b.size
+	return task / b.count, lo, min(b.px, lo+b.size)
 }
 
 // SumPixels implements [Device].
@@ -207,15 +202,13 @@ func (d *cpu) SumPixels(de, dy *Tensor) {
 
 // sumRows adds the rows of x[rows][c]: float32 inside blocks, float64 between.
 func sumRows(dst, x []float32, c int) {
-	rows := len(x) / c
-	block := max(8, grain/c)
-	blocks := (rows + block - 1) / block
+	rows, size := len(x)/c, max(8, grain/c)
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	part := s.floats(0, blocks*c)
+	part := s.floats(0, (rows+size-1)/size*c)
 	clear(part)
-	parallel(blocks, func(i int, _ *scratch) {
-		asm.ColSum(part[i*c:][:c], x[i*block*c:min(rows, (i+1)*block)*c], c)
+	parallelWith(rows, size, args{y: part, a: x, c: c}, func(t *args, lo, hi int, _ *scratch) {
+		asm.ColSum(t.y[lo/max(8, grain/t.c)*t.c:][:t.c], t.a[lo*t.c:hi*t.c], t.c)
 	})
 	addBlocks(dst, part)
 }
@@ -240,23 +233,34 @@ func (d *cpu) CopyCols(dst *Tensor, dCol int, src *Tensor, sCol, n int) {
 		if len(src.Data) >= large {
 			size = 1 << 19
 		}
-		chunks(len(src.Data), size, func(lo, hi int) { copy(dst.Data[lo:hi], src.Data[lo:hi]) })
+		parallelWith(len(src.Data), size, args{y: dst.Data, a: src.Data}, func(t *args, lo, hi int, _ *scratch) { copy(t.y[lo:hi], t.a[lo:hi]) })
 		return
 	}
-	chunks(dst.Rows(), max(1, grain/max(1, n)), func(lo, hi int) {
+	if len(dst.Data) == 0 {
+		return
+	}
+	type columns struct {
+		dst, src  []float32
+		dc, sc, n int
+	}
+	parallelWith(dst.Rows(), max(1, grain/max(1, n)), columns{dst.Data[dCol:], src.Data[sCol:], dc, sc, n}, func(t *columns, lo, hi int, _ *scratch) {
 		for r := lo; r < hi; r++ {
-			copy(dst.Data[r*dc+dCol:][:n], src.Data[r*sc+sCol:][:n])
+			copy(t.dst[r*t.dc:][:t.n], t.src[r*t.sc:])
 		}
 	})
 }
 
 // Windows implements [Device].
 func (d *cpu) Windows(y, x *Tensor, at [][2]int) {
-	h, row := y.Dim(1), y.Dim(2)*y.Dim(3)
-	xw, c := x.Dim(2), x.Dim(3)
-	parallel(len(at), func(i int, _ *scratch) {
+	type windows struct {
+		y, x pictures
+		at   [][2]int
+	}
+	parallelWith(len(at), 1, windows{picturesOf(y), picturesOf(x), at}, func(t *windows, i, _ int, _ *scratch) {
+		h, c := t.y.h, t.x.c
+		row := t.y.w * c
 		for r := range h {
-			copy(y.Data[(i*h+r)*row:][:row], x.Data[((at[i][0]+r)*xw+at[i][1])*c:])
+			copy(t.y.data[(i*h+r)*row:][:row], t.x.data[((t.at[i][0]+r)*t.x.w+t.at[i][1])*c:])
 		}
 	})
 }
@@ -303,13 +307,14 @@ func lendDoubles(n int) *[]float64 {
 	return p
 }
 
-// reduce adds f over fixed blocks of n elements, in order.
-func reduce(n int, f func(lo, hi int) float64) float64 {
-	part := lendDoubles((n + grain - 1) / grain)
+// reduce adds up what fn leaves in t.sums for each grain of t.a, in order.
+func reduce(t args, fn func(t *args, lo, hi int, _ *scratch)) float64 {
+	part := lendDoubles((len(t.a) + grain - 1) / grain)
 	defer doubles.Put(part)
-	parallel(len(*part), func(i int, _ *scratch) { (*part)[i] = f(i*grain, min(n, (i+1)*grain)) })
+	t.sums = *part
+	parallelWith(len(t.a), grain, t, fn)
 	var sum float64
-	for _, v := range *part {
+	for _, v := range t.sums {
 		sum += v
 	}
 	return sum
@@ -317,15 +322,15 @@ func reduce(n int, f func(lo, hi int) float64) float64 {
 
 // Sum implements [Device].
 func (d *cpu) Sum(x *Tensor) float64 {
-	return reduce(x.Len(), func(lo, hi int) float64 { return asm.Sum(x.Data[lo:hi]) })
+	return reduce(args{a: x.Data}, func(t *args, lo, hi int, _ *scratch) { t.sums[lo/grain] = asm.Sum(t.a[lo:hi]) })
 }
 
 // SumSquares implements [Device].
 func (d *cpu) SumSquares(x *Tensor) float64 {
-	return reduce(x.Len(), func(lo, hi int) float64 { return asm.SumSq(x.Data[lo:hi]) })
+	return reduce(args{a: x.Data}, func(t *args, lo, hi int, _ *scratch) { t.sums[lo/grain] = asm.SumSq(t.a[lo:hi]) })
 }
 
 // Dot implements [Device].
 func (d *cpu) Dot(a, b *Tensor) float64 {
-	return reduce(a.Len(), func(lo, hi int) float64 { return asm.Dot(a.Data[lo:hi], b.Data[lo:hi]) })
+	return reduce(args{a: a.Data, b: b.Data}, func(t *args, lo, hi int, _ *scratch) { t.sums[lo/grain] = asm.Dot(t.a[lo:hi], t.b[lo:hi]) })
 }

@@ -24,9 +24,9 @@ type attentionShape struct {
 	scale          float32
 }
 
-func (dev *cpu) attention(q, k *Tensor, heads int, causal bool) *attentionShape {
+func (dev *cpu) attention(q, k *Tensor, heads int, causal bool) attentionShape {
 	c := q.Dim(2)
-	a := &attentionShape{n: q.Dim(0), heads: heads, l: q.Dim(1), m: k.Dim(1), c: c, d: c / heads, causal: causal}
+	a := attentionShape{n: q.Dim(0), heads: heads, l: q.Dim(1), m: k.Dim(1), c: c, d: c / heads, causal: causal}
 	a.pairs = dev.format() == pairs
 	a.words = a.format().words(a.d)
 	if a.tiles = a.pairs && asm.HasSplit(); a.tiles {
@@ -197,104 +197,120 @@ func fill(x []float32, v float32) {
 	}
 }
 
+// attention is one call.
+type attention struct {
+	attentionShape
+	o, q, k, v *Tensor
+	stats      *Tensor   // or nil
+	kp, vp     []float32 // k and v in bfloat16, of all heads
+	blocks     int       // of keys
+	per, tasks int       // panels of a task, and tasks of a head
+}
+
 // Attention implements [Device].
 func (dev *cpu) Attention(o, stats, q, k, v *Tensor, heads int, causal bool) {
-	a := dev.attention(q, k, heads, causal)
-	var kp, vp *Tensor // in bfloat16, of all heads
-	block := a.keyBlock()
+	a := attention{attentionShape: dev.attention(q, k, heads, causal), o: o, stats: stats, q: q, k: k, v: v}
 	if a.pairs {
-		kp, vp = dev.Get(a.n*heads, a.m, a.words), dev.Get(a.n*heads, a.keyPairs(a.m), a.d)
-		defer dev.Put(kp)
-		defer dev.Put(vp)
-		blocks := (a.m + block - 1) / block
-		parallel(a.n*heads*blocks, func(task int, s *scratch) {
-			head, lo := task/blocks, task%blocks*block
-			rows := min(block, a.m-lo)
-			a.packKeys(kp.Data[(head*a.m+lo)*a.words:], a.row(k, head, lo, a.m), rows)
-			a.packKeyPairs(s, vp.Data[(head*a.keyPairs(a.m)+lo/2)*a.d:], a.row(v, head, lo, a.m), rows)
-		})
+		a.kp, a.vp = dev.take(a.n*heads*a.m*a.words), dev.take(a.n*heads*a.keyPairs(a.m)*a.d)
+		defer dev.give(a.kp)
+		defer dev.give(a.vp)
+		a.blocks = (a.m + a.keyBlock() - 1) / a.keyBlock()
+		parallelWith(a.n*heads*a.blocks, 1, a, (*attention).pack)
 	}
 	nr := asm.NR()
-	per := a.panelsATask()
-	tasks := (a.l + per*nr - 1) / (per * nr)
-	parallel(a.n*heads*tasks, func(task int, s *scratch) {
-		head, first := task/tasks, task%tasks*per*nr
-		count := min(per, (a.l-first+nr-1)/nr)
-		scores := s.floats(1, (block+1)*nr)
-		weights := scores
-		if a.pairs {
-			weights = s.floats(2, (block+1)*nr/2)
-		}
-		queries := s.floats(3, count*a.words*nr)
-		sums := s.floats(4, count*a.d*nr)
-		columns := s.floats(5, count*3*nr)
-		for p := range count {
-			query := first + p*nr
-			fill(columns[p*3*nr:][:nr], a.scale*math.Log2E)
-			a.queryPanel(s, queries[p*a.words*nr:][:a.words*nr], a.row(q, head, query, a.l), columns[p*3*nr:], min(nr, a.l-query))
-			fill(columns[p*3*nr:][:nr], minusInf)
-			clear(columns[p*3*nr+nr:][:nr])
-		}
-		for key := 0; key < a.m; key += block {
-			rows := min(block, a.m-key)
-			var kb, vb []float32
-			stride := a.c
-			if !a.pairs {
-				kb, vb = a.row(k, head, key, a.m), a.row(v, head, key, a.m)
-				if a.c%512 == 0 { // rows would lie on the same few lines of the cache
-					stride = a.d + 16
-					tmp := s.floats(2, 2*block*stride)
-					for r := range rows {
-						copy(tmp[r*stride:][:a.d], kb[r*a.c:])
-						copy(tmp[(block+r)*stride:][:a.d], vb[r*a.c:])
-					}
-					kb, vb = tmp, tmp[block*stride:]
+	a.per = a.panelsATask()
+	a.tasks = (a.l + a.per*nr - 1) / (a.per * nr)
+	parallelWith(a.n*heads*a.tasks, 1, a, (*attention).task)
+}
+
+// pack rounds a block of keys and values.
+func (a *attention) pack(task, _ int, s *scratch) {
+	block := a.keyBlock()
+	head, lo := task/a.blocks, task%a.blocks*block
+	rows := min(block, a.m-lo)
+	a.packKeys(a.kp[(head*a.m+lo)*a.words:], a.row(a.k, head, lo, a.m), rows)
+	a.packKeyPairs(s, a.vp[(head*a.keyPairs(a.m)+lo/2)*a.d:], a.row(a.v, head, lo, a.m), rows)
+}
+
+// task computes some panels of queries of a head.
+func (a *attention) task(task, _ int, s *scratch) {
+	nr, per, block := asm.NR(), a.per, a.keyBlock()
+	head, first := task/a.tasks, task%a.tasks*per*nr
+	count := min(per, (a.l-first+nr-1)/nr)
+	scores := s.floats(1, (block+1)*nr)
+	weights := scores
+	if a.pairs {
+		weights = s.floats(2, (block+1)*nr/2)
+	}
+	queries := s.floats(3, count*a.words*nr)
+	sums := s.floats(4, count*a.d*nr)
+	columns := s.floats(5, count*3*nr)
+	for p := range count {
+		query := first + p*nr
+		fill(columns[p*3*nr:][:nr], a.scale*math.Log2E)
+		a.queryPanel(s, queries[p*a.words*nr:][:a.words*nr], a.row(a.q, head, query, a.l), columns[p*3*nr:], min(nr, a.l-query))
+		fill(columns[p*3*nr:][:nr], minusInf)
+		clear(columns[p*3*nr+nr:][:nr])
+	}
+	for key := 0; key < a.m; key += block {
+		rows := min(block, a.m-key)
+		var kb, vb []float32
+		stride := a.c
+		if !a.pairs {
+			kb, vb = a.row(a.k, head, key, a.m), a.row(a.v, head, key, a.m)
+			if a.c%512 == 0 { // rows would lie on the same few lines of the cache
+				stride = a.d + 16
+				tmp := s.floats(2, 2*block*stride)
+				for r := range rows {
+					copy(tmp[r*stride:][:a.d], kb[r*a.c:])
+					copy(tmp[(block+r)*stride:][:a.d], vb[r*a.c:])
 				}
-			}
-			for p := range count {
-				query := first + p*nr
-				if causal && key >= query+nr {
-					continue
-				}
-				st, sum := columns[p*3*nr:][:3*nr], sums[p*a.d*nr:][:a.d*nr]
-				y := queries[p*a.words*nr:]
-				if a.pairs {
-					a.keysTimesQueries(s, scores, kp.Data[(head*a.m+key)*a.words:], a.words, y, nil, rows)
-				} else {
-					a.keysTimesQueries(s, scores, kb, stride, y, nil, rows)
-				}
-				a.hide(scores, key, query, rows)
-				if a.pairs {
-					fill(scores[rows*nr:][:rows%2*nr], minusInf)
-					asm.SoftmaxPanelPairs(weights, scores[:roundUp(rows, 2)*nr], st)
-				} else {
-					asm.SoftmaxPanel(scores[:rows*nr], st)
-				}
-				if key > 0 {
-					asm.ScalePanel(sum, st[2*nr:])
-				}
-				if a.pairs {
-					a.addKeys(s, sum, vp.Data[(head*a.keyPairs(a.m)+key/2)*a.d:], a.d, weights, (rows+1)/2, key > 0)
-				} else {
-					a.addKeys(s, sum, vb, stride, weights, rows, key > 0)
-				}
+				kb, vb = tmp, tmp[block*stride:]
 			}
 		}
 		for p := range count {
 			query := first + p*nr
-			cols := min(nr, a.l-query)
+			if a.causal && key >= query+nr {
+				continue
+			}
 			st, sum := columns[p*3*nr:][:3*nr], sums[p*a.d*nr:][:a.d*nr]
-			top, total := st[:nr], st[nr:2*nr]
-			for j, t := range total {
-				total[j] = 1 / t
+			y := queries[p*a.words*nr:]
+			if a.pairs {
+				a.keysTimesQueries(s, scores, a.kp[(head*a.m+key)*a.words:], a.words, y, nil, rows)
+			} else {
+				a.keysTimesQueries(s, scores, kb, stride, y, nil, rows)
 			}
-			if stats != nil {
-				at := stats.Data[head*2*a.l+query:]
-				copy(at[:cols], top)
-				copy(at[a.l:][:cols], total)
+			a.hide(scores, key, query, rows)
+			if a.pairs {
+				fill(scores[rows*nr:][:rows%2*nr], minusInf)
+				asm.SoftmaxPanelPairs(weights, scores[:roundUp(rows, 2)*nr], st)
+			} else {
+				asm.SoftmaxPanel(scores[:rows*nr], st)
 			}
-			asm.ScalePanel(sum, total)
-			asm.Transpose(a.row(o, head, query, a.l), sum, a.d, cols, a.c, nr)
+			if key > 0 {
+				asm.ScalePanel(sum, st[2*nr:])
+			}
+			if a.pairs {
+				a.addKeys(s, sum, a.vp[(head*a.keyPairs(a.m)+key/2)*a.d:], a.d, weights, (rows+1)/2, key > 0)
+			} else {
+				a.addKeys(s, sum, vb, stride, weights, rows, key > 0)
+			}
 		}
-	})
+	}
+	for p := range count {
+		query := first + p*nr
+		cols := min(nr, a.l-query)
+		st, sum := columns[p*3*nr:][:3*nr], sums[p*a.d*nr:][:a.d*nr]
+		top, total := st[:nr], st[nr:2*nr]
+		for j, t := range total {
+			total[j] = 1 / t
+		}
+		if a.stats != nil {
+			at := a.stats.Data[head*2*a.l+query:]
+			copy(at[:cols], top)
+			copy(at[a.l:][:cols], total)
+		}
+		asm.ScalePanel(sum, total)
+		asm.Transpose(a.row(a.o, head, query, a.l), sum, a.d, cols, a.c, nr)
+	}
 }

@@ -3,6 +3,7 @@ package tensor
 import (
 	"math"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"psld/asm"
@@ -20,64 +21,84 @@ import (
 
 // attentionGrad is one call.
 type attentionGrad struct {
-	*attentionShape
-	dq, dk, dv, do, q, k, v *Tensor
-	stats                   *Tensor // as Attention leaves it
-	delta                   *Tensor // [n*heads][l]: -f D
-	tail                    *Tensor // [n][heads][d][NR]: dq of a last panel that is not full
-	sums                    *Tensor // [parts][n*heads][2][m][wide]: of dk and dv, where there are several parts
-	block, group, groups    int     // keys at a time, of a task, and how many tasks that makes
-	panels, parts           int     // of queries at a time, and parts of the queries
-	wide                    int     // d in whole panels of columns
-	done                    []atomic.Int32
+	attentionShape
+	dq, dk, dv, do, o, q, k, v *Tensor
+	stats                      *Tensor   // as Attention leaves it
+	delta                      []float32 // [n*heads][l]: -f D
+	tail                       []float32 // [n][heads][d][NR]: dq of a last panel that is not full
+	sums                       []float32 // [parts][n*heads][2][m][wide]: of dk and dv, where there are several parts
+	block, group, groups       int       // keys at a time, of a task, and how many tasks that makes
+	panels, parts              int       // of queries at a time, and parts of the queries
+	wide                       int       // d in whole panels of columns
+	done                       []atomic.Int32
 }
 
 // AttentionGrad implements [Device].
 func (dev *cpu) AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *Tensor, heads int, causal bool) {
-	a := &attentionGrad{attentionShape: dev.attention(q, k, heads, causal), dq: dq, dk: dk, dv: dv, do: do, q: q, k: k, v: v, stats: stats}
-	nr, all := asm.NR(), a.n*heads
-	a.delta = dev.Get(all, a.l)
-	defer dev.Put(a.delta)
-	a.tail = dev.Get(a.n, a.c, nr)
-	defer dev.Put(a.tail)
-	const rows = 64
-	blocks := (a.l + rows - 1) / rows
-	parallel(all*blocks, func(task int, s *scratch) {
-		head, lo := task/blocks, task%blocks*rows
-		factor := stats.Data[(2*head+1)*a.l:][:a.l]
-		n := min(rows, a.l-lo)
-		g := s.floats(1, n*a.d)
-		for i := range n {
-			asm.Scale(g[i*a.d:][:a.d], factor[lo+i], a.row(do, head, lo+i, a.l)[:a.d])
-		}
-		if a.pairs { // as the products see it, so that rows of dS add up to zero
-			rounded.write(g, g)
-		}
-		for i := range n {
-			a.delta.Data[head*a.l+lo+i] = -float32(asm.Dot(g[i*a.d:][:a.d], a.row(o, head, lo+i, a.l)[:a.d]))
-		}
-	})
+	a := attentionGrad{attentionShape: dev.attention(q, k, heads, causal), dq: dq, dk: dk, dv: dv, do: do, o: o, q: q, k: k, v: v, stats: stats}
+	nr, all := asm.NR(), a.n*a.heads
+	a.delta = dev.take(all * a.l)
+	defer dev.give(a.delta)
+	a.tail = dev.take(a.n * a.c * nr)
+	defer dev.give(a.tail)
+	parallelWith(all*((a.l+deltaRows-1)/deltaRows), 1, a, (*attentionGrad).deltas)
 	a.split()
 	for a.wide < a.d {
 		a.wide += a.columns(a.wide)
 	}
 	if a.parts > 1 {
-		a.sums = dev.Get(a.parts, all, 2, a.m, a.wide)
-		defer dev.Put(a.sums)
+		a.sums = dev.take(a.parts * all * 2 * a.m * a.wide)
+		defer dev.give(a.sums)
 	}
-	a.done = make([]atomic.Int32, a.groups*a.parts*all)
-	parallel(len(a.done), func(task int, s *scratch) { a.task(s, task) })
+	done := progress.Get().(*[]atomic.Int32)
+	defer progress.Put(done)
+	n := a.groups * a.parts * all
+	if cap(*done) < n {
+		*done = make([]atomic.Int32, n)
+	}
+	a.done = (*done)[:n]
+	for i := range a.done {
+		a.done[i].Store(0)
+	}
+	parallelWith(n, 1, a, (*attentionGrad).task)
 	if a.parts > 1 {
-		parallel(all, func(head int, _ *scratch) { a.addParts(head) })
+		parallelWith(all, 1, a, (*attentionGrad).addParts)
 	}
+	parallelWith(a.n*((a.l+nr-1)/nr), 1, a, (*attentionGrad).finish)
+}
+
+// progress lends the counters of tasks.
+var progress = sync.Pool{New: func() any { return new([]atomic.Int32) }}
+
+const deltaRows = 64 // of a task
+
+// deltas computes -f D of some queries of a head.
+func (a *attentionGrad) deltas(task, _ int, s *scratch) {
+	blocks := (a.l + deltaRows - 1) / deltaRows
+	head, lo := task/blocks, task%blocks*deltaRows
+	factor := a.stats.Data[(2*head+1)*a.l:][:a.l]
+	n := min(deltaRows, a.l-lo)
+	g := s.floats(1, n*a.d)
+	for i := range n {
+		asm.Scale(g[i*a.d:][:a.d], factor[lo+i], a.row(a.do, head, lo+i, a.l)[:a.d])
+	}
+	if a.pairs { // as the products see it, so that rows of dS add up to zero
+		rounded.write(g, g)
+	}
+	for i := range n {
+		a.delta[head*a.l+lo+i] = -float32(asm.Dot(g[i*a.d:][:a.d], a.row(a.o, head, lo+i, a.l)[:a.d]))
+	}
+}
+
+// finish turns a panel of dq, of all heads, to rows.
+func (a *attentionGrad) finish(task, _ int, s *scratch) {
+	nr := asm.NR()
 	count := (a.l + nr - 1) / nr
-	parallel(a.n*count, func(task int, s *scratch) {
-		item, p := task/count, task%count
-		panel := s.floats(1, a.c*nr)
-		copy(panel, a.queryGrad(item*heads, p*nr)[:a.c*nr])
-		asm.Scale(panel, a.scale, panel)
-		asm.Transpose(dq.Data[(item*a.l+p*nr)*a.c:], panel, a.c, min(nr, a.l-p*nr), a.c, nr)
-	})
+	item, p := task/count, task%count
+	panel := s.floats(1, a.c*nr)
+	copy(panel, a.queryGrad(item*a.heads, p*nr)[:a.c*nr])
+	asm.Scale(panel, a.scale, panel)
+	asm.Transpose(a.dq.Data[(item*a.l+p*nr)*a.c:], panel, a.c, min(nr, a.l-p*nr), a.c, nr)
 }
 
 // split chooses the blocks, by shape alone: at least 16 tasks, if there is as much to do.
@@ -107,7 +128,7 @@ func (a *attentionGrad) queryGrad(head, query int) []float32 {
 	if query+nr <= a.l {
 		return a.dq.Data[(item*a.l+query)*a.c+h*a.d*nr:]
 	}
-	return a.tail.Data[(item*a.c+h*a.d)*nr:]
+	return a.tail[(item*a.c+h*a.d)*nr:]
 }
 
 // carve cuts pieces from a buffer, each from a multiple of 64 bytes on.
@@ -120,7 +141,7 @@ func (c *carve) take(n int) []float32 {
 }
 
 // task adds what a group of keys and a part of the queries of a head give.
-func (a *attentionGrad) task(s *scratch, task int) {
+func (a *attentionGrad) task(task, _ int, s *scratch) {
 	all := a.n * a.heads
 	head, part, group := task%all, task/all%a.parts, task/all/a.parts
 	nr, d, words, wide := asm.NR(), a.d, a.words, a.wide
@@ -233,11 +254,11 @@ func (a *attentionGrad) task(s *scratch, task int) {
 // part is the sum of dk or of dv of a part of the queries.
 func (a *attentionGrad) part(part, head, which int) []float32 {
 	size := a.m * a.wide
-	return a.sums.Data[((part*a.n*a.heads+head)*2+which)*size:][:size]
+	return a.sums[((part*a.n*a.heads+head)*2+which)*size:][:size]
 }
 
 // addParts adds up the parts of a head.
-func (a *attentionGrad) addParts(head int) {
+func (a *attentionGrad) addParts(head, _ int, _ *scratch) {
 	sumK, sumV := a.part(0, head, 0), a.part(0, head, 1)
 	for p := 1; p < a.parts; p++ {
 		asm.Add(sumK, sumK, a.part(p, head, 0))
@@ -260,7 +281,7 @@ func (a *attentionGrad) biases(dst []float32, head, query int) {
 	cols := min(nr, a.l-query)
 	clear(dst)
 	asm.Scale(dst[:cols], -1, a.stats.Data[2*head*a.l+query:][:cols])
-	copy(dst[nr:][:cols], a.delta.Data[head*a.l+query:])
+	copy(dst[nr:][:cols], a.delta[head*a.l+query:])
 }
 
 // pack makes a panel of q, with the scale of scores, and one of do, times f, and panel p of count of their rows,

@@ -14,8 +14,7 @@ import (
 
 // convInput describes how rows of a padded input are made from a tensor.
 type convInput struct {
-	x            []float32 // [H, W, C] of one picture
-	h, w, c      int
+	pictures
 	top, left    int // padding
 	double       bool
 	format       format
@@ -38,8 +37,8 @@ func (in *convInput) source(u, pad, n int) int {
 	return u
 }
 
-// rows writes padded rows [from, from+count) to dst.
-func (in *convInput) rows(dst []float32, from, count int) {
+// rows writes padded rows [from, from+count) of a picture to dst.
+func (in *convInput) rows(dst []float32, img, from, count int) {
 	c, words := in.c, in.words
 	whole := !in.format.paired() || in.format == pairs && c%2 == 0 // no word spans two pixels
 	for r := range count {
@@ -49,7 +48,7 @@ func (in *convInput) rows(dst []float32, from, count int) {
 			clear(d)
 			continue
 		}
-		s := in.x[sy*in.w*c:][:in.w*c]
+		s := in.data[(img*in.h+sy)*in.w*c:][:in.w*c]
 		if !in.double && in.left >= 0 && whole {
 			left := min(in.left, in.cols)
 			n := min(in.w, in.cols-left)
@@ -91,8 +90,8 @@ func (d *cpu) Conv2d(y, x, w, b *Tensor, p Conv, e Epilogue) {
 		}
 		return
 	}
-	in := convInput{h: x.Dim(1), w: x.Dim(2), c: x.Dim(3), top: p.PadTop, left: p.PadLeft, double: p.Upsample}
-	d.conv(y, x, w.pack(d.format()).factor(), newEpilogue(b, e), p, in)
+	f := w.pack(d.format()).factor()
+	d.conv(picturesOf(y), picturesOf(x), &f, newEpilogue(b, e), p)
 }
 
 // Conv2dGradInput implements [Device].
@@ -100,10 +99,11 @@ func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
 	if p.PadTop >= p.KH || p.PadLeft >= p.KW {
 		panic("tensor: convolution with padding wider than its window")
 	}
-	out := dx
+	out := picturesOf(dx)
 	if p.Upsample {
-		out = d.Get(dx.Dim(0), 2*dx.Dim(1), 2*dx.Dim(2), dx.Dim(3))
-		defer d.Put(out)
+		out.h, out.w = 2*out.h, 2*out.w
+		out.data = d.take(4 * dx.Len())
+		defer d.give(out.data)
 	}
 	forward := w.pack(d.format())
 	// Pixels of out whose coordinates leave the same remainders by the stride see the same taps: each such
@@ -114,121 +114,132 @@ func (d *cpu) Conv2dGradInput(dx, dy, w *Tensor, p Conv) {
 		}
 	}
 	if p.Upsample {
-		sum2x2(dx, out)
+		sum2x2(dx, out.data)
 	}
 }
 
+// pictures is memory with n pictures of h x w pixels of c channels.
+type pictures struct {
+	data       []float32
+	n, h, w, c int
+}
+
+func picturesOf(t *Tensor) pictures { return pictures{t.Data, t.Dim(0), t.Dim(1), t.Dim(2), t.Dim(3)} }
+
 // gradPhase writes the pixels (row + Stride*i, col + Stride*j) of dx.
-func (d *cpu) gradPhase(dx, dy *Tensor, w *packed, p Conv, row, col int) {
-	rows, top := phaseTaps(row, p.KH, p.PadTop, p.Stride)
-	cols, left := phaseTaps(col, p.KW, p.PadLeft, p.Stride)
-	var taps []int
-	for _, r := range rows {
-		for _, c := range cols {
-			taps = append(taps, r*p.KW+c)
-		}
-	}
-	n, h, wd, c := dx.Dim(0), dx.Dim(1), dx.Dim(2), dx.Dim(3)
-	ph, pw := (h-row+p.Stride-1)/p.Stride, (wd-col+p.Stride-1)/p.Stride
-	if ph <= 0 || pw <= 0 {
+func (d *cpu) gradPhase(dx pictures, dy *Tensor, w *packed, p Conv, row, col int) {
+	t := taps{down: -p.Stride * p.KW, right: -p.Stride}
+	bottom, lines, top := phaseTaps(row, p.KH, p.PadTop, p.Stride)
+	right, line, left := phaseTaps(col, p.KW, p.PadLeft, p.Stride)
+	t.lines, t.line, t.first = lines, line, bottom*p.KW+right
+	part := dx
+	part.h, part.w = (dx.h-row+p.Stride-1)/p.Stride, (dx.w-col+p.Stride-1)/p.Stride
+	if part.h <= 0 || part.w <= 0 {
 		return
 	}
-	part := dx
 	if p.Stride > 1 {
-		part = d.Get(n, ph, pw, c)
-		defer d.Put(part)
+		part.data = d.take(part.n * part.h * part.w * part.c)
+		defer d.give(part.data)
 	}
-	if len(taps) == 0 {
-		clear(part.Data)
+	if t.count() == 0 {
+		clear(part.data)
 	} else {
-		in := convInput{h: dy.Dim(1), w: dy.Dim(2), c: dy.Dim(3), top: top, left: left}
-		q := Conv{KH: len(rows), KW: len(cols), Stride: 1, PadTop: top, PadLeft: left}
-		q.PadBottom, q.PadRight = ph-in.h-top+q.KH-1, pw-in.w-left+q.KW-1
-		d.conv(part, dy, w.turnedFactor(d.format(), taps), newEpilogue(nil, Epilogue{}), q, in)
+		from := picturesOf(dy)
+		q := Conv{KH: lines, KW: line, Stride: 1, PadTop: top, PadLeft: left}
+		q.PadBottom, q.PadRight = part.h-from.h-top+q.KH-1, part.w-from.w-left+q.KW-1
+		f := w.turnedFactor(d.format(), t)
+		d.conv(part, from, &f, newEpilogue(nil, Epilogue{}), q)
 	}
 	if p.Stride > 1 {
-		parallel(n*ph, func(i int, _ *scratch) {
-			img, r := i/ph, i%ph
-			out := dx.Data[((img*h+row+r*p.Stride)*wd+col)*c:]
-			for x := range pw {
-				copy(out[x*p.Stride*c:][:c], part.Data[(i*pw+x)*c:])
+		type spreading struct {
+			to, from         pictures
+			row, col, stride int
+		}
+		parallelWith(part.n*part.h, 1, spreading{dx, part, row, col, p.Stride}, func(t *spreading, i, _ int, _ *scratch) {
+			c := t.to.c
+			out := t.to.data[((i/t.from.h*t.to.h+t.row+i%t.from.h*t.stride)*t.to.w+t.col)*c:]
+			for x := range t.from.w {
+				copy(out[x*t.stride*c:][:c], t.from.data[(i*t.from.w+x)*c:])
 			}
 		})
 	}
 }
 
-// phaseTaps gives the taps, last first, that reach positions of the given remainder, and the padding
-// before the gradient under them.
-func phaseTaps(remainder, k, pad, stride int) (taps []int, before int) {
-	for tap := k - 1; tap >= 0; tap-- {
-		if (tap-remainder-pad)%stride == 0 {
-			taps = append(taps, tap)
-		}
+// phaseTaps gives the taps of a line, the last first and the stride apart, that reach positions of the given remainder, how many they
+// are, and the padding before the gradient under them.
+func phaseTaps(remainder, k, pad, stride int) (first, count, before int) {
+	first = k - 1 - (k-1-(remainder+pad)%stride+stride)%stride
+	if first < 0 {
+		return 0, 0, 0
 	}
-	if len(taps) > 0 {
-		before = (taps[0] - remainder - pad) / stride
-	}
-	return taps, before
+	return first, first/stride + 1, (first - remainder - pad) / stride
 }
 
-// conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the weight f.
-func (d *cpu) conv(y, x *Tensor, f *factor, e *epilogue, p Conv, in convInput) {
-	if in.winograd(f, p, y.Dim(1), y.Dim(2)) {
-		d.convWinograd(y, x, f, e, in)
+// convolution is a product with windows of pictures.
+type convolution struct {
+	product
+	in     convInput
+	all    []float32 // pictures with their padding, where several groups need them
+	height int       // of one
+	stride int
+	oh, ow int
+	rb     int // lines of a task
+	blocks int // of lines, in a picture
+	groups int // of panels
+}
+
+func (g *convolution) task(task, _ int, s *scratch) {
+	part, group, panels := task/g.groups, task%g.groups, g.panels()
+	img, r0 := part/g.blocks, part%g.blocks*g.rb
+	rows := min(g.rb, g.oh-r0)
+	var pad []float32
+	if g.all != nil {
+		pad = g.all[(img*g.height+r0*g.stride)*g.in.rowLen:]
+	} else {
+		need := (rows-1)*g.stride + g.segs
+		pad = s.floats(1, need*g.in.rowLen)
+		g.in.rows(pad, img, r0*g.stride, need)
+	}
+	g.run(s, (img*g.oh+r0)*g.ow*g.outs, pad, rows, g.ow, group*panels/g.groups, (group+1)*panels/g.groups)
+}
+
+// conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the weight f. p's padding at the bottom and on the right is in y's size.
+func (d *cpu) conv(y, x pictures, f *factor, e epilogue, p Conv) {
+	in := convInput{pictures: x, top: p.PadTop, left: p.PadLeft, double: p.Upsample}
+	if in.winograd(f, p, y.h, y.w) {
+		d.convWinograd(y, f, e, in)
 		return
 	}
-	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
-	if p.pointwise() && !in.double {
-		d.linear(y.Data, x.Data, o, n*oh*ow, f, e)
+	if p.pointwise() {
+		d.linear(y.data, x.data, y.c, y.n*y.h*y.w, f, e)
 		return
 	}
 	if f.thin(p) {
-		d.convThin(y, x, f, e, p, in)
+		d.convThin(y, f, e, p, in)
 		return
 	}
-	defer runtime.KeepAlive(f.w) // its data is not Go's memory
+	defer runtime.KeepAlive(f.owner)
 	in.format, in.words = f.format, f.format.words(in.c)
-	in.cols = (ow-1)*p.Stride + p.KW
+	in.cols = (y.w-1)*p.Stride + p.KW
 	in.rowLen = in.cols * in.words
-	g := &product{f: f, e: e, y: y.Data, outs: o, segs: p.KH, kw: p.KW, words: in.words, aCol: p.Stride * in.words, aLine: p.Stride * in.rowLen,
-		segStride: in.rowLen, cLine: ow * o}
-	g.split()
-	rb := convRows(in.rowLen, oh, p)
-	rb = max(1, min(rb, 96<<10/(ow*o))) // and the result in L2
-	blocks := (oh + rb - 1) / rb
-	if f.turned && n*blocks > 2 {
-		var memory *Tensor
-		g.f, memory = f.whole()
-		defer d.Put(memory)
+	g := convolution{in: in, height: (y.h-1)*p.Stride + p.KH, stride: p.Stride, oh: y.h, ow: y.w}
+	g.product = product{f: *f, e: e, y: y.data, outs: y.c, segs: p.KH, kw: p.KW, words: in.words, aCol: p.Stride * in.words, aLine: p.Stride * in.rowLen,
+		segStride: in.rowLen, cLine: y.w * y.c}
+	g.rb = max(1, min(convRows(in.rowLen, y.h, p), 96<<10/(y.w*y.c))) // and the result in L2
+	g.blocks = (y.h + g.rb - 1) / g.rb
+	if f.turned && y.n*g.blocks > 2 {
+		g.f = f.whole()
+		defer d.give(g.f.w.data)
 	}
-	groups, panels := g.share(n*blocks), g.panels()
-	padded := func(dst []float32, img, from, count int) {
-		view := in
-		view.x = x.Data[img*in.h*in.w*in.c:][:in.h*in.w*in.c]
-		view.rows(dst, from, count)
+	g.groups = g.share(y.n * g.blocks)
+	if g.groups > 1 { // padded once for all groups
+		g.all = d.take(y.n * g.height * in.rowLen)
+		defer d.give(g.all)
+		parallelWith(y.n*g.height, 1, g, func(g *convolution, i, _ int, _ *scratch) {
+			g.in.rows(g.all[i*g.in.rowLen:], i/g.height, i%g.height, 1)
+		})
 	}
-	height := (oh-1)*p.Stride + p.KH // of a padded picture
-	var all []float32
-	if groups > 1 { // padded once for all groups
-		memory := d.Get(n, height, in.rowLen)
-		defer d.Put(memory)
-		all = memory.Data
-		parallel(n*height, func(i int, _ *scratch) { padded(all[i*in.rowLen:], i/height, i%height, 1) })
-	}
-	parallel(n*blocks*groups, func(task int, s *scratch) {
-		part, group := task/groups, task%groups
-		img, r0 := part/blocks, part%blocks*rb
-		rows := min(rb, oh-r0)
-		var pad []float32
-		if all != nil {
-			pad = all[(img*height+r0*p.Stride)*in.rowLen:]
-		} else {
-			need := (rows-1)*p.Stride + p.KH
-			pad = s.floats(1, need*in.rowLen)
-			padded(pad, img, r0*p.Stride, need)
-		}
-		g.run(s, (img*oh+r0)*ow*o, pad, rows, ow, group*panels/groups, (group+1)*panels/groups)
-	})
+	parallelWith(y.n*g.blocks*g.groups, 1, g, (*convolution).task)
 }
 
 // convRows chooses how many output rows a task computes: its padded input should
@@ -239,12 +250,12 @@ func convRows(rowLen, oh int, p Conv) int {
 }
 
 // sum2x2 is the transpose of the nearest two-fold enlargement.
-func sum2x2(dx, up *Tensor) {
-	h, w, c := dx.Dim(1), dx.Dim(2), dx.Dim(3)
-	parallel(dx.Dim(0)*h, func(r int, _ *scratch) {
-		a := up.Data[2*r*2*w*c:][:2*w*c]
-		b := up.Data[(2*r+1)*2*w*c:][:2*w*c]
-		out := dx.Data[r*w*c:][:w*c]
+func sum2x2(dx *Tensor, up []float32) {
+	parallelWith(dx.Dim(0)*dx.Dim(1), 1, args{y: dx.Data, a: up, c: dx.Dim(3), w: dx.Dim(2)}, func(t *args, r, _ int, _ *scratch) {
+		w, c := t.w, t.c
+		a := t.a[2*r*2*w*c:][:2*w*c]
+		b := t.a[(2*r+1)*2*w*c:][:2*w*c]
+		out := t.y[r*w*c:][:w*c]
 		asm.Add(a, a, b)
 		for x := range w {
 			asm.Add(out[x*c:][:c], a[2*x*c:][:c], a[(2*x+1)*c:][:c])

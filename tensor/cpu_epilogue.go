@@ -11,8 +11,8 @@ type epilogue struct {
 	f         Func
 }
 
-func newEpilogue(b *Tensor, e Epilogue) *epilogue {
-	ep := &epilogue{scale: e.Scale, gated: e.GEGLU, f: e.Func}
+func newEpilogue(b *Tensor, e Epilogue) epilogue {
+	ep := epilogue{scale: e.Scale, gated: e.GEGLU, f: e.Func}
 	if ep.scale == 0 {
 		ep.scale = 1
 	}

@@ -14,13 +14,16 @@ const (
 
 // weightGrad is one call.
 type weightGrad struct {
-	x, dy     *Tensor
+	x, dy     pictures
 	p         Conv
-	c, o      int
-	cols      int // taps*c
+	cols      int // taps*channels of x
 	m, tiles  int // outputs of a tile, and their number
+	panels    int // of columns
+	groups    int // of tiles
+	parts     int // of the pixels
 	packed    []float32
-	from, len int // pixels in packed
+	from, len int       // pixels in packed
+	sum       []float32 // [parts][O][cols]
 }
 
 // Conv2dGradWeight implements [Device].
@@ -30,50 +33,46 @@ func (d *cpu) Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv) {
 		sumRows(db.Data, dy.Data, o)
 	}
 	nr, taps, pixels := asm.NR(), p.KH*p.KW, dy.Rows()
-	g := &weightGrad{x: x, dy: dy, p: p, c: x.Dim(3), o: o, cols: taps * x.Dim(3), m: tileRows(o, asm.MR())}
+	g := weightGrad{x: picturesOf(x), dy: picturesOf(dy), p: p, cols: taps * x.Dim(3), m: tileRows(o, asm.MR())}
 	g.tiles = (o + g.m - 1) / g.m
-	panels := (g.cols + nr - 1) / nr
-	groups := min(g.tiles, (tasks+panels-1)/panels)
-	parts := 1 // of the pixels
-	if panels*groups < tasks/2 {
-		parts = max(1, min(tasks/(panels*groups), pixels/1024))
+	g.panels = (g.cols + nr - 1) / nr
+	g.groups = min(g.tiles, (tasks+g.panels-1)/g.panels)
+	g.parts = 1
+	if g.panels*g.groups < tasks/2 {
+		g.parts = max(1, min(tasks/(g.panels*g.groups), pixels/1024))
 	}
-	span := min(pixels, max(1024, gradPacked/o)*parts)
-	packed := d.Get(g.tiles * g.m * span)
-	defer d.Put(packed)
-	g.packed = packed.Data
+	span := min(pixels, max(1024, gradPacked/o)*g.parts)
+	g.packed = d.take(g.tiles * g.m * span)
+	defer d.give(g.packed)
 	size := o * g.cols
-	sum := dw.Data
-	if taps > 1 || parts > 1 {
-		memory := d.Get(parts, size)
-		defer d.Put(memory)
-		sum = memory.Data
+	g.sum = dw.Data
+	if taps > 1 || g.parts > 1 {
+		g.sum = d.take(g.parts * size)
+		defer d.give(g.sum)
 	}
 	for g.from = 0; g.from < pixels; g.from += span {
 		g.len = min(span, pixels-g.from)
-		chunks(g.len, 64, g.pack)
-		parallel(parts*panels*groups, func(task int, s *scratch) {
-			part, panel, group := task/(panels*groups), task/groups%panels, task%groups
-			g.task(s, sum[part*size:][:size], part*g.len/parts, (part+1)*g.len/parts, panel, group*g.tiles/groups, (group+1)*g.tiles/groups)
-		})
+		parallelWith(g.len, 64, g, (*weightGrad).pack)
+		parallelWith(g.parts*g.panels*g.groups, 1, g, (*weightGrad).task)
 	}
-	for part := 1; part < parts; part++ {
-		elements(size, func(lo, hi int) { asm.Add(sum[lo:hi], sum[lo:hi], sum[part*size:][lo:hi]) })
+	for part := 1; part < g.parts; part++ {
+		addTo(g.sum[:size], g.sum[:size], g.sum[part*size:][:size])
 	}
 	switch {
 	case taps > 1: // to [O, I, KH, KW]
-		parallel(o, func(i int, _ *scratch) {
-			asm.Transpose(dw.Data[i*g.cols:], sum[i*g.cols:], taps, g.c, taps, g.c)
+		parallelWith(o, 1, args{y: dw.Data, a: g.sum, w: taps, c: x.Dim(3)}, func(t *args, i, _ int, _ *scratch) {
+			at := i * t.w * t.c
+			asm.Transpose(t.y[at:], t.a[at:], t.w, t.c, t.w, t.c)
 		})
-	case parts > 1:
-		copy(dw.Data, sum)
+	case g.parts > 1:
+		copy(dw.Data, g.sum)
 	}
 }
 
 // pack writes pixels lo to hi of dy, after g.from, as [tiles][pixels][m].
-func (g *weightGrad) pack(lo, hi int) {
+func (g *weightGrad) pack(lo, hi int, _ *scratch) {
 	for px := lo; px < hi; px++ {
-		row := g.dy.Data[(g.from+px)*g.o:][:g.o]
+		row := g.dy.data[(g.from+px)*g.dy.c:][:g.dy.c]
 		for t := range g.tiles {
 			n := copy(g.packed[(t*g.len+px)*g.m:][:g.m], row[t*g.m:])
 			clear(g.packed[(t*g.len+px)*g.m+n:][:g.m-n])
@@ -84,8 +83,8 @@ func (g *weightGrad) pack(lo, hi int) {
 // inputs writes NR columns of the inputs of n pixels from one on: [pixels][NR].
 func (g *weightGrad) inputs(dst []float32, pixel, n, panel int) {
 	nr := asm.NR()
-	in := convInput{h: g.x.Dim(1), w: g.x.Dim(2), double: g.p.Upsample}
-	oh, ow := g.dy.Dim(1), g.dy.Dim(2)
+	in := convInput{pictures: g.x, double: g.p.Upsample}
+	oh, ow := g.dy.h, g.dy.w
 	for at := 0; at < nr; { // runs of channels of one tap
 		col := panel*nr + at
 		if col >= g.cols {
@@ -94,8 +93,8 @@ func (g *weightGrad) inputs(dst []float32, pixel, n, panel int) {
 			}
 			return
 		}
-		tap, ch := col/g.c, col%g.c
-		run := min(nr-at, g.c-ch)
+		tap, ch := col/in.c, col%in.c
+		run := min(nr-at, in.c-ch)
 		r, q, img := pixel/ow%oh, pixel%ow, pixel/(oh*ow)
 		for i := 0; i < n; { // lines of the output
 			u := in.source(r*g.p.Stride+tap/g.p.KW, g.p.PadTop, in.h)
@@ -106,7 +105,7 @@ func (g *weightGrad) inputs(dst []float32, pixel, n, panel int) {
 					clear(to)
 					continue
 				}
-				copy(to, g.x.Data[((img*in.h+u)*in.w+v)*g.c+ch:])
+				copy(to, in.data[((img*in.h+u)*in.w+v)*in.c+ch:])
 			}
 			if q, r = 0, r+1; r == oh {
 				r, img = 0, img+1
@@ -116,8 +115,12 @@ func (g *weightGrad) inputs(dst []float32, pixel, n, panel int) {
 	}
 }
 
-// task adds up pixels lo to hi, after g.from, for a panel of columns and tiles first to last, in sum[o][cols].
-func (g *weightGrad) task(s *scratch, sum []float32, lo, hi, panel, first, last int) {
+// task adds up a part of the pixels for a panel of columns and a group of the tiles.
+func (g *weightGrad) task(task, _ int, s *scratch) {
+	part, panel, group := task/(g.panels*g.groups), task/g.groups%g.panels, task%g.groups
+	sum := g.sum[part*g.dy.c*g.cols:]
+	lo, hi := part*g.len/g.parts, (part+1)*g.len/g.parts // pixels, after g.from
+	first, last := group*g.tiles/g.groups, (group+1)*g.tiles/g.groups
 	nr := asm.NR()
 	width := min(nr, g.cols-panel*nr)
 	b := s.floats(1, gradChunk*nr)
@@ -132,7 +135,7 @@ func (g *weightGrad) task(s *scratch, sum []float32, lo, hi, panel, first, last 
 		}
 		for tile := first; tile < last; tile++ {
 			t.A = ptr(g.packed[(tile*g.len+from)*g.m:])
-			rows := min(g.m, g.o-tile*g.m)
+			rows := min(g.m, g.dy.c-tile*g.m)
 			if width == nr {
 				t.C, t.CRow = ptr(sum[tile*g.m*g.cols+panel*nr:]), 4*g.cols
 				t.RunT(rows)

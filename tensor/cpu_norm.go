@@ -10,9 +10,6 @@ import (
 // are added in float64, so that the error does not grow with the picture.
 func normBlock(c int) int { return max(8, min(256, 2*grain/c)) }
 
-// normBlocks is how many such blocks px rows make.
-func normBlocks(px, c int) int { return (px + normBlock(c) - 1) / normBlock(c) }
-
 // groupSums adds up s1 and s2[c] over the channels of each group, into sums[groups][2]. With
 // weights, each channel counts that often.
 func groupSums(sums []float64, s1, s2, weights []float32) {
@@ -70,109 +67,135 @@ func middle(mid, x []float32, c, groups int) {
 	}
 }
 
-// backwards calls fn in parallel on elements [from, to) of the px rows of c elements of picture i, the last
-// rows first: what a loop over all rows has read last may still be in the cache.
-func backwards(n, px, c int, fn func(i, from, to int)) {
-	block := (max(2*grain, grainOf(n*px*c)) + c - 1) / c
-	forRows(n, px, block, func(i, _, lo, hi int, _ *scratch) {
-		i = n - 1 - i
-		fn(i, (i*px+px-hi)*c, (i*px+px-lo)*c)
-	})
+// groupNorm is what the parts of both passes over x know, there and back.
+type groupNorm struct {
+	y, x              []float32 // y is dx on the way back
+	dy, du            []float32
+	mid, scale, shift []float32 // [n][c]
+	gamma, bx, cx     []float32
+	part              []float64 // [n][blocks][groups][2]
+	sums              []float32 // [n][blocks][2][c], or nil
+	n, c, groups      int
+	blocks, backwards blocks
+	silu              bool
+}
+
+func newGroupNorm(y, x *Tensor, groups int, silu bool) groupNorm {
+	n, px, c := pixels(x)
+	return groupNorm{y: y.Data, x: x.Data, n: n, c: c, groups: groups, silu: silu,
+		blocks: blocksOf(px, normBlock(c)), backwards: blocksOf(px, (max(2*grain, grainOf(n*px*c))+c-1)/c)}
+}
+
+// elements gives the picture of a task and its elements.
+func (t *groupNorm) elements(task int) (picture, from, to int) {
+	picture, lo, hi := t.blocks.of(task)
+	return picture, (picture*t.blocks.px + lo) * t.c, (picture*t.blocks.px + hi) * t.c
+}
+
+// last gives the same with the last pixels first: what a loop over all has read last may still be in the cache.
+func (t *groupNorm) last(task int) (picture, from, to int) {
+	picture, lo, hi := t.backwards.of(task)
+	picture = t.n - 1 - picture
+	end := (picture + 1) * t.backwards.px
+	return picture, (end - hi) * t.c, (end - lo) * t.c
 }
 
 // GroupNorm implements [Device]. It reads x twice: for the moments around a number near the
 // mean, which give mean and variance without cancellation, and for the result.
 func (d *cpu) GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float32, silu bool) {
-	n, px, c := pixels(x)
+	t := newGroupNorm(y, x, groups, silu)
+	n, px, c, blocks := t.n, t.blocks.px, t.c, t.blocks.count
 	per := c / groups
 	own := scratches.Get().(*scratch)
 	defer scratches.Put(own)
-	mid, scale, shift := own.floats(0, n*c), own.floats(1, n*c), own.floats(2, n*c)
+	t.mid, t.scale, t.shift = own.floats(0, n*c), own.floats(1, n*c), own.floats(2, n*c)
 	for i := range n {
-		middle(mid[i*c:][:c], x.Data[i*px*c:][:px*c], c, groups)
+		middle(t.mid[i*c:][:c], x.Data[i*px*c:][:px*c], c, groups)
 	}
-	blocks := normBlocks(px, c)
-	lent := lendDoubles(n * blocks * groups * 2)
-	defer doubles.Put(lent)
-	part := *lent
-	forRows(n, px, normBlock(c), func(i, b, lo, hi int, s *scratch) {
-		s1, s2 := s.floats(0, c), s.floats(1, c)
+	part := lendDoubles(n * blocks * groups * 2)
+	defer doubles.Put(part)
+	t.part = *part
+	parallelWith(n*blocks, 1, t, func(t *groupNorm, task, _ int, s *scratch) {
+		i, from, to := t.elements(task)
+		s1, s2 := s.floats(0, t.c), s.floats(1, t.c)
 		clear(s1)
 		clear(s2)
-		asm.ColMoments(s1, s2, x.Data[(i*px+lo)*c:(i*px+hi)*c], mid[i*c:][:c], c)
-		groupSums(part[(i*blocks+b)*groups*2:][:groups*2], s1, s2, nil)
+		asm.ColMoments(s1, s2, t.x[from:to], t.mid[i*t.c:][:t.c], t.c)
+		groupSums(t.part[task*t.groups*2:][:t.groups*2], s1, s2, nil)
 	})
-	addUp(part, n, blocks, groups*2)
+	addUp(t.part, n, blocks, groups*2)
 	count := float64(px * per)
 	for i := range n {
 		for g := range groups {
-			sums, at := part[(i*blocks*groups+g)*2:], i*c+g*per
+			sums, at := t.part[(i*blocks*groups+g)*2:], i*c+g*per
 			off := sums[0] / count
-			mean := float64(mid[at]) + off
+			mean := float64(t.mid[at]) + off
 			rstd := 1 / math.Sqrt(max(0, sums[1]/count-off*off)+float64(eps))
 			st := stats.Data[2*(i*groups+g):]
 			st[0], st[1] = float32(mean), float32(rstd)
 			for j := range per {
 				sc := rstd * float64(gamma.Data[g*per+j])
-				scale[at+j] = float32(sc)
-				shift[at+j] = float32(float64(beta.Data[g*per+j]) - sc*mean)
+				t.scale[at+j] = float32(sc)
+				t.shift[at+j] = float32(float64(beta.Data[g*per+j]) - sc*mean)
 			}
 		}
 	}
-	backwards(n, px, c, func(i, from, to int) {
-		if silu {
-			asm.ScaleShiftSiLURows(y.Data[from:to], x.Data[from:to], scale[i*c:][:c], shift[i*c:][:c], c)
+	parallelWith(n*t.backwards.count, 1, t, func(t *groupNorm, task, _ int, _ *scratch) {
+		i, from, to := t.last(task)
+		c := t.c
+		if t.silu {
+			asm.ScaleShiftSiLURows(t.y[from:to], t.x[from:to], t.scale[i*c:][:c], t.shift[i*c:][:c], c)
 		} else {
-			asm.ScaleShiftRows(y.Data[from:to], x.Data[from:to], scale[i*c:][:c], shift[i*c:][:c], c)
+			asm.ScaleShiftRows(t.y[from:to], t.x[from:to], t.scale[i*c:][:c], t.shift[i*c:][:c], c)
 		}
 	})
 }
 
 // GroupNormGrad implements [Device].
 func (d *cpu) GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor, groups int, silu bool) {
-	n, px, c := pixels(x)
+	t := newGroupNorm(dx, x, groups, silu)
+	n, px, c, blocks := t.n, t.blocks.px, t.c, t.blocks.count
 	per := c / groups
 	own := scratches.Get().(*scratch)
 	defer scratches.Put(own)
-	scale, shift, means := own.floats(0, n*c), own.floats(1, n*c), own.floats(2, n*c)
+	t.scale, t.shift, t.mid = own.floats(0, n*c), own.floats(1, n*c), own.floats(2, n*c)
 	for i := range n {
 		for g := range groups {
 			mu, rstd := stats.Data[2*(i*groups+g)], stats.Data[2*(i*groups+g)+1]
 			for j := g * per; j < (g+1)*per; j++ {
-				means[i*c+j] = mu
-				scale[i*c+j] = rstd * gamma.Data[j]
-				shift[i*c+j] = beta.Data[j] - scale[i*c+j]*mu
+				t.mid[i*c+j] = mu
+				t.scale[i*c+j] = rstd * gamma.Data[j]
+				t.shift[i*c+j] = beta.Data[j] - t.scale[i*c+j]*mu
 			}
 		}
 	}
-	blocks := normBlocks(px, c)
-	lent := lendDoubles(n * blocks * groups * 2)
-	defer doubles.Put(lent)
-	part := *lent
-	var sums *Tensor // [n][blocks][2][c]
+	part := lendDoubles(n * blocks * groups * 2)
+	defer doubles.Put(part)
+	t.part = *part
 	if dgamma != nil {
-		sums = d.Get(n, blocks, 2, c)
-		defer d.Put(sums)
+		t.sums = d.take(n * blocks * 2 * c)
+		defer d.give(t.sums)
 	}
 	// du: the gradient behind the SiLU; it is stored in dx.
-	du := dy
+	t.gamma, t.dy, t.du = gamma.Data, dy.Data, dy.Data
 	if silu {
-		du = dx
+		t.du = dx.Data
 	}
-	forRows(n, px, normBlock(c), func(i, b, lo, hi int, s *scratch) {
-		from, to := (i*px+lo)*c, (i*px+hi)*c
-		if silu {
-			asm.SiLUGradRows(dx.Data[from:to], x.Data[from:to], scale[i*c:][:c], shift[i*c:][:c], dy.Data[from:to], c)
+	parallelWith(n*blocks, 1, t, func(t *groupNorm, task, _ int, s *scratch) {
+		i, from, to := t.elements(task)
+		c := t.c
+		if t.silu {
+			asm.SiLUGradRows(t.y[from:to], t.x[from:to], t.scale[i*c:][:c], t.shift[i*c:][:c], t.dy[from:to], c)
 		}
 		s1, s2 := s.floats(0, c), s.floats(1, c)
-		if sums != nil {
-			k := (i*blocks + b) * 2 * c
-			s1, s2 = sums.Data[k:][:c], sums.Data[k+c:][:c]
+		if t.sums != nil {
+			k := task * 2 * c
+			s1, s2 = t.sums[k:][:c], t.sums[k+c:][:c]
 		}
 		clear(s1)
 		clear(s2)
-		asm.ColSum2(s1, s2, du.Data[from:to], x.Data[from:to], means[i*c:][:c], c)
-		groupSums(part[(i*blocks+b)*groups*2:][:groups*2], s1, s2, gamma.Data)
+		asm.ColSum2(s1, s2, t.du[from:to], t.x[from:to], t.mid[i*c:][:c], c)
+		groupSums(t.part[task*t.groups*2:][:t.groups*2], s1, s2, t.gamma)
 	})
 	if dgamma != nil {
 		for j := range c {
@@ -181,8 +204,8 @@ func (d *cpu) GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor
 				rstd := float64(stats.Data[2*(i*groups+j/per)+1])
 				for k := range blocks {
 					at := (i*blocks+k)*2*c + j
-					b += float64(sums.Data[at])
-					g += float64(sums.Data[at+c]) * rstd
+					b += float64(t.sums[at])
+					g += float64(t.sums[at+c]) * rstd
 				}
 			}
 			dgamma.Data[j], dbeta.Data[j] = float32(g), float32(b)
@@ -190,62 +213,74 @@ func (d *cpu) GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor
 	}
 	// dx = rstd*gamma*du - (rstd/count) (S1 + xhat*S2), with S1, S2 the group's sums of
 	// gamma*du and gamma*du*xhat: linear in du and x.
-	addUp(part, n, blocks, groups*2)
+	addUp(t.part, n, blocks, groups*2)
 	count := float64(px * per)
-	bx, cx := own.floats(3, n*c), own.floats(4, n*c)
+	t.bx, t.cx = own.floats(3, n*c), own.floats(4, n*c)
 	for i := range n {
 		for g := range groups {
-			s := part[(i*blocks*groups+g)*2:]
+			s := t.part[(i*blocks*groups+g)*2:]
 			mu, rstd := float64(stats.Data[2*(i*groups+g)]), float64(stats.Data[2*(i*groups+g)+1])
 			b := -rstd * rstd * rstd * s[1] / count
 			for j := i*c + g*per; j < i*c+(g+1)*per; j++ {
-				bx[j] = float32(b)
-				cx[j] = float32(-rstd*s[0]/count - b*mu)
+				t.bx[j] = float32(b)
+				t.cx[j] = float32(-rstd*s[0]/count - b*mu)
 			}
 		}
 	}
-	backwards(n, px, c, func(i, from, to int) {
-		asm.LinearRows(dx.Data[from:to], du.Data[from:to], scale[i*c:][:c], x.Data[from:to], bx[i*c:][:c], cx[i*c:][:c], c)
+	parallelWith(n*t.backwards.count, 1, t, func(t *groupNorm, task, _ int, _ *scratch) {
+		i, from, to := t.last(task)
+		c := t.c
+		asm.LinearRows(t.y[from:to], t.du[from:to], t.scale[i*c:][:c], t.x[from:to], t.bx[i*c:][:c], t.cx[i*c:][:c], c)
 	})
+}
+
+// layerNorm is what the parts of LayerNorm and its gradient know.
+type layerNorm struct {
+	y, stats, x, dy, gamma, beta []float32
+	c                            int
+	eps                          float32
 }
 
 // LayerNorm implements [Device].
 func (d *cpu) LayerNorm(y, stats, x, gamma, beta *Tensor, eps float32) {
-	c := x.Dim(-1)
-	rowParts(x.Rows(), c, func(lo, hi int, _ *scratch) {
-		asm.LayerNormRows(y.Data[lo*c:hi*c], stats.Data[2*lo:2*hi], x.Data[lo*c:hi*c], gamma.Data, beta.Data, c, eps)
+	rows, c := x.Rows(), x.Dim(-1)
+	t := layerNorm{y: y.Data, stats: stats.Data, x: x.Data, gamma: gamma.Data, beta: beta.Data, c: c, eps: eps}
+	parallelWith(rows, rowGrain(rows, c), t, func(t *layerNorm, lo, hi int, _ *scratch) {
+		c := t.c
+		asm.LayerNormRows(t.y[lo*c:hi*c], t.stats[2*lo:2*hi], t.x[lo*c:hi*c], t.gamma, t.beta, c, t.eps)
 	})
 }
 
 // LayerNormGrad implements [Device].
 func (d *cpu) LayerNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma *Tensor) {
-	c := x.Dim(-1)
-	rowParts(x.Rows(), c, func(lo, hi int, _ *scratch) {
-		asm.LayerNormGradRows(dx.Data[lo*c:hi*c], dy.Data[lo*c:hi*c], x.Data[lo*c:hi*c], stats.Data[2*lo:2*hi], gamma.Data, c)
+	rows, c := x.Rows(), x.Dim(-1)
+	t := layerNorm{y: dx.Data, stats: stats.Data, x: x.Data, dy: dy.Data, gamma: gamma.Data, c: c}
+	parallelWith(rows, rowGrain(rows, c), t, func(t *layerNorm, lo, hi int, _ *scratch) {
+		c := t.c
+		asm.LayerNormGradRows(t.y[lo*c:hi*c], t.dy[lo*c:hi*c], t.x[lo*c:hi*c], t.stats[2*lo:2*hi], t.gamma, c)
 	})
 	if dgamma != nil {
-		xhat := d.Get(x.Rows(), c) // times dy
-		defer d.Put(xhat)
-		rowParts(x.Rows(), c, func(lo, hi int, _ *scratch) {
-			asm.LayerNormGammaRows(xhat.Data[lo*c:hi*c], dy.Data[lo*c:hi*c], x.Data[lo*c:hi*c], stats.Data[2*lo:2*hi], c)
+		t.y = d.take(rows * c) // xhat times dy
+		defer d.give(t.y)
+		parallelWith(rows, rowGrain(rows, c), t, func(t *layerNorm, lo, hi int, _ *scratch) {
+			c := t.c
+			asm.LayerNormGammaRows(t.y[lo*c:hi*c], t.dy[lo*c:hi*c], t.x[lo*c:hi*c], t.stats[2*lo:2*hi], c)
 		})
 		sumRows(dbeta.Data, dy.Data, c)
-		sumRows(dgamma.Data, xhat.Data, c)
+		sumRows(dgamma.Data, t.y, c)
 	}
 }
 
 // Softmax implements [Device].
 func (d *cpu) Softmax(y, x *Tensor) {
-	c := x.Dim(-1)
-	rowParts(x.Rows(), c, func(lo, hi int, s *scratch) {
-		asm.SoftmaxRows(y.Data[lo*c:hi*c], x.Data[lo*c:hi*c], s.floats(0, c), c)
+	rowParts(x.Rows(), args{y: y.Data, a: x.Data, c: x.Dim(-1)}, func(t *args, lo, hi int, s *scratch) {
+		asm.SoftmaxRows(t.y[lo*t.c:hi*t.c], t.a[lo*t.c:hi*t.c], s.floats(0, t.c), t.c)
 	})
 }
 
 // SoftmaxGrad implements [Device].
 func (d *cpu) SoftmaxGrad(dx, dy, y *Tensor) {
-	c := y.Dim(-1)
-	rowParts(y.Rows(), c, func(lo, hi int, _ *scratch) {
-		asm.SoftmaxGradRows(dx.Data[lo*c:hi*c], dy.Data[lo*c:hi*c], y.Data[lo*c:hi*c], c)
+	rowParts(y.Rows(), args{y: dx.Data, a: dy.Data, b: y.Data, c: y.Dim(-1)}, func(t *args, lo, hi int, _ *scratch) {
+		asm.SoftmaxGradRows(t.y[lo*t.c:hi*t.c], t.a[lo*t.c:hi*t.c], t.b[lo*t.c:hi*t.c], t.c)
 	})
 }

@@ -3,7 +3,6 @@ package tensor
 import (
 	"math"
 	"runtime"
-	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,51 +56,6 @@ func TestGroupNormHardStatistics(t *testing.T) {
 func add(x []float32, v float32) {
 	for i := range x {
 		x[i] += v
-	}
-}
-
-// TestNormsSteadyAllocates: what a call leaves to the collector is a few closures, for one
-// task and for many.
-func TestNormsSteadyAllocates(t *testing.T) {
-	if race {
-		t.Skip("pools lose memory at random under the race detector")
-	}
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would empty the pools
-	for _, rows := range []int{4, 5000} {
-		const c = 64
-		x, dy, y, dx, wide, dwide := noise(1, 1, rows, c), noise(2, 1, rows, c), New(1, rows, c), New(1, rows, c), noise(3, 1, rows, 2*c), New(1, rows, 2*c)
-		gamma, beta, e, stats, rowStats := noise(4, c), noise(5, c), noise(6, 1, c), New(1, 8, 2), New(rows, 2)
-		d := CPU
-		for name, op := range map[string]func(){
-			"GroupNorm":     func() { d.GroupNorm(y, stats, x, gamma, beta, 8, 1e-5, true) },
-			"GroupNormGrad": func() { d.GroupNormGrad(dx, nil, nil, dy, x, stats, gamma, beta, 8, true) },
-			"LayerNorm":     func() { d.LayerNorm(y, rowStats, x, gamma, beta, 1e-5) },
-			"LayerNormGrad": func() { d.LayerNormGrad(dx, nil, nil, dy, x, rowStats, gamma) },
-			"Softmax":       func() { d.Softmax(y, x) },
-			"SoftmaxGrad":   func() { d.SoftmaxGrad(dx, dy, y) },
-			"GEGLU":         func() { d.GEGLU(y, wide) },
-			"GEGLUGrad":     func() { d.GEGLUGrad(dwide, dy, wide) },
-			"Unary":         func() { d.Unary(SiLU, y, x) },
-			"UnaryGrad":     func() { d.UnaryGrad(GELU, dx, dy, x) },
-			"Add":           func() { d.Add(y, x, dy) },
-			"Clamp":         func() { d.Clamp(y, x, -1, 1) },
-			"AddChannels":   func() { d.AddChannels(y, x, e) },
-			"SumPixels":     func() { d.SumPixels(e, dy) },
-			"CopyCols":      func() { d.CopyCols(wide, c, x, 0, c) },
-			"Sum":           func() { d.Sum(x) },
-		} {
-			const runs = 10
-			var before, after runtime.MemStats
-			op() // fills the pools
-			op()
-			runtime.ReadMemStats(&before)
-			for range runs {
-				op()
-			}
-			runtime.ReadMemStats(&after)
-			require.LessOrEqual(t, after.Mallocs-before.Mallocs, uint64(8*runs), name)
-			require.LessOrEqual(t, after.TotalAlloc-before.TotalAlloc, uint64(1024*runs), name)
-		}
 	}
 }
 

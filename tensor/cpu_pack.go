@@ -98,19 +98,22 @@ type packKey struct {
 
 // packed is a weight as panels of NR outputs: [ceil(outs/NR)][taps][words(ins)][NR] words, padded
 // with zeros.
-type packed struct {
+type packed struct{ layout }
+
+// layout says how a packed weight lies, and where.
+type layout struct {
 	data            []float32
 	size            int // words of one panel
 	format          format
 	outs, ins, taps int
 }
 
-// newPacked describes a layout in memory that is still to come.
-func newPacked(f format, outs, ins, taps int) *packed {
-	return &packed{size: taps * f.words(ins) * asm.NR(), format: f, outs: outs, ins: ins, taps: taps}
+// newLayout describes a layout in memory that is still to come.
+func newLayout(f format, outs, ins, taps int) layout {
+	return layout{size: taps * f.words(ins) * asm.NR(), format: f, outs: outs, ins: ins, taps: taps}
 }
 
-func (w *packed) panels() int { return (w.outs + asm.NR() - 1) / asm.NR() }
+func (w *layout) panels() int { return (w.outs + asm.NR() - 1) / asm.NR() }
 
 // filter reads a weight's shape [O,I] or [O,I,KH,KW].
 func filter(t *Tensor) (o, i, taps int) {
@@ -143,7 +146,7 @@ func (t *Tensor) pack(f format) *packed {
 
 // packWeight reads src in runs of neighbours, which it spreads over a part of a panel that stays in L1.
 func packWeight(src []float32, o, i, taps int, f format) *packed {
-	w := newPacked(f, o, i, taps)
+	w := &packed{newLayout(f, o, i, taps)}
 	var free func()
 	if w.data, free = allocLarge(w.panels() * w.size); free != nil {
 		runtime.AddCleanup(w, func(free func()) { free() }, free)
@@ -196,7 +199,7 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 
 // read writes n rows [NR] of panel p as float32: those of inputs from, from+1, ... (from is even) at a tap. There must be
 // room for one row more. Of split weights it takes one half, 0 for that of more weight.
-func (w *packed) read(dst []float32, p, tap, half, from, n int) {
+func (w *layout) read(dst []float32, p, tap, half, from, n int) {
 	nr := asm.NR()
 	words := w.format.words(w.ins)
 	src := w.data[p*w.size+(tap*words+half*words/2)*nr:]

@@ -12,34 +12,52 @@ import (
 // place and taps in another order, as the gradient to the input needs it. Panels are turned where they are
 // used, or all at once: a second copy of all weights would cost gigabytes.
 type factor struct {
-	w         *packed
+	w         layout
+	owner     *packed // of w's memory, which is not Go's: keep it alive
 	turned    bool
 	format    format
 	outs, ins int
-	taps      []int // of w
+	taps      taps // of w
 }
 
-func (w *packed) factor() *factor {
-	return &factor{w: w, format: w.format, outs: w.outs, ins: w.ins, taps: make([]int, w.taps)}
+// taps are those of a weight in the order in which they are used: lines of so many.
+type taps struct {
+	lines, line        int
+	first, down, right int // the first, and what leads to the next line and to the next of a line
 }
 
-func (w *packed) turnedFactor(f format, taps []int) *factor {
-	return &factor{w: w, turned: true, format: f, outs: w.ins, ins: w.outs, taps: taps}
+func (t taps) count() int { return t.lines * t.line }
+
+func (t taps) at(i int) int { return t.first + i/t.line*t.down + i%t.line*t.right }
+
+func (w *packed) factor() factor {
+	return factor{w: w.layout, owner: w, format: w.format, outs: w.outs, ins: w.ins, taps: taps{lines: 1, line: w.taps, right: 1}}
+}
+
+func (w *packed) turnedFactor(f format, t taps) factor {
+	return factor{w: w.layout, owner: w, turned: true, format: f, outs: w.ins, ins: w.outs, taps: t}
 }
 
 func (f *factor) panels() int { return (f.outs + asm.NR() - 1) / asm.NR() }
 
+// made is a factor in memory of the pool, with that many taps.
+func (f *factor) made(outs, count int) factor {
+	w := newLayout(f.format, outs, f.ins, count)
+	w.data = pool.take(w.panels() * w.size)
+	return factor{w: w, format: f.format, outs: outs, ins: f.ins, taps: taps{lines: 1, line: count, right: 1}}
+}
+
 // whole makes the turned weight in memory of the pool, for a weight that many tasks use.
-func (f *factor) whole() (*factor, *Tensor) {
-	nr, words := asm.NR(), f.format.words(f.ins)
-	w := newPacked(f.format, f.outs, f.ins, len(f.taps))
-	memory := pool.Get(w.panels() * w.size)
-	w.data = memory.Data
-	parallel(w.panels()*len(f.taps), func(task int, s *scratch) {
-		panel, tap := task/len(f.taps), task%len(f.taps)
-		f.turn(s, w.data[panel*w.size+tap*words*nr:][:words*nr], f.format, panel, tap, 0)
+func (f *factor) whole() factor {
+	type turning struct{ from, to factor }
+	to := f.made(f.outs, f.taps.count())
+	parallelWith(to.panels()*f.taps.count(), 1, turning{*f, to}, func(t *turning, task, _ int, s *scratch) {
+		f, w := &t.from, &t.to.w
+		panel, tap := task/w.taps, task%w.taps
+		words := f.format.words(f.ins) * asm.NR()
+		f.turn(s, w.data[panel*w.size+tap*words:][:words], f.format, panel, tap, 0)
 	})
-	return w.factor(), memory
+	return to
 }
 
 // turn writes words of a tap and a panel of the turned weight, from one on, which is where a panel of the packed weight
@@ -61,7 +79,7 @@ func (f *factor) turnHalf(s *scratch, dst []float32, to format, panel, tap, half
 	for p := from / each; len(dst) > 0; p++ {
 		cols := min(nr, f.ins-p*nr)
 		if !f.w.format.paired() && to != pairs && rows == nr && cols == nr {
-			src := f.w.data[p*f.w.size+(f.taps[tap]*f.w.ins+panel*nr)*nr:]
+			src := f.w.data[p*f.w.size+(f.taps.at(tap)*f.w.ins+panel*nr)*nr:]
 			asm.Transpose(dst, src, nr, nr, nr, nr)
 			dst = dst[nr*nr:]
 			continue
@@ -70,14 +88,14 @@ func (f *factor) turnHalf(s *scratch, dst []float32, to format, panel, tap, half
 		back := block[nr*nr:]
 		if f.w.format.paired() && to == pairs && rows == nr && cols == nr {
 			words := f.w.format.words(f.w.ins)
-			src := f.w.data[p*f.w.size+(f.taps[tap]*words+half*words/2+panel*nr/2)*nr:]
+			src := f.w.data[p*f.w.size+(f.taps.at(tap)*words+half*words/2+panel*nr/2)*nr:]
 			asm.Transpose(back[:nr*nr/2], src, nr/2, nr, nr/2, nr)
 			asm.CrossPairs(dst[:nr*nr/2], back[:nr*nr/2], nr/2)
 			dst = dst[nr*nr/2:]
 			continue
 		}
 		clear(block[rows*nr : nr*nr])
-		f.w.read(block, p, f.taps[tap], half, panel*nr, rows)
+		f.w.read(block, p, f.taps.at(tap), half, panel*nr, rows)
 		asm.Transpose(back, block, nr, nr, nr, nr)
 		if to != pairs {
 			copy(dst[:cols*nr], back)
@@ -108,8 +126,8 @@ func (f *factor) get(s *scratch, panel int, b block) []float32 {
 
 // product is what the tasks of a convolution share. A window is segs segments, segStride words apart, of kw pixels each.
 type product struct {
-	f           *factor
-	e           *epilogue
+	f           factor
+	e           epilogue
 	y           []float32
 	outs        int // channels of y: half those of f where e is gated
 	segs, kw    int
@@ -117,40 +135,34 @@ type product struct {
 	aCol, aLine int // between windows of a line, and between lines, in words
 	segStride   int
 	cLine       int // between lines of y
-	blocks      []block
 }
 
 // blockWords is the length of a sum for which a panel stays in L2 beside the rows.
 const blockWords = 1280
 
-// split sets blocks: sums are cut where they are too long for L2, between taps if that does.
-func (g *product) split() {
-	taps := len(g.f.taps)
+// cut tells how the sums are cut where they are too long for L2: in so many blocks, of some taps each or, if one tap is too long, of
+// pieces of it.
+func (g *product) cut() (count, taps, pieces int) {
+	taps = g.f.taps.count()
 	switch {
 	case taps*g.words <= blockWords:
-		g.blocks = []block{{0, taps, 0, g.words}}
-		return
+		return 1, taps, 1
 	case g.kw*g.words <= blockWords:
-		for t := 0; t < taps; t += g.kw {
-			g.blocks = append(g.blocks, block{t, g.kw, 0, g.words})
-		}
-		return
+		return taps / g.kw, g.kw, 1
+	case g.f.format == split:
+		return taps, 1, 1
 	}
+	pieces = (g.words + blockWords - 1) / blockWords
+	return taps * pieces, 1, pieces
+}
+
+// block is block i of those.
+func (g *product) block(i, taps, pieces int) block {
 	nr := asm.NR()
-	pieces := (g.words + blockWords - 1) / blockWords
-	if g.f.format == split {
-		pieces = 1
-	}
-	for t := range taps {
-		for i, from := 0, 0; i < pieces; i++ {
-			to := min(g.words, (g.words*(i+1)/pieces+nr-1)/nr*nr)
-			if i == pieces-1 {
-				to = g.words
-			}
-			g.blocks = append(g.blocks, block{t, 1, from, to - from})
-			from = to
-		}
-	}
+	piece := i % pieces
+	from := min(g.words, roundUp(g.words*piece/pieces, nr))
+	to := min(g.words, roundUp(g.words*(piece+1)/pieces, nr))
+	return block{i / pieces * taps, taps, from, to - from}
 }
 
 // panels is the number of panels of the result.
@@ -204,7 +216,9 @@ func (g *product) sums(s *scratch, c []float32, cLine, cRow int, a []float32, li
 		mr = asm.PairsMR()
 	}
 	tile := tileRows(cols, mr)
-	for i, b := range g.blocks {
+	count, taps, pieces := g.cut()
+	for i := range count {
+		b := g.block(i, taps, pieces)
 		weights := g.f.get(s, panel, b)
 		*t = asm.Tile{ARow: 4 * g.aCol, ASeg: 4 * g.segStride, CRow: 4 * cRow, Segs: 1, K: b.taps * b.words, B: ptr(weights)}
 		t.Parts = b.taps
@@ -236,52 +250,66 @@ func (g *product) share(parts int) (groups int) {
 	return min(g.panels(), (tasks+parts-1)/parts)
 }
 
-// linear is conv for windows of one pixel: y[rows][outs] from x[rows][ins]. e may be gated if half the panels of f are whole.
-func (d *cpu) linear(y, x []float32, outs, rows int, f *factor, e *epilogue) {
-	defer runtime.KeepAlive(f.w)
-	g := &product{f: f, e: e, y: y, outs: outs, segs: 1, kw: 1, words: f.format.words(f.ins)}
+// rows is a product with rows of memory as they lie.
+type rows struct {
+	product
+	x            []float32
+	converted    []float32 // x in the format of the product, where several groups need it
+	convert      bool
+	count, block int // of all, of a task
+	groups       int // of panels
+}
+
+// write converts rows lo to hi.
+func (g *rows) write(dst []float32, lo, hi int) {
+	for r := lo; r < hi; r++ {
+		g.f.format.write(dst[(r-lo)*g.aCol:][:g.words], g.x[r*g.f.ins:][:g.f.ins])
+	}
+}
+
+func (g *rows) task(task, _ int, s *scratch) {
+	group, panels := task%g.groups, g.panels()
+	r := task / g.groups * g.block
+	n := min(g.block, g.count-r)
+	var a []float32
+	switch {
+	case g.converted != nil:
+		a = g.converted[r*g.aCol:]
+	case g.convert:
+		a = s.floats(1, n*g.aCol)
+		g.write(a, r, r+n)
+	default:
+		a = g.x[r*g.aCol:]
+	}
+	g.run(s, r*g.outs, a, 1, n, group*panels/g.groups, (group+1)*panels/g.groups)
+}
+
+// linear is conv for windows of one pixel: y[count][outs] from x[count][ins]. e may be gated if half the panels of f are whole.
+func (d *cpu) linear(y, x []float32, outs, count int, f *factor, e epilogue) {
+	defer runtime.KeepAlive(f.owner)
+	g := rows{x: x, count: count}
+	g.product = product{f: *f, e: e, y: y, outs: outs, segs: 1, kw: 1, words: f.format.words(f.ins)}
 	g.aCol = g.words
-	convert := f.format != single
+	g.convert = f.format != single
 	if g.words%1024 == 0 { // rows would lie on the same few lines of the cache
 		g.aCol += 16
-		convert = true
+		g.convert = true
 	}
-	g.split()
-	parts := (rows + 223) / 224
+	parts := (count + 223) / 224
 	if f.turned && parts == 2 {
 		parts = 1 // weights are turned once
 	}
-	block := roundUp((rows+parts-1)/parts, asm.MR())
-	parts = (rows + block - 1) / block
+	g.block = roundUp((count+parts-1)/parts, asm.MR())
+	parts = (count + g.block - 1) / g.block
 	if f.turned && parts > 2 {
-		var memory *Tensor
-		g.f, memory = f.whole()
-		defer d.Put(memory)
+		g.f = f.whole()
+		defer d.give(g.f.w.data)
 	}
-	groups, panels := g.share(parts), g.panels()
-	write := func(dst []float32, lo, hi int) {
-		for r := lo; r < hi; r++ {
-			f.format.write(dst[(r-lo)*g.aCol:][:g.words], x[r*f.ins:][:f.ins])
-		}
+	g.groups = g.share(parts)
+	if g.convert && g.groups > 1 { // once for all groups
+		g.converted = d.take(count * g.aCol)
+		defer d.give(g.converted)
+		parallelWith(count, 8, g, func(g *rows, lo, hi int, _ *scratch) { g.write(g.converted[lo*g.aCol:], lo, hi) })
 	}
-	all := x
-	if convert && groups > 1 { // once for all groups
-		memory := d.Get(rows, g.aCol)
-		defer d.Put(memory)
-		all = memory.Data
-		chunks(rows, 8, func(lo, hi int) { write(all[lo*g.aCol:], lo, hi) })
-	}
-	parallel(parts*groups, func(task int, s *scratch) {
-		part, group := task/groups, task%groups
-		r := part * block
-		n := min(block, rows-r)
-		var a []float32
-		if !convert || groups > 1 {
-			a = all[r*g.aCol:]
-		} else {
-			a = s.floats(1, n*g.aCol)
-			write(a, r, r+n)
-		}
-		g.run(s, r*outs, a, 1, n, group*panels/groups, (group+1)*panels/groups)
-	})
+	parallelWith(parts*g.groups, 1, g, (*rows).task)
 }

@@ -186,49 +186,6 @@ func TestProductSameBits(t *testing.T) {
 	}
 }
 
-// TestOperationsAllocateLittle: what an operation leaves to the collector is its closures and headers, whatever its size.
-func TestOperationsAllocateLittle(t *testing.T) {
-	if race || asm.Active() <= asm.NEON {
-		t.Skip("pools lose memory at random under the race detector; the slow tiers do the same")
-	}
-	r := rand.New(rand.NewPCG(1, 2))
-	x, w, b := normal(r, 1, 32, 32, 64), normal(r, 64, 64, 3, 3), normal(r, 64)
-	one := normal(r, 64, 64, 1, 1)
-	y, dx, dw, stats := New(x.Shape...), New(x.Shape...), New(w.Shape...), New(1, 8, 2)
-	q, o, as := normal(r, 1, 256, 64), New(1, 256, 64), New(1, 2, 2, 256)
-	dq, dk, dv := New(q.Shape...), New(q.Shape...), New(q.Shape...)
-	same, point := SameConv(3), Conv{KH: 1, KW: 1, Stride: 1}
-	for name, op := range map[string]func(d Device){
-		"Conv2d":               func(d Device) { d.Conv2d(y, x, w, b, same, Epilogue{}) },
-		"Conv2dGradInput":      func(d Device) { d.Conv2dGradInput(dx, y, w, same) },
-		"Conv2dGradWeight":     func(d Device) { d.Conv2dGradWeight(dw, b, x, y, same) },
-		"Conv2d, 1x1":          func(d Device) { d.Conv2d(y, x, one, b, point, Epilogue{}) },
-		"Conv2dGradInput, 1x1": func(d Device) { d.Conv2dGradInput(dx, y, one, point) },
-		"GroupNorm":            func(d Device) { d.GroupNorm(y, stats, x, b, b, 8, 1e-5, true) },
-		"GroupNormGrad":        func(d Device) { d.GroupNormGrad(dx, nil, nil, y, x, stats, b, b, 8, true) },
-		"Attention":            func(d Device) { d.Attention(o, as, q, q, q, 2, false) },
-		"AttentionGrad":        func(d Device) { d.AttentionGrad(dq, dk, dv, q, o, as, q, q, q, 2, false) },
-		"Add":                  func(d Device) { d.Add(y, x, x) },
-		"SiLU":                 func(d Device) { d.Unary(SiLU, y, x) },
-		"Sum":                  func(d Device) { d.Sum(x) },
-	} {
-		for _, dev := range []Device{CPU, CPUBF16} {
-			least := uint64(math.MaxUint64) // the collector takes scratch memory away now and then
-			for range 5 {
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				const runs = 20
-				for range runs {
-					op(dev)
-				}
-				runtime.ReadMemStats(&after)
-				least = min(least, (after.TotalAlloc-before.TotalAlloc)/runs)
-			}
-			require.Less(t, least, uint64(4096), "%s on %s: bytes a call, of 256 KiB of results", name, dev.Name())
-		}
-	}
-}
-
 // FuzzConv takes shapes and geometry.
 func FuzzConv(f *testing.F) {
 	f.Add(uint8(5), uint8(7), uint8(33), uint8(31), uint8(3), uint8(1), uint8(1), true)

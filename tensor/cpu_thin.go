@@ -12,18 +12,20 @@ import (
 
 // thin tells whether this pays.
 func (f *factor) thin(p Conv) bool {
-	return len(f.taps) > 1 && p.Stride == 1 && 4*f.outs <= asm.NR() && len(f.taps)*f.outs <= 2*asm.NR()
+	taps := f.taps.count()
+	return taps > 1 && p.Stride == 1 && 4*f.outs <= asm.NR() && taps*f.outs <= 2*asm.NR()
 }
 
 // across makes the factor to all taps, [taps][O] outputs, in memory of the pool.
-func (f *factor) across(s *scratch) (*factor, *Tensor) {
+func (f *factor) across() factor {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
 	nr, o, words := asm.NR(), f.outs, f.format.words(f.ins)
-	w := newPacked(f.format, len(f.taps)*o, f.ins, 1)
-	memory := pool.Get(w.panels() * w.size)
-	w.data = memory.Data
+	to := f.made(f.taps.count()*o, 1)
+	w := &to.w
 	clear(w.data)
 	tap := s.floats(1, words*nr)
-	for i := range f.taps {
+	for i := range f.taps.count() {
 		src := tap
 		if f.turned {
 			f.turn(s, tap, f.format, 0, i, 0)
@@ -37,61 +39,69 @@ func (f *factor) across(s *scratch) (*factor, *Tensor) {
 			}
 		}
 	}
-	return w.factor(), memory
+	return to
+}
+
+// thinConv is a convolution in that form.
+type thinConv struct {
+	product // the linear layer
+	end     epilogue
+	in      convInput
+	to      pictures
+	p       Conv
+	lines   int // of a task
+	blocks  int // of lines, in a picture
+	width   int // of the sums of a pixel
 }
 
 // convThin is conv in that form.
-func (d *cpu) convThin(y, x *Tensor, f *factor, e *epilogue, p Conv, in convInput) {
-	defer runtime.KeepAlive(f.w)
-	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
+func (d *cpu) convThin(y pictures, f *factor, e epilogue, p Conv, in convInput) {
+	defer runtime.KeepAlive(f.owner)
 	in.format, in.words = f.format, f.format.words(in.c)
-	in.cols = ow + p.KW - 1
+	in.cols = y.w + p.KW - 1
 	in.rowLen = in.cols * in.words
-	s := scratches.Get().(*scratch)
-	all, memory := f.across(s)
-	scratches.Put(s)
-	defer d.Put(memory)
-	g := &product{f: all, e: &epilogue{scale: 1}, segs: 1, kw: 1, words: in.words, aCol: in.words}
-	g.split()
-	width := all.panels() * asm.NR() // of the sums of a pixel
-	lines := max(1, min(16, (n*oh+tasks-1)/tasks))
-	blocks := (oh + lines - 1) / lines
-	parallel(n*blocks, func(task int, s *scratch) {
-		img, from := task/blocks, task%blocks*lines
-		view := in
-		view.x = x.Data[img*in.h*in.w*in.c:][:in.h*in.w*in.c]
-		pad, sums := s.floats(1, in.rowLen), s.floats(0, p.KH*in.cols*width)
-		line := func(i int) []float32 { return sums[i%p.KH*in.cols*width:][:in.cols*width] }
-		to := min(oh, from+lines)
-		for i := from; i < to+p.KH-1; i++ { // lines of the padded picture
-			view.rows(pad, i, 1)
-			for panel := range all.panels() {
-				g.sums(s, line(i)[panel*asm.NR():], 0, width, pad, 1, in.cols, panel)
+	t := thinConv{end: e, in: in, to: y, p: p}
+	t.product = product{f: f.across(), e: epilogue{scale: 1}, segs: 1, kw: 1, words: in.words, aCol: in.words}
+	defer d.give(t.f.w.data)
+	t.width = t.f.panels() * asm.NR()
+	t.lines = max(1, min(16, (y.n*y.h+tasks-1)/tasks))
+	t.blocks = (y.h + t.lines - 1) / t.lines
+	parallelWith(y.n*t.blocks, 1, t, (*thinConv).task)
+}
+
+func (t *thinConv) task(task, _ int, s *scratch) {
+	img, from := task/t.blocks, task%t.blocks*t.lines
+	o, kh, kw, cols, width := t.to.c, t.p.KH, t.p.KW, t.in.cols, t.width
+	pad, sums := s.floats(1, t.in.rowLen), s.floats(0, kh*cols*width)
+	line := func(i int) []float32 { return sums[i%kh*cols*width:][:cols*width] }
+	to := min(t.to.h, from+t.lines)
+	for i := from; i < to+kh-1; i++ { // lines of the padded picture
+		t.in.rows(pad, img, i, 1)
+		for panel := range t.f.panels() {
+			t.sums(s, line(i)[panel*asm.NR():], 0, width, pad, 1, cols, panel)
+		}
+		row := i - kh + 1
+		if row < from {
+			continue
+		}
+		at := (img*t.to.h + row) * t.to.w * o
+		out := t.to.data[at:][:t.to.w*o]
+		for j := range o {
+			var bias float32
+			if t.end.bias != nil {
+				bias = t.end.bias[j]
 			}
-			row := i - p.KH + 1
-			if row < from {
-				continue
-			}
-			at := (img*oh + row) * ow * o
-			out := y.Data[at:][:ow*o]
-			for j := range o {
-				var bias float32
-				if e.bias != nil {
-					bias = e.bias[j]
-				}
-				for c := j; c < len(out); c += o {
-					out[c] = bias
-				}
-			}
-			for tap := range all.outs / o {
-				src := line(row + tap/p.KW)[tap%p.KW*width+tap*o:]
-				addColumns(out, src, o, width)
-			}
-			if !e.none() {
-				e.finish(y.Data, at, len(out), out)
+			for c := j; c < len(out); c += o {
+				out[c] = bias
 			}
 		}
-	})
+		for tap := range kh * kw {
+			addColumns(out, line(row + tap/kw)[tap%kw*width+tap*o:], o, width)
+		}
+		if !t.end.none() {
+			t.end.finish(t.to.data, at, len(out), out)
+		}
+	}
 }
 
 // addColumns adds the first o of the columns of x[][width] to y[][o].

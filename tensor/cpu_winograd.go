@@ -25,85 +25,108 @@ func (in *convInput) winograd(f *factor, p Conv, oh, ow int) bool {
 		(f.format == single || f.format == pairs && oh*ow >= 256 && !asm.HasSplit())
 }
 
+// winogradConv is a convolution in that form. Rows are of pieces, of all pictures.
+type winogradConv struct {
+	f          factor
+	e          epilogue
+	in         convInput
+	y          pictures
+	th, tw     int       // pieces in a picture
+	v          []float32 // the transformed input of count rows: [36][pieces][c]
+	step       int       // between its 36 matrices
+	row, count int
+	groups     int // of pieces
+}
+
 // convWinograd is conv in that form.
-func (d *cpu) convWinograd(y, x *Tensor, f *factor, e *epilogue, in convInput) {
-	defer runtime.KeepAlive(f.w)
-	n, oh, ow, o := y.Dim(0), y.Dim(1), y.Dim(2), y.Dim(3)
-	c, nr := in.c, asm.NR()
-	in.format, in.words = single, c
-	th, tw := (oh+3)/4, (ow+3)/4
-	in.cols = 4*tw + 2
-	in.rowLen = in.cols * c
-	rows := n * th // of pieces
-	block := max(1, min(rows, winogradMemory/(36*tw*c)))
-	step := block*tw*c + 16 // between the 36 matrices: not a multiple of a page
-	v := d.Get(36, step)
-	defer d.Put(v)
-	if f.turned && rows*tw > 2*winogradPieces {
-		var memory *Tensor
-		f, memory = f.whole()
-		defer d.Put(memory)
+func (d *cpu) convWinograd(y pictures, f *factor, e epilogue, in convInput) {
+	defer runtime.KeepAlive(f.owner)
+	in.format, in.words = single, in.c
+	t := winogradConv{f: *f, e: e, y: y, th: (y.h + 3) / 4, tw: (y.w + 3) / 4}
+	in.cols = 4*t.tw + 2
+	in.rowLen = in.cols * in.c
+	t.in = in
+	rows := y.n * t.th
+	block := max(1, min(rows, winogradMemory/(36*t.tw*in.c)))
+	t.step = block*t.tw*in.c + 16 // not a multiple of a page
+	t.v = d.take(36 * t.step)
+	defer d.give(t.v)
+	if f.turned && rows*t.tw > 2*winogradPieces {
+		t.f = f.whole()
+		defer d.give(t.f.w.data)
 	}
-	for row := 0; row < rows; row += block {
-		count := min(block, rows-row)
-		parallel(count, func(r int, s *scratch) {
-			img, ty := (row+r)/th, (row+r)%th
-			view := in
-			view.x = x.Data[img*in.h*in.w*c:][:in.h*in.w*c]
-			pad := s.floats(1, 6*in.rowLen)
-			view.rows(pad, 4*ty, 6)
-			g := &s.grid
-			*g = asm.Grid{SrcRow: 4 * in.rowLen, SrcCol: 4 * c, DstRow: 24 * step, DstCol: 4 * step, N: c}
-			for t := range tw {
-				g.Src, g.Dst = ptr(pad[4*t*c:]), ptr(v.Data[(r*tw+t)*c:])
-				asm.WinogradInput(g)
-			}
-		})
-		pieces := count * tw
-		groups := max(1, (pieces+winogradPieces/2)/winogradPieces)
-		parallel(f.panels()*groups, func(task int, s *scratch) {
-			panel, group := task/groups, task%groups
-			lo, hi := group*pieces/groups, (group+1)*pieces/groups
-			between := (hi-lo)*nr + 16
-			m := s.floats(2, 36*between)
-			winogradProducts(s, m, between, v.Data[lo*c:], step, f, panel, hi-lo)
-			cols := min(nr, o-panel*nr)
-			g := &s.grid
-			*g = asm.Grid{SrcRow: 24 * between, SrcCol: 4 * between, DstRow: 4 * ow * o, DstCol: 4 * o, N: cols}
-			if e.bias != nil {
-				g.Bias = ptr(e.bias[panel*nr:])
-			}
-			edge := s.floats(4, 16*nr)
-			for t := lo; t < hi; t++ {
-				img, ty, tx := (row+t/tw)/th, (row+t/tw)%th, t%tw
-				out := y.Data[((img*oh+4*ty)*ow+4*tx)*o+panel*nr:]
-				g.Src = ptr(m[(t-lo)*nr:])
-				if 4*ty+4 <= oh && 4*tx+4 <= ow {
-					g.Dst = ptr(out)
-					asm.WinogradOutput(g)
-					continue
-				}
-				whole := *g
-				g.Dst, g.DstRow, g.DstCol = ptr(edge), 16*nr, 4*nr
-				asm.WinogradOutput(g)
-				for i := range min(4, oh-4*ty) {
-					for j := range min(4, ow-4*tx) {
-						copy(out[(i*ow+j)*o:][:cols], edge[(4*i+j)*nr:])
-					}
-				}
-				*g = whole
-			}
-		})
-		if e.none() {
+	for t.row = 0; t.row < rows; t.row += block {
+		t.count = min(block, rows-t.row)
+		parallelWith(t.count, 1, t, (*winogradConv).transform)
+		t.groups = max(1, (t.count*t.tw+winogradPieces/2)/winogradPieces)
+		parallelWith(t.f.panels()*t.groups, 1, t, (*winogradConv).multiply)
+		if !t.e.none() {
+			parallelWith(4*t.count, 1, t, (*winogradConv).finish)
+		}
+	}
+}
+
+// transform writes row r of v.
+func (t *winogradConv) transform(r, _ int, s *scratch) {
+	in, c := &t.in, t.in.c
+	img, ty := (t.row+r)/t.th, (t.row+r)%t.th
+	pad := s.floats(1, 6*in.rowLen)
+	in.rows(pad, img, 4*ty, 6)
+	g := &s.grid
+	*g = asm.Grid{SrcRow: 4 * in.rowLen, SrcCol: 4 * c, DstRow: 24 * t.step, DstCol: 4 * t.step, N: c}
+	for x := range t.tw {
+		g.Src, g.Dst = ptr(pad[4*x*c:]), ptr(t.v[(r*t.tw+x)*c:])
+		asm.WinogradInput(g)
+	}
+}
+
+// multiply computes a group of pieces of a panel.
+func (t *winogradConv) multiply(task, _ int, s *scratch) {
+	nr, c := asm.NR(), t.in.c
+	oh, ow, o := t.y.h, t.y.w, t.y.c
+	panel, group := task/t.groups, task%t.groups
+	pieces := t.count * t.tw
+	lo, hi := group*pieces/t.groups, (group+1)*pieces/t.groups
+	between := (hi-lo)*nr + 16
+	m := s.floats(2, 36*between)
+	winogradProducts(s, m, between, t.v[lo*c:], t.step, &t.f, panel, hi-lo)
+	cols := min(nr, o-panel*nr)
+	g := &s.grid
+	*g = asm.Grid{SrcRow: 24 * between, SrcCol: 4 * between, DstRow: 4 * ow * o, DstCol: 4 * o, N: cols}
+	if t.e.bias != nil {
+		g.Bias = ptr(t.e.bias[panel*nr:])
+	}
+	edge := s.floats(4, 16*nr)
+	for i := lo; i < hi; i++ {
+		img, ty, tx := (t.row+i/t.tw)/t.th, (t.row+i/t.tw)%t.th, i%t.tw
+		out := t.y.data[((img*oh+4*ty)*ow+4*tx)*o+panel*nr:]
+		g.Src = ptr(m[(i-lo)*nr:])
+		if 4*ty+4 <= oh && 4*tx+4 <= ow {
+			g.Dst = ptr(out)
+			asm.WinogradOutput(g)
 			continue
 		}
-		parallel(4*count, func(i int, _ *scratch) { // lines of the result, which are in the outer caches
-			if img, line := (row+i/4)/th, (row+i/4)%th*4+i%4; line < oh {
-				at := (img*oh + line) * ow * o
-				e.finish(y.Data, at, ow*o, y.Data[at:][:ow*o])
+		whole := *g
+		g.Dst, g.DstRow, g.DstCol = ptr(edge), 16*nr, 4*nr
+		asm.WinogradOutput(g)
+		for i := range min(4, oh-4*ty) {
+			for j := range min(4, ow-4*tx) {
+				copy(out[(i*ow+j)*o:][:cols], edge[(4*i+j)*nr:])
 			}
-		})
+		}
+		*g = whole
 	}
+}
+
+// finish computes the epilogue of a line of the result, which is in the outer caches.
+func (t *winogradConv) finish(i, _ int, _ *scratch) {
+	img, line := (t.row+i/4)/t.th, (t.row+i/4)%t.th*4+i%4
+	if line >= t.y.h {
+		return
+	}
+	n := t.y.w * t.y.c
+	at := (img*t.y.h + line) * n
+	t.e.finish(t.y.data, at, n, t.y.data[at:][:n])
 }
 
 // winogradProducts computes the 36 products m of transformed inputs v with the weights of a panel: [pieces][NR], between apart, from

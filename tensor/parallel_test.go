@@ -26,9 +26,9 @@ func TestParallelVisitsEveryTaskOnce(t *testing.T) {
 	}
 	for _, n := range []int{0, 1, 9, 10, 11, 95} {
 		seen := make([]int, n)
-		chunks(n, 10, func(lo, hi int) {
+		parallelWith(n, 10, seen, func(seen *[]int, lo, hi int, _ *scratch) {
 			for i := lo; i < hi; i++ {
-				seen[i]++
+				(*seen)[i]++
 			}
 		})
 		for i, c := range seen {

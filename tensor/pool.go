@@ -30,7 +30,19 @@ func class(n int) (size, index int) {
 
 // Get returns a tensor with undefined contents.
 func (p *Pool) Get(shape ...int) *Tensor {
-	n := Len(shape)
+	return &Tensor{Shape: slices.Clone(shape), Data: p.take(Len(shape))}
+}
+
+// Put takes a tensor's buffer back. The tensor, and every tensor that shares
+// its data, must not be used afterwards.
+func (p *Pool) Put(t *Tensor) {
+	if p.give(t.Data) {
+		t.Data = nil
+	}
+}
+
+// take is Get without the tensor around the memory.
+func (p *Pool) take(n int) []float32 {
 	size, i := class(n)
 	if n >= arenaFrom {
 		size = arenaSize(n)
@@ -39,7 +51,7 @@ func (p *Pool) Get(shape ...int) *Tensor {
 	for peak := p.peak.Load(); live > peak && !p.peak.CompareAndSwap(peak, live); peak = p.peak.Load() {
 	}
 	if n >= arenaFrom {
-		return &Tensor{Shape: slices.Clone(shape), Data: p.large.get(size)[:n]}
+		return p.large.get(size)[:n]
 	}
 	p.mu.Lock()
 	var b []float32
@@ -52,28 +64,28 @@ func (p *Pool) Get(shape ...int) *Tensor {
 	if b == nil {
 		b = make([]float32, size)
 	}
-	return &Tensor{Shape: slices.Clone(shape), Data: b[:n]}
+	return b[:n]
 }
 
-// Put takes a tensor's buffer back. The tensor, and every tensor that shares
-// its data, must not be used afterwards.
-func (p *Pool) Put(t *Tensor) {
-	if len(t.Data) >= arenaFrom {
-		if size := arenaSize(len(t.Data)); cap(t.Data) == size && p.large.put(t.Data[:size]) {
+// give takes memory back, and tells whether it is from a pool.
+func (p *Pool) give(b []float32) bool {
+	if len(b) >= arenaFrom {
+		size := arenaSize(len(b))
+		lent := cap(b) == size && p.large.put(b[:size])
+		if lent {
 			p.live.Add(-int64(size) * 4)
-			t.Data = nil
 		}
-		return
+		return lent
 	}
-	size, i := class(len(t.Data))
-	if t.Data == nil || cap(t.Data) != size {
-		return
+	size, i := class(len(b))
+	if b == nil || cap(b) != size {
+		return false
 	}
 	p.live.Add(-int64(size) * 4)
 	p.mu.Lock()
-	p.free[i] = append(p.free[i], t.Data[:size])
+	p.free[i] = append(p.free[i], b[:size])
 	p.mu.Unlock()
-	t.Data = nil
+	return true
 }
 
 // Live is the number of bytes that are handed out now.
