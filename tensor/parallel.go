@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"psld/asm"
 )
@@ -64,6 +65,10 @@ func lendLoop[T any]() *loop[T] {
 	return l
 }
 
+// patience is for how long helpers stay awake for the next loop, and a loop for its helpers, before they sleep: to wake one up takes the
+// scheduler and the system up to a hundred microseconds, as long as a small operation.
+const patience = 200 * time.Microsecond
+
 // helper is a loop of any type.
 type helper interface{ help() }
 
@@ -101,6 +106,8 @@ func parallelWith[T any](n, size int, t T, fn func(t *T, lo, hi int, s *scratch)
 		}
 	}
 	l.work()
+	for start := time.Now(); len(l.done) == 0 && time.Since(start) < patience; {
+	}
 	<-l.done
 	l.release()
 }
@@ -119,10 +126,25 @@ func startHelpers(n int64) {
 	defer helpers.mu.Unlock()
 	for ; helpers.count.Load() < n; helpers.count.Add(1) {
 		go func() {
-			for l := range helpers.queue {
-				l.help()
+			for {
+				nextLoop().help()
 			}
 		}()
+	}
+}
+
+// nextLoop waits for a loop to help with.
+func nextLoop() helper {
+	start := time.Now()
+	for {
+		select {
+		case l := <-helpers.queue:
+			return l
+		default:
+			if time.Since(start) >= patience {
+				return <-helpers.queue
+			}
+		}
 	}
 }
 
