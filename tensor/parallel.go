@@ -67,7 +67,7 @@ func lendLoop[T any]() *loop[T] {
 
 // patience is for how long helpers stay awake for the next loop, and a loop for its helpers, before they sleep: to wake one up takes the
 // scheduler and the system up to a hundred microseconds, as long as a small operation.
-const patience = 200 * time.Microsecond
+const patience = 100 * time.Microsecond
 
 // helper is a loop of any type.
 type helper interface{ help() }
@@ -107,6 +107,7 @@ func parallelWith[T any](n, size int, t T, fn func(t *T, lo, hi int, s *scratch)
 	}
 	l.work()
 	for start := time.Now(); len(l.done) == 0 && time.Since(start) < patience; {
+		asm.Pause()
 	}
 	<-l.done
 	l.release()
@@ -144,6 +145,7 @@ func nextLoop() helper {
 			if time.Since(start) >= patience {
 				return <-helpers.queue
 			}
+			asm.Pause()
 		}
 	}
 }
