@@ -5,7 +5,7 @@ import (
 )
 
 // GroupNorm normalises x[N,...,C] over each group of channels of each item, then
-// scales by gamma[C] and shifts by beta[C].
+// scales by gamma[C] and shifts by beta[C], or by rows of gamma and beta[N,C], one for each item.
 func (g *Graph) GroupNorm(x, gamma, beta *Value, groups int, eps float32) *Value {
 	return g.groupNorm(x, gamma, beta, groups, eps, false)
 }
@@ -18,7 +18,9 @@ func (g *Graph) GroupNormSiLU(x, gamma, beta *Value, groups int, eps float32) *V
 func (g *Graph) groupNorm(x, gamma, beta *Value, groups int, eps float32, silu bool) *Value {
 	c := x.T.Dim(-1)
 	check(groups > 0 && c%groups == 0, "GroupNorm", "channels", c, []any{"a multiple of", groups})
-	check(gamma.T.Len() == c && beta.T.Len() == c, "GroupNorm", "gamma", gamma.T.Shape, c)
+	n := gamma.T.Len()
+	check(n == c || n == x.T.Dim(0)*c, "GroupNorm", "gamma", gamma.T.Shape, []int{c})
+	check(beta.T.Len() == n, "GroupNorm", "beta", beta.T.Shape, gamma.T.Shape)
 	y := g.alloc(x.T.Shape...)
 	stats := g.alloc(x.T.Dim(0), groups, 2)
 	g.dev.GroupNorm(y, stats, x.T, gamma.T, beta.T, groups, eps, silu)
@@ -28,7 +30,7 @@ func (g *Graph) groupNorm(x, gamma, beta *Value, groups int, eps float32, silu b
 		g.addOrDrop(x, dy)
 		g.addParams(gamma, beta, dgamma, dbeta)
 		return true
-	}, x.T, stats)
+	}, x.T, stats, gamma.T, beta.T)
 }
 
 func (g *Graph) paramGrads(gamma, beta *Value) (dgamma, dbeta *tensor.Tensor) {

@@ -112,6 +112,34 @@ func checkOffsets(op string, at [][2]int, h, w, pictureH, pictureW int) {
 	}
 }
 
+// Enlarge2x doubles height and width of x[N,H,W,C] by nearest neighbours: [N,2H,2W,C].
+func (g *Graph) Enlarge2x(x *Value) *Value {
+	check(len(x.T.Shape) == 4, "Enlarge2x", "x", x.T.Shape, "[N H W C]")
+	y := g.alloc(x.T.Dim(0), 2*x.T.Dim(1), 2*x.T.Dim(2), x.T.Dim(3))
+	g.dev.Enlarge2x(y, x.T)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.dev.Get(x.T.Shape...)
+		g.dev.Mean2x2(dx, dy)
+		g.dev.Scale(dx, 4, dx)
+		g.add(x, dx)
+		return false
+	})
+}
+
+// Mean2x2 halves height and width of x[N,H,W,C], both even, by means: [N,H/2,W/2,C].
+func (g *Graph) Mean2x2(x *Value) *Value {
+	check(len(x.T.Shape) == 4 && x.T.Dim(1)%2 == 0 && x.T.Dim(2)%2 == 0, "Mean2x2", "x", x.T.Shape, "[N H W C], H and W even")
+	y := g.alloc(x.T.Dim(0), x.T.Dim(1)/2, x.T.Dim(2)/2, x.T.Dim(3))
+	g.dev.Mean2x2(y, x.T)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.dev.Get(x.T.Shape...)
+		g.dev.Enlarge2x(dx, dy)
+		g.dev.Scale(dx, 0.25, dx)
+		g.add(x, dx)
+		return false
+	})
+}
+
 // Embedding looks up rows of w[V,C]: [shape...,C], with len(ids) the product of shape.
 func (g *Graph) Embedding(w *Value, ids []int, shape ...int) *Value {
 	check(len(ids) == tensor.Len(shape), "Embedding", "ids", len(ids), shape)

@@ -48,6 +48,7 @@ func TestOperationsAllocateNothing(t *testing.T) {
 		gamma, stats, rowStats := normal(r, 64), New(1, 8, 2), New(x.Rows(), 2)
 		q, kv, o := normal(r, 1, 11*size, 80), normal(r, 1, 7*size, 80), New(1, 11*size, 80)
 		as, dq, dk, dv := New(1, 2, 2, 11*size), New(o.Shape...), New(kv.Shape...), New(kv.Shape...)
+		big := normal(r, 1, 2*size, 2*(size+1), 64)
 		at, win := [][2]int{{0, 0}, {1, 2}}, New(2, 3, 3, 64)
 		all := map[string]func(d Device){
 			"GroupNorm":          func(d Device) { d.GroupNorm(y, stats, x, gamma, gamma, 8, 1e-5, true) },
@@ -71,6 +72,8 @@ func TestOperationsAllocateNothing(t *testing.T) {
 			"Fill":               func(d Device) { d.Fill(y, 1) },
 			"AddChannels":        func(d Device) { d.AddChannels(y, x, e) },
 			"SumPixels":          func(d Device) { d.SumPixels(e, x) },
+			"Enlarge2x":          func(d Device) { d.Enlarge2x(big, x) },
+			"Mean2x2":            func(d Device) { d.Mean2x2(x, big) },
 			"CopyCols":           func(d Device) { d.CopyCols(wide, 64, x, 0, 64) },
 			"Copy":               func(d Device) { d.CopyCols(y, 0, x, 0, 64) },
 			"Windows":            func(d Device) { d.Windows(win, x, at) },

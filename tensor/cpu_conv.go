@@ -262,3 +262,31 @@ func sum2x2(dx *Tensor, up []float32) {
 		}
 	})
 }
+
+// Enlarge2x implements [Device].
+func (d *cpu) Enlarge2x(y, x *Tensor) {
+	parallelWith(x.Dim(0)*x.Dim(1), 1, args{y: y.Data, a: x.Data, c: x.Dim(3), w: x.Dim(2)}, func(t *args, r, _ int, _ *scratch) {
+		row := t.w * t.c
+		out := t.y[4*r*row:][:4*row]
+		for x := range t.w {
+			px := t.a[r*row+x*t.c:][:t.c]
+			copy(out[2*x*t.c:], px)
+			copy(out[(2*x+1)*t.c:], px)
+		}
+		copy(out[2*row:], out[:2*row])
+	})
+}
+
+// Mean2x2 implements [Device].
+func (d *cpu) Mean2x2(y, x *Tensor) {
+	parallelWith(y.Dim(0)*y.Dim(1), 1, args{y: y.Data, a: x.Data, c: y.Dim(3), w: y.Dim(2)}, func(t *args, r, _ int, s *scratch) {
+		w, c := t.w, t.c
+		sum := s.floats(0, 2*w*c)
+		asm.Add(sum, t.a[4*r*w*c:][:2*w*c], t.a[(4*r+2)*w*c:][:2*w*c])
+		out := t.y[r*w*c:][:w*c]
+		for x := range w {
+			asm.Add(out[x*c:][:c], sum[2*x*c:][:c], sum[(2*x+1)*c:][:c])
+		}
+		asm.Scale(out, 0.25, out)
+	})
+}

@@ -76,13 +76,18 @@ type groupNorm struct {
 	part              []float64 // [n][blocks][groups][2]
 	sums              []float32 // [n][blocks][2][c], or nil
 	n, c, groups      int
+	each              int // from one picture's gamma to the next one's: c, or 0 where all have the same
 	blocks, backwards blocks
 	silu              bool
 }
 
-func newGroupNorm(y, x *Tensor, groups int, silu bool) groupNorm {
+func newGroupNorm(y, x, gamma *Tensor, groups int, silu bool) groupNorm {
 	n, px, c := pixels(x)
-	return groupNorm{y: y.Data, x: x.Data, n: n, c: c, groups: groups, silu: silu,
+	each := 0
+	if len(gamma.Data) > c {
+		each = c
+	}
+	return groupNorm{y: y.Data, x: x.Data, n: n, c: c, groups: groups, each: each, silu: silu,
 		blocks: blocksOf(px, normBlock(c)), backwards: blocksOf(px, (max(2*grain, grainOf(n*px*c))+c-1)/c)}
 }
 
@@ -103,7 +108,7 @@ func (t *groupNorm) last(task int) (picture, from, to int) {
 // GroupNorm implements [Device]. It reads x twice: for the moments around a number near the
 // mean, which give mean and variance without cancellation, and for the result.
 func (d *cpu) GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float32, silu bool) {
-	t := newGroupNorm(y, x, groups, silu)
+	t := newGroupNorm(y, x, gamma, groups, silu)
 	n, px, c, blocks := t.n, t.blocks.px, t.c, t.blocks.count
 	per := c / groups
 	own := scratches.Get().(*scratch)
@@ -134,9 +139,9 @@ func (d *cpu) GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float3
 			st := stats.Data[2*(i*groups+g):]
 			st[0], st[1] = float32(mean), float32(rstd)
 			for j := range per {
-				sc := rstd * float64(gamma.Data[g*per+j])
+				sc := rstd * float64(gamma.Data[i*t.each+g*per+j])
 				t.scale[at+j] = float32(sc)
-				t.shift[at+j] = float32(float64(beta.Data[g*per+j]) - sc*mean)
+				t.shift[at+j] = float32(float64(beta.Data[i*t.each+g*per+j]) - sc*mean)
 			}
 		}
 	}
@@ -153,7 +158,7 @@ func (d *cpu) GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float3
 
 // GroupNormGrad implements [Device].
 func (d *cpu) GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor, groups int, silu bool) {
-	t := newGroupNorm(dx, x, groups, silu)
+	t := newGroupNorm(dx, x, gamma, groups, silu)
 	n, px, c, blocks := t.n, t.blocks.px, t.c, t.blocks.count
 	per := c / groups
 	own := scratches.Get().(*scratch)
@@ -164,8 +169,8 @@ func (d *cpu) GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor
 			mu, rstd := stats.Data[2*(i*groups+g)], stats.Data[2*(i*groups+g)+1]
 			for j := g * per; j < (g+1)*per; j++ {
 				t.mid[i*c+j] = mu
-				t.scale[i*c+j] = rstd * gamma.Data[j]
-				t.shift[i*c+j] = beta.Data[j] - t.scale[i*c+j]*mu
+				t.scale[i*c+j] = rstd * gamma.Data[i*t.each+j]
+				t.shift[i*c+j] = beta.Data[i*t.each+j] - t.scale[i*c+j]*mu
 			}
 		}
 	}
@@ -195,21 +200,10 @@ func (d *cpu) GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor
 		clear(s1)
 		clear(s2)
 		asm.ColSum2(s1, s2, t.du[from:to], t.x[from:to], t.mid[i*c:][:c], c)
-		groupSums(t.part[task*t.groups*2:][:t.groups*2], s1, s2, t.gamma)
+		groupSums(t.part[task*t.groups*2:][:t.groups*2], s1, s2, t.gamma[i*t.each:][:c])
 	})
 	if dgamma != nil {
-		for j := range c {
-			var g, b float64
-			for i := range n {
-				rstd := float64(stats.Data[2*(i*groups+j/per)+1])
-				for k := range blocks {
-					at := (i*blocks+k)*2*c + j
-					b += float64(t.sums[at])
-					g += float64(t.sums[at+c]) * rstd
-				}
-			}
-			dgamma.Data[j], dbeta.Data[j] = float32(g), float32(b)
-		}
+		t.scaleGrads(dgamma.Data, dbeta.Data, stats.Data)
 	}
 	// dx = rstd*gamma*du - (rstd/count) (S1 + xhat*S2), with S1, S2 the group's sums of
 	// gamma*du and gamma*du*xhat: linear in du and x.
@@ -232,6 +226,32 @@ func (d *cpu) GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor
 		c := t.c
 		asm.LinearRows(t.y[from:to], t.du[from:to], t.scale[i*c:][:c], t.x[from:to], t.bx[i*c:][:c], t.cx[i*c:][:c], c)
 	})
+}
+
+// scaleGrads writes the gradients of gamma and beta, which are sums over all pictures where these share them.
+func (t *groupNorm) scaleGrads(dgamma, dbeta, stats []float32) {
+	n, c, per := t.n, t.c, t.c/t.groups
+	rows := 1
+	if t.each > 0 {
+		rows = n
+	}
+	for row := range rows {
+		for j := range c {
+			var g, b float64
+			for i := row; i < n; i++ {
+				rstd := float64(stats[2*(i*t.groups+j/per)+1])
+				for k := range t.blocks.count {
+					at := (i*t.blocks.count+k)*2*c + j
+					b += float64(t.sums[at])
+					g += float64(t.sums[at+c]) * rstd
+				}
+				if rows > 1 {
+					break
+				}
+			}
+			dgamma[row*c+j], dbeta[row*c+j] = float32(g), float32(b)
+		}
+	}
 }
 
 // layerNorm is what the parts of LayerNorm and its gradient know.

@@ -37,7 +37,7 @@ type Device interface {
 	Attention(o, stats, q, k, v *Tensor, heads int, causal bool)
 	AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *Tensor, heads int, causal bool)
 
-	// GroupNorm over x[N,...,C] with gamma, beta[C]; stats[N,groups,2] receives mean and
+	// GroupNorm over x[N,...,C] with gamma, beta[C], or [N,C] for each item its own; stats[N,groups,2] receives mean and
 	// 1/sqrt(var+eps). With silu, y = silu(norm(x)). LayerNorm is over the last
 	// axis, stats[rows,2]. dgamma and dbeta may both be nil; they are overwritten.
 	// In GroupNormGrad and SoftmaxGrad dx may be dy.
@@ -66,6 +66,10 @@ type Device interface {
 	// AddChannels: y[n,...,c] = x[n,...,c] + e[n,c]; SumPixels: de[n,c] = sum of dy[n,...,c].
 	AddChannels(y, x, e *Tensor)
 	SumPixels(de, dy *Tensor)
+	// Enlarge2x: y[N,2H,2W,C] holds each pixel of x[N,H,W,C] four times. Mean2x2: y[N,H,W,C] has the means of
+	// the squares of two by two pixels of x[N,2H,2W,C].
+	Enlarge2x(y, x *Tensor)
+	Mean2x2(y, x *Tensor)
 	// CopyCols copies n columns of the last axis, from column sCol of src to column dCol of dst.
 	CopyCols(dst *Tensor, dCol int, src *Tensor, sCol, n int)
 	// Windows copies the window at each offset {row, column} of x[1,H,W,C] into

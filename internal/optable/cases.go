@@ -263,6 +263,14 @@ func normCases() []Case {
 		list = append(list, groupNormOp(silu, 1, 1e-5, 1, 1, 1, 5), groupNormOp(silu, 2, 1e-5, 3, 5, 7, 4),
 			groupNormOp(silu, 32, 1e-6, 2, 3, 3, 64), groupNormOp(silu, 17, 1e-5, 1, 9, 4, 17), groupNormOp(silu, 5, 1e-5, 2, 11, 100),
 			groupNormOp(silu, 3, 1e-5, 1, 33, 31, 33), groupNormOp(silu, 2, 1e-5, 3, 12))
+		for _, shape := range [][]int{{2, 5, 7, 4}, {3, 9, 4, 34}, {3, 12}} {
+			k := groupNormOp(silu, 2, 1e-5, shape...)
+			k.Name += "_each" // item has a gamma and a beta of its own
+			for i := range k.Args[1:] {
+				k.Args[i+1].Shape, k.Args[i+1].Param = []int{shape[0], shape[len(shape)-1]}, false
+			}
+			list = append(list, k)
+		}
 	}
 	return append(list, layerNormOp(1e-5, 1, 5), layerNormOp(1e-5, 3, 5, 17), layerNormOp(1e-5, 2, 7, 100), layerNormOp(1e-5, 600, 48), layerNormOp(1e-5, 2, 2, 2, 33))
 }
@@ -448,6 +456,13 @@ func shapeCases() []Case {
 			linearIn(one("AddWindows", "", Arg{Shape: []int{len(at), h, w, c}}, 0,
 				func(g graph, x *autograd.Value) *autograd.Value { return g.AddWindows(x, pictureH, pictureW, at) },
 				func(x Array) Array { return addWindows(x, pictureH, pictureW, at) }), 0))
+	}
+	for _, s := range [][]int{{1, 1, 1, 1}, {2, 3, 5, 17}, {3, 4, 2, 33}, {1, 40, 30, 4}} {
+		list = append(list,
+			linearIn(one("Enlarge2x", "", Arg{Shape: s}, 0,
+				func(g graph, x *autograd.Value) *autograd.Value { return g.Enlarge2x(x) }, enlarge2x), 0),
+			linearIn(one("Mean2x2", "", Arg{Shape: []int{s[0], 2 * s[1], 2 * s[2], s[3]}}, 0,
+				func(g graph, x *autograd.Value) *autograd.Value { return g.Mean2x2(x) }, mean2x2), 0))
 	}
 	ids := []int{4, 0, 6, 4, 1, 4} // a row used three times, rows never used
 	for _, c := range []int{1, 5, 33} {

@@ -123,10 +123,14 @@ func groupNorm(x, gamma, beta Array, groups int, eps float64) Array {
 	y := NewArray(x.Shape...)
 	for img := range n {
 		for g := range groups {
+			own := 0 // where gamma and beta of the item begin
+			if len(gamma.Data) > c {
+				own = img * c
+			}
 			each := func(f func(k, ch int)) {
 				for p := range px {
 					for ch := g * per; ch < (g+1)*per; ch++ {
-						f((img*px+p)*c+ch, ch)
+						f((img*px+p)*c+ch, own+ch)
 					}
 				}
 			}
@@ -316,6 +320,30 @@ func addWindows(x Array, h, w int, at [][2]int) Array {
 	y := NewArray(1, h, w, c)
 	eachWindow(w, x.Shape[1], x.Shape[2], c, at, func(picture, window int) { y.Data[picture] += x.Data[window] })
 	return y
+}
+
+// enlarge2x: y[n, 2r+i, 2s+j, c] = x[n,r,s,c].
+func enlarge2x(x Array) Array {
+	n, h, w, c := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
+	y := NewArray(n, 2*h, 2*w, c)
+	eachSquare(n, h, w, c, func(small, large int) { y.Data[large] = x.Data[small] })
+	return y
+}
+
+// mean2x2: y[n,r,s,c] = sum over i and j of x[n, 2r+i, 2s+j, c]/4.
+func mean2x2(x Array) Array {
+	n, h, w, c := x.Shape[0], x.Shape[1]/2, x.Shape[2]/2, x.Shape[3]
+	y := NewArray(n, h, w, c)
+	eachSquare(n, h, w, c, func(small, large int) { y.Data[small] += x.Data[large] / 4 })
+	return y
+}
+
+// eachSquare calls f with the places of an element [n,r,s,c] and of each of the four elements [n,2r+i,2s+j,c].
+func eachSquare(n, h, w, c int, f func(small, large int)) {
+	for large := range n * 2 * h * 2 * w * c {
+		ch, s, r := large%c, large/c%(2*w), large/c/(2*w) // r counts the rows of all pictures
+		f((r/2*w+s/2)*c+ch, large)
+	}
 }
 
 // eachWindow calls f with the places of an element in the picture, width wide, and in the windows.
