@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// NewBlur returns the blur of h x w pictures with c channels: a depth-wise correlation (the kernel is not flipped) with
-// reflect padding that does not repeat the edge pixel, as ReflectionPad2d and Conv2d in the DPS code. The adjoint
+// NewBlur returns the blur of h x w pictures with c channels: a depth-wise correlation (the kernel is not flipped)
+// with reflect padding that does not repeat the edge pixel, as ReflectionPad2d and Conv2d in the DPS code. The adjoint
 // scatters, the reflection included. Kernels of rank one become two 1-D passes; of others only the taps that are not
 // zero are computed. A kernel whose non-zero part reaches further than side-1 from its centre is an error, for the
 // reflection of such a picture is not defined.
@@ -29,7 +29,8 @@ func NewBlur(h, w, c int, k *Kernel) (Linear, error) {
 		reachY, reachX = max(reachY, dy, -dy), max(reachX, dx, -dx)
 	}
 	if reachY >= h || reachX >= w {
-		return nil, fmt.Errorf("operator: blur kernel reaches %dx%d pixels from its centre: too large for a %dx%d picture (at most %dx%d)",
+		return nil, fmt.Errorf("operator: blur kernel reaches %dx%d pixels from its centre: "+
+			"too large for a %dx%d picture (at most %dx%d)",
 			reachX, reachY, w, h, w-1, h-1)
 	}
 	if col, row, ok := k.factors(); ok {

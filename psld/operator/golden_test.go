@@ -34,7 +34,8 @@ func (c opCase) size(t *testing.T) (h, w int) {
 	return two[0], two[1]
 }
 
-// build makes the operator of a case for pictures of h x w x c; kernel is the [1,1,k,k] weight of one channel of a blur.
+// build makes the operator of a case for pictures of h x w x c; kernel is the [1,1,k,k] weight of one channel of a
+// blur.
 func (oc opCase) build(t *testing.T, h, w, c int, kernel []float32) Linear {
 	var a Linear
 	var err error
@@ -42,7 +43,7 @@ func (oc opCase) build(t *testing.T, h, w, c int, kernel []float32) Linear {
 	case "dps_resizer":
 		a, err = NewSR(h, w, c, int(math.Round(1/oc.Scale)))
 	case "nearest_up":
-		a, err = NewNearestUp(h, w, c, int(oc.Scale))
+		a, err = NewResize(h, w, c, h*int(oc.Scale), w*int(oc.Scale), Nearest)
 	case "avg_pool":
 		a, err = NewAveragePool(h, w, c, oc.Kernel)
 	case "nearest", "area", "torch_bicubic", "bilinear":
@@ -62,8 +63,8 @@ func (oc opCase) build(t *testing.T, h, w, c int, kernel []float32) Linear {
 
 // TestGoldenOps runs the linear-operator cases: forward, and backward as the adjoint of the cotangent.
 func TestGoldenOps(t *testing.T) {
-	mine := map[string]bool{"dps_resizer": true, "nearest_up": true, "nearest": true, "area": true, "torch_bicubic": true,
-		"bilinear": true, "avg_pool": true, "blur_gaussian": true, "blur_motion": true}
+	mine := map[string]bool{"dps_resizer": true, "nearest_up": true, "nearest": true, "area": true,
+		"torch_bicubic": true, "bilinear": true, "avg_pool": true, "blur_gaussian": true, "blur_motion": true}
 	for _, dir := range golden.Folders(t, "ops") {
 		var index []opCase
 		golden.JSON(t, filepath.Join(dir, "index.json"), &index)
@@ -130,8 +131,8 @@ func TestGoldenGaussKernels(t *testing.T) {
 	}
 }
 
-// TestGoldenMeasurements makes the noise-free measurement of every PSLD task and checks that the stored noisy one is the
-// stated 0.05 away from it.
+// TestGoldenMeasurements makes the noise-free measurement of every PSLD task and checks that the stored noisy one is
+// the stated 0.05 away from it.
 func TestGoldenMeasurements(t *testing.T) {
 	for _, dir := range golden.Folders(t, "psld") {
 		f := golden.Load(t, filepath.Join(dir, "shared.safetensors"))

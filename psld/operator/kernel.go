@@ -26,7 +26,8 @@ const maxKernel = 1001
 // check reports kernels that cannot blur.
 func (k *Kernel) check() error {
 	if k.Size < 1 || k.Size%2 == 0 || len(k.W) != k.Size*k.Size {
-		return fmt.Errorf("operator: blur kernel of size %d with %d weights: the size must be odd and the weights size*size", k.Size, len(k.W))
+		return fmt.Errorf("operator: blur kernel of size %d with %d weights: "+
+			"the size must be odd and the weights size*size", k.Size, len(k.W))
 	}
 	zero := true
 	for _, v := range k.W {
@@ -41,8 +42,8 @@ func (k *Kernel) check() error {
 	return nil
 }
 
-// NewKernel returns a kernel of size*size weights in row order, scaled to sum 1. An even size, a wrong number of weights,
-// weights that are not finite and a sum that is not positive are errors.
+// NewKernel returns a kernel of size*size weights in row order, scaled to sum 1. An even size, a wrong number of
+// weights, weights that are not finite and a sum that is not positive are errors.
 func NewKernel(size int, w []float64) (*Kernel, error) {
 	k := &Kernel{size, append([]float64(nil), w...)}
 	if err := k.check(); err != nil {
@@ -61,15 +62,16 @@ func NewKernel(size int, w []float64) (*Kernel, error) {
 	return k, nil
 }
 
-// Gaussian returns the Gaussian kernel of the DPS code: scipy.ndimage.gaussian_filter of a delta in a size x size window.
-// The weights are cut at radius int(4*std+0.5) and normalised before the window; what falls outside the window is
-// mirrored back. size must be odd, std (pixels) positive.
+// Gaussian returns the Gaussian kernel of the DPS code: scipy.ndimage.gaussian_filter of a delta in a size x size
+// window. The weights are cut at radius int(4*std+0.5) and normalised before the window; what falls outside the window
+// is mirrored back. size must be odd, std (pixels) positive.
 func Gaussian(size int, std float64) (*Kernel, error) {
 	if size < 1 || size%2 == 0 || size > maxKernel {
 		return nil, fmt.Errorf("operator: Gaussian kernel size %d must be odd and at most %d", size, maxKernel)
 	}
 	if !(std > 0) || std > maxKernel {
-		return nil, fmt.Errorf("operator: Gaussian kernel std %g must be positive and at most %d pixels", std, maxKernel)
+		return nil, fmt.Errorf("operator: Gaussian kernel std %g must be positive and at most %d pixels",
+			std, maxKernel)
 	}
 	r := int(4*std + 0.5)
 	var sum float64
@@ -94,11 +96,12 @@ func Gaussian(size int, std float64) (*Kernel, error) {
 }
 
 // MotionKernel returns the trace of a shaking camera: a smooth random path drawn into a size x size window, centred on
-// its centre of mass and scaled to sum 1. intensity in [0,1] goes from a straight line (0) to a strongly curled path (1).
-// The same seed gives the same kernel everywhere. size must be odd and at least 3.
+// its centre of mass and scaled to sum 1. intensity in [0,1] goes from a straight line (0) to a strongly curled path
+// (1). The same seed gives the same kernel everywhere. size must be odd and at least 3.
 func MotionKernel(size int, intensity float64, seed uint64) (*Kernel, error) {
 	if size < 3 || size%2 == 0 || size > maxKernel {
-		return nil, fmt.Errorf("operator: motion kernel size %d must be odd, at least 3 and at most %d", size, maxKernel)
+		return nil, fmt.Errorf("operator: motion kernel size %d must be odd, at least 3 and at most %d",
+			size, maxKernel)
 	}
 	if !(intensity >= 0 && intensity <= 1) {
 		return nil, fmt.Errorf("operator: motion kernel intensity %g must lie in [0,1]", intensity)
@@ -156,7 +159,8 @@ func LoadKernel(path string) (*Kernel, error) {
 		return nil, fmt.Errorf("operator: blur kernel %s: not a readable PNG: %w", path, err)
 	}
 	if cfg.Width != cfg.Height || cfg.Width%2 == 0 || cfg.Width > maxKernel {
-		return nil, fmt.Errorf("operator: blur kernel %s is %dx%d: it must be square with an odd side of at most %d", path, cfg.Width, cfg.Height, maxKernel)
+		return nil, fmt.Errorf("operator: blur kernel %s is %dx%d: it must be square with an odd side of at most %d",
+			path, cfg.Width, cfg.Height, maxKernel)
 	}
 	if _, err := f.Seek(0, 0); err != nil {
 		return nil, fmt.Errorf("operator: blur kernel %s: %w", path, err)
@@ -177,7 +181,8 @@ func LoadKernel(path string) (*Kernel, error) {
 	return k, nil
 }
 
-// SaveKernel writes the kernel as a 16-bit grey PNG with its largest weight white. Negative weights are written as zero.
+// SaveKernel writes the kernel as a 16-bit grey PNG with its largest weight white. Negative weights are written as
+// zero.
 func SaveKernel(path string, k *Kernel) error {
 	if err := k.check(); err != nil {
 		return err
@@ -204,7 +209,6 @@ const (
 	streamGaussian
 	streamPoisson
 	streamSaltPepper
-	streamNorm
 )
 
 func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }

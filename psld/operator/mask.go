@@ -8,7 +8,7 @@ import (
 // Mask is the inpainting operator: it keeps some pixels (all their channels) and sets the others to zero.
 type Mask struct {
 	shape Shape
-	keep  []bool
+	known []bool
 }
 
 // NewMask returns the mask of h x w pictures with c channels that keeps the pixels with keep[y*w+x]. keep is copied.
@@ -29,29 +29,32 @@ func (m *Mask) In() Shape { return m.shape }
 // Out returns the shape of the measurement, the same as In.
 func (m *Mask) Out() Shape { return m.shape }
 
-// Keep returns a copy of the kept pixels, row by row.
-func (m *Mask) Keep() []bool { return append([]bool(nil), m.keep...) }
-
-// Kept returns the number of pixels that are kept.
-func (m *Mask) Kept() int {
-	n := 0
-	for _, k := range m.keep {
-		if k {
-			n++
-		}
-	}
-	return n
-}
+// Known implements Measured: the kept pixels, row by row. The caller must not write to it.
+func (m *Mask) Known() []bool { return m.known }
 
 // Apply copies the kept pixels and zeroes the hole, whatever it holds (NaN included).
 func (m *Mask) Apply(dst, x []float32) {
 	check(dst, x, m.shape, m.shape)
 	c := m.shape.C
-	for i, k := range m.keep {
+	for i, k := range m.known {
 		if k {
 			copy(dst[i*c:(i+1)*c], x[i*c:])
 		} else {
 			clear(dst[i*c : (i+1)*c])
+		}
+	}
+}
+
+// Prox implements Proximal: (y + rho z)/(1 + rho) where the pixel is known, z in the hole.
+func (m *Mask) Prox(dst, z, y []float32, rho float64) {
+	checkProx(m, dst, z, y, rho)
+	c, share := m.shape.C, 1/(1+rho)
+	copy(dst, z)
+	for i, k := range m.known {
+		if k {
+			for j := i * c; j < (i+1)*c; j++ {
+				dst[j] = blend(z[j], y[j], share)
+			}
 		}
 	}
 }
@@ -62,7 +65,8 @@ func (m *Mask) Adjoint(dst, y []float32) { m.Apply(dst, y) }
 // RandomMask returns a keep mask with round(missing*h*w) pixels dropped at random places. missing must lie in [0,1].
 func RandomMask(h, w int, missing float64, seed uint64) ([]bool, error) {
 	if h < 1 || w < 1 || !(missing >= 0 && missing <= 1) {
-		return nil, fmt.Errorf("operator: random mask %dx%d with fraction %g missing: the fraction must lie in [0,1]", w, h, missing)
+		return nil, fmt.Errorf("operator: random mask %dx%d with fraction %g missing: the fraction must lie in [0,1]",
+			w, h, missing)
 	}
 	keep := make([]bool, h*w)
 	drop := int(math.Round(missing * float64(h*w)))
@@ -73,11 +77,13 @@ func RandomMask(h, w int, missing float64, seed uint64) ([]bool, error) {
 }
 
 // BoxMask returns a keep mask with one rectangle dropped whose sides are fraction times those of the picture (rounded,
-// at least one pixel); fraction must lie in (0,1]. The box is centred, or, with random, at a random place at least 1/32
-// of the side away from the border where that is possible (16 pixels of 512 as in the PSLD code); seed is used for random only.
+// at least one pixel); fraction must lie in (0,1]. The box is centred, or, with random, at a random place at least
+// 1/32 of the side away from the border where that is possible (16 pixels of 512 as in the PSLD code); seed is used
+// for random only.
 func BoxMask(h, w int, fraction float64, random bool, seed uint64) ([]bool, error) {
 	if h < 1 || w < 1 || !(fraction > 0 && fraction <= 1) {
-		return nil, fmt.Errorf("operator: box mask %dx%d with side fraction %g: the fraction must lie in (0,1]", w, h, fraction)
+		return nil, fmt.Errorf("operator: box mask %dx%d with side fraction %g: the fraction must lie in (0,1]",
+			w, h, fraction)
 	}
 	rng := newRand(seed, streamBox)
 	place := func(n int) (lo, hi int) {

@@ -11,8 +11,9 @@ func AddGaussian(y []float32, sigma float64, seed uint64) {
 	}
 }
 
-// AddPoisson replaces each value in [-1,1] by a Poisson count, in place: value v stands for peak*(v+1)/2 expected photons,
-// and the count is mapped back. Smaller peaks give more noise; the result is not clipped. Values below -1 count as -1.
+// AddPoisson replaces each value in [-1,1] by a Poisson count, in place: value v stands for peak*(v+1)/2 expected
+// photons, and the count is mapped back. Smaller peaks give more noise; the result is not clipped. Values below -1
+// count as -1.
 func AddPoisson(y []float32, peak float64, seed uint64) {
 	rng := newRand(seed, streamPoisson)
 	for i, v := range y {

@@ -1,12 +1,19 @@
 // Package operator holds the linear measurement operators A of an inverse problem y = A x + noise: masks, blurs and
 // resizes, with their exact transposes, plus the kernels, masks and noises that go with them.
 //
-// Pictures are []float32 in HWC order (a pixel's channels lie side by side), usually RGB in [-1,1]; sizes are given by a
-// Shape. Operators are immutable and safe for concurrent use. Work is split by shape and never by thread count, and
+// What only some operators can do is an interface beside Linear, asked for by a function that has an answer for every
+// operator: Proximal (ProxOf), Decomposed (SVDOf), Measured (KnownOf, MeasuredOf), Lowered (Lower).
+//
+// Pictures are []float32 in HWC order (a pixel's channels lie side by side), usually RGB in [-1,1]; sizes are given by
+// a Shape. Operators are immutable and safe for concurrent use. Work is split by shape and never by thread count, and
 // every output element is summed in one fixed order, so results do not depend on the number of threads.
 package operator
 
-import "fmt"
+import (
+	"fmt"
+
+	"psld/autograd"
+)
 
 // Shape is the size of a picture: height, width and channels.
 type Shape struct{ H, W, C int }
@@ -17,9 +24,9 @@ func (s Shape) Len() int { return s.H * s.W * s.C }
 // String returns the shape as "HxWxC".
 func (s Shape) String() string { return fmt.Sprintf("%dx%dx%d", s.H, s.W, s.C) }
 
-// Linear is a linear map between pictures. Apply computes dst = A x, Adjoint dst = A' y with the true transpose, so that
-// <A x, y> = <x, A' y> up to rounding. dst is overwritten and must not overlap the argument; lengths that differ from
-// In().Len() and Out().Len() are a programmer's mistake and panic.
+// Linear is a linear map between pictures. Apply computes dst = A x, Adjoint dst = A' y with the true transpose, so
+// that <A x, y> = <x, A' y> up to rounding. dst is overwritten and must not overlap the argument; lengths that differ
+// from In().Len() and Out().Len() are a programmer's mistake and panic.
 type Linear interface {
 	In() Shape
 	Out() Shape
@@ -30,7 +37,8 @@ type Linear interface {
 // check panics when dst and src do not have the shapes that an operator maps between.
 func check(dst, src []float32, out, in Shape) {
 	if len(src) != in.Len() || len(dst) != out.Len() {
-		panic("operator: slice lengths " + fmt.Sprint(len(src), " -> ", len(dst)) + ", want " + in.String() + " -> " + out.String())
+		panic("operator: slice lengths " + fmt.Sprint(len(src), " -> ", len(dst)) +
+			", want " + in.String() + " -> " + out.String())
 	}
 }
 
@@ -53,6 +61,17 @@ func (a identity) Out() Shape               { return a.shape }
 func (a identity) Apply(dst, x []float32)   { check(dst, x, a.shape, a.shape); copy(dst, x) }
 func (a identity) Adjoint(dst, y []float32) { a.Apply(dst, y) }
 
+// Prox implements Proximal: (y + rho z)/(1 + rho).
+func (a identity) Prox(dst, z, y []float32, rho float64) {
+	checkProx(a, dst, z, y, rho)
+	for i, v := range z {
+		dst[i] = blend(v, y[i], 1/(1+rho))
+	}
+}
+
+// Lower implements Lowered.
+func (a identity) Lower(_ *autograd.Graph, x *autograd.Value) *autograd.Value { return x }
+
 // transposed swaps the two directions of a.
 type transposed struct{ a Linear }
 
@@ -70,13 +89,17 @@ type composed struct{ outer, inner Linear }
 // Compose returns x -> outer(inner(x)). It returns an error naming both shapes when they do not fit.
 func Compose(outer, inner Linear) (Linear, error) {
 	if outer.In() != inner.Out() {
-		return nil, fmt.Errorf("operator: cannot compose: the first gives %v, the second wants %v", inner.Out(), outer.In())
+		return nil, fmt.Errorf("operator: cannot compose: the first gives %v, the second wants %v",
+			inner.Out(), outer.In())
 	}
 	return composed{outer, inner}, nil
 }
 
 func (c composed) In() Shape  { return c.inner.In() }
 func (c composed) Out() Shape { return c.outer.Out() }
+
+// Known implements Measured.
+func (c composed) Known() []bool { return KnownOf(c.outer) }
 
 func (c composed) Apply(dst, x []float32) {
 	t := make([]float32, c.inner.Out().Len())
@@ -90,29 +113,9 @@ func (c composed) Adjoint(dst, y []float32) {
 	c.inner.Adjoint(dst, t)
 }
 
-// scaled is s*A.
-type scaled struct {
-	a Linear
-	s float32
-}
-
-// Scale returns s*A.
-func Scale(a Linear, s float32) Linear { return scaled{a, s} }
-
-func (k scaled) In() Shape                { return k.a.In() }
-func (k scaled) Out() Shape               { return k.a.Out() }
-func (k scaled) Apply(dst, x []float32)   { k.a.Apply(dst, x); k.mul(dst) }
-func (k scaled) Adjoint(dst, y []float32) { k.a.Adjoint(dst, y); k.mul(dst) }
-
-func (k scaled) mul(v []float32) {
-	for i := range v {
-		v[i] *= k.s
-	}
-}
-
-// PublishedTranspose returns what the published PSLD code uses in the place of A' when it glues a picture to its measurement,
-// x + T(y - A x): the identity where A keeps the size (inpainting, blurs, denoising), nearest-neighbour up-sampling where
-// it does not (super-resolution). It is not the adjoint; Transposed(a) is.
+// PublishedTranspose returns what the published PSLD code uses in the place of A' when it glues a picture to its
+// measurement, x + T(y - A x): the identity where A keeps the size (inpainting, blurs, denoising), nearest-neighbour
+// up-sampling where it does not (super-resolution). It is not the adjoint; Transposed(a) is.
 func PublishedTranspose(a Linear) Linear {
 	in, out := a.In(), a.Out()
 	if in == out {

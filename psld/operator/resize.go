@@ -14,11 +14,11 @@ const (
 	Area                     // mean over [floor(i*in/out), ceil((i+1)*in/out)), torch's "area"
 	Bilinear                 // torch's "bilinear", no antialiasing
 	Bicubic                  // torch's "bicubic": a = -0.75, edge clamped, no antialiasing
-	CubicSmall               // MATLAB-like cubic, a = -0.5, antialiased, border mirrored with the edge pixel: the DPS Resizer
+	CubicSmall               // MATLAB-like cubic, a = -0.5, antialiased, border mirrored with the edge pixel: DPS
 )
 
-// NewResize returns the resize of h x w pictures with c channels to oh x ow. It is linear and separable, so its adjoint
-// is exact. Sizes below 1 and unknown methods are errors.
+// NewResize returns the resize of h x w pictures with c channels to oh x ow. It is linear and separable, so its
+// adjoint is exact. Sizes below 1 and unknown methods are errors.
 func NewResize(h, w, c, oh, ow int, m Method) (Linear, error) {
 	if err := checkShape(Shape{h, w, c}); err != nil {
 		return nil, err
@@ -34,37 +34,19 @@ func NewResize(h, w, c, oh, ow int, m Method) (Linear, error) {
 }
 
 // NewSR returns the super-resolution operator of DPS and PSLD: antialiased cubic down-sampling (CubicSmall) by an
-// integer factor. The output is ceil(h/factor) x ceil(w/factor); where a side is no multiple of the factor the sampling
-// grid keeps its step and is centred, so that its two ends reach over the border by the same amount (mirrored).
+// integer factor. The output is ceil(h/factor) x ceil(w/factor); where a side is no multiple of the factor the
+// sampling grid keeps its step and is centred, so that its two ends reach over the border by the same amount
+// (mirrored).
 func NewSR(h, w, c, factor int) (Linear, error) {
 	if err := checkShape(Shape{h, w, c}); err != nil {
 		return nil, err
 	}
 	if factor < 1 || factor > min(h, w) {
-		return nil, fmt.Errorf("operator: super-resolution factor %d must be between 1 and the shorter side of the %dx%d picture", factor, w, h)
+		return nil, fmt.Errorf("operator: super-resolution factor %d must be between 1 and the shorter side "+
+			"of the %dx%d picture", factor, w, h)
 	}
 	axis := func(in int) table { return resizeTable(in, (in+factor-1)/factor, CubicSmall, 1/float64(factor)) }
 	return newSeparable(c, axis(h), axis(w)), nil
-}
-
-// NewAveragePool returns the mean over k x k blocks. The output is floor(h/k) x floor(w/k), as in torch: pixels that
-// fill no whole block at the right and bottom are not seen.
-func NewAveragePool(h, w, c, k int) (Linear, error) {
-	if err := checkShape(Shape{h, w, c}); err != nil {
-		return nil, err
-	}
-	if k < 1 || k > min(h, w) {
-		return nil, fmt.Errorf("operator: pooling block %d must be between 1 and the shorter side of the %dx%d picture", k, w, h)
-	}
-	axis := func(in int) table {
-		return newTable(in/k, in, func(i int) ([]int, []float64) { return mean(i*k, (i+1)*k) })
-	}
-	return newSeparable(c, axis(h), axis(w)), nil
-}
-
-// NewNearestUp returns the enlargement by an integer factor that repeats each pixel factor x factor times.
-func NewNearestUp(h, w, c, factor int) (Linear, error) {
-	return NewResize(h, w, c, h*factor, w*factor, Nearest)
 }
 
 // resizeTable returns the weights of one axis. scale is out/in except for super-resolution with a remainder.

@@ -1,6 +1,10 @@
 package operator
 
-import "gonum.org/v1/gonum/blas/blas32"
+import (
+	"sync"
+
+	"gonum.org/v1/gonum/blas/blas32"
+)
 
 // table is a sparse matrix [out, in] for one axis: row i holds the taps idx[start[i]:start[i+1]] with their weights w.
 type table struct {
@@ -65,6 +69,11 @@ type separable struct {
 	in, out    Shape
 	v, h       table
 	vAdj, hAdj table
+
+	svdOnce  sync.Once
+	svd      *SVD
+	proxOnce sync.Once
+	prox     *gram // nil: too large
 }
 
 func newSeparable(c int, v, h table) *separable {

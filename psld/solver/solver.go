@@ -25,12 +25,7 @@ type Problem struct {
 }
 
 // Measured is the number of values that the measurement really holds; in a hole it holds none.
-func (p Problem) Measured() int {
-	if m, ok := p.A.(*operator.Mask); ok {
-		return m.Kept() * m.In().C
-	}
-	return len(p.Y)
-}
+func (p Problem) Measured() int { return operator.MeasuredOf(p.A) }
 
 // Options steer a solver. The zero value of a number means 0, not a default; Steps must be set.
 type Options struct {

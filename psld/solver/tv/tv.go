@@ -124,25 +124,3 @@ func Solve(ctx context.Context, a operator.Linear, y []float32, opts Options) ([
 	}
 	return x, nil
 }
-
-// Objective returns 1/2 |A x - y|^2 + lambda sum of |(Dx)_p|, what Solve minimises.
-func Objective(a operator.Linear, x, y []float32, lambda float64) float64 {
-	r := make([]float32, len(y))
-	a.Apply(r, x)
-	var data, tv float64
-	for i, v := range r {
-		d := float64(v - y[i])
-		data += d * d
-	}
-	dx := newField(len(x))
-	gradient(dx, x, a.In())
-	c := a.In().C
-	for p := 0; p < len(x); p += c {
-		var s float64
-		for i := p; i < p+c; i++ {
-			s += float64(dx[0][i])*float64(dx[0][i]) + float64(dx[1][i])*float64(dx[1][i])
-		}
-		tv += math.Sqrt(s)
-	}
-	return data/2 + lambda*tv
-}

@@ -1,0 +1,190 @@
+package operator
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/mat"
+)
+
+// Proximal is an operator that has its proximal step in closed form; see ProxOf.
+type Proximal interface {
+	Linear
+	// Prox computes the picture x that minimises 1/2 |A x - y|^2 + rho/2 |x - z|^2,
+	//
+	//	dst = z + A'(A A' + rho I)^-1 (y - A z)
+	//
+	// with z and dst of shape In() and y of shape Out(). In this form the error does not grow as rho falls. dst is
+	// overwritten and must not overlap the arguments. Where A is Measured, what y holds in its holes does not count.
+	// rho must be positive; that, and wrong lengths, are a programmer's mistake and panic.
+	Prox(dst, z, y []float32, rho float64)
+}
+
+// Where there is no closed form, the step is solved by conjugate gradients up to this relative residual,
+// in at most this many steps.
+const (
+	ProxTolerance = 1e-5
+	proxSteps     = 2000
+)
+
+// ProxOf returns a with a proximal step: a itself where it is Proximal, else with one by conjugate gradients up to
+// ProxTolerance. Their number of steps grows with |A|/sqrt(rho).
+func ProxOf(a Linear) Proximal {
+	if p, ok := a.(Proximal); ok {
+		return p
+	}
+	return proxCG{a}
+}
+
+// checkProx panics on arguments that no proximal step can have.
+func checkProx(a Linear, dst, z, y []float32, rho float64) {
+	check(dst, z, a.In(), a.In())
+	if len(y) != a.Out().Len() {
+		panic(fmt.Sprintf("operator: measurement of length %d, want %v", len(y), a.Out()))
+	}
+	if !(rho > 0) || math.IsInf(rho, 0) {
+		panic(fmt.Sprintf("operator: weight %g of a proximal step, want a positive number", rho))
+	}
+}
+
+// blend moves z towards y by share.
+func blend(z, y float32, share float64) float32 {
+	return float32(float64(z) + share*(float64(y)-float64(z)))
+}
+
+// proxCG gives any operator a proximal step.
+type proxCG struct{ Linear }
+
+// Prox implements Proximal.
+func (p proxCG) Prox(dst, z, y []float32, rho float64) {
+	checkProx(p, dst, z, y, rho)
+	proxByCG(p.Linear, dst, z, y, rho)
+}
+
+// proxByCG solves in the space of the measurement or of the picture, whichever is smaller:
+// A'(A A' + rho I)^-1 = (A'A + rho I)^-1 A'.
+func proxByCG(a Linear, dst, z, y []float32, rho float64) {
+	r := residual(a, z, y)
+	if len(y) <= len(z) {
+		u, t := make([]float32, len(y)), make([]float32, len(z))
+		CG(func(q, p []float32) {
+			a.Adjoint(t, p)
+			a.Apply(q, t)
+			axpy(float32(rho), p, q)
+		}, u, r, proxSteps, ProxTolerance)
+		a.Adjoint(dst, u)
+	} else {
+		b, t := make([]float32, len(z)), make([]float32, len(y))
+		a.Adjoint(b, r)
+		clear(dst)
+		CG(func(q, p []float32) {
+			a.Apply(t, p)
+			a.Adjoint(q, t)
+			axpy(float32(rho), p, q)
+		}, dst, b, proxSteps, ProxTolerance)
+	}
+	axpy(1, z, dst)
+}
+
+// residual is y - A z, zero in the holes of the measurement.
+func residual(a Linear, z, y []float32) []float32 {
+	r := make([]float32, len(y))
+	a.Apply(r, z)
+	known, c := KnownOf(a), a.Out().C
+	for i, v := range r {
+		if known == nil || known[i/c] {
+			r[i] = y[i] - v
+		} else {
+			r[i] = 0
+		}
+	}
+	return r
+}
+
+// gram is the eigendecomposition U (values) U' of A A' of a separable operator, in the form that keeps all digits
+// where values are small: A'U has its columns as short as the singular values, so that a division by rho is never
+// undone by a sum.
+type gram struct {
+	ut, atu matrices  // U' and A'U
+	values  []float64 // of the pixels of A.Out()
+}
+
+// matrices is a separable map: v [v.Rows, v.Cols] along y and h along x.
+type matrices struct{ v, h blas32.General }
+
+// newGram returns nil where a side of the measurement is over maxSVD.
+func newGram(s *separable) *gram {
+	if max(s.out.H, s.out.W) > maxSVD {
+		return nil
+	}
+	uv, av, ev, ok1 := eigenAxis(s.v)
+	uh, ah, eh, ok2 := eigenAxis(s.h)
+	if !ok1 || !ok2 {
+		return nil
+	}
+	g := &gram{matrices{uv, uh}, matrices{av, ah}, make([]float64, s.out.H*s.out.W)}
+	for i := range g.values {
+		g.values[i] = ev[i/s.out.W] * eh[i%s.out.W]
+	}
+	return g
+}
+
+// eigenAxis decomposes T T' = U (values) U' for the matrix T [out,in] of an axis: U' [out,out] and T'U [in,out].
+func eigenAxis(t table) (ut, tu blas32.General, values []float64, ok bool) {
+	var d mat.EigenSym
+	m, sym := mat.NewDense(t.out, t.in, t.dense()), mat.NewSymDense(t.out, nil)
+	sym.SymOuterK(1, m)
+	if !d.Factorize(sym, true) {
+		return ut, tu, nil, false
+	}
+	var u, adjoint mat.Dense
+	d.VectorsTo(&u)
+	adjoint.Mul(m.T(), &u)
+	values = d.Values(nil)
+	for i, v := range values {
+		values[i] = max(v, 0) // rounding
+	}
+	return general(mat.DenseCopyOf(u.T())), general(&adjoint), values, true
+}
+
+func general(m *mat.Dense) blas32.General {
+	r, c := m.Dims()
+	return blas32.General{Rows: r, Cols: c, Stride: c, Data: narrow(m.RawMatrix().Data)}
+}
+
+// apply maps x [v.Cols, h.Cols, c] to dst [v.Rows, h.Rows, c].
+func (m matrices) apply(dst, x []float32, c int) {
+	t, s := make([]float32, m.v.Rows*m.h.Cols*c), make([]float32, m.v.Rows*m.h.Cols*c)
+	r := make([]float32, m.v.Rows*m.h.Rows*c)
+	multiply(m.v, x, t)
+	swapXY(s, t, m.v.Rows, m.h.Cols, c)
+	multiply(m.h, s, r)
+	swapXY(dst, r, m.h.Rows, m.v.Rows, c)
+}
+
+// multiply: out [a.Rows, n] = a x with x [a.Cols, n].
+func multiply(a blas32.General, x, out []float32) {
+	n := len(x) / a.Cols
+	blas32.Gemm(blas.NoTrans, blas.NoTrans, 1, a, blas32.General{Rows: a.Cols, Cols: n, Stride: n, Data: x},
+		0, blas32.General{Rows: a.Rows, Cols: n, Stride: n, Data: out})
+}
+
+// Prox implements Proximal, exactly with the operator's own borders: A A' = U (values) U', found once in
+// O(H^3 + W^3) of the measurement's sides. Measurements with a side over 512 pixels take conjugate gradients.
+func (s *separable) Prox(dst, z, y []float32, rho float64) {
+	checkProx(s, dst, z, y, rho)
+	s.proxOnce.Do(func() { s.prox = newGram(s) })
+	if s.prox == nil {
+		proxByCG(s, dst, z, y, rho)
+		return
+	}
+	r, t := residual(s, z, y), make([]float32, len(y))
+	s.prox.ut.apply(t, r, s.out.C)
+	for i, v := range t {
+		t[i] = float32(float64(v) / (s.prox.values[i/s.out.C] + rho))
+	}
+	s.prox.atu.apply(dst, t, s.out.C)
+	axpy(1, z, dst)
+}
