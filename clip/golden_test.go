@@ -88,7 +88,7 @@ func TestGoldenTiny(t *testing.T) {
 				if _, err := os.Stat(path); err != nil {
 					t.Skipf("%s is not in this set", path)
 				}
-				model, err := weights.OpenModelWith(path, weights.Options{TextHeads: c.CLIP.Heads})
+				model, err := weights.OpenModel(path, weights.Options{TextHeads: c.CLIP.Heads})
 				require.NoError(t, err)
 				defer model.Close()
 				cfg, err := clip.ParseConfig(model.TextConfig)

@@ -65,7 +65,7 @@ func EvalDamage(t Task, h, w int, seed uint64) (Damage, error) {
 
 // Evaluate damages pictures of one size, restores them by every method and returns the mean scores,
 // task by task: first that of the measurement, then the methods in their order.
-func Evaluate(ctx context.Context, m *prior.Latent, pics []*picture.Picture, o EvalOptions) ([]Score, error) {
+func Evaluate(ctx context.Context, m *prior.LatentDiffusion, pics []*picture.Picture, o EvalOptions) ([]Score, error) {
 	if o.Tasks == nil {
 		o.Tasks = Tasks[1:]
 	}
@@ -85,7 +85,7 @@ func Evaluate(ctx context.Context, m *prior.Latent, pics []*picture.Picture, o E
 	return scores, nil
 }
 
-func evaluate(ctx context.Context, m *prior.Latent, pics []*picture.Picture, o EvalOptions, task Task, method string) (Score, error) {
+func evaluate(ctx context.Context, m *prior.LatentDiffusion, pics []*picture.Picture, o EvalOptions, task Task, method string) (Score, error) {
 	s := Score{Task: task, Method: method, N: len(pics)}
 	psnr, ssim, errs := make([]float64, len(pics)), make([]float64, len(pics)), make([]error, len(pics))
 	start := time.Now()
@@ -131,7 +131,7 @@ func evaluate(ctx context.Context, m *prior.Latent, pics []*picture.Picture, o E
 }
 
 // restoreOne damages x and restores it by one method.
-func restoreOne(ctx context.Context, m *prior.Latent, x *picture.Picture, o EvalOptions, task Task, method string, seed uint64) (*picture.Picture, error) {
+func restoreOne(ctx context.Context, m *prior.LatentDiffusion, x *picture.Picture, o EvalOptions, task Task, method string, seed uint64) (*picture.Picture, error) {
 	d, err := EvalDamage(task, x.H, x.W, seed)
 	if err != nil {
 		return nil, err

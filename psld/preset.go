@@ -46,7 +46,7 @@ func published(t Task) preset {
 // The gradient of a norm has a length that does not depend on the number of pixels, so a step
 // moves each latent value less in a larger picture: the weights found at 64x64
 // grow with the side. Squared norms need weights of their own; there are no presets for them.
-func Preset(m *prior.Latent, t Task, h, w int, o Options) (so solver.Options, back string) {
+func Preset(m *prior.LatentDiffusion, t Task, h, w int, o Options) (so solver.Options, back string) {
 	p, ok := o.Presets.preset(t, h, w)
 	switch {
 	case ok:

@@ -57,8 +57,8 @@ type Options struct {
 	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
 	Keep solver.Keep
 
-	// GuideTiny decodes and encodes by the model's tiny autoencoder in the steps (see solver.Options).
-	GuideTiny bool
+	// GuideTAESD decodes and encodes by the model's tiny autoencoder in the steps (see solver.Options).
+	GuideTAESD bool
 
 	// GluingEvery k needs the encoder in every k-th step only (see solver.Options); 0: preset.
 	GluingEvery int
@@ -93,7 +93,7 @@ const MaxPixels = 2 << 20
 // best picture so far together with an error that wraps ctx's.
 //
 // A grey measurement gives a grey result; its alpha is kept where the sizes agree.
-func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
+func Solve(ctx context.Context, m *prior.LatentDiffusion, p Problem, o Options) (*Result, error) {
 	if p.Measurement == nil {
 		return nil, errors.New("no measurement to restore")
 	}
@@ -110,7 +110,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 		return nil, err
 	}
 	so, back := Preset(m, p.Task, h, w, o)
-	so.GuideTiny, so.MaxMemory, so.Keep = o.GuideTiny, o.MaxMemory, o.Keep
+	so.GuideTAESD, so.MaxMemory, so.Keep = o.GuideTAESD, o.MaxMemory, o.Keep
 	if err := prompts(m, &so, o); err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 }
 
 // prompts sets the contexts and the guidance.
-func prompts(m *prior.Latent, so *solver.Options, o Options) error {
+func prompts(m *prior.LatentDiffusion, so *solver.Options, o Options) error {
 	c, _, err := m.Prompts(o.Prompt, o.Negative, o.Emphasis)
 	if err != nil {
 		return err

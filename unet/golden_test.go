@@ -96,7 +96,7 @@ func openTiny(t *testing.T, dir string, c genCase, layout, variant string) *unet
 	if _, err := os.Stat(file); err != nil {
 		t.Skipf("%s is not in this set", file)
 	}
-	model, err := weights.OpenModelWith(path, weights.Options{
+	model, err := weights.OpenModel(path, weights.Options{
 		Variant: strings.TrimPrefix(variant, "."), Heads: c.UNet.NumHeads, TextHeads: 1})
 	require.NoError(t, err)
 	defer model.Close()

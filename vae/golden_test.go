@@ -63,7 +63,7 @@ func openTiny(t *testing.T, dir, layout string) *vae.Model {
 	if _, err := os.Stat(path); err != nil {
 		t.Skipf("%s is not in this set", path)
 	}
-	model, err := weights.OpenModelWith(path, weights.Options{TextHeads: 1})
+	model, err := weights.OpenModel(path, weights.Options{TextHeads: 1})
 	require.NoError(t, err)
 	defer model.Close()
 	cfg, err := vae.ParseConfig(model.VAEConfig)

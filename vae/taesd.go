@@ -9,8 +9,8 @@ import (
 	"psld/tensor"
 )
 
-// TinyConfig describes a tiny autoencoder of TAESD's architecture.
-type TinyConfig struct {
+// TAESDConfig describes a tiny autoencoder of TAESD's architecture.
+type TAESDConfig struct {
 	InChannels     int // picture channels, 3
 	LatentChannels int // 4 for Stable Diffusion 1.x
 	Channels       int // of every inner layer
@@ -19,17 +19,17 @@ type TinyConfig struct {
 	EncoderBlocks, DecoderBlocks []int
 }
 
-// TAESD returns the configuration of the published model (madebyollin/taesd).
-func TAESD() TinyConfig {
-	return TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 64, EncoderBlocks: []int{1, 3, 3, 3}, DecoderBlocks: []int{3, 3, 3, 1}}
+// PublishedTAESD returns the configuration of the published model (madebyollin/taesd).
+func PublishedTAESD() TAESDConfig {
+	return TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 64, EncoderBlocks: []int{1, 3, 3, 3}, DecoderBlocks: []int{3, 3, 3, 1}}
 }
 
 // Validate returns an error that names the first field out of range.
-func (c TinyConfig) Validate() error {
+func (c TAESDConfig) Validate() error {
 	const maxChannels, maxLevels, maxBlocks = 1024, 8, 64
 	inRange := func(field string, v, lo, hi int) error {
 		if v < lo || v > hi {
-			return fmt.Errorf("tiny vae config: %s is %d, want %d to %d", field, v, lo, hi)
+			return fmt.Errorf("TAESD config: %s is %d, want %d to %d", field, v, lo, hi)
 		}
 		return nil
 	}
@@ -44,7 +44,7 @@ func (c TinyConfig) Validate() error {
 		}
 	}
 	if c.EncoderBlocks != nil && len(c.EncoderBlocks) != len(c.DecoderBlocks) {
-		return fmt.Errorf("tiny vae config: the encoder has %d resolutions, the decoder %d; want the same", len(c.EncoderBlocks), len(c.DecoderBlocks))
+		return fmt.Errorf("TAESD config: the encoder has %d resolutions, the decoder %d; want the same", len(c.EncoderBlocks), len(c.DecoderBlocks))
 	}
 	for _, n := range slices.Concat(c.EncoderBlocks, c.DecoderBlocks) {
 		if err := inRange("number of blocks of a resolution", n, 0, maxBlocks); err != nil {
@@ -55,61 +55,61 @@ func (c TinyConfig) Validate() error {
 }
 
 // Factor returns how many picture pixels a latent pixel spans in each direction: 8 in TAESD.
-func (c TinyConfig) Factor() int { return 1 << (len(c.DecoderBlocks) - 1) }
+func (c TAESDConfig) Factor() int { return 1 << (len(c.DecoderBlocks) - 1) }
 
-// Tiny is a small autoencoder without norms and attention, distilled from a large one, for previews
+// TAESD is a small autoencoder without norms and attention, distilled from a large one, for previews
 // and for cheap guidance: TAESD (github.com/madebyollin/taesd; diffusers' AutoencoderTiny, whose
 // parameter names it has). It works on scaled latents, those that the UNet works on, and gives the mean only.
-type Tiny struct {
-	TinyConfig
+type TAESD struct {
+	TAESDConfig
 	Params *nn.Params
 
-	encoder, decoder tinyNet
+	encoder, decoder taesdNet
 }
 
-// tinyNet is one half: a convolution (which changes the size at all levels but the first) and
+// taesdNet is one half: a convolution (which changes the size at all levels but the first) and
 // residual blocks per resolution, then a last convolution.
-type tinyNet struct {
-	levels []tinyLevel
+type taesdNet struct {
+	levels []taesdLevel
 	out    *nn.Conv2d
 }
 
-type tinyLevel struct {
+type taesdLevel struct {
 	conv   *nn.Conv2d
-	blocks []tinyBlock
+	blocks []taesdBlock
 }
 
-// tinyBlock is relu(x + conv(relu(conv(relu(conv(x)))))).
-type tinyBlock [3]*nn.Conv2d
+// taesdBlock is relu(x + conv(relu(conv(relu(conv(x)))))).
+type taesdBlock [3]*nn.Conv2d
 
-// NewTiny builds the model with zero weights; fill it with Params.Load or Params.Init. It panics
-// where cfg is not valid (see TinyConfig.Validate).
-func NewTiny(cfg TinyConfig) *Tiny {
+// NewTAESD builds the model with zero weights; fill it with Params.Load or Params.Init. It panics
+// where cfg is not valid (see TAESDConfig.Validate).
+func NewTAESD(cfg TAESDConfig) *TAESD {
 	if err := cfg.Validate(); err != nil {
 		panic(err)
 	}
 	p := nn.NewParams()
-	m := &Tiny{TinyConfig: cfg, Params: p}
+	m := &TAESD{TAESDConfig: cfg, Params: p}
 	down, up := tensor.SameConv(3), tensor.SameConv(3)
 	down.Stride, up.Upsample = 2, true
 	// Layers are numbered as in an nn.Sequential: the ReLU behind the decoder's first convolution
 	// and the up-sampling count as layers of their own.
 	if cfg.EncoderBlocks != nil {
-		m.encoder = newTinyNet(p.Sub("encoder"), cfg, cfg.InChannels, cfg.LatentChannels, cfg.EncoderBlocks, down, 0, 0)
+		m.encoder = newTAESDNet(p.Sub("encoder"), cfg, cfg.InChannels, cfg.LatentChannels, cfg.EncoderBlocks, down, 0, 0)
 	}
-	m.decoder = newTinyNet(p.Sub("decoder"), cfg, cfg.LatentChannels, cfg.InChannels, cfg.DecoderBlocks, up, 1, 1)
+	m.decoder = newTAESDNet(p.Sub("decoder"), cfg, cfg.LatentChannels, cfg.InChannels, cfg.DecoderBlocks, up, 1, 1)
 	return m
 }
 
-// newTinyNet registers the layers of one half; afterFirst and beforeResize are the numbers of layers without
+// newTAESDNet registers the layers of one half; afterFirst and beforeResize are the numbers of layers without
 // parameters behind the first convolution and in front of each resizing one.
-func newTinyNet(p *nn.Params, cfg TinyConfig, in, out int, blocks []int, resize tensor.Conv, afterFirst, beforeResize int) tinyNet {
+func newTAESDNet(p *nn.Params, cfg TAESDConfig, in, out int, blocks []int, resize tensor.Conv, afterFirst, beforeResize int) taesdNet {
 	c, same := cfg.Channels, tensor.SameConv(3)
 	n := 0
 	next := func() *nn.Params { n++; return p.Sub("layers.%d", n-1) }
-	var net tinyNet
+	var net taesdNet
 	for i, count := range blocks {
-		var l tinyLevel
+		var l taesdLevel
 		if i == 0 {
 			l.conv = nn.NewConv2d(next(), in, c, same)
 			n += afterFirst
@@ -119,7 +119,7 @@ func newTinyNet(p *nn.Params, cfg TinyConfig, in, out int, blocks []int, resize 
 		}
 		for range count {
 			q := next()
-			l.blocks = append(l.blocks, tinyBlock{
+			l.blocks = append(l.blocks, taesdBlock{
 				nn.NewConv2d(q.Sub("conv.0"), c, c, same), nn.NewConv2d(q.Sub("conv.2"), c, c, same), nn.NewConv2d(q.Sub("conv.4"), c, c, same)})
 		}
 		net.levels = append(net.levels, l)
@@ -129,11 +129,11 @@ func newTinyNet(p *nn.Params, cfg TinyConfig, in, out int, blocks []int, resize 
 }
 
 // HasEncoder tells whether Encode can be used.
-func (m *Tiny) HasEncoder() bool { return m.EncoderBlocks != nil }
+func (m *TAESD) HasEncoder() bool { return m.EncoderBlocks != nil }
 
 // Encode maps pictures x [N,H,W,3] in [-1,1] to scaled latents [N,H/f,W/f,4]. H and W are
 // multiples of f = Factor().
-func (m *Tiny) Encode(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+func (m *TAESD) Encode(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 	if !m.HasEncoder() {
 		panic("vae: Encode of a tiny autoencoder without an encoder")
 	}
@@ -145,7 +145,7 @@ func (m *Tiny) Encode(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 }
 
 // Decode maps scaled latents z [N,h,w,4] to pictures [N,h*f,w*f,3], about [-1,1] but not clamped.
-func (m *Tiny) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+func (m *TAESD) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 	// A soft limit at 3, which latents hardly pass.
 	z = g.Scale(g.Tanh(g.Scale(z, 1.0/3)), 3)
 	return shift(g, g.Scale(m.decoder.forward(g, z, true), 2), -1)
@@ -161,7 +161,7 @@ func shift(g *autograd.Graph, x *autograd.Value, s float32) *autograd.Value {
 }
 
 // forward runs one half; reluFirst puts a ReLU behind the first convolution.
-func (net *tinyNet) forward(g *autograd.Graph, h *autograd.Value, reluFirst bool) *autograd.Value {
+func (net *taesdNet) forward(g *autograd.Graph, h *autograd.Value, reluFirst bool) *autograd.Value {
 	for i, l := range net.levels {
 		h = g.Block(func(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
 			var e autograd.Epilogue
@@ -177,19 +177,19 @@ func (net *tinyNet) forward(g *autograd.Graph, h *autograd.Value, reluFirst bool
 	return net.out.Forward(g, h)
 }
 
-func (b tinyBlock) forward(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
+func (b taesdBlock) forward(g *autograd.Graph, in []*autograd.Value) *autograd.Value {
 	h := b[0].Then(g, in[0], autograd.Epilogue{Func: tensor.ReLU})
 	h = b[1].Then(g, h, autograd.Epilogue{Func: tensor.ReLU})
 	return b[2].Then(g, h, autograd.Epilogue{Add: in[0], Func: tensor.ReLU})
 }
 
 // EncodeMACs returns the multiply-adds of Encode for one picture of h x w.
-func (m *Tiny) EncodeMACs(h, w int) int64 { return m.encoder.macs(h, w) }
+func (m *TAESD) EncodeMACs(h, w int) int64 { return m.encoder.macs(h, w) }
 
 // DecodeMACs returns the multiply-adds of Decode for one latent of h x w.
-func (m *Tiny) DecodeMACs(h, w int) int64 { return m.decoder.macs(h, w) }
+func (m *TAESD) DecodeMACs(h, w int) int64 { return m.decoder.macs(h, w) }
 
-func (net *tinyNet) macs(h, w int) int64 {
+func (net *taesdNet) macs(h, w int) int64 {
 	if net.out == nil {
 		return 0
 	}

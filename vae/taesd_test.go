@@ -32,14 +32,14 @@ func rule(name string, scale float64, n, h, w, c int) *tensor.Tensor {
 	return tensor.FromNCHW(data, n, c, h, w)
 }
 
-// smallTiny is the configuration of testdata/taesd.py.
-func smallTiny() vae.TinyConfig {
-	return vae.TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 1, 3}, DecoderBlocks: []int{2, 1, 3, 1}}
+// smallTAESD is the configuration of testdata/taesd.py.
+func smallTAESD() vae.TAESDConfig {
+	return vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 1, 3}, DecoderBlocks: []int{2, 1, 3, 1}}
 }
 
-// TestTinyAgainstDiffusers compares outputs and gradients with AutoencoderTiny.
-func TestTinyAgainstDiffusers(t *testing.T) {
-	m := vae.NewTiny(smallTiny())
+// TestTAESDAgainstDiffusers compares outputs and gradients with AutoencoderTiny.
+func TestTAESDAgainstDiffusers(t *testing.T) {
+	m := vae.NewTAESD(smallTAESD())
 	require.NoError(t, m.Params.Load(ruled{}))
 	f := golden.Load(t, "testdata/taesd.safetensors")
 	for _, checkpoint := range []bool{false, true} {
@@ -58,9 +58,9 @@ func TestTinyAgainstDiffusers(t *testing.T) {
 	}
 }
 
-// TestTinyGradient holds the gradient against central differences.
-func TestTinyGradient(t *testing.T) {
-	m := vae.NewTiny(smallTiny())
+// TestTAESDGradient holds the gradient against central differences.
+func TestTAESDGradient(t *testing.T) {
+	m := vae.NewTAESD(smallTAESD())
 	m.Params.Init(5)
 	for name, c := range map[string]struct {
 		run     func(*autograd.Graph, *autograd.Value) *autograd.Value
@@ -96,9 +96,9 @@ func TestTinyGradient(t *testing.T) {
 	}
 }
 
-// TestTinyFullSize compares names, shapes and cost of the published configuration with diffusers' and
+// TestTAESDFullSize compares names, shapes and cost of the published configuration with diffusers' and
 // with an independent count.
-func TestTinyFullSize(t *testing.T) {
+func TestTAESDFullSize(t *testing.T) {
 	b, err := os.ReadFile("testdata/taesd_keys.json")
 	require.NoError(t, err)
 	var want struct {
@@ -106,7 +106,7 @@ func TestTinyFullSize(t *testing.T) {
 		Shapes map[string][]int
 	}
 	require.NoError(t, json.Unmarshal(b, &want))
-	m := vae.NewTiny(vae.TAESD())
+	m := vae.NewTAESD(vae.PublishedTAESD())
 	require.Equal(t, want.Shapes, m.Params.Shapes())
 	require.Equal(t, want.Count, m.Params.Count())
 	require.Equal(t, 8, m.Factor())
@@ -118,10 +118,10 @@ func TestTinyFullSize(t *testing.T) {
 	require.Greater(t, full.EncodeMACs(512, 512), 9*m.EncodeMACs(512, 512))
 }
 
-func TestTinyDecoderAlone(t *testing.T) {
-	cfg := smallTiny()
+func TestTAESDDecoderAlone(t *testing.T) {
+	cfg := smallTAESD()
 	cfg.EncoderBlocks = nil
-	m := vae.NewTiny(cfg)
+	m := vae.NewTAESD(cfg)
 	m.Params.Init(1)
 	require.False(t, m.HasEncoder())
 	require.Zero(t, m.EncodeMACs(64, 64))
@@ -131,22 +131,22 @@ func TestTinyDecoderAlone(t *testing.T) {
 	require.Panics(t, func() { m.Encode(g, g.Const(tensor.New(1, 8, 8, 3))) })
 }
 
-func TestTinyConfigErrors(t *testing.T) {
-	for want, edit := range map[string]func(*vae.TinyConfig){
-		"Channels is 0":        func(c *vae.TinyConfig) { c.Channels = 0 },
-		"LatentChannels is -4": func(c *vae.TinyConfig) { c.LatentChannels = -4 },
-		"3 resolutions":        func(c *vae.TinyConfig) { c.EncoderBlocks = []int{1, 1, 1} },
-		"DecoderBlocks is 0":   func(c *vae.TinyConfig) { c.DecoderBlocks = nil },
-		"is -1":                func(c *vae.TinyConfig) { c.DecoderBlocks = []int{1, 1, -1, 1} },
+func TestTAESDConfigErrors(t *testing.T) {
+	for want, edit := range map[string]func(*vae.TAESDConfig){
+		"Channels is 0":        func(c *vae.TAESDConfig) { c.Channels = 0 },
+		"LatentChannels is -4": func(c *vae.TAESDConfig) { c.LatentChannels = -4 },
+		"3 resolutions":        func(c *vae.TAESDConfig) { c.EncoderBlocks = []int{1, 1, 1} },
+		"DecoderBlocks is 0":   func(c *vae.TAESDConfig) { c.DecoderBlocks = nil },
+		"is -1":                func(c *vae.TAESDConfig) { c.DecoderBlocks = []int{1, 1, -1, 1} },
 	} {
-		cfg := vae.TAESD()
+		cfg := vae.PublishedTAESD()
 		edit(&cfg)
 		require.ErrorContains(t, cfg.Validate(), want)
 	}
 }
 
-func ExampleTiny() {
-	m := vae.NewTiny(vae.TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1, 1, 1}, DecoderBlocks: []int{1, 1, 1, 1}})
+func ExampleTAESD() {
+	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1, 1, 1}, DecoderBlocks: []int{1, 1, 1, 1}})
 	m.Params.Init(1) // or m.Params.Load(weights)
 	g := autograd.NoGrad()
 	defer g.Release()

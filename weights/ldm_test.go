@@ -268,7 +268,7 @@ func TestOpenLDM(t *testing.T) {
 	b, err := wide.UNet.Tensor("mid_block.attentions.0.to_k.bias", []int{c})
 	require.NoError(t, err)
 	require.Equal(t, float32(64)/64, b[0])
-	_, err = weights.OpenModelWith(m.Path, weights.Options{HeadWidth: 48})
+	_, err = weights.OpenModel(m.Path, weights.Options{HeadWidth: 48})
 	require.ErrorContains(t, err, "no whole heads of 48 channels")
 }
 
@@ -316,9 +316,9 @@ func TestLDMAverages(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want*31/64, b[31], c.ema)
 	}
-	_, err := weights.OpenModelWith(cut, weights.Options{EMA: "yes"})
+	_, err := weights.OpenModel(cut, weights.Options{EMA: "yes"})
 	require.ErrorContains(t, err, "no averaged copy (EMA) of tensor")
-	_, err = weights.OpenModelWith(path, weights.Options{EMA: "maybe"})
+	_, err = weights.OpenModel(path, weights.Options{EMA: "maybe"})
 	require.ErrorContains(t, err, `EMA "maybe": want yes or no`)
 }
 
@@ -357,11 +357,11 @@ func TestSaveLDM(t *testing.T) {
 		`[]`:                                    "scheduler_config.json",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "scheduler", "scheduler_config.json"), []byte(config), 0o600))
-		_, err := weights.OpenModel(dir)
+		_, err := weights.OpenModel(dir, weights.Options{})
 		require.ErrorContains(t, err, want)
 	}
 	require.NoError(t, os.Remove(filepath.Join(dir, "scheduler", "scheduler_config.json")))
-	_, err = weights.OpenModel(dir)
+	_, err = weights.OpenModel(dir, weights.Options{})
 	require.ErrorContains(t, err, "noise schedule")
 }
 
@@ -385,7 +385,7 @@ func TestLDMErrors(t *testing.T) {
 	last := len(entries) - 1
 	open := func(change func(e []weights.Entry) []weights.Entry) error {
 		e := append([]weights.Entry{}, entries...)
-		_, err := weights.OpenModel(writeLDM(t, change(e)))
+		_, err := weights.OpenModel(writeLDM(t, change(e)), weights.Options{})
 		return err
 	}
 	require.ErrorContains(t, open(func(e []weights.Entry) []weights.Entry { return e[:last] }), "no tensor alphas_cumprod")

@@ -61,10 +61,7 @@ type Options struct {
 //
 // Names that no network wants (EMA copies, schedule buffers, position_ids) are
 // left out; any other tensor of the parts stays, for [Model.Check] to report.
-func OpenModel(path string) (*Model, error) { return OpenModelWith(path, Options{}) }
-
-// OpenModelWith is [OpenModel] with options.
-func OpenModelWith(path string, opts Options) (*Model, error) {
+func OpenModel(path string, opts Options) (*Model, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err

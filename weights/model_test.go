@@ -141,7 +141,7 @@ func TestOpenSingleFile(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal(want.UNetConfig, &unet))
 
-		got, err := weights.OpenModelWith(path, weights.Options{Heads: unet.Heads, TextHeads: text.Heads})
+		got, err := weights.OpenModel(path, weights.Options{Heads: unet.Heads, TextHeads: text.Heads})
 		require.NoError(t, err)
 		requireSameModel(t, want, got, parts...)
 		for _, c := range []struct{ derived, stored json.RawMessage }{
@@ -159,7 +159,7 @@ func TestOpenSingleFile(t *testing.T) {
 		}
 		require.NoError(t, got.Close())
 
-		got, err = weights.OpenModel(path)
+		got, err = weights.OpenModel(path, weights.Options{})
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(got.UNetConfig, &unet))
 		require.Equal(t, 8, unet.Heads)
@@ -259,7 +259,7 @@ func TestFullSizeFolder(t *testing.T) {
 			writeHole(t, path, keyRows(t, keys))
 			require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), "config.json"), []byte("{}"), 0o600))
 		}
-		m, err := weights.OpenModel(dir)
+		m, err := weights.OpenModel(dir, weights.Options{})
 		require.NoError(t, err)
 		requireFullSize(t, m)
 		require.NoError(t, m.Close())
@@ -270,7 +270,7 @@ func TestFullSizeFolder(t *testing.T) {
 func TestDeriveFullSize(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "v1-5.safetensors")
 	writeHole(t, path, keyRows(t, "compvis.json"))
-	m, err := weights.OpenModel(path)
+	m, err := weights.OpenModel(path, weights.Options{})
 	require.NoError(t, err)
 	defer m.Close()
 	for _, c := range []struct {
@@ -335,7 +335,7 @@ func writeFolder(t *testing.T, change func(files map[string][]byte)) string {
 }
 
 func TestOpenFolder(t *testing.T) {
-	m, err := weights.OpenModel(writeFolder(t, nil))
+	m, err := weights.OpenModel(writeFolder(t, nil), weights.Options{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"conv_in.bias"}, m.UNet.Names())
 	require.Equal(t, []string{"encoder.mid_block.attentions.0.to_out.0.bias"}, m.VAE.Names()) // the present-day name
@@ -351,7 +351,7 @@ func TestOpenFolder(t *testing.T) {
 		f[text+"pytorch_model.bin.index.json"] = []byte(`{"weight_map":{"text_model.a":"pytorch_model-00001-of-00001.bin"}}`)
 		f[text+"model.safetensors.index.json"] = nil
 		f["model_index.json"] = []byte(`{"_class_name":"StableDiffusionPipeline"}`)
-	}))
+	}), weights.Options{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"conv_in.bias"}, m.UNet.Names())
 	require.Equal(t, []string{"text_model.a"}, m.TextEncoder.Names())
@@ -396,12 +396,12 @@ func TestOpenFolder(t *testing.T) {
 			f["vae/diffusion_pytorch_model.safetensors"] = raw(`{"m.attentions.0.key.bias":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"m.attentions.0.to_k.bias":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 1, 2)
 		}, weights.Options{}, []string{"m.attentions.0.to_k.bias", "twice"}},
 	} {
-		_, err := weights.OpenModelWith(writeFolder(t, c.change), c.opts)
+		_, err := weights.OpenModel(writeFolder(t, c.change), c.opts)
 		for _, want := range c.want {
 			require.ErrorContains(t, err, want, c.name)
 		}
 	}
-	_, err = weights.OpenModel(filepath.Join(t.TempDir(), "nowhere"))
+	_, err = weights.OpenModel(filepath.Join(t.TempDir(), "nowhere"), weights.Options{})
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -418,7 +418,7 @@ func TestOpenSingleFileErrors(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
 		require.NoError(t, weights.Write(path, []weights.Entry{{Name: name, DType: weights.F32, Shape: []int{1}, Data: []float32{0}}}, nil))
-		_, err := weights.OpenModel(path)
+		_, err := weights.OpenModel(path, weights.Options{})
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, path)
 	}
@@ -438,7 +438,7 @@ func TestManyLevels(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "many.safetensors")
 	require.NoError(t, weights.Write(path, entries, nil))
-	_, err := weights.OpenModel(path)
+	_, err := weights.OpenModel(path, weights.Options{})
 	require.ErrorContains(t, err, "no tensors cond_stage_model")
 }
 
@@ -453,7 +453,7 @@ func FuzzFolder(f *testing.F) {
 			files["text_encoder/model.safetensors.index.json"] = []byte(index)
 			files["scheduler/scheduler_config.json"] = []byte(scheduler)
 		})
-		m, err := weights.OpenModel(dir)
+		m, err := weights.OpenModel(dir, weights.Options{})
 		if err != nil {
 			return
 		}

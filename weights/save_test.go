@@ -21,7 +21,7 @@ var ctx = context.Background()
 // openModel opens a model for the length of the test.
 func openModel(t *testing.T, path string, opts weights.Options) *weights.Model {
 	t.Helper()
-	m, err := weights.OpenModelWith(path, opts)
+	m, err := weights.OpenModel(path, opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m

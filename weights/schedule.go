@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+
+	"psld/internal/betas"
 )
 
 // trainSteps is the number of noise levels of all models that are read here.
@@ -39,8 +41,8 @@ func checkAlphas(a []float32) error {
 	return nil
 }
 
-// betas is the noise schedule as diffusers' scheduler_config.json has it.
-type betas struct {
+// noiseConfig is the noise schedule as diffusers' scheduler_config.json has it.
+type noiseConfig struct {
 	Schedule string    `json:"beta_schedule"`
 	Start    float64   `json:"beta_start"`
 	End      float64   `json:"beta_end"`
@@ -50,7 +52,7 @@ type betas struct {
 
 // alphasOfScheduler computes the schedule that a scheduler_config.json names.
 func alphasOfScheduler(config json.RawMessage) ([]float32, error) {
-	b := betas{Schedule: "linear", Start: 1e-4, End: 0.02, Steps: trainSteps} // diffusers' defaults
+	b := noiseConfig{Schedule: "linear", Start: 1e-4, End: 0.02, Steps: trainSteps} // diffusers' defaults
 	if err := json.Unmarshal(config, &b); err != nil {
 		return nil, fmt.Errorf("scheduler_config.json: %w", err)
 	}
@@ -61,56 +63,32 @@ func alphasOfScheduler(config json.RawMessage) ([]float32, error) {
 		if b.Schedule != "linear" && b.Schedule != "scaled_linear" {
 			return nil, fmt.Errorf("scheduler_config.json: beta_schedule %q, want linear or scaled_linear", b.Schedule)
 		}
-		b.Trained = linspace(b.Start, b.End, b.Schedule == "scaled_linear")
+		b.Trained = betas.Linear(b.Start, b.End, trainSteps)
+		if b.Schedule == "scaled_linear" {
+			b.Trained = betas.ScaledLinear(b.Start, b.End, trainSteps)
+		}
 	}
 	if len(b.Trained) != trainSteps {
 		return nil, fmt.Errorf("scheduler_config.json: %d trained_betas, want %d", len(b.Trained), trainSteps)
 	}
-	a := alphas(b.Trained)
+	a := betas.Alphas(b.Trained)
 	if err := checkAlphas(a); err != nil {
 		return nil, fmt.Errorf("scheduler_config.json: %w", err)
 	}
 	return a, nil
 }
 
-// linspace is the betas from start to end, evenly spaced in themselves or, if
-// scaled, in their roots.
-func linspace(start, end float64, scaled bool) []float64 {
-	if scaled {
-		start, end = math.Sqrt(start), math.Sqrt(end)
-	}
-	b := make([]float64, trainSteps)
-	for i := range b {
-		b[i] = start + (end-start)*float64(i)/(trainSteps-1)
-		if scaled {
-			b[i] *= b[i]
-		}
-	}
-	return b
-}
-
-// alphas are the running products of 1-beta.
-func alphas(betas []float64) []float32 {
-	a := make([]float32, len(betas))
-	product := 1.0
-	for i, b := range betas {
-		product *= 1 - b
-		a[i] = float32(product)
-	}
-	return a
-}
-
 // betasOf turns a schedule back into betas: the two ends of a scaled_linear one
 // where these give it, else all of them.
-func betasOf(a []float32) betas {
+func betasOf(a []float32) noiseConfig {
 	all, last := make([]float64, len(a)), 1.0
 	for i, v := range a {
 		all[i] = 1 - float64(v)/last
 		last = float64(v)
 	}
 	round := func(v float64) float64 { return math.Round(v*1e5) / 1e5 }
-	b := betas{Schedule: "scaled_linear", Start: round(all[0]), End: round(all[len(a)-1]), Steps: len(a)}
-	for i, v := range alphas(linspace(b.Start, b.End, true)) {
+	b := noiseConfig{Schedule: "scaled_linear", Start: round(all[0]), End: round(all[len(a)-1]), Steps: len(a)}
+	for i, v := range betas.Alphas(betas.ScaledLinear(b.Start, b.End, trainSteps)) {
 		if math.Abs(float64(v/a[i])-1) > 1e-4 {
 			b.Trained = all
 			break

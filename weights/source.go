@@ -13,11 +13,11 @@ type Source interface {
 	// Names lists all tensors in alphabetical order. It is nil for a source
 	// that makes up whatever tensor is asked for.
 	Names() []string
-	// Tensor is a fresh copy of the named tensor, row-major, in PyTorch's order
-	// (convolution [out, in, kh, kw], linear [out, in]). A tensor that is
-	// missing, has another shape, or holds a NaN or an infinity is an error
-	// that names it.
-	Tensor(name string, shape []int) ([]float32, error)
+	// Read writes the named tensor to dst, which has as many elements as shape:
+	// row-major, in PyTorch's order (convolution [out, in, kh, kw], linear [out, in]).
+	// A tensor that is missing, has another shape, or holds a NaN or an infinity
+	// is an error that names it.
+	Read(name string, shape []int, dst []float32) error
 }
 
 // Set is a [Source] of tensors that lie in one or several files, under names
@@ -87,7 +87,7 @@ func (s *Set) Info(name string) (info Info, ok bool) {
 	return info, ok
 }
 
-// Tensor implements [Source]. A 1x1 convolution [out, in, 1, 1] or [out, in, 1]
+// Tensor is a fresh copy of the named tensor (see [Source]). A 1x1 convolution [out, in, 1, 1] or [out, in, 1]
 // and a linear layer [out, in] are the same thing, and any is given for the other.
 func (s *Set) Tensor(name string, shape []int) ([]float32, error) {
 	t, err := s.find(name, shape)

@@ -71,7 +71,7 @@ func (f *stepFlags) run(ctx context.Context, c *console, threads func() error, a
 		return f.table(ctx, c, asJSON)
 	}
 	start := time.Now()
-	var m *prior.Latent
+	var m *prior.LatentDiffusion
 	if *f.model.path != "" {
 		m, err = f.model.open(ctx)
 	} else {
@@ -104,7 +104,7 @@ func (f *stepFlags) run(ctx context.Context, c *console, threads func() error, a
 	return nil
 }
 
-func (f *stepFlags) randomModel() (*prior.Latent, error) {
+func (f *stepFlags) randomModel() (*prior.LatentDiffusion, error) {
 	dev, err := prior.Device(*f.model.dtype)
 	if err != nil {
 		return nil, err

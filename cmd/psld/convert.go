@@ -69,7 +69,7 @@ func convert(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err != nil {
 			return fmt.Errorf("--in: %w", err)
 		}
-		m, err := weights.OpenModelWith(path, o)
+		m, err := weights.OpenModel(path, o)
 		if err != nil {
 			return fmt.Errorf("--in: %w", err)
 		}

@@ -170,7 +170,7 @@ func loadImage(path string) (image.Image, error) {
 var samplerNames = map[string]string{"ddim": "DDIM", "ddpm": "DDPM", "euler": "Euler", "euler_a": "Euler a", "dpm++2m": "DPM++ 2M", "lcm": "LCM"}
 
 // parametersText is the text that AUTOMATIC1111's program writes into its pictures and reads from them.
-func parametersText(m *prior.Latent, o prior.Generation) string {
+func parametersText(m *prior.LatentDiffusion, o prior.Generation) string {
 	var b strings.Builder
 	if o.Prompt != "" {
 		fmt.Fprintln(&b, o.Prompt)

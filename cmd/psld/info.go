@@ -124,7 +124,7 @@ const (
 	restoreMemory  = 2.6 * (1 << 30) // more is used, up to --max-mem, to compute less
 )
 
-func printModel(line func(string, string, ...any), m *prior.Latent) {
+func printModel(line func(string, string, ...any), m *prior.LatentDiffusion) {
 	line("model", "%s", describeModel(m))
 	for _, n := range []struct {
 		name   string

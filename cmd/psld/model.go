@@ -30,7 +30,7 @@ func addModelFlags(fs *flag.FlagSet) *modelFlags {
 }
 
 func (f *modelFlags) options() prior.Options {
-	return prior.Options{Weights: weights.Options{Variant: *f.variant}, Precision: *f.dtype, VAE: *f.vae, Vocabulary: *f.vocab, Tiny: *f.taesd}
+	return prior.Options{Weights: weights.Options{Variant: *f.variant}, Precision: *f.dtype, VAE: *f.vae, Vocabulary: *f.vocab, TAESD: *f.taesd}
 }
 
 // check reports flags that are wrong for any model.
@@ -61,7 +61,7 @@ func checkVariant(name string) error {
 }
 
 // open loads the model.
-func (f *modelFlags) open(ctx context.Context) (*prior.Latent, error) {
+func (f *modelFlags) open(ctx context.Context) (*prior.LatentDiffusion, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (f *promptFlags) check() error {
 }
 
 // fit warns of what m cuts off the prompts, and reports those that it cannot take.
-func (f *promptFlags) fit(c *console, m *prior.Latent) error {
+func (f *promptFlags) fit(c *console, m *prior.LatentDiffusion) error {
 	_, warnings, err := m.Prompts(*f.prompt, *f.negative, *f.emphasis)
 	for _, w := range warnings {
 		c.say("warning   %s", w)
@@ -113,7 +113,7 @@ func (f *promptFlags) fit(c *console, m *prior.Latent) error {
 	return nil
 }
 
-func parameters(m *prior.Latent) int {
+func parameters(m *prior.LatentDiffusion) int {
 	n := m.VAE.Params.Count() + m.UNet.Params.Count()
 	if m.Text != nil {
 		n += m.Text.Params.Count()
@@ -121,7 +121,7 @@ func parameters(m *prior.Latent) int {
 	return n
 }
 
-func describeModel(m *prior.Latent) string {
+func describeModel(m *prior.LatentDiffusion) string {
 	s := fmt.Sprintf("%s, %.2f million parameters", m.Name, float64(parameters(m))/1e6)
 	if m.TrainSize > 0 {
 		s += fmt.Sprintf(", trained at %dx%d", m.TrainSize, m.TrainSize)
@@ -130,7 +130,7 @@ func describeModel(m *prior.Latent) string {
 }
 
 // layout says how a picture of w x h pixels is solved.
-func layout(m *prior.Latent, w, h int) string {
+func layout(m *prior.LatentDiffusion, w, h int) string {
 	how := "in one piece"
 	if m.Window > 0 && max(w, h) > m.Window {
 		how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", m.Window)

@@ -114,7 +114,7 @@ func nanSD(t *testing.T) string {
 // decoder alone.
 func writeTAESD(t *testing.T, path string, encoder bool) {
 	t.Helper()
-	m := vae.NewTiny(vae.TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1}, DecoderBlocks: []int{2, 1, 0, 1}})
+	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1}, DecoderBlocks: []int{2, 1, 0, 1}})
 	m.Params.Init(4)
 	var entries []weights.Entry
 	for _, p := range m.Params.All() {

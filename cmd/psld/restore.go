@@ -125,7 +125,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err := prompts.fit(c, m); err != nil {
 			return err
 		}
-		o.Prompt, o.Negative, o.Guidance, o.Emphasis, o.GuideTiny = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
+		o.Prompt, o.Negative, o.Guidance, o.Emphasis, o.GuideTAESD = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
 		u, back := psld.Preset(m, t, h, w, o)
 		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
 		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))

@@ -21,7 +21,7 @@ import (
 
 // StepOptions says which step to measure.
 type StepOptions struct {
-	Model     *prior.Latent
+	Model     *prior.LatentDiffusion
 	DType     string // of products: f32, bf16 or f32x3; the model was loaded for it
 	Size      int    // pixels a side
 	Steps     int    // timed ones, after one that is not
@@ -181,7 +181,7 @@ func ceiling(dtype string, threads int) float64 {
 }
 
 // unetAlone is the time of the UNet forward without a gradient, the better of two.
-func unetAlone(m *prior.Latent, n int) float64 {
+func unetAlone(m *prior.LatentDiffusion, n int) float64 {
 	f := m.VAE.Factor()
 	z := newRandom("latent").tensor(0, 1, 1, n/f, n/f, m.VAE.LatentChannels)
 	best := math.Inf(1)

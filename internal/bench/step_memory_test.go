@@ -16,7 +16,7 @@ import (
 // peak, without weights, and that nothing stays.
 func TestStepMemory(t *testing.T) {
 	c := &counter{Device: tensor.CPU}
-	m := (&prior.Latent{UNet: unet.New(unet.SD15()), VAE: vae.New(vae.SD15()), Empty: tensor.New(1, 77, 768), Window: prior.DefaultWindow}).On(c)
+	m := (&prior.LatentDiffusion{UNet: unet.New(unet.SD15()), VAE: vae.New(vae.SD15()), Empty: tensor.New(1, 77, 768), Window: prior.DefaultWindow}).On(c)
 	pool := tensor.CPUPool()
 	for _, p := range []struct {
 		checkpoint bool

@@ -14,14 +14,14 @@ import (
 
 // RandomModel is Stable Diffusion 1.5 without text encoder, or a model of that kind with few channels, with
 // random weights. They are made one by one while they are packed, so that memory holds them once.
-func RandomModel(tiny bool, dev tensor.Device) (*prior.Latent, error) {
+func RandomModel(tiny bool, dev tensor.Device) (*prior.LatentDiffusion, error) {
 	u, v, tokens := unet.SD15(), vae.SD15(), 77
 	name := "Stable Diffusion 1.5 with random weights"
 	if tiny {
 		m := prior.RandomTiny(1)
 		u, v, tokens, name = m.UNet.Config, m.VAE.Config, m.Empty.Dim(1), m.Name
 	}
-	m := (&prior.Latent{Name: name, UNet: unet.New(u), VAE: vae.New(v), StableDiffusion: true, TrainSize: 512, Window: prior.DefaultWindow}).On(dev)
+	m := (&prior.LatentDiffusion{Name: name, UNet: unet.New(u), VAE: vae.New(v), StableDiffusion: true, TrainSize: 512, Window: prior.DefaultWindow}).On(dev)
 	m.Empty = newRandom("context").tensor(0, 1, 1, tokens, u.CrossAttentionDim)
 	return m, errors.Join(m.UNet.Params.LoadFrozen(randomWeights{}, dev), m.VAE.Params.LoadFrozen(randomWeights{}, dev))
 }

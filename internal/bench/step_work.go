@@ -22,7 +22,7 @@ func (w Work) Total() float64 { return w.UNet.Total() + w.Decoder.Total() + w.En
 // StepWork counts the operations of a step on a picture of h x w pixels, multiples of m.Multiple(). Networks run
 // forward and backward on a device that counts in place of computing; what the engine computes again
 // to save memory does not count, but the overlaps of windows and tiles of pictures beyond 512x512 do.
-func StepWork(m *prior.Latent, h, w int) Work {
+func StepWork(m *prior.LatentDiffusion, h, w int) Work {
 	c := &counter{Device: m.Device()}
 	m = m.On(c)
 	f, ch := m.VAE.Factor(), m.VAE.LatentChannels

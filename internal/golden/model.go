@@ -51,7 +51,7 @@ func OpenLayout(t testing.TB, folder, layout, variant string) *weights.Model {
 		t.Logf("skipped: %s is not in this set", want)
 		return nil
 	}
-	m, err := weights.OpenModelWith(path, opts)
+	m, err := weights.OpenModel(path, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

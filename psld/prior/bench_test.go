@@ -41,7 +41,7 @@ func BenchmarkOpen(b *testing.B) {
 			debug.FreeOSMemory()
 			before := resident(b, "VmRSS:")
 			_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // resets the peak
-			var m *Latent
+			var m *LatentDiffusion
 			for b.Loop() {
 				m, err = Open(context.Background(), path, Options{Precision: p.name})
 				require.NoError(b, err)

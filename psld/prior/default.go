@@ -22,9 +22,9 @@ var (
 
 // Default is the embedded model, a small one trained on flower photographs. It is
 // loaded once; all callers share it.
-var Default = sync.OnceValues(func() (*Latent, error) { return embedded(tensor.CPU) })
+var Default = sync.OnceValues(func() (*LatentDiffusion, error) { return embedded(tensor.CPU) })
 
-func embedded(dev tensor.Device) (*Latent, error) {
+func embedded(dev tensor.Device) (*LatentDiffusion, error) {
 	m, err := fromTrained(defaultVAE, defaultUNet, dev)
 	if err != nil {
 		return nil, fmt.Errorf("embedded model: %w", err)
@@ -33,13 +33,9 @@ func embedded(dev tensor.Device) (*Latent, error) {
 	return m, nil
 }
 
-// FromTrained makes a model of the two files that `psld train` writes. They carry their
+// fromTrained makes a model of the two files that `psld train` writes. They carry their
 // configuration in the metadata; the model knows no prompts.
-func FromTrained(vaeFile, unetFile []byte) (*Latent, error) {
-	return fromTrained(vaeFile, unetFile, tensor.CPU)
-}
-
-func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*Latent, error) {
+func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*LatentDiffusion, error) {
 	v, err := loadVAE(vaeFile, dev)
 	if err != nil {
 		return nil, err
@@ -64,7 +60,7 @@ func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*Latent, error) {
 		return nil, err
 	}
 	size, _ := strconv.Atoi(f.Metadata()["size"])
-	m := &Latent{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size, Window: DefaultWindow, device: dev}
+	m := &LatentDiffusion{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size, Window: DefaultWindow, device: dev}
 	return m, m.check()
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // Encode a picture, decode it again and predict the noise in its latent.
-func ExampleLatent() {
+func ExampleLatentDiffusion() {
 	m := prior.RandomTiny(1) // prior.Default() for the embedded model
 	g := autograd.NoGrad()
 	defer g.Release()
@@ -22,7 +22,7 @@ func ExampleLatent() {
 }
 
 // Make a picture from a prompt, and another one from that.
-func ExampleLatent_Generate() {
+func ExampleLatentDiffusion_Generate() {
 	m := prior.RandomTiny(1) // prior.Open(ctx, "path/to/stable-diffusion", prior.Options{}) for a real one
 	ctx := context.Background()
 	first, err := m.Generate(ctx, prior.Generation{Prompt: "a red rose", Negative: "blurry", Steps: 5, Width: 24, Height: 16, Seed: 42})

@@ -15,7 +15,7 @@ import (
 	"psld/tensor"
 )
 
-// Generation says which pictures [Latent.Generate] makes. The zero value samples one
+// Generation says which pictures [LatentDiffusion.Generate] makes. The zero value samples one
 // picture of the size that the model was trained on, without a prompt.
 type Generation struct {
 	Prompt, Negative string
@@ -30,7 +30,7 @@ type Generation struct {
 	Steps   int     // 0 for 25
 	Eta     float64 // of sampler ddim, 0 to 1
 
-	Width, Height int // pixels, multiples of Latent.Multiple (64 for Stable Diffusion); 0 for Latent.TrainSize
+	Width, Height int // pixels, multiples of LatentDiffusion.Multiple (64 for Stable Diffusion); 0 for LatentDiffusion.TrainSize
 	Count         int // of pictures, 0 for 1
 	// Seed of the first picture; the following have Seed+1, Seed+2, ... RNG is the generator:
 	// "torch" or "" (PyTorch on a CPU) or "cuda"; the start noise of a seed is then that of diffusers.
@@ -60,7 +60,7 @@ type GenerationProgress struct {
 }
 
 // Defaults returns o with the values that zeros stand for filled in.
-func (p *Latent) Defaults(o Generation) Generation {
+func (p *LatentDiffusion) Defaults(o Generation) Generation {
 	if o.Guidance == 0 {
 		o.Guidance = 7.5
 	}
@@ -105,7 +105,7 @@ const maxSide = 4096
 //
 // When ctx ends, Generate returns ctx's error with the pictures made so far, the last of them as its steps
 // expected it to become.
-func (p *Latent) Generate(ctx context.Context, o Generation) ([]image.Image, error) {
+func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.Image, error) {
 	o = p.Defaults(o)
 	m := p.Multiple()
 	switch {
@@ -136,7 +136,7 @@ func (p *Latent) Generate(ctx context.Context, o Generation) ([]image.Image, err
 }
 
 // generate makes the picture of index i.
-func (p *Latent) generate(ctx context.Context, o Generation, i int, conds Conditions) (image.Image, error) {
+func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, conds Conditions) (image.Image, error) {
 	z, err := p.sample(ctx, o, i, conds)
 	if z == nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (p *Latent) generate(ctx context.Context, o Generation, i int, conds Condit
 
 // sample makes the scaled latent of the picture of index i. When ctx ends it is the clean one that
 // the last step expected.
-func (p *Latent) sample(ctx context.Context, o Generation, i int, conds Conditions) (*tensor.Tensor, error) {
+func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds Conditions) (*tensor.Tensor, error) {
 	s, err := p.Schedule().Sampler(o.Sampler, o.Steps, schedule.SamplerOptions{Eta: o.Eta})
 	if err != nil {
 		return nil, err
@@ -208,20 +208,20 @@ func drawLatent(src rng.Source, dst []float32, shape []int) {
 }
 
 // guided predicts the noise in z, with classifier-free guidance where it has an effect.
-func (p *Latent) guided(z *tensor.Tensor, t float32, c Conditions, scale float64) []float32 {
+func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scale float64) []float32 {
 	g := autograd.NewGraphOn(p.Device(), false)
 	defer g.Release()
 	in := g.Const(z)
 	e := p.eps(g, in, t, c.Prompt)
 	if scale != 1 && c.Prompt != c.Negative {
 		un := p.eps(g, in, t, c.Negative)
-		e = g.Add(un, g.Scale(g.Sub(e, un), float32(scale)))
+		e = guide(g, e, un, scale)
 	}
 	return append([]float32(nil), g.Device().Host(e.T)...)
 }
 
 // encodeInit writes a sample of the init picture's latent to z.
-func (p *Latent) encodeInit(z *tensor.Tensor, o Generation, noise func([]float32)) error {
+func (p *LatentDiffusion) encodeInit(z *tensor.Tensor, o Generation, noise func([]float32)) error {
 	pic, err := picture.Resize(picture.FromImage(o.Init), o.Width, o.Height, operator.CubicSmall)
 	if err != nil {
 		return err
@@ -254,17 +254,17 @@ func tileSide(tile, w, h int) int {
 
 // Preview decodes a scaled latent z [1,h,w,C] for the eye, by the tiny autoencoder where the
 // model has one.
-func (p *Latent) Preview(z *tensor.Tensor) (image.Image, error) {
-	if p.Tiny == nil {
+func (p *LatentDiffusion) Preview(z *tensor.Tensor) (image.Image, error) {
+	if p.TAESD == nil {
 		return p.toImage(z, 0)
 	}
 	g := autograd.NewGraphOn(p.Device(), false)
 	defer g.Release()
-	return imageOf(g.Device().Host(p.Tiny.Decode(g, g.Const(z)).T), z, p.Tiny.Factor()), nil
+	return imageOf(g.Device().Host(p.TAESD.Decode(g, g.Const(z)).T), z, p.TAESD.Factor()), nil
 }
 
 // toImage decodes a scaled latent.
-func (p *Latent) toImage(z *tensor.Tensor, tile int) (image.Image, error) {
+func (p *LatentDiffusion) toImage(z *tensor.Tensor, tile int) (image.Image, error) {
 	f := p.VAE.Factor()
 	if tile = tileSide(tile, f*z.Dim(2), f*z.Dim(1)); tile > 0 {
 		x, err := p.DecodeTiled(z, tile, overlap)

@@ -33,7 +33,7 @@ func TestGenerateAgainstDiffusers(t *testing.T) {
 	io := golden.Load(t, filepath.Join(dir, "io.safetensors"))
 	ctx, s := golden.F32(t, io, "out.clip.last_hidden_state")
 	n := s[1] * s[2]
-	conds := Conditions{tensor.From(ctx[:n], 1, s[1], s[2]), tensor.From(ctx[n:], 1, s[1], s[2])}
+	conds := Conditions{Prompt: tensor.From(ctx[:n], 1, s[1], s[2]), Negative: tensor.From(ctx[n:], 1, s[1], s[2])}
 	img, s := golden.F32(t, io, "in.img")
 	start := picture.New(s[3], s[2])
 	copy(start.Pix, tensor.FromNCHW(img[:3*s[2]*s[3]], 1, 3, s[2], s[3]).Data)
@@ -64,7 +64,7 @@ func TestGenerateAgainstDiffusers(t *testing.T) {
 }
 
 // tinySD is the tiny random Stable Diffusion with text encoder and vocabulary.
-func tinySD(t *testing.T) *Latent {
+func tinySD(t *testing.T) *LatentDiffusion {
 	m, err := Open(context.Background(), filepath.Join("..", "..", "testdata", "golden", "tiny-sd", "diffusers"), Options{})
 	require.NoError(t, err)
 	return m
@@ -97,7 +97,7 @@ func TestGenerateSameBits(t *testing.T) {
 
 // TestGenerateTogether runs two models, and one twice, at the same time.
 func TestGenerateTogether(t *testing.T) {
-	models := []*Latent{RandomTiny(1), RandomTiny(2), nil}
+	models := []*LatentDiffusion{RandomTiny(1), RandomTiny(2), nil}
 	models[2] = models[0]
 	o := Generation{Steps: 3, Seed: 5}
 	var alone, together [3][]image.Image
@@ -141,7 +141,7 @@ func TestGenerateStops(t *testing.T) {
 	require.Empty(t, out)
 }
 
-func (p *Latent) mustGenerate(t *testing.T, steps int) image.Image {
+func (p *LatentDiffusion) mustGenerate(t *testing.T, steps int) image.Image {
 	out, err := p.Generate(context.Background(), Generation{Steps: steps})
 	require.NoError(t, err)
 	return out[0]
@@ -311,7 +311,7 @@ func TestOpenLDM(t *testing.T) {
 	require.Equal(t, ucfg, m.UNet.Config)
 	require.InDelta(t, 1-0.0015, m.Noise.AlphasCumprod[0], 1e-6)
 
-	same := &Latent{VAE: v, UNet: u, Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
+	same := &LatentDiffusion{VAE: v, UNet: u, Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
 	o := Generation{Steps: 2, Width: 64, Height: 32, Guidance: 3}
 	a, err := m.Generate(context.Background(), o)
 	require.NoError(t, err)

@@ -1,5 +1,6 @@
-// Package prior holds what the solvers know about pictures: a latent diffusion
-// model, that is a VAE, a UNet and the context of the prompts.
+// Package prior holds what the solvers know about pictures ([Prior]): a latent diffusion
+// model, that is a VAE, a UNet and the context of the prompts ([LatentDiffusion]), and normal distributions, whose answers
+// are known in closed form ([Gaussian]).
 package prior
 
 import (
@@ -13,11 +14,11 @@ import (
 	"psld/vae"
 )
 
-// Latent is a latent diffusion model with frozen weights. Its methods are safe for
+// LatentDiffusion is a latent diffusion model with frozen weights. Its methods are safe for
 // concurrent use, and so are several models at once: nothing is shared but the memory pool, and every
 // call works on the caller's graph, which belongs to one goroutine. The fields must not be
 // changed while the model is in use.
-type Latent struct {
+type LatentDiffusion struct {
 	Name string
 	VAE  *vae.Model
 	UNet *unet.Model
@@ -29,8 +30,8 @@ type Latent struct {
 	// vocabulary is not there; then only the empty prompt can be used.
 	Text      *clip.Model
 	Tokenizer *clip.Tokenizer
-	// Tiny is a small autoencoder for the same latents, nil where there is none.
-	Tiny *vae.Tiny
+	// TAESD is a small autoencoder for the same latents, nil where there is none.
+	TAESD *vae.TAESD
 	// StableDiffusion tells that the model was opened from files of that family: it
 	// takes the published parameters.
 	StableDiffusion bool
@@ -45,7 +46,7 @@ type Latent struct {
 
 // Device is where the model computes, and in which precision. Its graphs are made by
 // autograd.NewGraphOn on it.
-func (p *Latent) Device() tensor.Device {
+func (p *LatentDiffusion) Device() tensor.Device {
 	if p.device == nil {
 		return tensor.CPU
 	}
@@ -53,11 +54,53 @@ func (p *Latent) Device() tensor.Device {
 }
 
 // Schedule is Noise, or Stable Diffusion's schedule where that is not set.
-func (p *Latent) Schedule() schedule.Noise {
+func (p *LatentDiffusion) Schedule() schedule.Noise {
 	if p.Noise.AlphasCumprod == nil {
 		return schedule.StableDiffusion()
 	}
 	return p.Noise
+}
+
+// Info implements [Prior].
+func (p *LatentDiffusion) Info() Info {
+	info := Info{Name: p.Name, TrainSize: p.TrainSize}
+	if p.StableDiffusion {
+		info.Family = FamilyStableDiffusion
+	}
+	return info
+}
+
+// Shape implements [Prior].
+func (p *LatentDiffusion) Shape(h, w int) []int {
+	f := p.VAE.Factor()
+	return []int{1, h / f, w / f, p.VAE.LatentChannels}
+}
+
+// Unconditional implements [Prior].
+func (p *LatentDiffusion) Unconditional() *tensor.Tensor { return p.Empty }
+
+// Networks implements [Prior].
+func (p *LatentDiffusion) Networks() []Network {
+	config := struct {
+		unet.Config
+		Window int
+	}{p.UNet.Config, p.Window}
+	return []Network{{"unet", config, p.UNet.Params}, {"vae", p.VAE.Config, p.VAE.Params}}
+}
+
+// LightCodec implements [Light]: it is TAESD.
+func (p *LatentDiffusion) LightCodec() (c Codec, n Network, encodes bool) {
+	if p.TAESD == nil {
+		return nil, Network{}, false
+	}
+	return taesdCodec{p.TAESD}, Network{"taesd", p.TAESD.TAESDConfig, p.TAESD.Params}, p.TAESD.HasEncoder()
+}
+
+// taesdCodec has no posterior to sample from.
+type taesdCodec struct{ *vae.TAESD }
+
+func (t taesdCodec) Encode(g *autograd.Graph, x *autograd.Value, _ *tensor.Tensor) *autograd.Value {
+	return t.TAESD.Encode(g, x)
 }
 
 // DefaultWindow is the window of the models that this package opens. Up to it the
@@ -66,7 +109,7 @@ func (p *Latent) Schedule() schedule.Noise {
 const DefaultWindow = 512
 
 // check tells whether the parts fit together.
-func (p *Latent) check() error {
+func (p *LatentDiffusion) check() error {
 	v, u := p.VAE.Config, p.UNet.Config
 	switch {
 	case v.InChannels != 3:
@@ -81,19 +124,19 @@ func (p *Latent) check() error {
 
 // Multiple is the number that a picture's sides must be multiples of: the VAE's
 // factor times the UNet's.
-func (p *Latent) Multiple() int { return p.VAE.Factor() * p.UNet.Factor() }
+func (p *LatentDiffusion) Multiple() int { return p.VAE.Factor() * p.UNet.Factor() }
 
 // Eps predicts the noise in the latent z [1,h,w,C] at diffusion time t for a
 // context [1,L,D], in windows where z is larger than the model's window. The context is
 // nil where the UNet takes none.
-func (p *Latent) Eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
+func (p *LatentDiffusion) Eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
 	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value { return p.eps(g, z, t, context) }
 	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
 	return windowed(g, z, side, side/4, p.UNet.Factor(), 1, 1, run)
 }
 
 // eps is Eps in one piece.
-func (p *Latent) eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
+func (p *LatentDiffusion) eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
 	times := make([]float32, z.T.Dim(0))
 	for i := range times {
 		times[i] = t
@@ -106,7 +149,7 @@ func (p *Latent) eps(g *autograd.Graph, z *autograd.Value, t float32, context *t
 
 // Encode maps a picture x [1,H,W,3] to the scaled latent [1,h,w,C]: a sample of the
 // posterior for the noise eps, or its mean where eps is nil.
-func (p *Latent) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value {
+func (p *LatentDiffusion) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value {
 	f := p.VAE.Factor()
 	if x.T.Dim(1)*x.T.Dim(2) <= WholePixels {
 		return p.VAE.EncodeScaled(g, x, eps)
@@ -116,7 +159,7 @@ func (p *Latent) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor
 }
 
 // Decode maps a scaled latent z [1,h,w,C] to a picture [1,H,W,3], about [-1,1] but not clamped.
-func (p *Latent) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+func (p *LatentDiffusion) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 	f := p.VAE.Factor()
 	if z.T.Dim(1)*z.T.Dim(2)*f*f <= WholePixels {
 		return p.VAE.DecodeScaled(g, z)

@@ -32,9 +32,9 @@ type Options struct {
 	Vocabulary string
 	// VAE is a file or folder whose autoencoder takes the place of the model's.
 	VAE string
-	// Tiny is a file or folder of a TAESD autoencoder, for previews ([Latent.Preview]) and
+	// TAESD is a file or folder of a TAESD autoencoder, for previews ([LatentDiffusion.Preview]) and
 	// as a quick stand-in in the steps of a solver. "" for none.
-	Tiny string
+	TAESD string
 }
 
 // Device is the device of a precision: "f32", "", "bf16" or "f32x3".
@@ -63,26 +63,26 @@ func Device(precision string) (tensor.Device, error) {
 // Missing, unexpected, mis-shaped and non-finite tensors of all parts are reported at once, each with
 // its name. The files are closed when Open returns: the model lives in memory, each weight once, in
 // the layout of the kernels.
-func Open(ctx context.Context, path string, o Options) (*Latent, error) {
+func Open(ctx context.Context, path string, o Options) (*LatentDiffusion, error) {
 	m, err := open(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
-	if o.Tiny != "" {
-		tiny, err := LoadTiny(o.Tiny, m.Device())
+	if o.TAESD != "" {
+		tiny, err := LoadTAESD(o.TAESD, m.Device())
 		if err != nil {
 			return nil, err
 		}
 		if tiny.LatentChannels != m.VAE.LatentChannels || tiny.Factor() != m.VAE.Factor() {
 			return nil, fmt.Errorf("%s: the tiny autoencoder has latents of %d channels at 1/%d, the model %d at 1/%d",
-				o.Tiny, tiny.LatentChannels, tiny.Factor(), m.VAE.LatentChannels, m.VAE.Factor())
+				o.TAESD, tiny.LatentChannels, tiny.Factor(), m.VAE.LatentChannels, m.VAE.Factor())
 		}
-		m.Tiny = tiny
+		m.TAESD = tiny
 	}
 	return m, nil
 }
 
-func open(ctx context.Context, path string, o Options) (*Latent, error) {
+func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error) {
 	dev, err := Device(o.Precision)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func openFiles(path string, o Options) (*weights.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := weights.OpenModelWith(path, o.Weights)
+	w, err := weights.OpenModel(path, o.Weights)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func Inspect(ctx context.Context, path string, o Options, values bool) (weights.
 
 // networks makes the networks of a model's files, without elements, and checks that the files
 // have every tensor in its shape, and no other.
-func networks(w *weights.Model, dev tensor.Device) (*Latent, map[string]*nn.Params, error) {
+func networks(w *weights.Model, dev tensor.Device) (*LatentDiffusion, map[string]*nn.Params, error) {
 	if err := checkScheduler(w.Scheduler); err != nil {
 		return nil, nil, err
 	}
@@ -195,7 +195,7 @@ func networks(w *weights.Model, dev tensor.Device) (*Latent, map[string]*nn.Para
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &Latent{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Window: DefaultWindow, device: dev}
+	m := &LatentDiffusion{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Window: DefaultWindow, device: dev}
 	if w.AlphasCumprod != nil {
 		m.Noise = schedule.Noise{AlphasCumprod: w.AlphasCumprod}
 	}
@@ -221,7 +221,7 @@ func networks(w *weights.Model, dev tensor.Device) (*Latent, map[string]*nn.Para
 }
 
 // load fills the networks.
-func (p *Latent) load(ctx context.Context, w *weights.Model, parts map[string]*nn.Params) error {
+func (p *LatentDiffusion) load(ctx context.Context, w *weights.Model, parts map[string]*nn.Params) error {
 	var errs []error
 	for _, part := range []string{weights.UNetPart, weights.VAEPart, weights.TextPart} {
 		if ctx.Err() != nil {
@@ -261,7 +261,7 @@ func IsTrained(path string) bool {
 	return exists(filepath.Join(path, "unet.safetensors")) && exists(filepath.Join(path, "vae.safetensors"))
 }
 
-func openTrained(path string, dev tensor.Device) (*Latent, error) {
+func openTrained(path string, dev tensor.Device) (*LatentDiffusion, error) {
 	var files [2][]byte
 	for i, name := range []string{"vae.safetensors", "unet.safetensors"} {
 		b, err := os.ReadFile(filepath.Join(path, name))

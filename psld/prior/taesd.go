@@ -16,7 +16,7 @@ import (
 	"psld/weights"
 )
 
-// LoadTiny opens the weights of a tiny autoencoder of TAESD's architecture, frozen and packed for dev.
+// LoadTAESD opens the weights of a tiny autoencoder of TAESD's architecture, frozen and packed for dev.
 // path is one of:
 //
 //   - a folder with diffusion_pytorch_model.safetensors (diffusers' AutoencoderTiny), or that file;
@@ -26,20 +26,20 @@ import (
 //
 // Sizes are read off the tensors. A config.json beside a diffusers file may not ask for another
 // activation, up-sampling or scale of the latents than TAESD's.
-func LoadTiny(path string, dev tensor.Device) (*vae.Tiny, error) {
-	m, err := loadTiny(path, dev)
+func LoadTAESD(path string, dev tensor.Device) (*vae.TAESD, error) {
+	m, err := loadTAESD(path, dev)
 	if err != nil {
 		return nil, fmt.Errorf("tiny autoencoder %s: %w", path, err)
 	}
 	return m, nil
 }
 
-func loadTiny(path string, dev tensor.Device) (*vae.Tiny, error) {
-	files, err := tinyFiles(path)
+func loadTAESD(path string, dev tensor.Device) (*vae.TAESD, error) {
+	files, err := taesdFiles(path)
 	if err != nil {
 		return nil, err
 	}
-	src := tinySource{}
+	src := taesdSource{}
 	for _, name := range files {
 		f, err := weights.Open(name)
 		if err != nil {
@@ -50,22 +50,22 @@ func loadTiny(path string, dev tensor.Device) (*vae.Tiny, error) {
 			return nil, err
 		}
 	}
-	if err := checkTinyConfig(filepath.Join(filepath.Dir(files[0]), "config.json")); err != nil {
+	if err := checkTAESDConfig(filepath.Join(filepath.Dir(files[0]), "config.json")); err != nil {
 		return nil, err
 	}
 	cfg, err := src.config()
 	if err != nil {
 		return nil, err
 	}
-	m := vae.NewTiny(cfg)
+	m := vae.NewTAESD(cfg)
 	if err := weights.Check(src, m.Params.Shapes()); err != nil {
 		return nil, err
 	}
 	return m, m.Params.LoadFrozen(src, dev)
 }
 
-// tinyFiles lists the one or two files that path stands for.
-func tinyFiles(path string) ([]string, error) {
+// taesdFiles lists the one or two files that path stands for.
+func taesdFiles(path string) ([]string, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func tinyFiles(path string) ([]string, error) {
 		for _, name := range []string{"diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
 			"taesd_decoder.safetensors", "taesd_decoder.pth"} {
 			if file := filepath.Join(path, name); exists(file) {
-				return tinyFiles(file)
+				return taesdFiles(file)
 			}
 		}
 		return nil, errors.New("the folder has neither diffusion_pytorch_model.safetensors nor taesd_decoder.safetensors or .pth")
@@ -89,8 +89,8 @@ func tinyFiles(path string) ([]string, error) {
 	return files, nil
 }
 
-// checkTinyConfig refuses a configuration, where there is one, that computes something else.
-func checkTinyConfig(path string) error {
+// checkTAESDConfig refuses a configuration, where there is one, that computes something else.
+func checkTAESDConfig(path string) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -107,28 +107,28 @@ func checkTinyConfig(path string) error {
 	})
 }
 
-// tinySource gives the tensors of one or two files under diffusers' names.
-type tinySource map[string]tinyTensor
+// taesdSource gives the tensors of one or two files under diffusers' names.
+type taesdSource map[string]taesdTensor
 
-type tinyTensor struct {
+type taesdTensor struct {
 	set  *weights.Set
 	name string // in the file
 }
 
-// tinyName is a name in the published files: the number of a layer of an nn.Sequential.
-var tinyName = regexp.MustCompile(`^(?:(encoder|decoder)\.)?(\d{1,4})\.(.+)$`)
+// taesdName is a name in the published files: the number of a layer of an nn.Sequential.
+var taesdName = regexp.MustCompile(`^(?:(encoder|decoder)\.)?(\d{1,4})\.(.+)$`)
 
 // add names the tensors of f. In the published files the decoder's limiter is layer 0, which
 // has no parameters, and so the numbers of the others are one higher than diffusers'. A file of one half
 // does not say which: only the encoder has parameters in layer 0.
-func (s tinySource) add(f *weights.File) error {
+func (s taesdSource) add(f *weights.File) error {
 	set, lone := weights.NewSet(f), "decoder"
 	if f.Has("0.weight") {
 		lone = "encoder"
 	}
 	for _, name := range f.Names() {
 		to := name
-		if part := tinyName.FindStringSubmatch(name); part != nil {
+		if part := taesdName.FindStringSubmatch(name); part != nil {
 			half := part[1]
 			if half == "" {
 				half = lone
@@ -142,13 +142,13 @@ func (s tinySource) add(f *weights.File) error {
 		if old, twice := s[to]; twice {
 			return fmt.Errorf("tensor %s is there twice, as %s and as %s", to, old.name, name)
 		}
-		s[to] = tinyTensor{set, name}
+		s[to] = taesdTensor{set, name}
 	}
 	return nil
 }
 
 // Names implements [weights.Source].
-func (s tinySource) Names() []string {
+func (s taesdSource) Names() []string {
 	var names []string
 	for name := range s {
 		names = append(names, name)
@@ -158,21 +158,15 @@ func (s tinySource) Names() []string {
 }
 
 // Info describes the named tensor as it is stored.
-func (s tinySource) Info(name string) (weights.Info, bool) {
+func (s taesdSource) Info(name string) (weights.Info, bool) {
 	if t, ok := s[name]; ok {
 		return t.set.Info(t.name)
 	}
 	return weights.Info{}, false
 }
 
-// Tensor implements [weights.Source].
-func (s tinySource) Tensor(name string, shape []int) ([]float32, error) {
-	dst := make([]float32, tensor.Len(shape))
-	return dst, s.Read(name, shape, dst)
-}
-
 // Read implements [nn.Source].
-func (s tinySource) Read(name string, shape []int, dst []float32) error {
+func (s taesdSource) Read(name string, shape []int, dst []float32) error {
 	t, ok := s[name]
 	if !ok {
 		return fmt.Errorf("no tensor %s (want shape %v)", name, shape)
@@ -181,19 +175,19 @@ func (s tinySource) Read(name string, shape []int, dst []float32) error {
 }
 
 // config reads the sizes of the network off its tensors.
-func (s tinySource) config() (vae.TinyConfig, error) {
+func (s taesdSource) config() (vae.TAESDConfig, error) {
 	// Channels from the decoder's two ends.
 	first, ok := s.Info("decoder.layers.0.weight")
 	if !ok || len(first.Shape) != 4 {
-		return vae.TinyConfig{}, errors.New("no decoder.layers.0.weight (1.weight in a file of the decoder alone) of four dimensions: not the decoder of a TAESD model")
+		return vae.TAESDConfig{}, errors.New("no decoder.layers.0.weight (1.weight in a file of the decoder alone) of four dimensions: not the decoder of a TAESD model")
 	}
-	cfg := vae.TinyConfig{Channels: first.Shape[0], LatentChannels: first.Shape[1], InChannels: 3,
+	cfg := vae.TAESDConfig{Channels: first.Shape[0], LatentChannels: first.Shape[1], InChannels: 3,
 		EncoderBlocks: s.blocks("encoder"), DecoderBlocks: s.blocks("decoder")}
 	return cfg, cfg.Validate()
 }
 
 // blocks counts the residual blocks between the convolutions of one half; nil where there are none.
-func (s tinySource) blocks(half string) []int {
+func (s taesdSource) blocks(half string) []int {
 	var count []int
 	const end = 256
 	for i := range end {

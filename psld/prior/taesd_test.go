@@ -15,14 +15,14 @@ import (
 	"psld/weights"
 )
 
-func smallTAESD() *vae.Tiny {
-	m := vae.NewTiny(vae.TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1}, DecoderBlocks: []int{2, 1, 0, 1}})
+func smallTAESD() *vae.TAESD {
+	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1}, DecoderBlocks: []int{2, 1, 0, 1}})
 	m.Params.Init(4)
 	return m
 }
 
-// writeTiny stores the parameters that rename gives a name.
-func writeTiny(t *testing.T, path string, m *vae.Tiny, rename func(half string, layer int, rest string) string) {
+// writeTAESD stores the parameters that rename gives a name.
+func writeTAESD(t *testing.T, path string, m *vae.TAESD, rename func(half string, layer int, rest string) string) {
 	var entries []weights.Entry
 	for _, p := range m.Params.All() {
 		part := strings.SplitN(p.Name, ".", 4) // decoder.layers.3.conv.0.weight
@@ -35,8 +35,8 @@ func writeTiny(t *testing.T, path string, m *vae.Tiny, rename func(half string, 
 	require.NoError(t, weights.Write(path, entries, nil))
 }
 
-// TestLoadTiny stores a model in all layouts and holds what is loaded against it.
-func TestLoadTiny(t *testing.T) {
+// TestLoadTAESD stores a model in all layouts and holds what is loaded against it.
+func TestLoadTAESD(t *testing.T) {
 	m := smallTAESD()
 	diffusers := func(half string, layer int, rest string) string {
 		return fmt.Sprintf("%s.layers.%d.%s", half, layer, rest)
@@ -58,14 +58,14 @@ func TestLoadTiny(t *testing.T) {
 	for _, name := range []string{"diffusers", "published", "alone", "half"} {
 		require.NoError(t, os.Mkdir(at(name), 0o755))
 	}
-	writeTiny(t, at("diffusers", "diffusion_pytorch_model.safetensors"), m, diffusers)
+	writeTAESD(t, at("diffusers", "diffusion_pytorch_model.safetensors"), m, diffusers)
 	config := `{"_class_name": "AutoencoderTiny", "act_fn": "relu", "scaling_factor": 1.0, "upsampling_scaling_factor": 2, "block_out_channels": [8, 8, 8, 8]}`
 	require.NoError(t, os.WriteFile(at("diffusers", "config.json"), []byte(config), 0o644))
-	writeTiny(t, at("published", "taesd_encoder.safetensors"), m, published("encoder", ""))
-	writeTiny(t, at("published", "taesd_decoder.safetensors"), m, published("decoder", ""))
-	writeTiny(t, at("alone", "my_decoder.safetensors"), m, published("decoder", ""))
-	writeTiny(t, at("half", "encoder.safetensors"), m, published("encoder", ""))
-	writeTiny(t, at("both.safetensors"), m, published("", "HALF."))
+	writeTAESD(t, at("published", "taesd_encoder.safetensors"), m, published("encoder", ""))
+	writeTAESD(t, at("published", "taesd_decoder.safetensors"), m, published("decoder", ""))
+	writeTAESD(t, at("alone", "my_decoder.safetensors"), m, published("decoder", ""))
+	writeTAESD(t, at("half", "encoder.safetensors"), m, published("encoder", ""))
+	writeTAESD(t, at("both.safetensors"), m, published("", "HALF."))
 
 	g := autograd.NoGrad()
 	defer g.Release()
@@ -76,17 +76,17 @@ func TestLoadTiny(t *testing.T) {
 		at("published"): true, at("published", "taesd_encoder.safetensors"): true, at("published", "taesd_decoder.safetensors"): true,
 		at("alone", "my_decoder.safetensors"): false,
 	} {
-		got, err := LoadTiny(path, tensor.CPU)
+		got, err := LoadTAESD(path, tensor.CPU)
 		require.NoError(t, err, path)
 		require.Equal(t, whole, got.HasEncoder(), path)
 		require.Equal(t, picture.Data, got.Decode(g, g.Const(z)).T.Data, path)
 		if whole {
-			require.Equal(t, m.TinyConfig, got.TinyConfig, path)
+			require.Equal(t, m.TAESDConfig, got.TAESDConfig, path)
 			require.Equal(t, latent.Data, got.Encode(g, g.Const(x)).T.Data, path)
 		}
 	}
 
-	writeTiny(t, at("short.safetensors"), m, func(half string, layer int, rest string) string {
+	writeTAESD(t, at("short.safetensors"), m, func(half string, layer int, rest string) string {
 		return strings.Replace(diffusers(half, layer, rest), "decoder.layers.2.conv.2.weight", "decoder.layers.2.strange", 1)
 	})
 	require.NoError(t, os.WriteFile(at("alone", "config.json"), []byte(`{"act_fn": "gelu"}`), 0o644))
@@ -97,7 +97,7 @@ func TestLoadTiny(t *testing.T) {
 		at("short.safetensors"):               {"decoder.layers.2.conv.2.weight", "decoder.layers.2.strange"},
 		at("alone", "my_decoder.safetensors"): {"act_fn", "gelu"},
 	} {
-		_, err := LoadTiny(path, tensor.CPU)
+		_, err := LoadTAESD(path, tensor.CPU)
 		for _, text := range append(want, path) {
 			require.ErrorContains(t, err, text)
 		}

@@ -5,17 +5,12 @@ import (
 	"fmt"
 
 	"psld/clip"
-	"psld/tensor"
 )
 
-// Conditions are the contexts [1,L,D] of a prompt and of the prompt that guidance leads away from. Both
-// are nil for a model without prompts, and the same tensor where guidance has no effect.
-type Conditions struct{ Prompt, Negative *tensor.Tensor }
-
 // Prompts encodes a prompt and a negative prompt; emphasis is that of [Generation]. warnings tell
-// what was cut off a prompt that is too long. Empty prompts need no vocabulary.
-func (p *Latent) Prompts(prompt, negative string, emphasis bool) (c Conditions, warnings []string, err error) {
-	c = Conditions{p.Empty, p.Empty}
+// what was cut off a prompt that is too long. Empty prompts need no vocabulary. The scale is 1: guidance is the caller's matter.
+func (p *LatentDiffusion) Prompts(prompt, negative string, emphasis bool) (c Conditions, warnings []string, err error) {
+	c = Conditions{Prompt: p.Empty, Negative: p.Empty, Scale: 1}
 	if prompt == "" && negative == "" {
 		return c, nil, nil
 	}

@@ -10,7 +10,7 @@ import (
 
 // EncodeTiled is Encode without a gradient for pictures x [1,H,W,3] of any size, in tiles as
 // DecodeTiled describes. H and W are multiples of the VAE's factor.
-func (p *Latent) EncodeTiled(x, eps *tensor.Tensor, tile, overlap int) (*tensor.Tensor, error) {
+func (p *LatentDiffusion) EncodeTiled(x, eps *tensor.Tensor, tile, overlap int) (*tensor.Tensor, error) {
 	f := p.VAE.Factor()
 	cut, err := newTiling(x.Dim(1), x.Dim(2), tile, overlap, f)
 	if err != nil {
@@ -43,7 +43,7 @@ func (p *Latent) EncodeTiled(x, eps *tensor.Tensor, tile, overlap int) (*tensor.
 // pixels and overlaps from 32: decoded pictures RMS at most 0.0001, largest difference 0.0005 (a step of 8 bits is 0.008); latents 0.0005 and 0.002
 // of their own RMS. With random weights in Stable Diffusion's architecture, where a pixel sees further: 0.0002 and 0.002 with an overlap of
 // 64, 0.006 and 0.3 where it is 32. A decoder that takes 1480 MiB for 1024x1024 pixels takes 371 in tiles of 512 and 92 in tiles of 256.
-func (p *Latent) DecodeTiled(z *tensor.Tensor, tile, overlap int) (*tensor.Tensor, error) {
+func (p *LatentDiffusion) DecodeTiled(z *tensor.Tensor, tile, overlap int) (*tensor.Tensor, error) {
 	f := p.VAE.Factor()
 	cut, err := newTiling(z.Dim(1)*f, z.Dim(2)*f, tile, overlap, f)
 	if err != nil {

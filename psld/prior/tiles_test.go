@@ -98,7 +98,7 @@ func TestTiledIsWhole(t *testing.T) {
 func TestTiledDeep(t *testing.T) {
 	cfg := vae.SD15()
 	cfg.BlockOutChannels, cfg.NormNumGroups = []int{8, 8, 16, 16}, 4
-	m := &Latent{VAE: vae.New(cfg)}
+	m := &LatentDiffusion{VAE: vae.New(cfg)}
 	m.VAE.Params.Init(3)
 	for _, p := range m.VAE.Params.All() { // more contrast than start values have
 		if len(p.Value.T.Shape) == 4 {

@@ -10,7 +10,7 @@ import (
 // RandomTiny is a model of Stable Diffusion's architecture - VAE, UNet, text encoder, and a vocabulary of bytes -
 // with few channels and random weights that depend on seed alone, the same on every machine: it restores nothing, but runs
 // everything in milliseconds, for tests.
-func RandomTiny(seed uint64) *Latent {
+func RandomTiny(seed uint64) *LatentDiffusion {
 	v := vae.New(vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{8, 16}, LayersPerBlock: 1, NormNumGroups: 4, ScalingFactor: 1, MidAttention: true})
 	u := unet.New(unet.Config{InChannels: 4, OutChannels: 4, BlockOutChannels: []int{16, 16}, LayersPerBlock: 1,
 		DownBlockTypes: []string{unet.DownPlain, unet.DownCross}, UpBlockTypes: []string{unet.UpCross, unet.UpPlain},
@@ -25,5 +25,5 @@ func RandomTiny(seed uint64) *Latent {
 	if err != nil {
 		panic(err) // a mistake in the sizes above
 	}
-	return &Latent{Name: "random tiny", VAE: v, UNet: u, Text: text, Tokenizer: words, Empty: empty, TrainSize: 16}
+	return &LatentDiffusion{Name: "random tiny", VAE: v, UNet: u, Text: text, Tokenizer: words, Empty: empty, TrainSize: 16}
 }

@@ -11,7 +11,7 @@ import (
 // y(p) = sum over windows of w(p) f(window)(p), where the smooth weights w add up to 1 at every
 // place. It is exact where f is local to less than the overlap, and smooth
 // everywhere. Gradients flow through all of it. What f takes from the whole picture it takes from the window here: a group norm
-// its mean and variance, which gives each window a brightness and contrast of its own ([Latent.DecodeTiled] has the measures, and
+// its mean and variance, which gives each window a brightness and contrast of its own ([LatentDiffusion.DecodeTiled] has the measures, and
 // a way out without gradient).
 //
 // side is the window's side in pixels of x; a picture that fits is one call of f. Neighbours share at

@@ -17,14 +17,6 @@ type DDIM struct {
 	Sigmas            []float32 // deviation of the fresh noise, all 0 for eta 0
 }
 
-// NewDDIM is StableDiffusion().DDIM.
-func NewDDIM(steps int, eta float64) (*DDIM, error) { return StableDiffusion().DDIM(steps, eta) }
-
-// NewDDIMUntil is StableDiffusion().DDIMUntil.
-func NewDDIMUntil(steps int, share, eta float64) (*DDIM, error) {
-	return StableDiffusion().DDIMUntil(steps, share, eta)
-}
-
 // DDIM selects times for the given number of steps, 1 to the number of times;
 // eta 0 is deterministic DDIM, eta 1 is DDPM-like. It reproduces the reference
 // (CompVis, PSLD), here for 1000 times:

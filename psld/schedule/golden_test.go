@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"psld/internal/betas"
 	"psld/internal/golden"
 	"psld/psld/schedule"
 )
@@ -19,9 +20,9 @@ func TestGoldenSchedule(t *testing.T) {
 	f := golden.Load(t, filepath.Join(golden.Kind(t, "psld"), "schedule.safetensors"))
 	floats := func(name string) []float32 { x, _ := golden.F32(t, f, name); return x }
 	require.Equal(t, floats("alphas_cumprod"), schedule.AlphasCumprod())
-	betas, err := f.Float64("betas_f64")
+	want, err := f.Float64("betas_f64")
 	require.NoError(t, err)
-	require.InDeltaSlice(t, betas, schedule.Betas(), 1e-15)
+	require.InDeltaSlice(t, want, betas.ScaledLinear(0.00085, 0.012, 1000), 1e-15)
 
 	cases := 0
 	for _, name := range f.Names() {
@@ -34,7 +35,7 @@ func TestGoldenSchedule(t *testing.T) {
 		require.NoError(t, err)
 		s := fmt.Sprintf("S%d.", steps)
 		for _, eta := range []float64{0, 1} {
-			d, err := schedule.NewDDIM(steps, eta)
+			d, err := schedule.StableDiffusion().DDIM(steps, eta)
 			require.NoError(t, err)
 			require.Len(t, d.Timesteps, len(want), s)
 			for i, w := range want {

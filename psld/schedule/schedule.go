@@ -6,7 +6,8 @@ package schedule
 import (
 	"errors"
 	"fmt"
-	"math"
+
+	"psld/internal/betas"
 )
 
 // TrainSteps is the number of diffusion times that Stable Diffusion's schedule has.
@@ -28,42 +29,13 @@ func StableDiffusion() Noise { return ScaledLinear(0.00085, 0.012, TrainSteps) }
 // is the noise added at one of the given number of times. Latent diffusion
 // models have (0.0015, 0.0195, 1000).
 func ScaledLinear(start, end float64, times int) Noise {
-	return fromBetas(scaledLinear(start, end, times))
+	return Noise{betas.Alphas(betas.ScaledLinear(start, end, times))}
 }
 
-func scaledLinear(start, end float64, times int) []float64 {
-	betas := linspace(math.Sqrt(start), math.Sqrt(end), times)
-	for i, root := range betas {
-		betas[i] = root * root
-	}
-	return betas
-}
-
-// Linear is the schedule with equal steps in beta from start to end.
-func Linear(start, end float64, times int) Noise { return fromBetas(linspace(start, end, times)) }
-
-// linspace returns n equally spaced numbers from lo to hi.
-func linspace(lo, hi float64, n int) []float64 {
-	x := make([]float64, n)
-	step := (hi - lo) / float64(max(1, n-1))
-	for i := range x {
-		x[i] = lo + float64(step*float64(i)) // rounded twice on every machine
-		if i > 0 && i >= n/2 {               // from the upper end, as torch.linspace does
-			x[i] = hi - float64(step*float64(n-1-i))
-		}
-	}
-	return x
-}
-
-// fromBetas multiplies 1 - beta up, in float64 and rounded.
-func fromBetas(betas []float64) Noise {
-	alphas := make([]float32, len(betas))
-	prod := 1.0
-	for i, b := range betas {
-		prod *= 1 - b
-		alphas[i] = float32(prod)
-	}
-	return Noise{alphas}
+// Linear is the schedule with equal steps in beta from start to end; guided diffusion's pixel models have
+// (0.0001, 0.02, 1000).
+func Linear(start, end float64, times int) Noise {
+	return Noise{betas.Alphas(betas.Linear(start, end, times))}
 }
 
 // Check returns an error unless there are at least two alphas and they fall
@@ -84,9 +56,6 @@ func (n Noise) Check() error {
 
 // times returns the number of diffusion times.
 func (n Noise) times() int { return len(n.AlphasCumprod) }
-
-// Betas returns the noise added at each diffusion time of Stable Diffusion.
-func Betas() []float64 { return scaledLinear(0.00085, 0.012, TrainSteps) }
 
 // AlphasCumprod returns the share of signal in the variance at each diffusion
 // time of Stable Diffusion.

@@ -19,7 +19,7 @@ import (
 // within the schedule, and noise never goes negative.
 func TestAllSteps(t *testing.T) {
 	for steps := 1; steps <= schedule.TrainSteps; steps++ {
-		d, err := schedule.NewDDIM(steps, 1)
+		d, err := schedule.StableDiffusion().DDIM(steps, 1)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, d.Len(), steps)
 		for i, time := range d.Timesteps {
@@ -38,7 +38,7 @@ func TestNewDDIMErrors(t *testing.T) {
 		eta   float64
 		want  string
 	}{{0, 0, "steps: 0"}, {1001, 0, "steps: 1001"}, {10, -0.1, "eta: -0.1"}, {10, 1.5, "eta: 1.5"}} {
-		_, err := schedule.NewDDIM(c.steps, c.eta)
+		_, err := schedule.StableDiffusion().DDIM(c.steps, c.eta)
 		require.ErrorContains(t, err, c.want)
 	}
 }
@@ -46,7 +46,7 @@ func TestNewDDIMErrors(t *testing.T) {
 // TestRoundTrip noises a known latent: Z0 finds it again, and Step without
 // fresh noise gives it with the next step's share of the same noise.
 func TestRoundTrip(t *testing.T) {
-	d, err := schedule.NewDDIM(4, 0)
+	d, err := schedule.StableDiffusion().DDIM(4, 0)
 	require.NoError(t, err)
 	z0, e := []float32{1, -2, 0.5}, []float32{0.3, 1, -1}
 	noised := func(i int) []float32 { // a step's own share: what the step after it in time ends at
@@ -88,7 +88,7 @@ func TestGoldenSteps(t *testing.T) {
 			if c.Scale != 1 {
 				limit = 4e-5
 			}
-			d, err := schedule.NewDDIM(c.S, c.Eta)
+			d, err := schedule.StableDiffusion().DDIM(c.S, c.Eta)
 			require.NoError(t, err)
 			z, shape := golden.F32(t, shared, "x_T")
 			for n, i := range c.Index {
@@ -119,7 +119,7 @@ func TestGoldenSteps(t *testing.T) {
 }
 
 func Example() {
-	d, err := schedule.NewDDIM(4, 0)
+	d, err := schedule.StableDiffusion().DDIM(4, 0)
 	fmt.Println(d.Timesteps, err)
 	fmt.Println(d.Alphas)
 	// Output:
@@ -135,7 +135,7 @@ func TestUntil(t *testing.T) {
 		first, last int
 		n           int
 	}{{30, 0.1, 1, 100, 30}, {200, 0.35, 1, 350, 200}, {40, 0.01, 1, 10, 10}, {1, 0.5, 500, 500, 1}, {1000, 1, 1, 999, 999}} {
-		d, err := schedule.NewDDIMUntil(c.steps, c.share, 0)
+		d, err := schedule.StableDiffusion().DDIMUntil(c.steps, c.share, 0)
 		require.NoError(t, err)
 		require.Equal(t, c.n, d.Len())
 		require.Equal(t, c.first, d.Timesteps[0])
@@ -146,7 +146,7 @@ func TestUntil(t *testing.T) {
 		}
 	}
 	for _, share := range []float64{0, -1, 1.1, math.NaN()} {
-		_, err := schedule.NewDDIMUntil(10, share, 0)
+		_, err := schedule.StableDiffusion().DDIMUntil(10, share, 0)
 		require.ErrorContains(t, err, "share")
 	}
 }

@@ -39,8 +39,8 @@ func (s *latentRun) facts(start []float32) []Fact {
 	if s.kind == glued {
 		list = append(list, Fact{"back-projection", probe(s.p.Back)})
 	}
-	if s.o.GuideTiny {
-		list = append(list, Fact{"tiny autoencoder", s.modelDigest(s.m.Tiny.TinyConfig, s.m.Tiny.Params)})
+	if s.o.GuideTAESD {
+		list = append(list, Fact{"tiny autoencoder", s.modelDigest(s.m.TAESD.TAESDConfig, s.m.TAESD.Params)})
 	}
 	return append(append(list, optionFacts(s.o)...), Fact{"start noise", digest(start)})
 }

@@ -28,8 +28,8 @@ func (s *latentRun) newFinder() *finder {
 	}
 	add("unet", s.m.UNet.Params)
 	add("vae", s.m.VAE.Params)
-	if s.m.Tiny != nil {
-		add("taesd", s.m.Tiny.Params)
+	if s.m.TAESD != nil {
+		add("taesd", s.m.TAESD.Params)
 	}
 	return f
 }

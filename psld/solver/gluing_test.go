@@ -17,7 +17,7 @@ import (
 func TestGluingEvery(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
 	p.Back = operator.Transposed(p.A)
-	d, err := schedule.NewDDIM(10, 0)
+	d, err := schedule.StableDiffusion().DDIM(10, 0)
 	require.NoError(t, err)
 	z := tensor.From(noise(5, 8*8*4, 1), 1, 8, 8, 4)
 	step := func(i int, kind gluing, o Options) Progress {

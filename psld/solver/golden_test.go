@@ -37,13 +37,13 @@ type goldenCase struct {
 var variants = map[string]string{"PSLD": "psld", "LDPS": "ldps", "GML-DPS": "gmldps"}
 
 // tinyModel loads the tiny-sd of the same golden set.
-func tinyModel(t *testing.T, psldDir string) *prior.Latent {
+func tinyModel(t *testing.T, psldDir string) *prior.LatentDiffusion {
 	m := golden.Model(t, filepath.Join(filepath.Dir(psldDir), "tiny-sd"))
 	ucfg, err := unet.ParseConfig(m.UNetConfig)
 	require.NoError(t, err)
 	vcfg, err := vae.ParseConfig(m.VAEConfig)
 	require.NoError(t, err)
-	p := &prior.Latent{Name: "tiny-sd", UNet: unet.New(ucfg), VAE: vae.New(vcfg)}
+	p := &prior.LatentDiffusion{Name: "tiny-sd", UNet: unet.New(ucfg), VAE: vae.New(vcfg)}
 	require.NoError(t, p.UNet.Params.Load(m.UNet))
 	require.NoError(t, p.VAE.Params.Load(m.VAE))
 	return p
@@ -103,7 +103,7 @@ func TestGoldenPSLD(t *testing.T) {
 	}
 }
 
-func runGolden(t *testing.T, m *prior.Latent, shared *weights.File, path string) {
+func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, path string) {
 	var c goldenCase
 	golden.JSON(t, path, &c)
 	f := golden.Load(t, strings.TrimSuffix(path, ".json")+".safetensors")

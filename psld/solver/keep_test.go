@@ -19,7 +19,7 @@ import (
 )
 
 // stopAfter ends a run after a number of steps.
-func stopAfter(t *testing.T, m *prior.Latent, p Problem, o Options, steps int) {
+func stopAfter(t *testing.T, m *prior.LatentDiffusion, p Problem, o Options, steps int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -38,27 +38,27 @@ func stopAfter(t *testing.T, m *prior.Latent, p Problem, o Options, steps int) {
 // other threads or memory, too.
 func TestResume(t *testing.T) {
 	m := prior.RandomTiny(3)
-	m.Tiny = vae.NewTiny(vae.TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
-	m.Tiny.Params.Init(3)
+	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
+	m.TAESD.Params.Init(3)
 	windows := *m
 	windows.Window = 16
 	cat, _, err := m.Prompts("cat", "", false)
 	require.NoError(t, err)
 	cases := map[string]struct {
-		m *prior.Latent
+		m *prior.LatentDiffusion
 		o Options
 	}{
 		"all randomness":  {m, Options{Eta: 1, SampleEncoder: true, LoopNoise: 0.1, Squared: true, Gamma: 0.01, Omega: 0.01}},
 		"start picture":   {m, Options{Start: noise(8, 24*20*3, 0.3), Strength: 0.4, Gamma: 1, Omega: 1}},
 		"prompt":          {m, Options{Context: cat.Prompt, Guidance: 3, Gamma: 1, Omega: 1}},
 		"windows":         {&windows, Options{Gamma: 1, Omega: 1}},
-		"tiny, some glue": {m, Options{GuideTiny: true, GluingEvery: 2, Gamma: 1, Omega: 1}},
+		"tiny, some glue": {m, Options{GuideTAESD: true, GluingEvery: 2, Gamma: 1, Omega: 1}},
 		"rare saves":      {m, Options{Gamma: 1, Omega: 1, Keep: Keep{Steps: 100, Every: time.Hour}}},
 		"saves by time":   {m, Options{Gamma: 1, Omega: 1, Keep: Keep{Every: 1}}},
 	}
 	for _, name := range Names() {
 		cases[name] = struct {
-			m *prior.Latent
+			m *prior.LatentDiffusion
 			o Options
 		}{m, Options{Method: name, Gamma: 1, Omega: 1}}
 	}
@@ -113,13 +113,13 @@ func TestResumeOfAnother(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state")
 	good := Options{Steps: 4, Gamma: 0.5, Omega: 1, Keep: Keep{File: file}}
 	stopAfter(t, m, p, good, 2)
-	model := func(change func(m *prior.Latent)) *prior.Latent {
+	model := func(change func(m *prior.LatentDiffusion)) *prior.LatentDiffusion {
 		m := prior.RandomTiny(3)
 		change(m)
 		return m
 	}
 	for name, c := range map[string]struct {
-		m      *prior.Latent
+		m      *prior.LatentDiffusion
 		change func(p *Problem, o *Options)
 		want   string
 	}{
@@ -141,9 +141,9 @@ func TestResumeOfAnother(t *testing.T) {
 		"gluing every": {nil, func(p *Problem, o *Options) { o.GluingEvery = 3 }, "gluing-every is 3, was 1"},
 		"start": {nil, func(p *Problem, o *Options) { o.Start, o.Strength = make([]float32, 24*20*3), 1 },
 			"start picture is another one; strength is 1, was 0"},
-		"UNet":   {model(func(m *prior.Latent) { m.UNet.Params.All()[5].Value.T.Data[1] += 1e-6 }), nil, "model's UNet is another one"},
-		"VAE":    {model(func(m *prior.Latent) { m.VAE.ScalingFactor = 1.001 }), nil, "model's autoencoder is another one"},
-		"window": {model(func(m *prior.Latent) { m.Window = 16 }), nil, "model's window is 16, was 0"},
+		"UNet":   {model(func(m *prior.LatentDiffusion) { m.UNet.Params.All()[5].Value.T.Data[1] += 1e-6 }), nil, "model's UNet is another one"},
+		"VAE":    {model(func(m *prior.LatentDiffusion) { m.VAE.ScalingFactor = 1.001 }), nil, "model's autoencoder is another one"},
+		"window": {model(func(m *prior.LatentDiffusion) { m.Window = 16 }), nil, "model's window is 16, was 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, o := p, good

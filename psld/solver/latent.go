@@ -32,7 +32,7 @@ const (
 //
 // with respect to z_t, through UNet, decoder and encoder.
 func latentMethod(kind gluing) Method {
-	return func(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
+	return func(ctx context.Context, m *prior.LatentDiffusion, p Problem, o Options) (*Result, error) {
 		var d *schedule.DDIM
 		var err error
 		if o.Start == nil {
@@ -44,8 +44,8 @@ func latentMethod(kind gluing) Method {
 			return nil, err
 		}
 		s := &latentRun{m: m, guide: m, p: p, o: o, d: d, kind: kind}
-		if o.GuideTiny {
-			s.guide = tinyGuide{m.Tiny}
+		if o.GuideTAESD {
+			s.guide = taesdGuide{m.TAESD}
 		}
 		if o.Gamma == 0 {
 			s.kind = none
@@ -118,7 +118,7 @@ func (s *latentRun) walk(ctx context.Context, now *State, k *keeper) (*Result, e
 }
 
 type latentRun struct {
-	m     *prior.Latent
+	m     *prior.LatentDiffusion
 	guide autoencoder // in the steps
 	p     Problem
 	o     Options
@@ -130,17 +130,17 @@ type latentRun struct {
 	find   *finder // where a step stops to be finite; nil in a run that is well
 }
 
-// autoencoder maps pictures to scaled latents and back, as prior.Latent does.
+// autoencoder maps pictures to scaled latents and back, as prior.LatentDiffusion does.
 type autoencoder interface {
 	Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value
 	Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value
 }
 
-// tinyGuide is a tiny autoencoder as a guide; it has no posterior to sample from.
-type tinyGuide struct{ *vae.Tiny }
+// taesdGuide is a tiny autoencoder as a guide; it has no posterior to sample from.
+type taesdGuide struct{ *vae.TAESD }
 
-func (t tinyGuide) Encode(g *autograd.Graph, x *autograd.Value, _ *tensor.Tensor) *autograd.Value {
-	return t.Tiny.Encode(g, x)
+func (t taesdGuide) Encode(g *autograd.Graph, x *autograd.Value, _ *tensor.Tensor) *autograd.Value {
+	return t.TAESD.Encode(g, x)
 }
 
 // start turns the noise z into the latent of the start picture with as much noise as

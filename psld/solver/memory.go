@@ -19,7 +19,7 @@ type memory struct {
 }
 
 // start is called before the first step on pictures of h x w pixels.
-func (m *memory) start(model *prior.Latent, h, w int, asked int64) {
+func (m *memory) start(model *prior.LatentDiffusion, h, w int, asked int64) {
 	_, available := memstat.System()
 	now, _ := memstat.Process()
 	m.limits(asked, debug.SetMemoryLimit(-1), now, available)

@@ -49,9 +49,9 @@ type Options struct {
 	Context, Negative *tensor.Tensor
 	Guidance          float64
 
-	// GuideTiny decodes and encodes by the model's tiny autoencoder in the steps: less work, rougher
+	// GuideTAESD decodes and encodes by the model's tiny autoencoder in the steps: less work, rougher
 	// gradients. The result is decoded by the full one.
-	GuideTiny bool
+	GuideTAESD bool
 
 	// MaxMemory is the memory in bytes that the process may take (resident, with the weights). The first step keeps as
 	// little as it can; the others keep activations for the gradient up to it, in place of computing them
@@ -105,7 +105,7 @@ type Result struct {
 }
 
 // Method runs one solver. On cancellation it returns the best picture so far with ctx's error.
-type Method func(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error)
+type Method func(ctx context.Context, m *prior.LatentDiffusion, p Problem, o Options) (*Result, error)
 
 // Methods are the solvers by name.
 var Methods = map[string]Method{
@@ -125,7 +125,7 @@ func Names() []string {
 }
 
 // Solve runs the method that o names.
-func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result, error) {
+func Solve(ctx context.Context, m *prior.LatentDiffusion, p Problem, o Options) (*Result, error) {
 	if o.Method == "" {
 		o.Method = "psld"
 	}
@@ -150,8 +150,8 @@ func Solve(ctx context.Context, m *prior.Latent, p Problem, o Options) (*Result,
 	case o.GluingEvery < 0:
 		return nil, fmt.Errorf("gluing every %d steps, want at least 1", o.GluingEvery)
 	}
-	switch tiny := m.Tiny; {
-	case !o.GuideTiny:
+	switch tiny := m.TAESD; {
+	case !o.GuideTAESD:
 	case tiny == nil:
 		return nil, fmt.Errorf("no tiny autoencoder to guide by: the model was opened without one")
 	case o.Gamma > 0 && !tiny.HasEncoder():

@@ -44,7 +44,7 @@ func TestGradient(t *testing.T) {
 	}{{glued, false}, {glued, true}, {unglued, false}, {none, false}} {
 		p := blurProblem(t, 13, 18)
 		p.Back = operator.Transposed(p.A)
-		d, err := schedule.NewDDIM(10, 0)
+		d, err := schedule.StableDiffusion().DDIM(10, 0)
 		require.NoError(t, err)
 		s := &latentRun{m: m, guide: m, p: p, d: d, kind: c.kind, h: 16, w: 20,
 			o: Options{Omega: 1, Gamma: 0.5, Squared: c.squared, Context: m.Empty, Negative: m.Empty}}
@@ -143,7 +143,7 @@ func TestUnconditional(t *testing.T) {
 	ucfg, vcfg := unet.LDMVQ4(), vae.VQF4()
 	ucfg.BlockOutChannels, ucfg.Heads, ucfg.NormNumGroups = []int{32, 32, 64, 64}, unet.Heads{1, 1, 2, 2}, 8
 	vcfg.BlockOutChannels, vcfg.NumEmbeddings, vcfg.NormNumGroups = []int{16, 16, 32}, 64, 8
-	m := &prior.Latent{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
+	m := &prior.LatentDiffusion{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
 	m.UNet.Params.Init(1)
 	m.VAE.Params.Init(2)
 	a, err := operator.NewSR(32, 32, 3, 4)
@@ -162,14 +162,14 @@ func TestGuideTiny(t *testing.T) {
 	a, err := operator.NewSR(16, 16, 3, 4)
 	require.NoError(t, err)
 	p := Problem{A: a, Y: make([]float32, a.Out().Len())}
-	o := Options{Steps: 2, Gamma: 0.1, Omega: 1, GuideTiny: true}
+	o := Options{Steps: 2, Gamma: 0.1, Omega: 1, GuideTAESD: true}
 	_, err = Solve(context.Background(), m, p, o)
 	require.ErrorContains(t, err, "no tiny autoencoder")
-	m.Tiny = vae.NewTiny(vae.TinyConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
-	m.Tiny.Params.Init(3)
+	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
+	m.TAESD.Params.Init(3)
 	guided, err := Solve(context.Background(), m, p, o)
 	require.NoError(t, err)
-	o.GuideTiny = false
+	o.GuideTAESD = false
 	plain, err := Solve(context.Background(), m, p, o)
 	require.NoError(t, err)
 	require.NotEqual(t, plain.X, guided.X)

@@ -34,7 +34,7 @@ type Result struct {
 
 // Search is a search on pictures of one size, each with damage and noise of its own.
 type Search struct {
-	Model     *prior.Latent
+	Model     *prior.LatentDiffusion
 	Pictures  []*picture.Picture
 	Sigma     float64 // of the measurement's noise on [-1,1]
 	Seed      uint64
