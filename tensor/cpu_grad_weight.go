@@ -32,6 +32,10 @@ func (d *cpu) Conv2dGradWeight(dw, db, x, dy *Tensor, p Conv) {
 	if db != nil {
 		sumRows(db.Data, dy.Data, o)
 	}
+	if d.bf16 && asm.HasPairs() && p.Stride == 1 && !p.Upsample && p.PadTop < p.KH && p.PadLeft < p.KW {
+		d.gradWeightPairs(dw, x, dy, p)
+		return
+	}
 	nr, taps, pixels := asm.NR(), p.KH*p.KW, dy.Rows()
 	g := weightGrad{x: picturesOf(x), dy: picturesOf(dy), p: p, cols: taps * x.Dim(3), m: tileRows(o, asm.MR())}
 	g.tiles = (o + g.m - 1) / g.m

@@ -16,8 +16,8 @@ import (
 )
 
 func trainModel(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	data := fs.String("data", "", "`folder` of training photos (.jpg, .png)")
-	val := fs.String("val", "", "`folder` of validation photos, at least 8")
+	data := fs.String("data", "", "`folders` of training photos (.jpg, .png), a list with commas")
+	val := fs.String("val", "", "`folders` of validation photos, at least 8 in all")
 	out := fs.String("out", "", "`folder` for checkpoint, log, sample sheets and the model")
 	size := fs.Int("size", 64, "`pixels` a side of the training crops")
 	steps := fs.Int("steps", 5000, "`N` steps of the whole run")
@@ -40,11 +40,14 @@ func trainModel(fs *flag.FlagSet) func(context.Context, *console, []string) erro
 	blocks := fs.String("blocks", "", "`list` of DownBlock2D or CrossAttnDownBlock2D, one for each resolution (unet; default: attention at the last)")
 	heads := fs.Int("heads", 4, "`N` attention heads (unet)")
 	crossDim := fs.Int("cross-dim", 32, "`N` channels of the context (unet)")
+	initial := fs.String("init", "", "model.safetensors `file` of the same network, whose weights are trained on (a warm restart)")
+	dtype := fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32")
+	low := fs.Float64("low", 0.75, "`share` of pictures with noise of a deviation below 2 (pixel)")
 	threads := threadsFlag(fs)
 
 	return func(ctx context.Context, c *console, args []string) error {
-		if len(args) == 0 || args[0] != "vae" && args[0] != "unet" {
-			return fmt.Errorf("train what? psld train vae or psld train unet (see psld help train)")
+		if len(args) == 0 || args[0] != "vae" && args[0] != "unet" && args[0] != "pixel" {
+			return fmt.Errorf("train what? psld train vae, psld train unet or psld train pixel (see psld help train)")
 		}
 		isVAE := args[0] == "vae"
 		for _, f := range [][2]string{{"data", *data}, {"val", *val}, {"out", *out}} {
@@ -74,7 +77,7 @@ func trainModel(fs *flag.FlagSet) func(context.Context, *console, []string) erro
 			return fmt.Errorf("--lr %v --ema %v --kl %v --edge %v: want 0 < lr <= 1, 0 <= ema < 1, kl and edge 0 to 1e6", *lr, *ema, *kl, *edge)
 		}
 		if *channels == "" {
-			*channels = map[bool]string{true: "32,64", false: "64,64,128"}[isVAE]
+			*channels = map[string]string{"vae": "32,64", "unet": "64,64,128", "pixel": "64,64,128,128"}[args[0]]
 		}
 		var chs []int
 		for _, s := range list(*channels) {
@@ -87,10 +90,23 @@ func trainModel(fs *flag.FlagSet) func(context.Context, *console, []string) erro
 		if err := threads(); err != nil {
 			return err
 		}
-		o := train.Options{Data: *data, Val: *val, Out: *out, Size: *size, Steps: *steps, Batch: *batch, LR: *lr, Warmup: *warmup, EMA: *ema,
+		device, err := prior.Device(*dtype)
+		if err != nil {
+			return err
+		}
+		o := train.Options{Data: list(*data), Val: list(*val), Init: *initial, Device: device, Out: *out, Size: *size, Steps: *steps, Batch: *batch, LR: *lr, Warmup: *warmup, EMA: *ema,
 			Seed: *seed, LogEvery: *logEvery, SaveEvery: *saveEvery, Resume: *resume, Log: c.log}
-		var err error
-		if isVAE {
+		if args[0] == "pixel" {
+			cfg := unet.GuidedConfig{ImageSize: *size, NumChannels: chs[0], NumResBlocks: *layers, ScaleShift: true, ResBlockUpDown: true, NormGroups: *groups}
+			for _, ch := range chs {
+				cfg.ChannelMult = append(cfg.ChannelMult, ch/chs[0])
+			}
+			if err := cfg.Validate(); err != nil {
+				return err
+			}
+			c.say("pixel %v channels, %s", chs, machine())
+			err = train.Pixel(ctx, train.PixelOptions{Options: o, Config: cfg, Low: *low})
+		} else if isVAE {
 			err = trainVAE(ctx, c, train.VAEOptions{Options: o, KL: *kl, Edge: *edge, Config: vae.Config{InChannels: 3, LatentChannels: *latent,
 				BlockOutChannels: chs, LayersPerBlock: *layers, NormNumGroups: *groups, ScalingFactor: 1, MidAttention: *mid}})
 		} else {

@@ -25,24 +25,17 @@ type photo struct {
 	pix  []uint8 // [h][w][3]
 }
 
-// LoadPhotos reads every JPEG, PNG and WebP of a folder, in the order of their names.
+// LoadPhotos reads every JPEG, PNG and WebP of the folders, in the order of their names.
 // A file that cannot be read, or a side under min pixels, is an error that names it.
-func LoadPhotos(dir string, min int) (*Photos, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("training photos: %w", err)
-	}
+func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 	var names []string
-	for _, e := range entries {
-		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".jpg", ".jpeg", ".png", ".webp":
-			names = append(names, filepath.Join(dir, e.Name()))
+	for _, dir := range dirs {
+		list, err := photoNames(dir)
+		if err != nil {
+			return nil, err
 		}
+		names = append(names, list...)
 	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("training photos: no .jpg, .png or .webp in %s", dir)
-	}
-	sort.Strings(names)
 	p := &Photos{pics: make([]photo, len(names))}
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
@@ -63,6 +56,26 @@ func LoadPhotos(dir string, min int) (*Photos, error) {
 	return p, nil
 }
 
+// photoNames lists the pictures of a folder by name.
+func photoNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("training photos: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		switch strings.ToLower(filepath.Ext(e.Name())) {
+		case ".jpg", ".jpeg", ".png", ".webp":
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("training photos: no .jpg, .png or .webp in %s", dir)
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
 func readPhoto(name string, min int) (photo, error) {
 	p, err := picture.Load(name)
 	if err != nil {
@@ -81,25 +94,28 @@ func readPhoto(name string, min int) (photo, error) {
 // Len is the number of photos.
 func (p *Photos) Len() int { return len(p.pics) }
 
-// Batch returns n random square crops, scaled down by area to size x size and
-// flipped at random: [n,size,size,3] in [-1,1]. The side of a crop is between size and the
-// photo's shorter side, so that the model sees texture at several scales.
+// Batch returns n random square crops, scaled down by area to size x size, flipped and turned by quarters at
+// random: [n,size,size,3] in [-1,1]. A third of them are not scaled; the sides of the others are between size and
+// the photo's shorter side, so that the model sees texture at several scales.
 func (p *Photos) Batch(r *rand.Rand, n, size int) *tensor.Tensor {
 	type pick struct {
 		ph         *photo
 		side, x, y int
-		flip       bool
+		turn       int
 	}
 	picks := make([]pick, n)
 	for i := range picks {
 		ph := &p.pics[r.IntN(len(p.pics))]
-		side := size + r.IntN(min(ph.w, ph.h)-size+1)
-		picks[i] = pick{ph, side, r.IntN(ph.w - side + 1), r.IntN(ph.h - side + 1), r.IntN(2) == 1}
+		side := size
+		if r.IntN(3) > 0 {
+			side += r.IntN(min(ph.w, ph.h) - size + 1)
+		}
+		picks[i] = pick{ph, side, r.IntN(ph.w - side + 1), r.IntN(ph.h - side + 1), r.IntN(8)}
 	}
 	t := tensor.New(n, size, size, 3)
 	var wg sync.WaitGroup
 	for i, k := range picks {
-		wg.Go(func() { crop(t.Data[i*size*size*3:][:size*size*3], size, k.ph, k.side, k.x, k.y, k.flip) })
+		wg.Go(func() { crop(t.Data[i*size*size*3:][:size*size*3], size, k.ph, k.side, k.x, k.y, k.turn) })
 	}
 	wg.Wait()
 	return t
@@ -108,17 +124,27 @@ func (p *Photos) Batch(r *rand.Rand, n, size int) *tensor.Tensor {
 // Centre returns photos [from, from+n), each with its largest central square scaled
 // down to size x size: [n,size,size,3] in [-1,1].
 func (p *Photos) Centre(from, n, size int) *tensor.Tensor {
+	return p.central(from, n, size, func(ph *photo) int { return min(ph.w, ph.h) })
+}
+
+// Middle returns the central size x size pixels of photos [from, from+n), not scaled: [n,size,size,3] in [-1,1].
+func (p *Photos) Middle(from, n, size int) *tensor.Tensor {
+	return p.central(from, n, size, func(*photo) int { return size })
+}
+
+func (p *Photos) central(from, n, size int, side func(*photo) int) *tensor.Tensor {
 	t := tensor.New(n, size, size, 3)
 	for i := range n {
 		ph := &p.pics[from+i]
-		side := min(ph.w, ph.h)
-		crop(t.Data[i*size*size*3:][:size*size*3], size, ph, side, (ph.w-side)/2, (ph.h-side)/2, false)
+		s := side(ph)
+		crop(t.Data[i*size*size*3:][:size*size*3], size, ph, s, (ph.w-s)/2, (ph.h-s)/2, 0)
 	}
 	return t
 }
 
-// crop scales a square of the photo to size x size by area (box filter).
-func crop(dst []float32, size int, ph *photo, side, x0, y0 int, flip bool) {
+// crop scales a square of the photo to size x size by area (box filter), and turns it: bit 0 of turn mirrors, bit 1
+// turns upside down, bit 2 exchanges rows and columns.
+func crop(dst []float32, size int, ph *photo, side, x0, y0, turn int) {
 	type span struct {
 		from, to int
 		w        []float32
@@ -133,24 +159,35 @@ func crop(dst []float32, size int, ph *photo, side, x0, y0 int, flip bool) {
 		}
 		spans[i] = s
 	}
+	line := make([]float32, side*3) // rows added up
 	for y, sy := range spans {
+		clear(line)
+		for j := sy.from; j < sy.to; j++ {
+			w := sy.w[j-sy.from]
+			for k, v := range ph.pix[((y0+j)*ph.w+x0)*3:][:side*3] {
+				line[k] += w * float32(v)
+			}
+		}
 		for x, sx := range spans {
 			var sum [3]float32
-			for j := sy.from; j < sy.to; j++ {
-				for i := sx.from; i < sx.to; i++ {
-					w := sy.w[j-sy.from] * sx.w[i-sx.from]
-					px := ph.pix[((y0+j)*ph.w+x0+i)*3:]
-					for c := range sum {
-						sum[c] += w * float32(px[c])
-					}
+			for i := sx.from; i < sx.to; i++ {
+				w := sx.w[i-sx.from]
+				for c := range sum {
+					sum[c] += w * line[3*i+c]
 				}
 			}
-			ox := x
-			if flip {
-				ox = size - 1 - x
+			r, q := y, x
+			if turn&1 != 0 {
+				q = size - 1 - q
+			}
+			if turn&2 != 0 {
+				r = size - 1 - r
+			}
+			if turn&4 != 0 {
+				r, q = q, r
 			}
 			for c, v := range sum {
-				dst[(y*size+ox)*3+c] = v/127.5 - 1
+				dst[(r*size+q)*3+c] = v/127.5 - 1
 			}
 		}
 	}

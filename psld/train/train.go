@@ -25,7 +25,7 @@ import (
 
 // Options are the settings that both trainings share.
 type Options struct {
-	Data, Val string  // folders of pictures
+	Data, Val []string // folders of pictures
 	Out       string  // folder for checkpoint, log, sample sheets and the model
 	Size      int     // pixels a side of the training crops
 	Steps     int     // length of the whole run
@@ -37,19 +37,30 @@ type Options struct {
 	LogEvery  int // steps between log lines
 	SaveEvery int // steps between validations, sample sheets and checkpoints
 	Resume    bool
+	// Init is the file of a trained model whose weights the training starts from, a warm restart; "": random weights.
+	Init string
+	// Device computes; BF16 ones multiply bfloat16 of float32 weights. nil: float32 on the processor.
+	Device tensor.Device
 	Log       io.Writer // progress lines; nil for none
 }
 
 // photos reads both folders.
 func (o *Options) photos() (data, val *Photos, err error) {
-	if data, err = LoadPhotos(o.Data, o.Size); err != nil {
+	if data, err = LoadPhotos(o.Size, o.Data...); err != nil {
 		return nil, nil, err
 	}
-	val, err = LoadPhotos(o.Val, o.Size)
+	val, err = LoadPhotos(o.Size, o.Val...)
 	return data, val, err
 }
 
 // task is what differs between the networks.
+func (o *Options) device() tensor.Device {
+	if o.Device == nil {
+		return tensor.CPU
+	}
+	return o.Device
+}
+
 type task interface {
 	params() *nn.Params
 	// loss builds the loss of a batch x[N,S,S,3], with all randomness from r, and names its terms.
@@ -72,6 +83,11 @@ type term struct {
 func run(ctx context.Context, o Options, photos *Photos, t task) error {
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return err
+	}
+	if o.Init != "" && !o.Resume {
+		if err := start(t.params(), o.Init); err != nil {
+			return err
+		}
 	}
 	opt := NewAdamW(t.params().All())
 	opt.EMA = o.EMA
@@ -122,7 +138,7 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 		}
 		s := opt.step
 		r := rand.New(rand.NewPCG(o.Seed, uint64(s)))
-		g := autograd.NewGraph()
+		g := autograd.NewGraphOn(o.device(), true)
 		loss, terms := t.loss(g, photos.Batch(r, o.Batch, o.Size), r)
 		g.Backward(loss, nil)
 		g.Release()
@@ -162,6 +178,20 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 }
 
 // rate is the learning rate of step s: linear warm-up, then half a cosine.
+// start reads the weights of a trained model.
+func start(p *nn.Params, path string) error {
+	f, err := weights.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	set := weights.NewSet(f)
+	if err := weights.Check(set, p.Shapes()); err != nil {
+		return fmt.Errorf("%s does not fit the network that is to be trained: %w", path, err)
+	}
+	return p.Load(set)
+}
+
 func rate(o Options, s int) float64 {
 	if s < o.Warmup {
 		return o.LR * float64(s+1) / float64(o.Warmup)

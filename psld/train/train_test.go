@@ -49,7 +49,7 @@ func tinyUNet() unet.Config {
 }
 
 func options(photos, out string, steps int) Options {
-	return Options{Data: photos, Val: photos, Out: out, Size: 16, Steps: steps, Batch: 2, LR: 2e-3, Warmup: 2, EMA: 0.9, Seed: 5, LogEvery: 5, SaveEvery: 10}
+	return Options{Data: []string{photos}, Val: []string{photos}, Out: out, Size: 16, Steps: steps, Batch: 2, LR: 2e-3, Warmup: 2, EMA: 0.9, Seed: 5, LogEvery: 5, SaveEvery: 10}
 }
 
 // read returns every byte of a checkpoint.
@@ -104,7 +104,7 @@ func TestUNetLearns(t *testing.T) {
 	// A network that predicts nothing has loss 1.
 	m := unet.New(tinyUNet())
 	require.NoError(t, m.Params.Load(weights.NewSet(f)))
-	val, err := LoadPhotos(photos, 16)
+	val, err := LoadPhotos(16, photos)
 	require.NoError(t, err)
 	task := &unetTask{o, m, tensor.New(1, 1, 8), schedule.AlphasCumprod(), val}
 	terms, err := task.validate()
@@ -116,7 +116,7 @@ func TestErrors(t *testing.T) {
 	photos := fakePhotos(t, 2, 24)
 	o := VAEOptions{Options: options(photos, t.TempDir(), 2), Config: tinyVAE()}
 	missing := o
-	missing.Data = filepath.Join(photos, "nothing")
+	missing.Data = []string{filepath.Join(photos, "nothing")}
 	require.ErrorContains(t, VAE(context.Background(), missing), "training photos")
 	small := o
 	small.Size = 32
@@ -205,10 +205,10 @@ func TestCropIsAnAverage(t *testing.T) {
 		ph.pix[i] = uint8(5 * i)
 	}
 	dst := make([]float32, 12)
-	crop(dst, 2, ph, 4, 0, 0, false)
+	crop(dst, 2, ph, 4, 0, 0, 0)
 	want := (float64(5*0)+5*3+5*12+5*15)/4/127.5 - 1
 	require.InDelta(t, want, dst[0], 1e-6)
 	flipped := make([]float32, 12)
-	crop(flipped, 2, ph, 4, 0, 0, true)
+	crop(flipped, 2, ph, 4, 0, 0, 1)
 	require.InDelta(t, dst[3], flipped[0], 1e-6)
 }

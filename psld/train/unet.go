@@ -51,7 +51,7 @@ func UNet(ctx context.Context, o UNetOptions) error {
 // zero, as the latent diffusion code does: training starts from the identity.
 func zeroResiduals(p *nn.Params) {
 	for _, q := range p.All() {
-		for _, layer := range []string{"conv2.", "proj_out.", "conv_out."} {
+		for _, layer := range []string{"conv2.", "proj_out.", "conv_out.", "out_layers.3.", "out.2."} {
 			if strings.Contains(q.Name, layer) {
 				clear(q.Value.T.Data)
 				q.Value.Changed()

@@ -1,0 +1,156 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"psld/autograd"
+	"psld/nn"
+	"psld/psld/picture"
+	"psld/psld/schedule"
+	"psld/tensor"
+	"psld/unet"
+)
+
+// PixelOptions are the settings of the training of a pixel prior.
+type PixelOptions struct {
+	Options
+	Config unet.GuidedConfig
+	// Low is the share of pictures whose noise has a deviation drawn log-uniformly in 0.01 to 2: that is where
+	// restoration works. The others have up to 150, from where pictures are made of nothing.
+	Low float64
+}
+
+// PixelSchedule is the noise schedule of the pixel priors: that of Ho et al. 2020 and of guided diffusion.
+func PixelSchedule() schedule.Noise { return schedule.Linear(1e-4, 0.02, schedule.TrainSteps) }
+
+type pixelTask struct {
+	PixelOptions
+	model *unet.Guided
+	noise schedule.Noise
+	val   *Photos
+}
+
+// Pixel trains the noise predictor of pictures: the mean squared error of eps (Ho et al. 2020, eq. 14), at deviations of
+// the noise that are drawn by their logarithm. It writes Out/model.safetensors.
+func Pixel(ctx context.Context, o PixelOptions) error {
+	photos, val, err := o.photos()
+	if err != nil {
+		return err
+	}
+	m := unet.NewGuided(o.Config)
+	m.Params.Init(o.Seed)
+	zeroResiduals(m.Params)
+	return run(ctx, o.Options, photos, &pixelTask{o, m, PixelSchedule(), val})
+}
+
+func (t *pixelTask) params() *nn.Params { return t.model.Params }
+
+func (t *pixelTask) macs() int64 { return t.model.MACs(t.Size, t.Size) }
+
+func (t *pixelTask) metadata() map[string]string {
+	cfg, _ := json.Marshal(t.model.GuidedConfig)
+	return map[string]string{"kind": "pixel", "config": string(cfg)}
+}
+
+// noisy gives sqrt(a) x + sqrt(1-a) eps with sqrt((1-a)/a) = sigma for each picture, and the times of that.
+func (t *pixelTask) noisy(x, eps *tensor.Tensor, sigmas []float64) (*tensor.Tensor, []float32) {
+	out, times := tensor.New(x.Shape...), make([]float32, len(sigmas))
+	per := x.Len() / len(sigmas)
+	for i, s := range sigmas {
+		times[i] = float32(t.noise.Time(s))
+		signal := float32(1 / math.Sqrt(1+s*s))
+		sigma := float32(s) * signal
+		for k := i * per; k < (i+1)*per; k++ {
+			out.Data[k] = signal*x.Data[k] + sigma*eps.Data[k]
+		}
+	}
+	return out, times
+}
+
+func (t *pixelTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
+	const least, low, most = 0.01, 2, 150
+	n := x.Dim(0)
+	sigmas := make([]float64, n)
+	for i := range sigmas { // one draw in each n-th of the range: the same mean, less variance
+		u := (float64(i) + r.Float64()) / float64(n)
+		if u < t.Low {
+			sigmas[i] = least * math.Pow(low/least, u/t.Low)
+		} else {
+			sigmas[i] = low * math.Pow(most/low, (u-t.Low)/(1-t.Low))
+		}
+	}
+	eps := normal(r, x.Shape...)
+	z, times := t.noisy(x, eps, sigmas)
+	e := t.model.Eps(g, g.Const(z), times)
+	loss := g.Scale(g.SumSquares(g.Sub(e, g.Const(eps))), 1/float32(eps.Len()))
+	return loss, []term{{"loss", loss.Item()}}
+}
+
+// validate denoises the middle of each photo, not scaled, in one step, and measures PSNR.
+func (t *pixelTask) validate() ([]term, error) {
+	const batch = 16
+	var line []term
+	for _, level := range []float64{25, 15, 50, 5} { // of 255
+		sigma := level / 127.5
+		r := rand.New(rand.NewPCG(1, 2))
+		psnr, count := 0.0, 0
+		for from := 0; from < min(t.val.Len(), 12*batch); from += batch {
+			n := min(batch, t.val.Len()-from)
+			x := t.val.Middle(from, n, t.Size)
+			eps := normal(r, x.Shape...)
+			sigmas := make([]float64, n)
+			for i := range sigmas {
+				sigmas[i] = sigma
+			}
+			z, times := t.noisy(x, eps, sigmas)
+			g := autograd.NoGrad()
+			e := t.model.Eps(g, g.Const(z), times)
+			per := x.Len() / n
+			for i := range n {
+				var sq float64
+				for k := i * per; k < (i+1)*per; k++ {
+					// the estimate is x + sigma (eps - e)
+					v := min(max(x.Data[k]+float32(sigma)*(eps.Data[k]-e.T.Data[k]), -1), 1)
+					d := float64(v - x.Data[k])
+					sq += d * d
+				}
+				psnr += 10 * math.Log10(4*float64(per)/sq)
+			}
+			count += n
+			g.Release()
+		}
+		line = append(line, term{fmt.Sprintf("val PSNR %g", level), psnr / float64(count)})
+	}
+	line[0].name = "val PSNR"
+	return line, nil
+}
+
+// sheet samples pictures from noise by 40 DDIM steps, equal in the logarithm of the noise.
+func (t *pixelTask) sheet() *picture.Picture {
+	const n, steps = 8, 40
+	x := normal(rand.New(rand.NewPCG(7, 7)), n, t.Size, t.Size, 3)
+	sigma := func(i int) float64 { return 0.01 * math.Pow(150/0.01, float64(i)/steps) }
+	times := make([]float32, n)
+	for i := steps; i > 0; i-- {
+		s, next := sigma(i), sigma(i-1)
+		if i == 1 {
+			next = 0
+		}
+		for k := range times {
+			times[k] = float32(t.noise.Time(s))
+		}
+		g := autograd.NoGrad()
+		e := t.model.Eps(g, g.Const(x), times)
+		for k, v := range e.T.Data {
+			x0 := min(max(float64(x.Data[k])*math.Sqrt(1+s*s)-s*float64(v), -1), 1)
+			again := (float64(x.Data[k])*math.Sqrt(1+s*s) - x0) / s // the noise beside the clamped picture
+			x.Data[k] = float32((x0 + next*again) / math.Sqrt(1+next*next))
+		}
+		g.Release()
+	}
+	return grid(x, n)
+}
