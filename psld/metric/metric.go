@@ -1,5 +1,5 @@
 // Package metric says how close a restored picture is to the true one: PSNR and SSIM, with the definitions and
-// defaults of scikit-image, in float64.
+// defaults of scikit-image, in float64, and LPIPS. List has them as accumulators over pictures.
 //
 // Pictures are HWC slices. The range of the values is given as dataRange: 1 for [0,1], 255 for bytes. SSIM compares
 // means, so it is not the same on [-1,1]: bring pictures to [0,1] with Unit first, as all published numbers have it.
@@ -35,8 +35,8 @@ func MSE[T Value](a, b []T) float64 {
 	return s / float64(len(a))
 }
 
-// PSNR returns the peak signal to noise ratio 10 log10(dataRange^2/MSE) in dB: +Inf for equal pictures, NaN for slices of
-// different or zero length.
+// PSNR returns the peak signal to noise ratio 10 log10(dataRange^2/MSE) in dB: +Inf for equal pictures, NaN for slices
+// of different or zero length.
 func PSNR[T Value](a, b []T, dataRange float64) float64 {
 	return 10 * math.Log10(dataRange*dataRange/MSE(a, b))
 }
@@ -73,9 +73,9 @@ func (w Window) weights() (k []float64, cov float64) {
 }
 
 // SSIM returns the mean structural similarity of two h x w x c pictures, as
-// skimage.metrics.structural_similarity(channel_axis=-1) with K1=0.01 and K2=0.03: the mean over the pixels whose window
-// lies inside the picture, then over the channels. Equal pictures give 1. Wrong lengths and pictures smaller than the
-// window (7 or 11 pixels a side) are errors.
+// skimage.metrics.structural_similarity(channel_axis=-1) with K1=0.01 and K2=0.03: the mean over the pixels whose
+// window lies inside the picture, then over the channels. Equal pictures give 1. Wrong lengths and pictures smaller
+// than the window (7 or 11 pixels a side) are errors.
 func SSIM[T Value](a, b []T, h, w, c int, dataRange float64, win Window) (float64, error) {
 	if n := h * w * c; h < 1 || w < 1 || c < 1 || len(a) != n || len(b) != n {
 		return 0, fmt.Errorf("metric: SSIM of %d and %d values, want %dx%dx%d for both", len(a), len(b), h, w, c)

@@ -1,0 +1,96 @@
+package metric
+
+import (
+	"fmt"
+	"strings"
+
+	"psld/psld/picture"
+)
+
+// Entry is a metric that can be had by name.
+type Entry struct {
+	Info
+	// Open makes the metric. weights is the path of the file that Needs names; metrics that need none leave it unread.
+	Open func(weights string) (Metric, error)
+}
+
+// List has all metrics: a new one is a file and a line here.
+var List = []Entry{
+	{psnr.info, ready(psnr)},
+	{ssim.info, ready(ssim)},
+	lpips("lpips-alex", alexNet),
+	lpips("lpips-squeeze", squeezeNet),
+	lpips("lpips-vgg", vgg16),
+}
+
+// Default are the metrics that need nothing: PSNR and SSIM.
+func Default() []Metric { return []Metric{psnr, ssim} }
+
+func ready(m Metric) func(string) (Metric, error) {
+	return func(string) (Metric, error) { return m, nil }
+}
+
+// Missing says that a metric lacks what it needs, and how to get it.
+type Missing struct{ Info Info }
+
+// Error implements error.
+func (e *Missing) Error() string {
+	return fmt.Sprintf("metric %s: n/a, it needs %s", e.Info.Name, e.Info.Needs)
+}
+
+// Open makes the metric of that name. weights is the path of the file that it needs, "" for none: a *Missing then,
+// where it needs one. An unknown name is an error.
+func Open(name, weights string) (Metric, error) {
+	var names []string
+	for _, e := range List {
+		if e.Name == name {
+			if e.Needs != "" && weights == "" {
+				return nil, &Missing{e.Info}
+			}
+			return e.Open(weights)
+		}
+		names = append(names, e.Name)
+	}
+	return nil, fmt.Errorf("unknown metric %q, want one of %s", name, strings.Join(names, ", "))
+}
+
+// NotAvailable stands for a metric that lacks what it needs: it takes pictures, and its result is "n/a".
+func NotAvailable(info Info) Metric { return notAvailable{info} }
+
+type notAvailable struct{ info Info }
+
+func (m notAvailable) Info() Info       { return m.info }
+func (m notAvailable) New() Accumulator { return &nothing{m} }
+
+// nothing gathers nothing.
+type nothing struct{ notAvailable }
+
+func (a *nothing) Add(_, _ *picture.Picture) error { return nil }
+func (a *nothing) Result() Result                  { return Summary(nil) }
+func (a *nothing) MarshalJSON() ([]byte, error)    { return []byte("null"), nil }
+func (a *nothing) UnmarshalJSON([]byte) error      { return nil }
+func (a *nothing) Merge(other Accumulator) error {
+	if b, ok := other.(*nothing); !ok || b.info.Name != a.info.Name {
+		return fmt.Errorf("metric: cannot merge another metric into %s", a.info.Title)
+	}
+	return nil
+}
+
+// MaxPSNR is what equal pictures count as in means, in dB: their PSNR is infinite.
+const MaxPSNR = 99
+
+// psnr is the peak signal to noise ratio, at most MaxPSNR, of pictures clipped to their range.
+var psnr = perPicture{
+	Info{Name: "psnr", Title: "PSNR", Unit: "dB", Higher: true, Digits: 2},
+	func(restored, truth *picture.Picture) (float64, error) {
+		return min(PSNR(Unit(truth.Pix), Unit(restored.Pix), 1), MaxPSNR), nil
+	},
+}
+
+// ssim is the structural similarity with scikit-image's default window, of pictures clipped to their range.
+var ssim = perPicture{
+	Info{Name: "ssim", Title: "SSIM", Higher: true, Digits: 4},
+	func(restored, truth *picture.Picture) (float64, error) {
+		return SSIM(Unit(truth.Pix), Unit(restored.Pix), truth.H, truth.W, 3, 1, Uniform7)
+	},
+}
