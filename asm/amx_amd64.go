@@ -114,12 +114,8 @@ func amxRun(t *Tile, m int, split bool) {
 	if streamA {
 		chunk = 16
 	}
-	kernels := &amxKernels[0]
 	if split {
-		kernels = &amxKernels[2]
 		chunk = max(1, chunk/2)
-	} else if !streamA {
-		kernels = &amxKernels[1]
 	}
 	for first := 0; first < k; {
 		j.steps = min(chunk, (k-first)/amxDepth)
@@ -138,15 +134,31 @@ func amxRun(t *Tile, m int, split bool) {
 			call.a, call.b = unsafe.Add(t.A, r*t.ARow+4*first), unsafe.Add(t.B, 128*first)
 			call.c = unsafe.Add(t.C, r*t.CRow)
 			r += call.blocks * rows
-			kernels[(rows-1)/16](&call)
+			call.run(rows > 16, split, streamA)
 		}
 		first += j.steps * depth
 		j.accumulate = 1
 	}
 }
 
-// amxKernels are by operand that streams, or split, and by height.
-var amxKernels = [3][2]func(*amxJob){{amxStreamA1, amxStreamA2}, {amxStreamB1, amxStreamB2}, {amxSplit1, amxSplit2}}
+// run calls the kernel by height, number format and the operand that streams. It names each, where a table of functions
+// would be shorter: what a call through a variable is given, the compiler puts on the heap.
+func (j *amxJob) run(tall, split, streamA bool) {
+	switch {
+	case split && tall:
+		amxSplit2(j)
+	case split:
+		amxSplit1(j)
+	case streamA && tall:
+		amxStreamA2(j)
+	case streamA:
+		amxStreamA1(j)
+	case tall:
+		amxStreamB2(j)
+	default:
+		amxStreamB1(j)
+	}
+}
 
 // hasAMX tells whether the tile unit is there, may be used, and multiplies as it should: a machine
 // that none of this was ever tried on falls back to AVX-512.
