@@ -20,18 +20,24 @@ func bench(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	quick := fs.Bool("quick", false, "kernels: a few small shapes only")
 	asJSON := fs.Bool("json", false, "print JSON lines")
 	threads, step := threadsFlag(fs), addStepFlags(fs)
+	training := addBenchTrainFlags(fs)
 	return func(ctx context.Context, c *console, args []string) error {
 		other := stepOnly
 		switch {
 		case len(args) > 0 && args[0] == "step":
-			other = []string{"filter", "tier", "seconds", "quick"}
+			other = []string{"filter", "tier", "seconds", "quick", "network", "precisions"}
+		case len(args) > 0 && args[0] == "train":
+			other = []string{"filter", "tier", "seconds", "quick", "dtype", "sizes", "max-mem", "model", "random", "thread-counts", "batches", "tiny"}
 		case len(args) == 0 || args[0] != "kernels":
-			return fmt.Errorf("bench what? psld bench kernels or psld bench step (see psld help bench)")
+			return fmt.Errorf("bench what? psld bench kernels, psld bench step or psld bench train (see psld help bench)")
 		}
 		for _, name := range other {
 			if given(fs)[name] {
 				return fmt.Errorf("--%s has no meaning for bench %s", name, args[0])
 			}
+		}
+		if args[0] == "train" {
+			return training.run(ctx, c, step, threads, *asJSON)
 		}
 		if args[0] == "step" {
 			return step.run(ctx, c, threads, *asJSON)

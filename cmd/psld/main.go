@@ -37,7 +37,7 @@ var verbs = []verb{
 	{"convert", "--in MODEL --out PATH", "write a Stable Diffusion model in another layout or precision", convert, 0},
 	{"train", "vae|unet --data DIR --val DIR --out DIR", "train a model", trainModel, 1},
 	{"info", "", "show processor, kernels, memory, model and credits", info, 0},
-	{"bench", "kernels|step", "time the operations of the engine, or whole steps of PSLD", bench, 1},
+	{"bench", "kernels|step|train", "time the operations of the engine, whole steps of PSLD, or of a training", bench, 1},
 }
 
 func main() {

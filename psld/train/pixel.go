@@ -10,6 +10,7 @@ import (
 	"psld/autograd"
 	"psld/nn"
 	"psld/psld/picture"
+	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
@@ -23,9 +24,6 @@ type PixelOptions struct {
 	// restoration works. The others have up to 150, from where pictures are made of nothing.
 	Low float64
 }
-
-// PixelSchedule is the noise schedule of the pixel priors: that of Ho et al. 2020 and of guided diffusion.
-func PixelSchedule() schedule.Noise { return schedule.Linear(1e-4, 0.02, schedule.TrainSteps) }
 
 type pixelTask struct {
 	PixelOptions
@@ -44,7 +42,7 @@ func Pixel(ctx context.Context, o PixelOptions) error {
 	m := unet.NewGuided(o.Config)
 	m.Params.Init(o.Seed)
 	zeroResiduals(m.Params)
-	return run(ctx, o.Options, photos, &pixelTask{o, m, PixelSchedule(), val})
+	return run(ctx, o.Options, photos, &pixelTask{o, m, prior.PixelSchedule(), val})
 }
 
 func (t *pixelTask) params() *nn.Params { return t.model.Params }

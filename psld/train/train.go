@@ -1,20 +1,14 @@
-// Package train fits the VAE and the UNet to a folder of pictures: AdamW with a
+// Package train fits the networks to folders of pictures: AdamW with a
 // moving average of the weights, warm-up and cosine learning rate, checkpoints
 // and a resume that continues with the same numbers.
 package train
 
 import (
-	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strconv"
-	"time"
 
 	"psld/autograd"
 	"psld/nn"
@@ -23,15 +17,21 @@ import (
 	"psld/weights"
 )
 
-// Options are the settings that both trainings share.
+// Options are the settings that all trainings share.
 type Options struct {
 	Data, Val []string // folders of pictures
-	Out       string  // folder for checkpoint, log, sample sheets and the model
-	Size      int     // pixels a side of the training crops
-	Steps     int     // length of the whole run
-	Batch     int     // pictures a step
-	LR        float64 // after warm-up; falls to 1 % along a cosine
-	Warmup    int     // steps
+	Out       string   // folder for checkpoint, log, sample sheets and the model
+	Size      int      // pixels a side of the training crops
+	Steps     int      // length of the whole run
+	Batch     int      // pictures a step
+	// Micro is the number of parts in which the pictures of a step go through the network, one after the other, to take
+	// less memory; their gradients add up. 0 stands for 1. It divides Batch.
+	Micro  int
+	LR     float64 // after warm-up; falls to 1 % along a cosine
+	Warmup int     // steps
+	// Cycle is the number of steps after which the rate rises to LR again (warm restarts, Loshchilov and Hutter 2017);
+	// 0: never. The last cycle may be shorter.
+	Cycle     int
 	EMA       float64 // decay of the weights' moving average
 	Seed      uint64
 	LogEvery  int // steps between log lines
@@ -39,12 +39,13 @@ type Options struct {
 	Resume    bool
 	// Init is the file of a trained model whose weights the training starts from, a warm restart; "": random weights.
 	Init string
-	// Device computes; BF16 ones multiply bfloat16 of float32 weights. nil: float32 on the processor.
+	// Device computes; one that multiplies bfloat16 does so with float32 weights, rounded where they are used. nil:
+	// float32 on the processor.
 	Device tensor.Device
-	Log       io.Writer // progress lines; nil for none
+	Log    io.Writer // progress lines; nil for none
 }
 
-// photos reads both folders.
+// photos reads the folders.
 func (o *Options) photos() (data, val *Photos, err error) {
 	if data, err = LoadPhotos(o.Size, o.Data...); err != nil {
 		return nil, nil, err
@@ -53,7 +54,6 @@ func (o *Options) photos() (data, val *Photos, err error) {
 	return data, val, err
 }
 
-// task is what differs between the networks.
 func (o *Options) device() tensor.Device {
 	if o.Device == nil {
 		return tensor.CPU
@@ -61,6 +61,18 @@ func (o *Options) device() tensor.Device {
 	return o.Device
 }
 
+// check returns an error for what no training can do.
+func (o *Options) check() error {
+	if micro := max(1, o.Micro); o.Batch < 1 || o.Batch%micro != 0 {
+		return fmt.Errorf("a batch of %d pictures in %d parts: want a number of parts that divides the batch", o.Batch, micro)
+	}
+	if o.Steps < 1 || o.Size < 1 || o.Cycle < 0 {
+		return fmt.Errorf("%d steps on pictures of %d pixels, cycles of %d: want positive numbers", o.Steps, o.Size, o.Cycle)
+	}
+	return nil
+}
+
+// task is what differs between the networks.
 type task interface {
 	params() *nn.Params
 	// loss builds the loss of a batch x[N,S,S,3], with all randomness from r, and names its terms.
@@ -78,140 +90,33 @@ type term struct {
 	value float64
 }
 
-// run is the training loop. Everything random in step s comes from (Seed, s), so a
-// resumed run makes the same steps.
-func run(ctx context.Context, o Options, photos *Photos, t task) error {
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return err
-	}
-	if o.Init != "" && !o.Resume {
-		if err := start(t.params(), o.Init); err != nil {
-			return err
-		}
-	}
-	opt := NewAdamW(t.params().All())
-	opt.EMA = o.EMA
-	ckpt := filepath.Join(o.Out, "checkpoint.safetensors")
-	if o.Resume {
-		f, err := weights.Open(ckpt)
-		if err != nil {
-			return fmt.Errorf("resume: %w", err)
-		}
-		err = opt.Load(f)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("resume %s: %w", ckpt, err)
-		}
-	}
-	logFile, err := os.OpenFile(filepath.Join(o.Out, "log.csv"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	defer logFile.Close()
-	log := csv.NewWriter(logFile)
-	t.params().RequireGrad(true)
-	var sums []term
-	started, seen := time.Now(), 0
-	// save writes checkpoint, model (with the averaged weights) and a sample sheet. Validation comes
-	// first, since the VAE's scaling factor is measured there.
-	save := func() error {
-		opt.Swap()
-		line, err := t.validate()
-		if err == nil {
-			report(o.Log, log, opt.step, o.Steps, line)
-			err = errors.Join(
-				picture.Save(filepath.Join(o.Out, fmt.Sprintf("sheet-%06d.png", opt.step)), t.sheet()),
-				saveModel(filepath.Join(o.Out, "model.safetensors"), t))
-		}
-		opt.Swap()
-		if err := errors.Join(err, opt.Save(ckpt, t.metadata())); err != nil {
-			return err
-		}
-		// A plot that fails is no reason to stop.
-		if err := Curves(logFile.Name(), filepath.Join(o.Out, "curves.png")); err != nil && o.Log != nil {
-			fmt.Fprintln(o.Log, "curves:", err)
-		}
-		return nil
-	}
-	for opt.step < o.Steps {
-		if ctx.Err() != nil {
-			return errors.Join(save(), fmt.Errorf("stopped at step %d: %w", opt.step, ctx.Err()))
-		}
-		s := opt.step
-		r := rand.New(rand.NewPCG(o.Seed, uint64(s)))
-		g := autograd.NewGraphOn(o.device(), true)
-		loss, terms := t.loss(g, photos.Batch(r, o.Batch, o.Size), r)
-		g.Backward(loss, nil)
-		g.Release()
-		norm, err := opt.Step(rate(o, s))
-		if err != nil {
-			return err
-		}
-		terms = append(terms, term{"grad", norm})
-		if sums == nil {
-			sums = make([]term, len(terms))
-		}
-		for i, v := range terms {
-			sums[i].name = v.name
-			sums[i].value += v.value
-		}
-		seen++
-		s = opt.step
-		if s%o.LogEvery == 0 || s == o.Steps {
-			sec := time.Since(started).Seconds()
-			for i := range sums {
-				sums[i].value /= float64(seen)
-			}
-			images := float64(seen*o.Batch) / sec
-			gflops := images * 6 * float64(t.macs()) / 1e9
-			line := append(sums, term{"lr", rate(o, s-1)}, term{"images/s", images}, term{"GFLOP/s", gflops})
-			report(o.Log, log, s, o.Steps, line)
-			sums, started, seen = nil, time.Now(), 0
-		}
-		if s%o.SaveEvery == 0 || s == o.Steps {
-			if err := save(); err != nil {
-				return err
-			}
-			started = time.Now()
-		}
-	}
-	return nil
-}
-
-// rate is the learning rate of step s: linear warm-up, then half a cosine.
-// start reads the weights of a trained model.
-func start(p *nn.Params, path string) error {
+// initialise reads the weights of a trained model.
+func initialise(p *nn.Params, path string) error {
 	f, err := weights.Open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
 	set := weights.NewSet(f)
-	if err := weights.Check(set, p.Shapes()); err != nil {
-		return fmt.Errorf("%s does not fit the network that is to be trained: %w", path, err)
+	if err = weights.Check(set, p.Shapes()); err != nil {
+		err = fmt.Errorf("%s does not fit the network that is to be trained: %w", path, err)
+	} else {
+		err = p.Load(set)
 	}
-	return p.Load(set)
+	return errors.Join(err, f.Close())
 }
 
+// rate is the learning rate of step s: linear warm-up, then half a cosine, in each cycle.
 func rate(o Options, s int) float64 {
+	length := o.Steps
+	if o.Cycle > 0 {
+		length = min(o.Cycle, o.Steps-s/o.Cycle*o.Cycle)
+		s %= o.Cycle
+	}
 	if s < o.Warmup {
 		return o.LR * float64(s+1) / float64(o.Warmup)
 	}
-	f := float64(s-o.Warmup) / math.Max(1, float64(o.Steps-o.Warmup))
+	f := float64(s-o.Warmup) / math.Max(1, float64(length-o.Warmup))
 	return o.LR * (0.01 + 0.99*0.5*(1+math.Cos(math.Pi*f)))
-}
-
-func report(w io.Writer, log *csv.Writer, step, steps int, line []term) {
-	row := []string{strconv.Itoa(step)}
-	text := fmt.Sprintf("step %d/%d", step, steps)
-	for _, v := range line {
-		row = append(row, v.name, strconv.FormatFloat(v.value, 'g', 6, 64))
-		text += fmt.Sprintf("  %s %.4g", v.name, v.value)
-	}
-	_ = log.Write(row)
-	log.Flush()
-	if w != nil {
-		fmt.Fprintln(w, text)
-	}
 }
 
 // saveModel writes the weights as they stand, float16, with the network's

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ import (
 	"psld/autograd"
 	"psld/nn"
 	"psld/psld/picture"
+	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/unet"
@@ -112,6 +114,80 @@ func TestUNetLearns(t *testing.T) {
 	require.Less(t, terms[0].value, 0.97)
 }
 
+func tinyPixel() unet.GuidedConfig {
+	return unet.GuidedConfig{ImageSize: 16, NumChannels: 8, NumResBlocks: 1, ChannelMult: []int{1, 2}, ScaleShift: true,
+		ResBlockUpDown: true, NormGroups: 4}
+}
+
+// TestPixelTrainsAndResumesExactly: in bfloat16, in two parts a batch, with restarts of the rate; the model denoises.
+func TestPixelTrainsAndResumesExactly(t *testing.T) {
+	photos := fakePhotos(t, 6, 24)
+	whole, parts := t.TempDir(), t.TempDir()
+	o := PixelOptions{Options: options(photos, whole, 80), Config: tinyPixel(), Low: 0.75}
+	o.Device, o.Batch, o.Micro, o.Cycle, o.SaveEvery = tensor.CPUBF16, 4, 2, 50, 40
+	require.NoError(t, Pixel(context.Background(), o))
+	ctx, cancel := context.WithCancel(context.Background())
+	o.Out, o.Log = parts, stopAt{"step 45/", cancel}
+	require.ErrorIs(t, Pixel(ctx, o), context.Canceled)
+	o.Resume, o.Log = true, nil
+	require.NoError(t, Pixel(context.Background(), o))
+	for _, name := range []string{"checkpoint.safetensors", "model.safetensors"} {
+		require.Equal(t, read(t, filepath.Join(whole, name)), read(t, filepath.Join(parts, name)))
+	}
+	m, err := prior.OpenPixel(filepath.Join(whole, "model.safetensors"), tensor.CPU)
+	require.NoError(t, err)
+	require.Equal(t, tinyPixel(), m.UNet.GuidedConfig)
+	val, err := LoadPhotos(16, photos)
+	require.NoError(t, err)
+	terms, err := (&pixelTask{o, m.UNet, prior.PixelSchedule(), val}).validate()
+	require.NoError(t, err)
+	require.Equal(t, "val PSNR 50", terms[2].name)
+	// The noise itself, of 50/255, clipped to [-1,1], is 14.2 dB away from the picture, or a little more.
+	require.Greater(t, terms[2].value, 16.0)
+
+	o.Resume, o.Init, o.Out = false, filepath.Join(whole, "model.safetensors"), t.TempDir()
+	o.Steps, o.LR = 1, 1e-12
+	require.NoError(t, Pixel(context.Background(), o))
+	again, err := prior.OpenPixel(filepath.Join(o.Out, "model.safetensors"), tensor.CPU)
+	require.NoError(t, err)
+	for i, p := range again.UNet.Params.All() {
+		dev := tensor.CPU
+		require.InDeltaSlice(t, dev.Host(m.UNet.Params.All()[i].Value.T), dev.Host(p.Value.T), 1e-6, p.Name)
+	}
+	o.Config.NumChannels = 12
+	require.ErrorContains(t, Pixel(context.Background(), o), "does not fit the network")
+	o.Micro = 3
+	require.ErrorContains(t, Pixel(context.Background(), o), "4 pictures in 3 parts")
+}
+
+// TestMicroBatches: the gradient of a batch in parts is the mean of the parts' gradients.
+func TestMicroBatches(t *testing.T) {
+	photos, err := LoadPhotos(16, fakePhotos(t, 6, 24))
+	require.NoError(t, err)
+	o := options("", "", 1)
+	gradients := func(batch, micro int, random *rand.Rand) [][]float32 {
+		o.Batch, o.Micro = batch, micro
+		task := &pixelTask{PixelOptions{o, tinyPixel(), 0.75}, unet.NewGuided(tinyPixel()), prior.PixelSchedule(), photos}
+		task.params().Init(1)
+		r := newTrainer(o, photos, task)
+		r.gradients(random)
+		var out [][]float32
+		for _, p := range task.params().All() {
+			out = append(out, slices.Clone(p.Value.Grad().Data))
+		}
+		return out
+	}
+	whole := gradients(4, 2, rand.New(rand.NewPCG(1, 2)))
+	random := rand.New(rand.NewPCG(1, 2))
+	first, second := gradients(2, 1, random), gradients(2, 1, random)
+	for i, grad := range whole {
+		for k, v := range grad {
+			want := (first[i][k] + second[i][k]) / 2
+			require.InDelta(t, want, v, 1e-6+1e-5*math.Abs(float64(want)))
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	photos := fakePhotos(t, 2, 24)
 	o := VAEOptions{Options: options(photos, t.TempDir(), 2), Config: tinyVAE()}
@@ -175,6 +251,32 @@ func TestRate(t *testing.T) {
 	require.InDelta(t, 1, rate(o, 10), 1e-12)
 	require.InDelta(t, 0.505, rate(o, 60), 1e-12)
 	require.InDelta(t, 0.01, rate(o, 110), 1e-12)
+	o.Cycle = 40 // two whole ones, and one of 30 steps
+	require.InDelta(t, 1, rate(o, 50), 1e-12)
+	require.InDelta(t, 0.505, rate(o, 65), 1e-12)
+	require.InDelta(t, 0.505, rate(o, 100), 1e-12)
+	require.Less(t, rate(o, 109), 0.02)
+}
+
+// TestDifferencesWriteAll: what Map gets to write to may hold anything.
+func TestDifferencesWriteAll(t *testing.T) {
+	forward, adjoint := differenceMaps(2, 4, 5, 3)
+	size := 2 * 4 * 5 * 3
+	for _, f := range []struct {
+		f        func(dst, src []float32)
+		out, in_ int
+	}{{forward, 2 * size, size}, {adjoint, size, 2 * size}} {
+		src, clean, poisoned := make([]float32, f.in_), make([]float32, f.out), make([]float32, f.out)
+		for i := range src {
+			src[i] = float32(i%7) - 3
+		}
+		for i := range poisoned {
+			poisoned[i] = float32(math.NaN())
+		}
+		f.f(clean, src)
+		f.f(poisoned, src)
+		require.Equal(t, clean, poisoned)
+	}
 }
 
 // TestDifferences checks the picture gradient on a ramp and its adjoint.

@@ -74,6 +74,12 @@ func (t *vaeTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*auto
 // [2,N,H,W,C], zero at the far border.
 func differences(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 	n, h, w, c := x.T.Dim(0), x.T.Dim(1), x.T.Dim(2), x.T.Dim(3)
+	forward, adjoint := differenceMaps(n, h, w, c)
+	return g.Map(x, []int{2, n, h, w, c}, forward, adjoint)
+}
+
+// differenceMaps are the map of differences and its adjoint.
+func differenceMaps(n, h, w, c int) (forward, adjoint func(dst, src []float32)) {
 	size, row := n*h*w*c, w*c
 	// each visits pairs (out index, from, to): out = x[to]-x[from].
 	each := func(visit func(out, from, to int)) {
@@ -89,18 +95,21 @@ func differences(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 			}
 		}
 	}
-	return g.Map(x, []int{2, n, h, w, c},
-		func(dst, src []float32) {
-			each(func(out, from, to int) { dst[out] = src[to] - src[from] })
-		},
-		func(dst, src []float32) {
-			each(func(out, from, to int) {
-				dst[to] += src[out]
-				dst[from] -= src[out]
-			})
+	forward = func(dst, src []float32) {
+		clear(dst)
+		each(func(out, from, to int) { dst[out] = src[to] - src[from] })
+	}
+	adjoint = func(dst, src []float32) {
+		clear(dst)
+		each(func(out, from, to int) {
+			dst[to] += src[out]
+			dst[from] -= src[out]
 		})
+	}
+	return forward, adjoint
 }
 
+// reconstruct encodes to the mean and decodes, without a gradient.
 func (t *vaeTask) reconstruct(x *tensor.Tensor) (y, mean *tensor.Tensor) {
 	g := autograd.NoGrad()
 	defer g.Release()

@@ -1,0 +1,145 @@
+package prior
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"psld/autograd"
+	"psld/psld/schedule"
+	"psld/tensor"
+	"psld/unet"
+	"psld/weights"
+)
+
+// Pixel is a diffusion model whose state is the picture itself: the UNet of guided diffusion. Without attention
+// it is local, so that any size is one piece of work, and it is a denoiser for plug-and-play methods at any level of
+// noise that its schedule has. Its methods are safe for concurrent use.
+type Pixel struct {
+	Name string
+	UNet *unet.Guided
+	// Noise is the schedule that the UNet was trained with, betas that rise linearly from 1e-4 to 0.02.
+	Noise schedule.Noise
+	// TrainSize is the side in pixels of the pictures that the model was trained on.
+	TrainSize int
+	// Window: pictures with a longer side are denoised in overlapping windows of that side; 0 for never.
+	Window int
+
+	device tensor.Device
+}
+
+var _ Prior = (*Pixel)(nil)
+
+// pixelWindow bounds the memory of a call: its activations take some 1.5 kB a pixel.
+const pixelWindow = 1024
+
+// PixelSchedule is the noise schedule of pixel priors: that of Ho et al. 2020 and of guided diffusion.
+func PixelSchedule() schedule.Noise { return schedule.Linear(1e-4, 0.02, schedule.TrainSteps) }
+
+// OpenPixel loads a pixel prior: a file of `psld train pixel`, or a checkpoint of guided diffusion (.pt, .safetensors)
+// whose tensors are those of [unet.FFHQ] or [unet.ImageNet256], or of the configuration in a file of the same name that
+// ends in .json.
+func OpenPixel(path string, dev tensor.Device) (*Pixel, error) {
+	f, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	m, err := pixelOf(f, strings.TrimSuffix(path, filepath.Ext(path))+".json", dev)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	m.Name = filepath.Base(path)
+	return m, nil
+}
+
+func pixelOf(f *weights.File, configFile string, dev tensor.Device) (*Pixel, error) {
+	set := weights.NewSet(f)
+	cfg, err := guidedConfig(f, set, configFile)
+	if err != nil {
+		return nil, err
+	}
+	m := &Pixel{UNet: unet.NewGuided(cfg), Noise: PixelSchedule(), TrainSize: cfg.ImageSize, Window: pixelWindow, device: dev}
+	if err := weights.Check(set, m.UNet.Params.Shapes()); err != nil {
+		return nil, err
+	}
+	return m, m.UNet.Params.LoadFrozen(set, dev)
+}
+
+// guidedConfig finds the configuration of a file.
+func guidedConfig(f *weights.File, set *weights.Set, configFile string) (unet.GuidedConfig, error) {
+	if text := f.Metadata()["config"]; text != "" {
+		return unet.ParseGuidedConfig([]byte(text))
+	}
+	text, err := os.ReadFile(configFile)
+	if err == nil {
+		return unet.ParseGuidedConfig(text)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return unet.GuidedConfig{}, err
+	}
+	var problems error
+	for name, cfg := range map[string]unet.GuidedConfig{"FFHQ": unet.FFHQ(), "ImageNet": unet.ImageNet256()} {
+		err := weights.Check(set, unet.NewGuided(cfg).Params.Shapes())
+		if err == nil {
+			return cfg, nil
+		}
+		problems = errors.Join(problems, fmt.Errorf("not the network of %s: %w", name, err))
+	}
+	return unet.GuidedConfig{}, fmt.Errorf("no known network of guided diffusion, and no configuration %s: %w", configFile, problems)
+}
+
+// Device implements [Prior].
+func (p *Pixel) Device() tensor.Device {
+	if p.device == nil {
+		return tensor.CPU
+	}
+	return p.device
+}
+
+// Info implements [Prior].
+func (p *Pixel) Info() Info { return Info{Name: p.Name, TrainSize: p.TrainSize} }
+
+// Multiple implements [Prior].
+func (p *Pixel) Multiple() int { return p.UNet.Factor() }
+
+// Shape implements [Prior]: the state is the picture.
+func (p *Pixel) Shape(h, w int) []int { return []int{1, h, w, 3} }
+
+// Schedule implements [Prior].
+func (p *Pixel) Schedule() schedule.Noise { return p.Noise }
+
+// Unconditional implements [Prior]: there are no prompts.
+func (p *Pixel) Unconditional() *tensor.Tensor { return nil }
+
+// Networks implements [Prior].
+func (p *Pixel) Networks() []Network {
+	config := struct {
+		unet.GuidedConfig
+		Window int
+	}{p.UNet.GuidedConfig, p.Window}
+	return []Network{{"unet", config, p.UNet.Params}}
+}
+
+// Eps implements [Prior] for times between those of the schedule, too.
+func (p *Pixel) Eps(g *autograd.Graph, z *autograd.Value, t float32, _ *tensor.Tensor) *autograd.Value {
+	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+		times := make([]float32, z.T.Dim(0))
+		for i := range times {
+			times[i] = t
+		}
+		return p.UNet.Eps(g, z, times)
+	}
+	side := p.Window / p.Multiple() * p.Multiple()
+	return windowed(g, z, side, min(128, side/4), p.Multiple(), 1, 1, run)
+}
+
+// Config is the JSON of the configuration, as [OpenPixel] reads it beside a file without one.
+func (p *Pixel) Config() string {
+	text, _ := json.Marshal(p.UNet.GuidedConfig)
+	return string(text)
+}
+
