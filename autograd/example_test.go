@@ -5,12 +5,13 @@ import (
 
 	"psld/autograd"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // The gradient of |w x|^2 with respect to x is 2 w'w x.
 func Example() {
 	w := autograd.NewParam(tensor.From([]float32{1, 2, 0, 3}, 2, 2)) // frozen
-	g := autograd.NewGraph()
+	g := autograd.NewGraph(cpu.F32)
 	defer g.Release()
 	x := g.Input(tensor.From([]float32{1, 1}, 1, 2))
 	loss := g.SumSquares(g.Linear(x, w, nil))
@@ -24,7 +25,7 @@ func ExampleValue_RequireGrad() {
 	w := autograd.NewParam(tensor.From([]float32{3}, 1))
 	w.RequireGrad(true)
 	for range 2 {
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		g.Backward(g.Mul(w, w), nil)
 		g.Release()
 	}
@@ -39,7 +40,7 @@ func ExampleValue_RequireGrad() {
 // Block names a unit whose inside is made again during Backward, not kept.
 func ExampleGraph_Block() {
 	square := func(g *autograd.Graph, in []*autograd.Value) *autograd.Value { return g.Mul(in[0], in[0]) }
-	g := autograd.NewGraph()
+	g := autograd.NewGraph(cpu.F32)
 	g.Checkpoint = true
 	defer g.Release()
 	x := g.Input(tensor.From([]float32{3}, 1))
@@ -50,7 +51,7 @@ func ExampleGraph_Block() {
 
 // NoGrad is for computing only.
 func ExampleNoGrad() {
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	x := g.Const(tensor.From([]float32{-1, 0.5, 2}, 3))
 	y := g.Detach(g.Clamp(x, 0, 1))
 	g.Release()

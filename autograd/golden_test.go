@@ -8,6 +8,7 @@ import (
 	"psld/asm"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // opCase is one row of the golden ops/index.json.
@@ -97,7 +98,7 @@ func runGolden(t *testing.T, path string, c opCase, op func(*Graph, opCase, []*V
 	if strings.Contains(c.Name, "lowvar") {
 		limit = 3e-4
 	}
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	var xs []*Value
 	for _, name := range []string{"x0", "x1", "x2"} {

@@ -84,15 +84,12 @@ type Graph struct {
 	op        Op       // for OnOp: the one that is being made or differentiated
 }
 
-// NewGraph makes a graph that records, on the CPU.
-func NewGraph() *Graph { return NewGraphOn(tensor.CPU, true) }
+// NewGraph makes a graph on dev that records.
+func NewGraph(dev tensor.Device) *Graph { return &Graph{dev: dev, record: true} }
 
-// NoGrad makes a graph without a tape: values cannot be differentiated, and
+// NoGrad makes a graph on dev without a tape: values cannot be differentiated, and
 // Block frees its inner memory at once.
-func NoGrad() *Graph { return NewGraphOn(tensor.CPU, false) }
-
-// NewGraphOn makes a graph on a device.
-func NewGraphOn(dev tensor.Device, record bool) *Graph { return &Graph{dev: dev, record: record} }
+func NoGrad(dev tensor.Device) *Graph { return &Graph{dev: dev} }
 
 // Device is where the graph computes.
 func (g *Graph) Device() tensor.Device { return g.dev }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 func random(seed uint64, shape ...int) *tensor.Tensor {
@@ -79,7 +80,7 @@ func (n *net) run(g *Graph) [][]float32 {
 	return out
 }
 
-func live() int64 { return tensor.CPUPool().Live() }
+func live() int64 { return cpu.Memory().Live() }
 
 func TestCheckpointGivesTheSameBits(t *testing.T) {
 	for _, train := range []bool{false, true} {
@@ -88,11 +89,11 @@ func TestCheckpointGivesTheSameBits(t *testing.T) {
 		var want [][]float32
 		for _, checkpoint := range []bool{false, true} {
 			before := live()
-			tensor.CPUPool().ResetPeak()
-			g := NewGraph()
+			cpu.Memory().ResetPeak()
+			g := NewGraph(cpu.F32)
 			g.Checkpoint = checkpoint
 			got := n.run(g)
-			peak[checkpoint] = tensor.CPUPool().Peak() - before
+			peak[checkpoint] = cpu.Memory().Peak() - before
 			g.Release()
 			require.Len(t, got, map[bool]int{false: 3, true: 9}[train])
 			if want == nil {
@@ -106,7 +107,7 @@ func TestCheckpointGivesTheSameBits(t *testing.T) {
 		require.Less(t, peak[true], peak[false])
 		// Parameters keep their gradients over Release; a second pass takes nothing more.
 		before := live()
-		g := NewGraph()
+		g := NewGraph(cpu.F32)
 		n.run(g)
 		g.Release()
 		require.Equal(t, before, live())
@@ -116,7 +117,7 @@ func TestCheckpointGivesTheSameBits(t *testing.T) {
 func TestNoGradBlockFreesItsInside(t *testing.T) {
 	n := newNet(false)
 	before := live()
-	g := NoGrad()
+	g := NoGrad(cpu.F32)
 	defer g.Release()
 	x, emb := g.Const(random(10, 2, 6, 5, 8)), g.Const(random(11, 2, 8))
 	h := x
@@ -140,7 +141,7 @@ func TestNoGradBlockFreesItsInside(t *testing.T) {
 
 func TestNoGradGivesTheSameBits(t *testing.T) {
 	n := newNet(false)
-	g, h := NewGraph(), NoGrad()
+	g, h := NewGraph(cpu.F32), NoGrad(cpu.F32)
 	defer g.Release()
 	defer h.Release()
 	require.Equal(t, n.run(g)[0], n.run(h)[0])
@@ -151,15 +152,15 @@ func TestNoGradGivesTheSameBits(t *testing.T) {
 // TestFrozenWeightsCostNothing: no gradient, and no memory for one.
 func TestFrozenWeightsCostNothing(t *testing.T) {
 	big := NewParam(random(1, 512, 512)) // 1 MiB: its gradient would be seen
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	x := g.Input(random(2, 1, 512))
 	y := g.Linear(x, big, nil)
-	tensor.CPUPool().ResetPeak()
+	cpu.Memory().ResetPeak()
 	before := live()
 	g.Backward(y, nil)
 	require.Nil(t, big.Grad())
-	require.Less(t, tensor.CPUPool().Peak()-before, int64(2<<20)) // the product takes a transposed copy for its time
+	require.Less(t, cpu.Memory().Peak()-before, int64(2<<20)) // the product takes a transposed copy for its time
 	require.NotNil(t, x.Grad())
 	// And nothing at all goes on the tape when nothing wants a gradient.
 	z := g.Linear(g.Const(random(2, 1, 512)), big, nil)
@@ -169,7 +170,7 @@ func TestFrozenWeightsCostNothing(t *testing.T) {
 
 func TestOnlyTheBiasTrains(t *testing.T) {
 	w, b := NewParam(random(1, 3, 2)), param(random(2, 3))
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	g.Backward(g.Linear(g.Const(random(3, 5, 2)), w, b), nil)
 	require.Nil(t, w.Grad())
@@ -218,7 +219,7 @@ func TestUsedTwice(t *testing.T) {
 		for _, checkpoint := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				before := live()
-				g := NewGraph()
+				g := NewGraph(cpu.F32)
 				g.Checkpoint = checkpoint
 				x := g.Input(scalar(3))
 				g.Backward(c.f(g, x), nil)
@@ -233,7 +234,7 @@ func TestUsedTwice(t *testing.T) {
 func TestGradientsAddUp(t *testing.T) {
 	p := param(scalar(2))
 	for i := range 3 { // over graphs, for parameters
-		g := NewGraph()
+		g := NewGraph(cpu.F32)
 		g.Backward(g.Mul(p, p), nil)
 		require.Equal(t, float32(4*(i+1)), p.Grad().Data[0])
 		g.Release()
@@ -241,7 +242,7 @@ func TestGradientsAddUp(t *testing.T) {
 	p.ZeroGrad()
 	require.Equal(t, float32(0), p.Grad().Data[0])
 	// Twice over one graph, by two values made one after the other.
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	x := g.Input(scalar(3))
 	g.Backward(g.Scale(x, 2), nil)
@@ -250,7 +251,7 @@ func TestGradientsAddUp(t *testing.T) {
 }
 
 func TestTapeIsUsedUp(t *testing.T) {
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	x := g.Input(scalar(3))
 	y := g.Scale(x, 2)
@@ -260,7 +261,7 @@ func TestTapeIsUsedUp(t *testing.T) {
 }
 
 func TestSeed(t *testing.T) {
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	x := g.Input(random(1, 3))
 	seed := tensor.From([]float32{1, 10, 100}, 3)
@@ -271,7 +272,7 @@ func TestSeed(t *testing.T) {
 }
 
 func TestReshapeSharesData(t *testing.T) {
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	x := g.Input(random(1, 2, 6))
 	v := g.Reshape(x, 3, 4)
@@ -288,21 +289,21 @@ func TestReshapeSharesData(t *testing.T) {
 
 func TestDetachOutlivesRelease(t *testing.T) {
 	before := live()
-	g := NoGrad()
+	g := NoGrad(cpu.F32)
 	y := g.Scale(g.Input(scalar(3)), 2)
 	view := g.Reshape(y, 1, 1)
 	kept := g.Detach(view)
 	g.Release()
-	other := tensor.CPU.Get(1)
+	other := cpu.F32.Get(1)
 	other.Data[0] = -1
 	require.Equal(t, float32(6), kept.Data[0])
-	tensor.CPU.Put(other)
-	tensor.CPU.Put(kept)
+	cpu.F32.Put(other)
+	cpu.F32.Put(kept)
 	require.Equal(t, before, live())
 }
 
 func TestNormAtZero(t *testing.T) {
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	x := g.Input(tensor.New(4))
 	g.Backward(g.Norm2(x), nil)
@@ -310,7 +311,7 @@ func TestNormAtZero(t *testing.T) {
 }
 
 func TestMistakesPanic(t *testing.T) {
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	v := func(shape ...int) *Value { return g.Input(tensor.New(shape...)) }
 	for name, f := range map[string]func(){
@@ -354,7 +355,7 @@ func TestGraphsSideBySide(t *testing.T) {
 	for i := range results {
 		wg.Go(func() {
 			for range 2 {
-				g := NewGraph()
+				g := NewGraph(cpu.F32)
 				g.Checkpoint = i == 1
 				results[i] = n.run(g)
 				g.Release()
@@ -372,7 +373,7 @@ func TestSteadyStateAllocatesLittle(t *testing.T) {
 	m := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
-			g := NoGrad()
+			g := NoGrad(cpu.F32)
 			h := g.Const(x)
 			for range 4 {
 				h = g.SiLU(g.Conv2d(h, conv, nil, tensor.SameConv(3)))
@@ -386,7 +387,7 @@ func TestSteadyStateAllocatesLittle(t *testing.T) {
 }
 
 func TestTrace(t *testing.T) {
-	g := NoGrad()
+	g := NoGrad(cpu.F32)
 	defer g.Release()
 	g.Trace("nobody listens", nil)
 	var seen []string
@@ -400,7 +401,7 @@ func TestNotANumberGoesThrough(t *testing.T) {
 	n := newNet(false)
 	bad := random(10, 1, 4, 4, 8)
 	bad.Data[5] = float32(math.NaN())
-	g := NoGrad()
+	g := NoGrad(cpu.F32)
 	defer g.Release()
 	y := g.Block(n.block, g.Const(bad), g.Const(random(11, 1, 8)))
 	require.True(t, math.IsNaN(g.Sum(y).Item()))
@@ -453,10 +454,10 @@ func TestKeepsWhatGradientsRead(t *testing.T) {
 		ops["net"] = func(g *Graph, x *Value) *Value { return n.block(g, []*Value{x, g.Const(random(11, 1, 8))}) }
 		for name, op := range ops {
 			var want []float32
-			for _, dev := range []tensor.Device{tensor.CPU, poisoned{tensor.CPU}} {
+			for _, dev := range []tensor.Device{cpu.F32, poisoned{cpu.F32}} {
 				for _, checkpoint := range []bool{false, true} {
-					g := NewGraphOn(dev, true)
-					g.Frugal, g.Checkpoint = dev != tensor.CPU, checkpoint
+					g := NewGraph(dev)
+					g.Frugal, g.Checkpoint = dev != cpu.F32, checkpoint
 					x := g.Input(random(10, 1, 6, 5, 8))
 					before := live()
 					y := g.Block(func(g *Graph, in []*Value) *Value {

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // TestOnOp: operations and gradients are shown in the order of their making, inside of blocks too, whether
@@ -14,7 +15,7 @@ func TestOnOp(t *testing.T) {
 	w := NewParam(tensor.From([]float32{2, 0, 0, 2}, 2, 2))
 	x := tensor.From([]float32{1, 2}, 1, 2)
 	run := func(checkpoint bool, see func(Op)) []float32 {
-		g := NewGraph()
+		g := NewGraph(cpu.F32)
 		defer g.Release()
 		g.Checkpoint, g.OnOp = checkpoint, see
 		in := g.Input(x)

@@ -6,14 +6,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // planned runs five blocks, of which block i makes i+1 inner values of n numbers, and returns the
 // gradient of the input and the peak of memory.
 func planned(p *Plan, checkpoint bool, n int) (grad []float32, peak int64) {
-	tensor.CPUPool().ResetPeak()
-	before := tensor.CPUPool().Live()
-	g := NewGraph()
+	cpu.Memory().ResetPeak()
+	before := cpu.Memory().Live()
+	g := NewGraph(cpu.F32)
 	g.Plan, g.Checkpoint = p, checkpoint
 	if p != nil {
 		p.Start()
@@ -36,7 +37,7 @@ func planned(p *Plan, checkpoint bool, n int) (grad []float32, peak int64) {
 	g.Backward(g.Norm2(h), nil)
 	grad = append(grad, in.Grad().Data...)
 	g.Release()
-	return grad, tensor.CPUPool().Peak() - before
+	return grad, cpu.Memory().Peak() - before
 }
 
 func TestPlan(t *testing.T) {
@@ -84,7 +85,7 @@ func TestPlan(t *testing.T) {
 func TestPlanCountsBlocksWithin(t *testing.T) {
 	const n = 1 << 10
 	p := &Plan{}
-	g := NewGraph()
+	g := NewGraph(cpu.F32)
 	defer g.Release()
 	g.Plan = p
 	twice := func(g *Graph, in []*Value) *Value { return g.SiLU(g.SiLU(in[0])) }

@@ -11,6 +11,7 @@ import (
 	"psld/autograd"
 	"psld/clip"
 	"psld/internal/golden"
+	"psld/tensor/cpu"
 )
 
 func small() clip.Config {
@@ -70,7 +71,7 @@ func TestNames(t *testing.T) {
 func TestCausal(t *testing.T) {
 	m := clip.New(small())
 	m.Params.Init(2)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	out, err := m.Forward(g, [][]int{{1, 2, 3, 4}, {1, 2, 3, 9}})
 	require.NoError(t, err)
@@ -89,7 +90,7 @@ func TestForwardErrors(t *testing.T) {
 		"9 tokens, want at most 8":        {make([]int, 9)},
 		"row 1 has 1 tokens, row 0 has 2": {{1, 2}, {1}},
 	} {
-		_, err := m.Forward(autograd.NoGrad(), ids)
+		_, err := m.Forward(autograd.NoGrad(cpu.F32), ids)
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -99,7 +100,7 @@ func Example() {
 	cfg.HiddenSize, cfg.Heads, cfg.Layers, cfg.VocabSize = 24, 2, 1, 100 // a small one
 	m := clip.New(cfg)
 	m.Params.Init(1) // or m.Params.Load(weights)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	context, err := m.Forward(g, [][]int{make([]int, 77)})
 	fmt.Println(context.T.Shape, err)

@@ -11,6 +11,7 @@ import (
 	"psld/autograd"
 	"psld/clip"
 	"psld/internal/golden"
+	"psld/tensor/cpu"
 	"psld/weights"
 )
 
@@ -53,7 +54,7 @@ func tokenIDs(t *testing.T, f *weights.File) [][]int {
 func compare(t *testing.T, m *clip.Model, f *weights.File) {
 	const prefix = "out.clip."
 	seen := map[string]bool{}
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	check := func(name string, v *autograd.Value) {
 		if !f.Has(prefix + name) {

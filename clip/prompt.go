@@ -129,7 +129,7 @@ func (t *Tokenizer) Balance(prompts ...*Prompt) {
 // multiplied by its weight, then the chunk so that its mean is as before (the
 // web UI's emphasis mode "Original"). dev is the device that the weights are loaded for. Errors are those of Forward.
 func (m *Model) EncodePrompt(dev tensor.Device, p Prompt) (*tensor.Tensor, error) {
-	g := autograd.NewGraphOn(dev, false)
+	g := autograd.NoGrad(dev)
 	defer g.Release()
 	ids := make([][]int, len(p.Chunks))
 	for i, c := range p.Chunks {

@@ -10,7 +10,7 @@ import (
 	"psld/autograd"
 	"psld/clip"
 	"psld/internal/golden"
-	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/weights"
 )
 
@@ -121,11 +121,11 @@ func TestEncodePrompt(t *testing.T) {
 	require.Equal(t, clip.EmptyPrompt(tok.VocabSize, 77).Chunks[0].IDs, short.Chunks[1].IDs)
 
 	for _, p := range []clip.Prompt{long, short} {
-		got, err := m.EncodePrompt(tensor.CPU, p)
+		got, err := m.EncodePrompt(cpu.F32, p)
 		require.NoError(t, err)
 		require.Equal(t, []int{1, 2 * 77, cfg.HiddenSize}, got.Shape)
 		for i, c := range p.Chunks {
-			g := autograd.NoGrad()
+			g := autograd.NoGrad(cpu.F32)
 			v, err := m.Forward(g, [][]int{c.IDs})
 			require.NoError(t, err)
 			want := make([]float64, len(v.T.Data))
@@ -147,7 +147,7 @@ func TestEncodePrompt(t *testing.T) {
 			require.Less(t, worst, 2e-5*math.Max(1, math.Abs(before/after)))
 		}
 	}
-	_, err = m.EncodePrompt(tensor.CPU, clip.Prompt{})
+	_, err = m.EncodePrompt(cpu.F32, clip.Prompt{})
 	require.ErrorContains(t, err, "no token ids")
 }
 

@@ -11,6 +11,7 @@ import (
 	"psld/internal/golden"
 	"psld/nn"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/weights"
 )
 
@@ -139,7 +140,7 @@ func TestGoldenModules(t *testing.T) {
 				require.NoError(t, p.Load(src))
 				p.RequireGrad(true)
 
-				g := autograd.NewGraph()
+				g := autograd.NewGraph(cpu.F32)
 				g.Checkpoint = checkpoint
 				x := []*autograd.Value{g.Input(nhwc(t, f, "x0"))}
 				if _, ok := c.Tensors["x1"]; ok {

@@ -11,6 +11,7 @@ import (
 	"psld/autograd"
 	"psld/nn"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 type mapSource map[string][]float32
@@ -62,13 +63,13 @@ func TestLoadFrozen(t *testing.T) {
 		if i == 0 {
 			require.NoError(t, p.Load(src))
 		} else {
-			require.NoError(t, p.LoadFrozen(src, tensor.CPU))
+			require.NoError(t, p.LoadFrozen(src, cpu.F32))
 			require.Nil(t, l.Weight.T.Data)
-			require.Equal(t, src["l.weight"], tensor.CPU.Host(l.Weight.T))
+			require.Equal(t, src["l.weight"], cpu.F32.Host(l.Weight.T))
 			require.Equal(t, src["n.bias"], n.Beta.T.Data)
 		}
 		require.Equal(t, 12, p.Count())
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		y := n.Forward(g, l.Forward(g, g.Const(tensor.From([]float32{1, -1, 2}, 1, 3))))
 		out[i] = y.T.Clone().Data
 		g.Release()
@@ -76,7 +77,7 @@ func TestLoadFrozen(t *testing.T) {
 	require.Equal(t, out[0], out[1])
 	p := nn.NewParams()
 	nn.NewLinear(p.Sub("x"), 3, 2)
-	require.ErrorContains(t, p.LoadFrozen(src, tensor.CPU), "no tensor x.weight")
+	require.ErrorContains(t, p.LoadFrozen(src, cpu.F32), "no tensor x.weight")
 }
 
 // TestInit checks bounds and spread of the start values, and that they depend
@@ -145,7 +146,7 @@ func Example() {
 	p := nn.NewParams()
 	block := nn.NewResBlock(p.Sub("resnets.0"), 4, 8, 0, 2, 1e-6)
 	p.Init(1) // or p.Load(file)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	y := block.Forward(g, g.Const(tensor.New(1, 6, 6, 4)), nil)
 	fmt.Println(y.T.Shape, p.Count(), p.All()[2].Name)

@@ -2,9 +2,9 @@ package tensor
 
 // Device does the arithmetic of forward and backward passes, so that a backend is one more
 // implementation of this interface and nothing in autograd, nn or the networks
-// changes. [CPU] is the one that always exists. What lies outside the passes (loading and
+// changes. Package cpu has those that always exist. What lies outside the passes (loading and
 // initialising weights, the optimizer, scalars) works on host memory, that is
-// on Tensor.Data of the CPU device.
+// on Tensor.Data of the CPU devices.
 //
 // Rules for all methods: the first arguments are written, the rest are read;
 // outputs have their final shape already and undefined contents; outputs do not
@@ -107,8 +107,8 @@ func (p Conv) Out(h, w int) (oh, ow int) {
 	return (h+p.PadTop+p.PadBottom-p.KH)/p.Stride + 1, (w+p.PadLeft+p.PadRight-p.KW)/p.Stride + 1
 }
 
-// pointwise tells that every output pixel sees just its own input pixel.
-func (p Conv) pointwise() bool {
+// Pointwise tells that every output pixel sees just its own input pixel.
+func (p Conv) Pointwise() bool {
 	return p == Conv{KH: 1, KW: 1, Stride: 1}
 }
 

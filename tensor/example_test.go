@@ -4,12 +4,13 @@ import (
 	"fmt"
 
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // A 3x3 box filter over a picture of 1x3 pixels with one channel: zero padding
 // keeps the size.
 func ExampleDevice() {
-	dev := tensor.CPU
+	dev := cpu.F32
 	x := tensor.FromNCHW([]float32{1, 2, 4}, 1, 1, 1, 3)
 	w := tensor.New(1, 1, 3, 3)
 	dev.Fill(w, 1)
@@ -29,15 +30,4 @@ func ExampleFromNCHW() {
 	// Output:
 	// [1 1 2 2] [1 10 2 20]
 	// [1 2 10 20]
-}
-
-// A pool reuses buffers and knows the most that was in use.
-func ExamplePool() {
-	var p tensor.Pool
-	for range 3 {
-		x := p.Get(1000, 1000)
-		p.Put(x)
-	}
-	fmt.Println(p.Peak()>>20, "MiB,", p.Live(), "bytes in use")
-	// Output: 3 MiB, 0 bytes in use
 }

@@ -17,21 +17,46 @@ import (
 // make one with [New], [From] or a Device.
 type Tensor struct {
 	Shape []int
-	Data  []float32 // len is the product of Shape; nil for a weight after [Device].Pack
+	// Data are the elements, as many as the product of Shape says, where they lie in host memory. It is nil for a tensor of a
+	// device with memory of its own, a weight after [Device].Pack, and one of [Shaped]: ask [Device].Host.
+	Data []float32
 
-	mu     sync.Mutex
-	packed map[packKey]*packed // layouts that a device made of this tensor as a weight
+	storage *Storage
+	mu      sync.Mutex
+	kept    map[any]any // by device: see Keep
+}
+
+// Storage is the memory of a tensor and of the views on it, which share one: by it an owner knows what is whose.
+type Storage struct {
+	// Buffer is what a device with memory of its own has in place of Data, nil for host memory.
+	Buffer any
 }
 
 // New returns a zeroed tensor in ordinary Go memory.
 func New(shape ...int) *Tensor {
-	return &Tensor{Shape: slices.Clone(shape), Data: make([]float32, Len(shape))}
+	return From(make([]float32, Len(shape)), shape...)
 }
 
 // Shaped returns a tensor without elements, for a weight that is filled later.
 func Shaped(shape ...int) *Tensor {
 	Len(shape) // panics on a negative side
-	return &Tensor{Shape: slices.Clone(shape)}
+	return wrap(nil, nil, shape)
+}
+
+// Buffered returns a tensor whose elements lie in buffer, memory of the device that calls it.
+func Buffered(buffer any, shape ...int) *Tensor {
+	Len(shape)
+	return wrap(nil, buffer, shape)
+}
+
+// wrap makes a tensor with a storage of its own, both in one piece of memory.
+func wrap(data []float32, buffer any, shape []int) *Tensor {
+	x := &struct {
+		t Tensor
+		s Storage
+	}{Tensor{Shape: slices.Clone(shape), Data: data}, Storage{buffer}}
+	x.t.storage = &x.s
+	return &x.t
 }
 
 // From wraps data, which is not copied. It panics when the length does not fit the shape.
@@ -39,7 +64,7 @@ func From(data []float32, shape ...int) *Tensor {
 	if len(data) != Len(shape) {
 		panic(fmt.Sprintf("tensor: From got %d values for shape %v", len(data), shape))
 	}
-	return &Tensor{Shape: slices.Clone(shape), Data: data}
+	return wrap(data, nil, shape)
 }
 
 // Len is the number of elements of a shape; it panics on a negative side.
@@ -68,17 +93,41 @@ func (t *Tensor) Dim(i int) int {
 // Rows is the product of all sides but the last.
 func (t *Tensor) Rows() int { return t.Len() / max(1, t.Dim(-1)) }
 
-// Clone returns a copy in ordinary Go memory.
+// Storage is the handle of t's memory: two tensors are views of the same memory if theirs are equal.
+func (t *Tensor) Storage() *Storage { return t.storage }
+
+// Clone returns a copy in ordinary Go memory of a tensor in host memory.
 func (t *Tensor) Clone() *Tensor { return From(slices.Clone(t.Data), t.Shape...) }
 
-// Reshaped returns a tensor with the same data and another shape.
-func (t *Tensor) Reshaped(shape ...int) *Tensor { return From(t.Data, shape...) }
+// Reshaped returns a view: a tensor with the same memory and another shape of the same length.
+func (t *Tensor) Reshaped(shape ...int) *Tensor {
+	if Len(shape) != t.Len() {
+		panic(fmt.Sprintf("tensor: Reshaped of %v to %v", t.Shape, shape))
+	}
+	return &Tensor{Shape: slices.Clone(shape), Data: t.Data, storage: t.storage}
+}
 
-// Changed tells that Data was written by hand: layouts that a device made of it
-// are made anew at the next use. Only weights have such layouts.
+// Keep is for devices: fn sees and may change what one keeps with t as a weight, layouts or copies made of its elements.
+// device says whose it is, nil stands for nothing yet. Keep holds a lock meanwhile, which guards Data as well.
+func (t *Tensor) Keep(device any, fn func(kept any) any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.kept[device]
+	now := fn(old)
+	if now == nil && old == nil {
+		return
+	}
+	if t.kept == nil {
+		t.kept = map[any]any{}
+	}
+	t.kept[device] = now
+}
+
+// Changed tells that Data was written by hand: what devices keep with it is made anew at the next use. Only weights
+// have such things.
 func (t *Tensor) Changed() {
 	t.mu.Lock()
-	t.packed = nil
+	t.kept = nil
 	t.mu.Unlock()
 }
 

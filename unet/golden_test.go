@@ -14,6 +14,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/weights"
 )
@@ -123,7 +124,7 @@ func TestGoldenTiny(t *testing.T) {
 					"prompt": item(ctx, 0), "empty": item(ctx, 1), "zeroctx": tensor.New(1, ctx.Dim(1), ctx.Dim(2)),
 				}
 				predict := func(z *tensor.Tensor, context *tensor.Tensor, times ...float32) []float32 {
-					g := autograd.NoGrad()
+					g := autograd.NoGrad(cpu.F32)
 					defer g.Release()
 					return m.Forward(g, g.Const(z), times, g.Const(context)).T.NCHW()
 				}
@@ -160,7 +161,7 @@ func TestGoldenTinyGradients(t *testing.T) {
 		m := openTiny(t, dir, c, "diffusers", "")
 		f := golden.Load(t, filepath.Join(dir, "io.safetensors"))
 		for _, checkpoint := range []bool{false, true} {
-			g := autograd.NewGraph()
+			g := autograd.NewGraph(cpu.F32)
 			g.Checkpoint = checkpoint
 			z := g.Input(item(nhwc(t, f, "in.z"), 0))
 			context := g.Input(item(nhwc(t, f, "out.clip.last_hidden_state"), 0))
@@ -183,7 +184,7 @@ func TestGoldenTinyActivations(t *testing.T) {
 		m := openTiny(t, dir, c, "diffusers", "")
 		f := golden.Load(t, filepath.Join(dir, "io.safetensors"))
 		seen := map[string]bool{}
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		g.OnTrace = func(name string, v *autograd.Value) {
 			if !f.Has(prefix + name) {
 				return
@@ -215,11 +216,11 @@ func TestGoldenGenerated(t *testing.T) {
 			cfg, layout := c.config()
 			m := unet.New(cfg)
 			t.Cleanup(debug.FreeOSMemory) // the full-size one must not lie beside the next
-			require.NoError(t, m.Params.LoadFrozen(golden.Gen(weights.UNetPart, layout), tensor.CPU))
+			require.NoError(t, m.Params.LoadFrozen(golden.Gen(weights.UNetPart, layout), cpu.F32))
 			for _, hw := range c.Latents {
 				for _, step := range c.Timesteps {
 					size := fmt.Sprintf("%dx%d", hw[0], hw[1])
-					g := autograd.NewGraph()
+					g := autograd.NewGraph(cpu.F32)
 					z := g.Input(nhwc(t, f, "in.z."+size))
 					context := g.Const(nhwc(t, f, "out.clip.last_hidden_state"))
 					eps := m.Forward(g, z, []float32{float32(step)}, context)

@@ -11,6 +11,7 @@ import (
 
 	"psld/autograd"
 	"psld/internal/golden"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/weights"
 )
@@ -61,7 +62,7 @@ func TestGoldenGuided(t *testing.T) {
 				}
 				seen++
 				want, _ := golden.F32(t, f, name)
-				g := autograd.NewGraph()
+				g := autograd.NewGraph(cpu.F32)
 				in := g.Input(x)
 				y := m.Forward(g, in, []float32{float32(at)})
 				golden.Check(t, name, y.T.NCHW(), want, forwardLimit)

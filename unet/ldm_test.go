@@ -9,6 +9,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 )
 
@@ -49,7 +50,7 @@ func TestUnconditionalAgainstDiffusers(t *testing.T) {
 		times   []float32
 	}{{"square", 2, 16, 16, []float32{1, 501}}, {"wide", 1, 8, 12, []float32{981}}} {
 		for _, checkpoint := range []bool{false, true} {
-			g := autograd.NewGraph()
+			g := autograd.NewGraph(cpu.F32)
 			g.Checkpoint = checkpoint
 			z := g.Input(fill("in.z."+c.name, c.n, c.h, c.w, 3))
 			eps := m.Forward(g, z, c.times, nil)
@@ -67,7 +68,7 @@ func TestUnconditionalIgnoresContext(t *testing.T) {
 	cfg.DownBlockTypes, cfg.UpBlockTypes, cfg.CrossAttentionDim = []string{unet.DownPlain, unet.DownSelf}, []string{unet.UpSelf, unet.UpPlain}, 0
 	m := unet.New(cfg)
 	m.Params.Init(3)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z := g.Const(fill("z", 1, 4, 4, 4))
 	want := m.Forward(g, z, []float32{7}, nil)

@@ -16,6 +16,7 @@ import (
 	"psld/nn"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
@@ -51,9 +52,9 @@ func TestGoldenThroughAll(t *testing.T) {
 	for _, dir := range generated(t) {
 		var exact map[string][]float32 // the components in f32, which comes first
 		for _, p := range []throughAll{
-			{"f32", tensor.CPU, plain, forwardLimit, gradLimit, true},
-			{"f16 weights", tensor.CPU, half, 1e-3, 3e-3, false},
-			{"bf16", tensor.CPUBF16, plain, 1e-2, 5e-2, false},
+			{"f32", cpu.F32, plain, forwardLimit, gradLimit, true},
+			{"f16 weights", cpu.F32, half, 1e-3, 3e-3, false},
+			{"bf16", cpu.BF16, plain, 1e-2, 5e-2, false},
 		} {
 			t.Run(filepath.Base(dir)+"/"+p.name, func(t *testing.T) { p.run(t, dir, &exact) })
 		}
@@ -85,7 +86,7 @@ func (p throughAll) run(t *testing.T, dir string, exact *map[string][]float32) {
 		if checkpoint && !p.checkpointedToo {
 			break
 		}
-		g := autograd.NewGraphOn(p.dev, true)
+		g := autograd.NewGraph(p.dev)
 		g.Checkpoint = checkpoint
 		z := g.Input(nhwc(t, f, "in.z."+size))
 		eps := u.Forward(g, z, []float32{float32(step)}, g.Const(nhwc(t, f, "out.clip.last_hidden_state")))
@@ -116,7 +117,7 @@ func (p throughAll) run(t *testing.T, dir string, exact *map[string][]float32) {
 		"decoder": {z, v.DecodeScaled},
 		"encoder": {img, func(g *autograd.Graph, x *autograd.Value) *autograd.Value { return v.EncodeScaled(g, x, nil) }},
 	} {
-		g := autograd.NewGraphOn(p.dev, true)
+		g := autograd.NewGraph(p.dev)
 		x := g.Input(part.x)
 		y := part.f(g, x)
 		parts[name+" forward"] = slices.Clone(y.T.Data)

@@ -10,6 +10,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 )
 
@@ -108,7 +109,7 @@ func TestWeightGradients(t *testing.T) {
 	z, ctx, cot := fill("z", 2, 4, 6, 4), fill("context", 2, 3, 6), fill("cot", 2, 4, 6, 4)
 	times := []float32{10, 700.5}
 	loss := func() float64 {
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		defer g.Release()
 		sum := 0.0
 		for i, v := range m.Forward(g, g.Const(z), times, g.Const(ctx)).T.Data {
@@ -121,7 +122,7 @@ func TestWeightGradients(t *testing.T) {
 		for _, p := range m.Params.All() {
 			p.Value.ZeroGrad()
 		}
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		g.Checkpoint = checkpoint
 		g.Backward(m.Forward(g, g.Const(z), times, g.Const(ctx)), cot)
 		g.Release()
@@ -155,7 +156,7 @@ func TestWeightGradients(t *testing.T) {
 
 func TestForwardPanics(t *testing.T) {
 	m := unet.New(small())
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	ctx := g.Const(tensor.New(1, 3, 6))
 	require.PanicsWithValue(t, "unet: latent [1 5 4 4] is no multiple of 2",
 		func() { m.Forward(g, g.Const(tensor.New(1, 5, 4, 4)), []float32{1}, ctx) })
@@ -170,7 +171,7 @@ func Example() {
 	cfg.BlockOutChannels, cfg.CrossAttentionDim = []int{32, 32, 32, 32}, 16 // a small one
 	m := unet.New(cfg)
 	m.Params.Init(1) // or m.Params.Load(weights)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z, context := g.Const(tensor.New(2, 8, 16, 4)), g.Const(tensor.New(1, 77, 16))
 	eps := m.Forward(g, z, []float32{981, 961}, context)

@@ -12,6 +12,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/vae"
 	"psld/weights"
 )
@@ -86,7 +87,7 @@ func TestGoldenTiny(t *testing.T) {
 					require.Equal(t, want.Shape, v.T.Shape, name)
 					golden.Check(t, name, v.T.Data, want.Data, forwardLimit)
 				}
-				g := autograd.NoGrad()
+				g := autograd.NoGrad(cpu.F32)
 				defer g.Release()
 				img := g.Const(nhwc(t, f, "in.img"))
 				moments := m.Encode(g, img)
@@ -111,7 +112,7 @@ func TestGoldenTinyGradients(t *testing.T) {
 		m := openTiny(t, dir, "diffusers")
 		f := golden.Load(t, filepath.Join(dir, "io.safetensors"))
 		for _, checkpoint := range []bool{false, true} {
-			g := autograd.NewGraph()
+			g := autograd.NewGraph(cpu.F32)
 			g.Checkpoint = checkpoint
 			z, img := g.Input(firstLatent(t, f)), g.Input(nhwc(t, f, "in.img"))
 			g.Backward(m.DecodeScaled(g, z), nhwc(t, f, "in.vae_dec_cot"))
@@ -137,7 +138,7 @@ func TestGoldenTinyActivations(t *testing.T) {
 			require.Equal(t, want.Shape, v.T.Shape, name)
 			golden.Check(t, name, v.T.Data, want.Data, forwardLimit)
 		}
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		g.OnTrace = func(name string, v *autograd.Value) {
 			if name = prefix + "act." + name; f.Has(name) {
 				check(name, v)
@@ -171,7 +172,7 @@ func TestGoldenGenerated(t *testing.T) {
 			require.NoError(t, m.Params.Load(golden.Gen(weights.VAEPart, layout)))
 			for _, hw := range c.Latents {
 				size := fmt.Sprintf("%dx%d", hw[0], hw[1])
-				g := autograd.NoGrad()
+				g := autograd.NoGrad(cpu.F32)
 				moments := m.Encode(g, g.Const(nhwc(t, f, "in.img."+size)))
 				golden.Check(t, "moments", moments.T.Data, nhwc(t, f, "out.vae.moments."+size).Data, forwardLimit)
 				x := m.DecodeScaled(g, g.Const(nhwc(t, f, "in.z."+size)))

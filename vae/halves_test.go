@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/autograd"
+	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -18,7 +19,7 @@ func TestHalves(t *testing.T) {
 	for _, cfg := range []vae.Config{tiny(), vq, one} {
 		m := vae.New(cfg)
 		m.Params.Init(3)
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		x, z := g.Const(rule("x", 1, 1, 12, 8, 3)), g.Const(rule("z", 2, 1, 5, 3, 2))
 		features := m.EncodeFine(g, x)
 		require.Equal(t, 12/m.Factor(), features.T.Dim(1))

@@ -12,6 +12,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -43,7 +44,7 @@ func TestTAESDAgainstDiffusers(t *testing.T) {
 	require.NoError(t, m.Params.Load(ruled{}))
 	f := golden.Load(t, "testdata/taesd.safetensors")
 	for _, checkpoint := range []bool{false, true} {
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		g.Checkpoint = checkpoint
 		x, z := g.Input(rule("taesd.x", 1, 2, 24, 32, 3)), g.Input(rule("taesd.z", 4, 2, 3, 4, 4))
 		latents := m.Encode(g, x)
@@ -71,7 +72,7 @@ func TestTAESDGradient(t *testing.T) {
 	} {
 		direction := rule("d", 1, c.in.Dim(0), c.in.Dim(1), c.in.Dim(2), c.in.Dim(3))
 		at := func(s float32) (sum float64) {
-			g := autograd.NoGrad()
+			g := autograd.NoGrad(cpu.F32)
 			defer g.Release()
 			x := c.in.Clone()
 			for i, d := range direction.Data {
@@ -82,7 +83,7 @@ func TestTAESDGradient(t *testing.T) {
 			}
 			return sum
 		}
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		x := g.Input(c.in)
 		g.Backward(c.run(g, x), c.cot)
 		var got, size float64
@@ -125,7 +126,7 @@ func TestTAESDDecoderAlone(t *testing.T) {
 	m.Params.Init(1)
 	require.False(t, m.HasEncoder())
 	require.Zero(t, m.EncodeMACs(64, 64))
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	require.Equal(t, []int{1, 16, 8, 3}, m.Decode(g, g.Const(tensor.New(1, 2, 1, 4))).T.Shape)
 	require.Panics(t, func() { m.Encode(g, g.Const(tensor.New(1, 8, 8, 3))) })
@@ -148,7 +149,7 @@ func TestTAESDConfigErrors(t *testing.T) {
 func ExampleTAESD() {
 	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1, 1, 1}, DecoderBlocks: []int{1, 1, 1, 1}})
 	m.Params.Init(1) // or m.Params.Load(weights)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z := m.Encode(g, g.Const(tensor.New(1, 32, 24, 3)))
 	fmt.Println(z.T.Shape, m.Decode(g, z).T.Shape)

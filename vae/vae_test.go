@@ -11,6 +11,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -96,7 +97,7 @@ func TestSample(t *testing.T) {
 	//             mean      logvar
 	moments := []float32{1, -2, 0.5, 40, 3, 4, -1, -50}
 	eps := []float32{0.5, -1, 2, 3}
-	g := autograd.NewGraph()
+	g := autograd.NewGraph(cpu.F32)
 	defer g.Release()
 	in := g.Input(tensor.From(moments, 1, 1, 2, 4))
 	z := m.Sample(g, in, tensor.From(eps, 1, 1, 2, 2))
@@ -121,7 +122,7 @@ func TestSample(t *testing.T) {
 func TestScaled(t *testing.T) {
 	m := vae.New(tiny())
 	m.Params.Init(3)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	x := tensor.New(1, 6, 4, 3)
 	for i := range x.Data {
@@ -143,7 +144,7 @@ func Example() {
 	cfg.BlockOutChannels = []int{32, 32, 32, 32} // a small one
 	m := vae.New(cfg)
 	m.Params.Init(1) // or m.Params.Load(weights)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z := m.EncodeScaled(g, g.Const(tensor.New(1, 32, 24, 3)), nil)
 	x := m.DecodeScaled(g, z)

@@ -10,6 +10,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -27,7 +28,7 @@ func TestVQAgainstDiffusers(t *testing.T) {
 	require.NoError(t, m.Params.Load(ruled{}))
 	f := golden.Load(t, "testdata/vq.safetensors")
 	for _, checkpoint := range []bool{false, true} {
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		g.Checkpoint = checkpoint
 		x, z := g.Input(rule("in.x", 1, 2, 16, 24, 3)), g.Input(rule("in.z", 1, 2, 4, 6, 3))
 		check := func(name string, got *tensor.Tensor, limit float64) {
@@ -67,7 +68,7 @@ func TestQuantize(t *testing.T) {
 		}
 	}
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	g := autograd.NewGraph()
+	g := autograd.NewGraph(cpu.F32)
 	defer g.Release()
 	z := g.Input(tensor.From([]float32{0, 5, 1.5, 0, 1.2, 0.3, nan, 0, 0, inf, -7, 3}, 1, 2, 3, 2))
 	q := m.Quantize(g, z)

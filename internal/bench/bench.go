@@ -18,6 +18,7 @@ import (
 
 	"psld/asm"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // Row is one measurement.
@@ -75,7 +76,7 @@ func Run(ctx context.Context, o Options, emit func(Row)) error {
 	old := asm.Use(o.Tier)
 	defer asm.Use(old)
 	m := machine{tier: o.Tier, threads: runtime.GOMAXPROCS(0)}
-	defer tensor.CPUPool().Drop()
+	defer cpu.Memory().Drop()
 	if err := m.ceilings(ctx, 2*o.rounds(), emit); err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func Run(ctx context.Context, o Options, emit func(Row)) error {
 		if err := m.problem(ctx, p, chosen, o, emit); err != nil {
 			return err
 		}
-		tensor.CPUPool().Drop()
+		cpu.Memory().Drop()
 		runtime.GC() // weights are large, and the next ones are not these
 	}
 	return nil
@@ -124,11 +125,11 @@ type choice struct {
 func (c choice) device() tensor.Device {
 	switch c.dtype {
 	case "bf16":
-		return tensor.CPUBF16
+		return cpu.BF16
 	case "f32x3":
-		return tensor.CPUF32X3
+		return cpu.F32X3
 	}
-	return tensor.CPU
+	return cpu.F32
 }
 
 func (p problem) choose(filter *regexp.Regexp) (list []choice) {

@@ -16,7 +16,7 @@ import (
 	"psld/psld/operator"
 	"psld/psld/prior"
 	"psld/psld/solver"
-	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // StepOptions says which step to measure.
@@ -73,7 +73,7 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 		return StepResult{}, fmt.Errorf("%d steps and a batch of %d, want 1 to 999 steps", o.Steps, o.Batch)
 	}
 	work := StepWork(m, n, n)
-	tensor.CPUPool().Drop()
+	cpu.Memory().Drop()
 	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: runtime.GOMAXPROCS(0), Size: n, Batch: max(1, o.Batch), Steps: o.Steps,
 		Weights: int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * 4, UNetAloneTFLOP: work.UNet.Forward / 1e12}
 	if o.DType == "bf16" {
@@ -186,7 +186,7 @@ func unetAlone(m *prior.LatentDiffusion, n int) float64 {
 	z := newRandom("latent").tensor(0, 1, 1, n/f, n/f, m.VAE.LatentChannels)
 	best := math.Inf(1)
 	for range 2 {
-		g := autograd.NewGraphOn(m.Device(), false)
+		g := autograd.NoGrad(m.Device())
 		start := time.Now()
 		m.Eps(g, g.Const(z), 500, m.Empty)
 		best = min(best, time.Since(start).Seconds())

@@ -8,6 +8,7 @@ import (
 
 	"psld/psld/prior"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 )
@@ -25,7 +26,7 @@ func TestStepWork(t *testing.T) {
 }
 
 func TestStep(t *testing.T) {
-	m, err := RandomModel(true, tensor.CPU)
+	m, err := RandomModel(true, cpu.F32)
 	require.NoError(t, err)
 	r, err := Step(context.Background(), StepOptions{Model: m, DType: "f32", Size: 32, Steps: 2, Batch: 2})
 	require.NoError(t, err)

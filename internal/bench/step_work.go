@@ -28,7 +28,7 @@ func StepWork(m *prior.LatentDiffusion, h, w int) Work {
 	f, ch := m.VAE.Factor(), m.VAE.LatentChannels
 	z, x := []int{1, h / f, w / f, ch}, []int{1, h, w, 3}
 	count := func(shape []int, network func(g *autograd.Graph, x *autograd.Value) *autograd.Value) PartWork {
-		g := autograd.NewGraphOn(c, true)
+		g := autograd.NewGraph(c)
 		g.Checkpoint = true
 		defer g.Release()
 		in := c.Get(shape...)

@@ -12,6 +12,7 @@ import (
 	"psld/asm"
 	"psld/autograd"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // notOps are the methods of a graph that compute nothing.
@@ -124,7 +125,7 @@ func truthOf(c *Case) *truth {
 func TestForwardAndGradient(t *testing.T) {
 	onEveryTier(t, func(t *testing.T, tier asm.Tier, c *Case) {
 		want := truthOf(c)
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		defer g.Release()
 		inputs := c.Inputs()
 		x := c.Values(g, inputs, true)
@@ -165,7 +166,7 @@ func TestAdjoint(t *testing.T) {
 	onEveryTier(t, func(t *testing.T, tier asm.Tier, c *Case) {
 		cot := truthOf(c).cot
 		for _, i := range c.Linear {
-			g := autograd.NewGraph()
+			g := autograd.NewGraph(cpu.F32)
 			defer g.Release()
 			in := c.Inputs()
 			x := c.Values(g, in, true)
@@ -197,7 +198,7 @@ func BenchmarkOps(b *testing.B) {
 			b.ReportMetric(times*c.Flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		}
 		b.Run(c.Name+"/forward", func(b *testing.B) {
-			g := autograd.NoGrad()
+			g := autograd.NoGrad(cpu.F32)
 			x := c.Values(g, in, false)
 			c.Run(g, x) // packs the weights
 			for b.Loop() {
@@ -213,7 +214,7 @@ func BenchmarkOps(b *testing.B) {
 		}
 		backward := func(train bool, times float64) func(b *testing.B) {
 			return func(b *testing.B) {
-				g := autograd.NewGraph()
+				g := autograd.NewGraph(cpu.F32)
 				x := c.Values(g, in, train)
 				g.Backward(c.Run(g, x), nil) // packs the weights
 				g.Release()

@@ -9,6 +9,7 @@ import (
 	"psld/nn"
 	"psld/psld/picture"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/weights"
 )
 
@@ -53,7 +54,7 @@ func openLPIPS(path string, arch architecture) (*LPIPS, error) {
 // newLPIPS reads the network from src, which has torchvision's names.
 func newLPIPS(src nn.Source, arch architecture) (*LPIPS, error) {
 	l := &LPIPS{net: newNetwork(arch)}
-	if err := l.net.params.LoadFrozen(src, tensor.CPU); err != nil {
+	if err := l.net.params.LoadFrozen(src, cpu.F32); err != nil {
 		return nil, err
 	}
 	heads, err := weights.Parse(headsFile)
@@ -95,11 +96,11 @@ func (l *LPIPS) Layers(restored, truth *picture.Picture) ([]float64, error) {
 			x.Data[i*h*w*3+k] = (min(max(v, -1), 1) - shift[k%3]) / scale[k%3]
 		}
 	}
-	g := autograd.NewGraphOn(tensor.CPU, false)
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	var layers []float64
 	for i, f := range l.net.forward(g, g.Const(x)) {
-		layers = append(layers, distance(tensor.CPU.Host(f.T), l.heads[i]))
+		layers = append(layers, distance(cpu.F32.Host(f.T), l.heads[i]))
 	}
 	return layers, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"psld/autograd"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // onDevice is an operator with a form on the device: half of x.
@@ -36,12 +37,12 @@ func TestLower(t *testing.T) {
 			a.Apply(want, x)
 			a.Adjoint(grad, dy)
 		}
-		g := autograd.NewGraph()
-		v := g.Input(&tensor.Tensor{Shape: []int{1, in.H, in.W, in.C}, Data: x})
+		g := autograd.NewGraph(cpu.F32)
+		v := g.Input(tensor.From(x, 1, in.H, in.W, in.C))
 		y := Lower(g, v, a)
 		require.Equal(t, []int{1, out.H, out.W, out.C}, y.T.Shape, name)
 		require.Equal(t, want, y.T.Data, name)
-		g.Backward(y, &tensor.Tensor{Shape: y.T.Shape, Data: dy})
+		g.Backward(y, tensor.From(dy, y.T.Shape...))
 		require.Equal(t, grad, v.Grad().Data, name)
 		g.Release()
 	}

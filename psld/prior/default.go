@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
@@ -22,7 +23,7 @@ var (
 
 // Default is the embedded model, a small one trained on flower photographs. It is
 // loaded once; all callers share it.
-var Default = sync.OnceValues(func() (*LatentDiffusion, error) { return embedded(tensor.CPU) })
+var Default = sync.OnceValues(func() (*LatentDiffusion, error) { return embedded(cpu.F32) })
 
 func embedded(dev tensor.Device) (*LatentDiffusion, error) {
 	m, err := fromTrained(defaultVAE, defaultUNet, dev)
@@ -65,7 +66,7 @@ func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*LatentDiffusion,
 }
 
 // LoadVAE makes an autoencoder of a file that `psld train vae` writes.
-func LoadVAE(file []byte) (*vae.Model, error) { return loadVAE(file, tensor.CPU) }
+func LoadVAE(file []byte) (*vae.Model, error) { return loadVAE(file, cpu.F32) }
 
 func loadVAE(file []byte, dev tensor.Device) (*vae.Model, error) {
 	f, err := weights.Parse(file)

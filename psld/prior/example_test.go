@@ -7,12 +7,13 @@ import (
 	"psld/autograd"
 	"psld/psld/prior"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // Encode a picture, decode it again and predict the noise in its latent.
 func ExampleLatentDiffusion() {
 	m := prior.RandomTiny(1) // prior.Default() for the embedded model
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z := m.Encode(g, g.Const(tensor.New(1, 16, 24, 3)), nil)
 	x := m.Decode(g, z)

@@ -9,6 +9,7 @@ import (
 	"psld/autograd"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // Gaussian is the prior x ~ N(mean, V diag(variances) V') of small pictures. All that a diffusion model has to be trained
@@ -88,7 +89,7 @@ func (p *Gaussian) Shape(h, w int) []int {
 func (p *Gaussian) Schedule() schedule.Noise { return p.noise }
 
 // Device implements [Prior].
-func (p *Gaussian) Device() tensor.Device { return tensor.CPU }
+func (p *Gaussian) Device() tensor.Device { return cpu.F32 }
 
 // Unconditional implements [Prior].
 func (p *Gaussian) Unconditional() *tensor.Tensor { return nil }

@@ -10,6 +10,7 @@ import (
 
 	"psld/autograd"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // someGaussian has a covariance without a structure.
@@ -47,7 +48,7 @@ func TestGaussianEps(t *testing.T) {
 		}
 		x0, _, err := p.Posterior(id, y, math.Sqrt(1-a))
 		require.NoError(t, err)
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		in := g.Input(z)
 		e := p.Eps(g, in, float32(at), nil)
 		for i, v := range e.T.Data {
@@ -116,7 +117,7 @@ func TestCodecOf(t *testing.T) {
 	require.Equal(t, Codec(m), CodecOf(m))
 	require.Equal(t, []int{1, 8, 6, 4}, m.Shape(16, 12))
 	p, _ := someGaussian(t, 1, 2)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	x := g.Const(tensor.New(1, 1, 2, 3))
 	require.Equal(t, x, CodecOf(p).Decode(g, CodecOf(p).Encode(g, x, nil)))
 	c, _, _ := LightCodecOf(p)

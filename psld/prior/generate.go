@@ -209,7 +209,7 @@ func drawLatent(src rng.Source, dst []float32, shape []int) {
 
 // guided predicts the noise in z, with classifier-free guidance where it has an effect.
 func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scale float64) []float32 {
-	g := autograd.NewGraphOn(p.Device(), false)
+	g := autograd.NoGrad(p.Device())
 	defer g.Release()
 	in := g.Const(z)
 	e := p.eps(g, in, t, c.Prompt)
@@ -235,7 +235,7 @@ func (p *LatentDiffusion) encodeInit(z *tensor.Tensor, o Generation, noise func(
 		}
 		return err
 	}
-	g := autograd.NewGraphOn(p.Device(), false)
+	g := autograd.NoGrad(p.Device())
 	defer g.Release()
 	copy(z.Data, g.Device().Host(p.Encode(g, g.Const(x), eps).T))
 	return nil
@@ -258,7 +258,7 @@ func (p *LatentDiffusion) Preview(z *tensor.Tensor) (image.Image, error) {
 	if p.TAESD == nil {
 		return p.toImage(z, 0)
 	}
-	g := autograd.NewGraphOn(p.Device(), false)
+	g := autograd.NoGrad(p.Device())
 	defer g.Release()
 	return imageOf(g.Device().Host(p.TAESD.Decode(g, g.Const(z)).T), z, p.TAESD.Factor()), nil
 }
@@ -273,7 +273,7 @@ func (p *LatentDiffusion) toImage(z *tensor.Tensor, tile int) (image.Image, erro
 		}
 		return imageOf(x.Data, z, f), nil
 	}
-	g := autograd.NewGraphOn(p.Device(), false)
+	g := autograd.NoGrad(p.Device())
 	defer g.Release()
 	return imageOf(g.Device().Host(p.Decode(g, g.Const(z)).T), z, f), nil
 }

@@ -10,6 +10,7 @@ import (
 	"psld/clip"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 )
@@ -45,10 +46,10 @@ type LatentDiffusion struct {
 }
 
 // Device is where the model computes, and in which precision. Its graphs are made by
-// autograd.NewGraphOn on it.
+// autograd.NewGraph and NoGrad on it.
 func (p *LatentDiffusion) Device() tensor.Device {
 	if p.device == nil {
-		return tensor.CPU
+		return cpu.F32
 	}
 	return p.device
 }

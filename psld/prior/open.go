@@ -13,6 +13,7 @@ import (
 	"psld/nn"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
@@ -24,8 +25,8 @@ type Options struct {
 	// Weights says what the model's files leave open.
 	Weights weights.Options
 	// Precision of the matrix products: "f32" or "" for float32, "bf16" for bfloat16
-	// factors and float32 sums ([tensor.CPUBF16]), "f32x3" for three bfloat16 products where that is quicker
-	// ([tensor.CPUF32X3]). Weights take 4, 2 or 4 bytes each.
+	// factors and float32 sums ([cpu.BF16]), "f32x3" for three bfloat16 products where that is quicker
+	// ([cpu.F32X3]). Weights take 4, 2 or 4 bytes each.
 	Precision string
 	// Vocabulary of the text encoder: a diffusers tokenizer folder, or OpenAI's
 	// bpe_simple_vocab_16e6.txt.gz. "" takes the model's own; the empty prompt needs none.
@@ -41,11 +42,11 @@ type Options struct {
 func Device(precision string) (tensor.Device, error) {
 	switch precision {
 	case "", "f32":
-		return tensor.CPU, nil
+		return cpu.F32, nil
 	case "bf16":
-		return tensor.CPUBF16, nil
+		return cpu.BF16, nil
 	case "f32x3":
-		return tensor.CPUF32X3, nil
+		return cpu.F32X3, nil
 	}
 	return nil, fmt.Errorf("precision %q, want f32, bf16 or f32x3", precision)
 }
@@ -91,7 +92,7 @@ func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 		if o.VAE != "" || o.Vocabulary != "" {
 			return nil, errors.New("a model of psld train has an autoencoder of its own and knows no prompts: no other autoencoder or vocabulary fits it")
 		}
-		if path == "" && dev == tensor.CPU {
+		if path == "" && dev == cpu.F32 {
 			m, err := Default()
 			if err != nil {
 				return nil, err
@@ -170,7 +171,7 @@ func Inspect(ctx context.Context, path string, o Options, values bool) (weights.
 		return weights.Summary{}, err
 	}
 	defer w.Close()
-	if _, _, err := networks(w, tensor.CPU); err != nil {
+	if _, _, err := networks(w, cpu.F32); err != nil {
 		return weights.Summary{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if values {

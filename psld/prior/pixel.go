@@ -11,6 +11,7 @@ import (
 	"psld/autograd"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/weights"
 )
@@ -95,7 +96,7 @@ func guidedConfig(f *weights.File, set *weights.Set, configFile string) (unet.Gu
 // Device implements [Prior].
 func (p *Pixel) Device() tensor.Device {
 	if p.device == nil {
-		return tensor.CPU
+		return cpu.F32
 	}
 	return p.device
 }
@@ -142,4 +143,3 @@ func (p *Pixel) Config() string {
 	text, _ := json.Marshal(p.UNet.GuidedConfig)
 	return string(text)
 }
-

@@ -13,6 +13,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 func normal(seed uint64, shape ...int) *tensor.Tensor {
@@ -28,7 +29,7 @@ func normal(seed uint64, shape ...int) *tensor.Tensor {
 func TestWindowsOfIdentity(t *testing.T) {
 	for _, c := range []struct{ h, w, side, step int }{{9, 9, 16, 1}, {40, 16, 16, 1}, {17, 33, 16, 1}, {64, 48, 16, 4}, {100, 20, 32, 2}} {
 		x := normal(3, 1, c.h, c.w, 2)
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		in := g.Input(x)
 		y := windowed(g, in, c.side, c.side/4, c.step, 1, 1, func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return v })
 		require.Equal(t, x.Shape, y.T.Shape)
@@ -69,7 +70,7 @@ func TestWindowedNetworkHasGradient(t *testing.T) {
 	m := RandomTiny(1)
 	m.Window = 16
 	x := normal(1, 1, 12, 20, 4)
-	g := autograd.NewGraph()
+	g := autograd.NewGraph(cpu.F32)
 	defer g.Release()
 	in := g.Input(x)
 	e := m.Eps(g, in, 300, m.Empty)
@@ -85,7 +86,7 @@ func TestWindowedNetworkHasGradient(t *testing.T) {
 		for i, d := range dir.Data {
 			y.Data[i] += s * d
 		}
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		defer g.Release()
 		return dot(m.Eps(g, g.Const(y), 300, m.Empty).T.Data, cot.Data)
 	}

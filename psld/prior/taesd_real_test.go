@@ -12,6 +12,7 @@ import (
 	"psld/autograd"
 	"psld/internal/golden"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // TestPublishedTAESD holds the published weights of TAESD against what another program made of two pictures. They
@@ -21,7 +22,7 @@ func TestPublishedTAESD(t *testing.T) {
 	if _, err := os.Stat(dir); err != nil {
 		t.Skip("no trained weights of TAESD beside the repository")
 	}
-	m, err := LoadTAESD(dir, tensor.CPU)
+	m, err := LoadTAESD(dir, cpu.F32)
 	require.NoError(t, err)
 	require.True(t, m.HasEncoder())
 	f := golden.Load(t, filepath.Join(dir, "io.safetensors"))
@@ -34,7 +35,7 @@ func TestPublishedTAESD(t *testing.T) {
 		for k, v := range picture.Data { // [0,1] there, [-1,1] here
 			picture.Data[k] = 2*v - 1
 		}
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		z := m.Encode(g, g.Const(picture))
 		golden.Check(t, "latent", z.T.NCHW(), latent.NCHW(), 1e-5)
 		x := m.Decode(g, g.Const(latent))

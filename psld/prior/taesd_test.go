@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/autograd"
-	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/vae"
 	"psld/weights"
 )
@@ -67,7 +67,7 @@ func TestLoadTAESD(t *testing.T) {
 	writeTAESD(t, at("half", "encoder.safetensors"), m, published("encoder", ""))
 	writeTAESD(t, at("both.safetensors"), m, published("", "HALF."))
 
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	x, z := normal(1, 1, 16, 8, 3), normal(2, 1, 2, 3, 4)
 	latent, picture := m.Encode(g, g.Const(x)).T, m.Decode(g, g.Const(z)).T
@@ -76,7 +76,7 @@ func TestLoadTAESD(t *testing.T) {
 		at("published"): true, at("published", "taesd_encoder.safetensors"): true, at("published", "taesd_decoder.safetensors"): true,
 		at("alone", "my_decoder.safetensors"): false,
 	} {
-		got, err := LoadTAESD(path, tensor.CPU)
+		got, err := LoadTAESD(path, cpu.F32)
 		require.NoError(t, err, path)
 		require.Equal(t, whole, got.HasEncoder(), path)
 		require.Equal(t, picture.Data, got.Decode(g, g.Const(z)).T.Data, path)
@@ -97,7 +97,7 @@ func TestLoadTAESD(t *testing.T) {
 		at("short.safetensors"):               {"decoder.layers.2.conv.2.weight", "decoder.layers.2.strange"},
 		at("alone", "my_decoder.safetensors"): {"act_fn", "gelu"},
 	} {
-		_, err := LoadTAESD(path, tensor.CPU)
+		_, err := LoadTAESD(path, cpu.F32)
 		for _, text := range append(want, path) {
 			require.ErrorContains(t, err, text)
 		}

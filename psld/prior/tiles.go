@@ -65,7 +65,7 @@ type network func(g *autograd.Graph, x *autograd.Value) *autograd.Value
 
 // detached is f(x) in memory of its own.
 func detached(dev tensor.Device, x *tensor.Tensor, f network) *tensor.Tensor {
-	g := autograd.NewGraphOn(dev, false)
+	g := autograd.NoGrad(dev)
 	defer g.Release()
 	y := f(g, g.Const(x)).T
 	return tensor.From(append([]float32(nil), dev.Host(y)...), y.Shape...)
@@ -231,7 +231,7 @@ type moments struct{ mean, variance float64 }
 // what the tiles will use.
 func (d *sharedNorms) estimate(sample *tensor.Tensor, f network) {
 	d.next, d.tiles = 0, false
-	g := autograd.NewGraphOn(d, false)
+	g := autograd.NoGrad(d)
 	f(g, g.Const(sample))
 	g.Release()
 }
@@ -239,7 +239,7 @@ func (d *sharedNorms) estimate(sample *tensor.Tensor, f network) {
 // tile is f of the tile at rows r and columns c of x.
 func (d *sharedNorms) tile(x *tensor.Tensor, r, c span, f network) *tensor.Tensor {
 	d.next, d.tiles, d.r, d.c = 0, true, r, c
-	g := autograd.NewGraphOn(d, false)
+	g := autograd.NoGrad(d)
 	defer g.Release()
 	return g.Detach(f(g, g.Windows(g.Const(x), r.to-r.from, c.to-c.from, [][2]int{{r.from, c.from}})))
 }

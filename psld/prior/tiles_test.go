@@ -10,6 +10,7 @@ import (
 	"psld/psld/operator"
 	"psld/psld/picture"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -58,11 +59,11 @@ func TestTiledIsWhole(t *testing.T) {
 	require.NoError(t, err)
 	const size, tile, share = 160, 98, 32 // two tiles a side
 	x := photo(t, size)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z := m.VAE.EncodeScaled(g, g.Const(x), nil).T
 	y := m.VAE.DecodeScaled(g, g.Const(z)).T
-	live := tensor.CPUPool().Live()
+	live := cpu.Memory().Live()
 
 	tz, err := m.EncodeTiled(x, nil, tile, share)
 	require.NoError(t, err)
@@ -84,7 +85,7 @@ func TestTiledIsWhole(t *testing.T) {
 	seam := bend(ty, y, size/2-4, size/2+4) / bend(y, nil, size/2-4, size/2+4)
 	t.Logf("bend at the seam: %.2g of the picture's", seam)
 	require.Less(t, seam, 0.01)
-	require.Equal(t, live, tensor.CPUPool().Live(), "memory left behind")
+	require.Equal(t, live, cpu.Memory().Live(), "memory left behind")
 
 	// Windows with norms of their own are far off.
 	f := m.VAE.Factor()
@@ -110,7 +111,7 @@ func TestTiledDeep(t *testing.T) {
 	}
 	const size, tile, share = 192, 136, 64
 	x, eps := photo(t, size), normal(3, 1, size/8, size/8, 4)
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z := m.VAE.EncodeScaled(g, g.Const(x), eps).T
 	y := m.VAE.DecodeScaled(g, g.Const(z)).T
@@ -135,7 +136,7 @@ func TestTilingOfIdentity(t *testing.T) {
 		require.NoError(t, err)
 		cut.step = c.f
 		x := normal(5, 1, c.h, c.w, 2)
-		y := cut.run(tensor.CPU, x, func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return g.Scale(v, 1) })
+		y := cut.run(cpu.F32, x, func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return g.Scale(v, 1) })
 		_, most := distance(y, x)
 		require.Less(t, most, 1e-5)
 		for _, n := range []int{c.h, c.w} {
@@ -174,7 +175,7 @@ func TestTiledErrors(t *testing.T) {
 func TestWindowedWithoutGradient(t *testing.T) {
 	x := normal(3, 1, 40, 17, 2)
 	double := func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return g.Scale(v, 2) }
-	recorded, plain := autograd.NewGraph(), autograd.NoGrad()
+	recorded, plain := autograd.NewGraph(cpu.F32), autograd.NoGrad(cpu.F32)
 	defer recorded.Release()
 	defer plain.Release()
 	want := windowed(recorded, recorded.Input(x), 16, 4, 1, 1, 1, double).T

@@ -2,7 +2,7 @@ package prior
 
 import (
 	"psld/clip"
-	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 )
@@ -21,7 +21,7 @@ func RandomTiny(seed uint64) *LatentDiffusion {
 	v.Params.Init(seed)
 	u.Params.Init(seed + 1)
 	text.Params.Init(seed + 2)
-	empty, err := text.EncodePrompt(tensor.CPU, clip.EmptyPrompt(words.VocabSize, words.Positions))
+	empty, err := text.EncodePrompt(cpu.F32, clip.EmptyPrompt(words.VocabSize, words.Positions))
 	if err != nil {
 		panic(err) // a mistake in the sizes above
 	}

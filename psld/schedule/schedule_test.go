@@ -13,6 +13,7 @@ import (
 	"psld/internal/golden"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // TestAllSteps selects times for every number of steps: they rise from 1, stay
@@ -55,7 +56,7 @@ func TestRoundTrip(t *testing.T) {
 		return z
 	}
 	for i := 0; i < d.Len()-1; i++ {
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		z := g.Input(tensor.From(noised(i+1), 3))
 		got := d.Z0(g, z, g.Const(tensor.From(e, 3)), i)
 		require.InDeltaSlice(t, z0, got.T.Data, 1e-5)
@@ -97,7 +98,7 @@ func TestGoldenSteps(t *testing.T) {
 					return data
 				}
 				require.Equal(t, c.Times[n], d.Timesteps[i])
-				g := autograd.NoGrad()
+				g := autograd.NoGrad(cpu.F32)
 				e := read("e_t")
 				z0 := d.Z0(g, g.Const(tensor.From(z, shape...)), g.Const(tensor.From(e, shape...)), i).T.Data
 				golden.Check(t, fmt.Sprintf("step%d.pred_z_0", n), z0, read("pred_z_0"), limit)

@@ -10,6 +10,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // TestGluingEvery: the steps with gluing are those of a solver that always glues, k times as strong; the
@@ -60,7 +61,7 @@ func (c *counting) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epi
 func TestGuidanceWork(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
 	work := func(o Options) int {
-		c := &counting{Device: tensor.CPU}
+		c := &counting{Device: cpu.F32}
 		o.Steps, o.Omega = 2, 1
 		_, err := Solve(context.Background(), m.On(c), p, o)
 		require.NoError(t, err)

@@ -154,7 +154,7 @@ func (s *latentRun) start(z *tensor.Tensor) {
 			copy(x.Data[(r*s.w+c)*3:][:3], s.o.Start[from:])
 		}
 	}
-	g := autograd.NewGraphOn(s.m.Device(), false)
+	g := autograd.NoGrad(s.m.Device())
 	defer g.Release()
 	z0 := g.Device().Host(s.m.Encode(g, g.Const(x), nil).T)
 	a := float64(s.d.Alphas[s.d.Len()-1])
@@ -221,7 +221,7 @@ func (s *latentRun) norm(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 
 // step does DDIM step i from z and returns the state after it. The only error is errNotFinite.
 func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
-	g := autograd.NewGraphOn(s.m.Device(), true)
+	g := autograd.NewGraph(s.m.Device())
 	defer g.Release()
 	g.Frugal = true
 	if s.memory.plan != nil {
@@ -301,7 +301,7 @@ func (s *latentRun) step(z *tensor.Tensor, i int) (Progress, error) {
 
 // decode fills the result's picture from its latent.
 func (s *latentRun) decode(res *Result) {
-	g := autograd.NewGraphOn(s.m.Device(), false)
+	g := autograd.NoGrad(s.m.Device())
 	defer g.Release()
 	x := s.crop(g, s.m.Decode(g, g.Const(res.Latent)))
 	res.X = append([]float32(nil), g.Device().Host(x.T)...)

@@ -12,6 +12,7 @@ import (
 	"psld/psld/operator"
 	"psld/psld/prior"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // TestMaxMemory: a limit changes no bit, and one that is too low is an error that says both numbers.
@@ -82,12 +83,12 @@ func TestNothingIsReadAfterItWasFreed(t *testing.T) {
 	o := Options{Steps: 3, Omega: 1, Gamma: 0.5, Seed: 3}
 	want, err := Solve(t.Context(), prior.RandomTiny(3), p, o)
 	require.NoError(t, err)
-	before := tensor.CPUPool().Live()
+	before := cpu.Memory().Live()
 	for _, limit := range []int64{0, 1 << 40} { // the first step with a limit recomputes all, the others nothing
 		o.MaxMemory = limit
-		got, err := Solve(t.Context(), prior.RandomTiny(3).On(poisoned{tensor.CPU}), p, o)
+		got, err := Solve(t.Context(), prior.RandomTiny(3).On(poisoned{cpu.F32}), p, o)
 		require.NoError(t, err)
 		require.Equal(t, want.X, got.X)
 	}
-	require.Equal(t, before, tensor.CPUPool().Live())
+	require.Equal(t, before, cpu.Memory().Live())
 }

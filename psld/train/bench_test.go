@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"psld/autograd"
+	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -17,7 +18,7 @@ func BenchmarkVAEStep(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	x := normal(r, 16, 64, 64, 3)
 	for b.Loop() {
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		loss, _ := t.loss(g, x, r)
 		g.Backward(loss, nil)
 		g.Release()

@@ -6,6 +6,7 @@ import (
 	"psld/autograd"
 	"psld/nn"
 	"psld/psld/train"
+	"psld/tensor/cpu"
 )
 
 // Minimise |w|^2 by AdamW.
@@ -17,7 +18,7 @@ func ExampleAdamW() {
 	p.RequireGrad(true)
 	opt := train.NewAdamW(p.All())
 	for range 200 {
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		g.Backward(g.SumSquares(w), nil)
 		g.Release()
 		if _, err := opt.Step(0.1); err != nil {

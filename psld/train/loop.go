@@ -109,7 +109,7 @@ func (r *trainer) gradients(random *rand.Rand) []term {
 		started := time.Now()
 		x := r.photos.Batch(random, r.Batch/micro, r.Size)
 		r.since.input += time.Since(started)
-		g := autograd.NewGraphOn(r.device(), true)
+		g := autograd.NewGraph(r.device())
 		loss, parts := r.loss(g, x, random)
 		if micro > 1 {
 			loss = g.Scale(loss, 1/float32(micro))

@@ -13,6 +13,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 )
 
@@ -105,7 +106,7 @@ func (t *pixelTask) validate() ([]term, error) {
 				sigmas[i] = sigma
 			}
 			z, times := t.noisy(x, eps, sigmas)
-			g := autograd.NoGrad()
+			g := autograd.NoGrad(cpu.F32)
 			e := t.model.Eps(g, g.Const(z), times)
 			per := x.Len() / n
 			for i := range n {
@@ -141,7 +142,7 @@ func (t *pixelTask) sheet() *picture.Picture {
 		for k := range times {
 			times[k] = float32(t.noise.Time(s))
 		}
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		e := t.model.Eps(g, g.Const(x), times)
 		for k, v := range e.T.Data {
 			x0 := min(max(float64(x.Data[k])*math.Sqrt(1+s*s)-s*float64(v), -1), 1)

@@ -14,6 +14,7 @@ import (
 	"psld/nn"
 	"psld/psld/picture"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/weights"
 )
 
@@ -56,7 +57,7 @@ func (o *Options) photos() (data, val *Photos, err error) {
 
 func (o *Options) device() tensor.Device {
 	if o.Device == nil {
-		return tensor.CPU
+		return cpu.F32
 	}
 	return o.Device
 }

@@ -18,6 +18,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
@@ -124,7 +125,7 @@ func TestPixelTrainsAndResumesExactly(t *testing.T) {
 	photos := fakePhotos(t, 6, 24)
 	whole, parts := t.TempDir(), t.TempDir()
 	o := PixelOptions{Options: options(photos, whole, 80), Config: tinyPixel(), Low: 0.75}
-	o.Device, o.Batch, o.Micro, o.Cycle, o.SaveEvery = tensor.CPUBF16, 4, 2, 50, 40
+	o.Device, o.Batch, o.Micro, o.Cycle, o.SaveEvery = cpu.BF16, 4, 2, 50, 40
 	require.NoError(t, Pixel(context.Background(), o))
 	ctx, cancel := context.WithCancel(context.Background())
 	o.Out, o.Log = parts, stopAt{"step 45/", cancel}
@@ -134,7 +135,7 @@ func TestPixelTrainsAndResumesExactly(t *testing.T) {
 	for _, name := range []string{"checkpoint.safetensors", "model.safetensors"} {
 		require.Equal(t, read(t, filepath.Join(whole, name)), read(t, filepath.Join(parts, name)))
 	}
-	m, err := prior.OpenPixel(filepath.Join(whole, "model.safetensors"), tensor.CPU)
+	m, err := prior.OpenPixel(filepath.Join(whole, "model.safetensors"), cpu.F32)
 	require.NoError(t, err)
 	require.Equal(t, tinyPixel(), m.UNet.GuidedConfig)
 	val, err := LoadPhotos(16, photos)
@@ -148,10 +149,10 @@ func TestPixelTrainsAndResumesExactly(t *testing.T) {
 	o.Resume, o.Init, o.Out = false, filepath.Join(whole, "model.safetensors"), t.TempDir()
 	o.Steps, o.LR = 1, 1e-12
 	require.NoError(t, Pixel(context.Background(), o))
-	again, err := prior.OpenPixel(filepath.Join(o.Out, "model.safetensors"), tensor.CPU)
+	again, err := prior.OpenPixel(filepath.Join(o.Out, "model.safetensors"), cpu.F32)
 	require.NoError(t, err)
 	for i, p := range again.UNet.Params.All() {
-		dev := tensor.CPU
+		dev := cpu.F32
 		require.InDeltaSlice(t, dev.Host(m.UNet.Params.All()[i].Value.T), dev.Host(p.Value.T), 1e-6, p.Name)
 	}
 	o.Config.NumChannels = 12
@@ -214,7 +215,7 @@ func TestAdamW(t *testing.T) {
 	a.Clip = 0
 	want, m, s := []float64{1, -2, 3, 0.5, -0.1, 4}, make([]float64, 6), make([]float64, 6)
 	for step := 1; step <= 4; step++ {
-		g := autograd.NewGraph()
+		g := autograd.NewGraph(cpu.F32)
 		g.Backward(g.SumSquares(v), nil) // gradient 2w
 		g.Release()
 		_, err := a.Step(0.1)
@@ -238,7 +239,7 @@ func TestStepRefusesBadGradient(t *testing.T) {
 	v.RequireGrad(true)
 	a := NewAdamW(p.All())
 	v.T.Data = []float32{float32(math.Inf(1))}
-	g := autograd.NewGraph()
+	g := autograd.NewGraph(cpu.F32)
 	g.Backward(g.SumSquares(v), nil)
 	g.Release()
 	_, err := a.Step(0.1)
@@ -283,7 +284,7 @@ func TestDifferencesWriteAll(t *testing.T) {
 func TestDifferences(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	x := normal(r, 2, 4, 5, 3)
-	g := autograd.NewGraph()
+	g := autograd.NewGraph(cpu.F32)
 	defer g.Release()
 	in := g.Input(x)
 	y := differences(g, in)

@@ -13,6 +13,7 @@ import (
 	"psld/psld/picture"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 )
@@ -75,7 +76,7 @@ func (t *unetTask) metadata() map[string]string {
 
 // latents encodes pictures without a gradient.
 func (t *unetTask) latents(x *tensor.Tensor, eps *tensor.Tensor) *tensor.Tensor {
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	return t.VAE.EncodeScaled(g, g.Const(x), eps).T.Clone()
 }
@@ -121,7 +122,7 @@ func (t *unetTask) validate() ([]term, error) {
 		for i := range times {
 			times[i] = float32((2*i + 1) * len(t.alphas) / (2 * n))
 		}
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		e := t.model.Forward(g, g.Const(t.noisy(z, eps, times)), times, g.Const(t.context))
 		for k, v := range e.T.Data {
 			d := float64(v - eps.Data[k])
@@ -149,7 +150,7 @@ func (t *unetTask) sheet() *picture.Picture {
 		for k := range times {
 			times[k] = float32(at)
 		}
-		g := autograd.NoGrad()
+		g := autograd.NoGrad(cpu.F32)
 		e := t.model.Forward(g, g.Const(z), times, g.Const(t.context))
 		for k, v := range e.T.Data {
 			z0 := (float64(z.Data[k]) - math.Sqrt(1-a)*float64(v)) / math.Sqrt(a)
@@ -157,7 +158,7 @@ func (t *unetTask) sheet() *picture.Picture {
 		}
 		g.Release()
 	}
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	return grid(t.VAE.DecodeScaled(g, g.Const(z)).T.Clone(), n)
 }

@@ -11,6 +11,7 @@ import (
 	"psld/nn"
 	"psld/psld/picture"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -111,7 +112,7 @@ func differenceMaps(n, h, w, c int) (forward, adjoint func(dst, src []float32)) 
 
 // reconstruct encodes to the mean and decodes, without a gradient.
 func (t *vaeTask) reconstruct(x *tensor.Tensor) (y, mean *tensor.Tensor) {
-	g := autograd.NoGrad()
+	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()
 	z := t.model.Mean(g, t.model.Encode(g, g.Const(x)))
 	return g.Detach(t.model.Decode(g, z)), g.Detach(z)
@@ -140,8 +141,8 @@ func (t *vaeTask) validate() ([]term, error) {
 			sq += float64(v) * float64(v)
 		}
 		count += float64(z.Len())
-		tensor.CPU.Put(y)
-		tensor.CPU.Put(z)
+		cpu.F32.Put(y)
+		cpu.F32.Put(z)
 	}
 	mu := sum / count
 	std := math.Sqrt(sq/count - mu*mu)
@@ -157,8 +158,8 @@ func (t *vaeTask) sheet() *picture.Picture {
 	n := min(8, t.val.Len())
 	x := t.val.Centre(0, n, t.Size)
 	y, z := t.reconstruct(x)
-	defer tensor.CPU.Put(y)
-	defer tensor.CPU.Put(z)
+	defer cpu.F32.Put(y)
+	defer cpu.F32.Put(z)
 	both := tensor.New(2*n, t.Size, t.Size, 3)
 	copy(both.Data, x.Data)
 	copy(both.Data[x.Len():], y.Data)

@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package cpu
+
+func adviseHuge([]byte) {}
+
+func discard([]float32) {}

@@ -1,0 +1,6 @@
+//go:build race
+
+package cpu
+
+// race: pools lose what they hold at random.
+const race = true
