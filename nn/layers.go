@@ -79,25 +79,35 @@ func (l *Linear) Then(g *autograd.Graph, x *autograd.Value, e autograd.Epilogue)
 // MACs returns the multiply-adds for the given number of rows.
 func (l *Linear) MACs(rows int) int64 { return int64(l.Weight.T.Len()) * int64(rows) }
 
-// GroupNorm normalises each group of channels over a whole picture.
+// GroupNorm normalises each group of channels over a whole picture. With 0 groups it leaves everything as it is, and
+// has no parameters.
 type GroupNorm struct {
 	Gamma, Beta *autograd.Value // [C]
 	Groups      int
 	Eps         float32
 }
 
-// NewGroupNorm registers a group norm below p; groups must divide channels.
+// NewGroupNorm registers a group norm below p; groups must divide channels, or be 0.
 func NewGroupNorm(p *Params, channels, groups int, eps float32) *GroupNorm {
+	if groups == 0 {
+		return &GroupNorm{}
+	}
 	return &GroupNorm{p.New("weight", channels), p.New("bias", channels), groups, eps}
 }
 
 // Forward maps x [N, H, W, C] to the same shape.
 func (l *GroupNorm) Forward(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	if l.Groups == 0 {
+		return x
+	}
 	return g.GroupNorm(x, l.Gamma, l.Beta, l.Groups, l.Eps)
 }
 
 // SiLU is Forward followed by SiLU in one pass over memory.
 func (l *GroupNorm) SiLU(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	if l.Groups == 0 {
+		return g.SiLU(x)
+	}
 	return g.GroupNormSiLU(x, l.Gamma, l.Beta, l.Groups, l.Eps)
 }
 

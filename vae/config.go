@@ -9,13 +9,15 @@ import (
 
 // Config describes an autoencoder by the fields of a diffusers vae/config.json.
 type Config struct {
-	InChannels       int     `json:"in_channels"`        // picture channels, 3
-	LatentChannels   int     `json:"latent_channels"`    // 4 in Stable Diffusion
-	BlockOutChannels []int   `json:"block_out_channels"` // one entry per resolution, finest first
-	LayersPerBlock   int     `json:"layers_per_block"`   // ResBlocks per encoder resolution; the decoder has one more
-	NormNumGroups    int     `json:"norm_num_groups"`
-	ScalingFactor    float32 `json:"scaling_factor"`          // latents are stored times this
-	MidAttention     bool    `json:"mid_block_add_attention"` // self-attention in the middle block
+	InChannels       int   `json:"in_channels"`        // picture channels, 3
+	LatentChannels   int   `json:"latent_channels"`    // 4 in Stable Diffusion
+	BlockOutChannels []int `json:"block_out_channels"` // one entry per resolution, finest first
+	LayersPerBlock   int   `json:"layers_per_block"`   // ResBlocks per encoder resolution; the decoder has one more
+	// NormNumGroups 0 leaves all norms out, which diffusers does not know: a pixel then depends on its neighbourhood
+	// alone, whatever the size of the picture.
+	NormNumGroups int     `json:"norm_num_groups"`
+	ScalingFactor float32 `json:"scaling_factor"`          // latents are stored times this
+	MidAttention  bool    `json:"mid_block_add_attention"` // self-attention in the middle block
 	// NumEmbeddings is the number of rows of the codebook, each as wide as a
 	// latent pixel (diffusers' VQModel); 0 for a VAE (AutoencoderKL).
 	NumEmbeddings int `json:"num_vq_embeddings,omitempty"`
@@ -111,7 +113,7 @@ func (c Config) Validate() error {
 		inRange("latent_channels", c.LatentChannels, 1, 64),
 		inRange("layers_per_block", c.LayersPerBlock, 1, maxLayers),
 		inRange("number of block_out_channels", len(c.BlockOutChannels), 1, maxLevels),
-		inRange("norm_num_groups", c.NormNumGroups, 1, maxChannels),
+		inRange("norm_num_groups", c.NormNumGroups, 0, maxChannels),
 		inRange("num_vq_embeddings", c.NumEmbeddings, 0, 1<<20),
 	} {
 		if err != nil {
@@ -122,7 +124,7 @@ func (c Config) Validate() error {
 		if err := inRange("a block_out_channels entry", ch, 1, maxChannels); err != nil {
 			return err
 		}
-		if ch%c.NormNumGroups != 0 {
+		if c.NormNumGroups > 0 && ch%c.NormNumGroups != 0 {
 			return fmt.Errorf("vae config: block_out_channels entry %d is no multiple of norm_num_groups %d", ch, c.NormNumGroups)
 		}
 	}

@@ -44,7 +44,7 @@ func TestParseConfig(t *testing.T) {
 		`{"block_out_channels": []}`:               "block_out_channels",
 		`{"block_out_channels": [32, 48, -1, 4]}`:  "48",
 		`{"block_out_channels": [1000000000]}`:     "1000000000",
-		`{"norm_num_groups": 0}`:                   "norm_num_groups",
+		`{"norm_num_groups": -1}`:                  "norm_num_groups",
 		`{"layers_per_block": -3}`:                 "layers_per_block",
 		`{"scaling_factor": 0}`:                    "scaling_factor",
 		`{"latent_channels": 4.5}`:                 "config",

@@ -51,9 +51,14 @@ func UNet(ctx context.Context, o UNetOptions) error {
 // zeroResiduals sets the last layer of every residual branch and of the network to
 // zero, as the latent diffusion code does: training starts from the identity.
 func zeroResiduals(p *nn.Params) {
+	zeroLayers(p, "conv2.", "proj_out.", "conv_out.", "out_layers.3.", "out.2.")
+}
+
+// zeroLayers sets the parameters of the layers of these names to zero.
+func zeroLayers(p *nn.Params, names ...string) {
 	for _, q := range p.All() {
-		for _, layer := range []string{"conv2.", "proj_out.", "conv_out.", "out_layers.3.", "out.2."} {
-			if strings.Contains(q.Name, layer) {
+		for _, name := range names {
+			if strings.Contains(q.Name, name) {
 				clear(q.Value.T.Data)
 				q.Value.Changed()
 			}

@@ -39,6 +39,7 @@ func VAE(ctx context.Context, o VAEOptions) error {
 	}
 	m := vae.New(o.Config)
 	m.Params.Init(o.Seed)
+	zeroLayers(m.Params, "conv2.")
 	return run(ctx, o.Options, photos, &vaeTask{o, m, val})
 }
 
