@@ -13,7 +13,6 @@ import (
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
-	"psld/psld/solver/tv"
 )
 
 // EvalOptions steer Evaluate. Zero fields mean the defaults given.
@@ -23,7 +22,6 @@ type EvalOptions struct {
 	Sigma   float64  // of the measurement noise on [-1,1]; 0 means none
 	Seed    uint64   // picture i has the damage and noise of Seed+i
 	Solve   Options  // of the solvers; Method and Seed are set by Evaluate, Keep is left out
-	TV      float64  // weight of the total variation, default tuned for each task
 	// Progress is called after every picture.
 	Progress func(task Task, method string, done, of int)
 }
@@ -65,7 +63,7 @@ func EvalDamage(t Task, h, w int, seed uint64) (Damage, error) {
 
 // Evaluate damages pictures of one size, restores them by every method and returns the mean scores,
 // task by task: first that of the measurement, then the methods in their order.
-func Evaluate(ctx context.Context, m *prior.LatentDiffusion, pics []*picture.Picture, o EvalOptions) ([]Score, error) {
+func Evaluate(ctx context.Context, m prior.Prior, pics []*picture.Picture, o EvalOptions) ([]Score, error) {
 	if o.Tasks == nil {
 		o.Tasks = Tasks[1:]
 	}
@@ -85,7 +83,7 @@ func Evaluate(ctx context.Context, m *prior.LatentDiffusion, pics []*picture.Pic
 	return scores, nil
 }
 
-func evaluate(ctx context.Context, m *prior.LatentDiffusion, pics []*picture.Picture, o EvalOptions, task Task, method string) (Score, error) {
+func evaluate(ctx context.Context, m prior.Prior, pics []*picture.Picture, o EvalOptions, task Task, method string) (Score, error) {
 	s := Score{Task: task, Method: method, N: len(pics)}
 	psnr, ssim, errs := make([]float64, len(pics)), make([]float64, len(pics)), make([]error, len(pics))
 	start := time.Now()
@@ -131,12 +129,8 @@ func evaluate(ctx context.Context, m *prior.LatentDiffusion, pics []*picture.Pic
 }
 
 // restoreOne damages x and restores it by one method.
-func restoreOne(ctx context.Context, m *prior.LatentDiffusion, x *picture.Picture, o EvalOptions, task Task, method string, seed uint64) (*picture.Picture, error) {
+func restoreOne(ctx context.Context, m prior.Prior, x *picture.Picture, o EvalOptions, task Task, method string, seed uint64) (*picture.Picture, error) {
 	d, err := EvalDamage(task, x.H, x.W, seed)
-	if err != nil {
-		return nil, err
-	}
-	a, err := d.Operator(x.H, x.W)
 	if err != nil {
 		return nil, err
 	}
@@ -150,21 +144,17 @@ func restoreOne(ctx context.Context, m *prior.LatentDiffusion, x *picture.Pictur
 			return picture.Resize(y, x.W, x.H, operator.CubicSmall)
 		}
 		return clipped(y), nil
-	case "tv":
-		lambda := o.TV
-		if lambda == 0 {
-			lambda = tvWeights[task]
-		}
-		known := make([]float32, len(y.Pix))
-		copy(known, y.Pix)
-		if task.Inpainting() {
-			a.Apply(known, y.Pix)
-		}
-		pix, err := tv.Solve(ctx, a, known, tv.Options{Lambda: lambda, Iters: 300})
-		return clipped(&picture.Picture{W: x.W, H: x.H, Pix: pix}), err
 	}
 	so := o.Solve
 	so.Method, so.Seed, so.Sigma, so.Keep = method, seed, &o.Sigma, solver.Keep{}
+	spec, err := solver.Lookup(method)
+	if err != nil {
+		return nil, err
+	}
+	so.Params = so.Params.Only(spec.New()) // they are for all methods
+	if method == "tv" {                    // which fits the noise already
+		so.Raw = true
+	}
 	r, err := Solve(ctx, m, Problem{d, y}, so)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"psld/psld"
+	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
 )
@@ -23,7 +24,7 @@ func ExampleSolve() {
 		fmt.Println(err)
 		return
 	}
-	res, err := psld.Solve(context.Background(), model, psld.Problem{Damage: damage, Measurement: y}, psld.Options{Steps: 2, PasteKnown: true})
+	res, err := psld.Solve(context.Background(), model, psld.Problem{Damage: damage, Measurement: y}, psld.Options{Params: param.Values{"steps": 2}, PasteKnown: true})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -2,72 +2,90 @@ package psld
 
 import (
 	"math"
+	"slices"
 
+	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/psld/solver"
 )
 
-// preset holds the parameters of a task; gamma and omega are for 64x64 pixels.
-type preset struct {
-	steps        int
-	strength     float64
-	gamma, omega float64
-	back         string
-	gluingEvery  int // 0: in every step
-}
-
 // tuned are the parameters for models like the embedded one: the best of small grids on six
 // validation photos that the README's tables do not use. The hole of a box is given
-// more strength than its PSNR asks for: less would leave it smooth.
-var tuned = map[Task]preset{
-	Inpaint:        {steps: 30, strength: 0.2, gamma: 1, omega: 3, back: "adjoint"},
-	InpaintRandom:  {steps: 30, strength: 0.1, gamma: 1, omega: 1, back: "adjoint"},
-	InpaintBox:     {steps: 30, strength: 0.2, gamma: 1, omega: 3, back: "adjoint"},
-	SR4:            {steps: 30, strength: 0.03, gamma: 1, omega: 1, back: "adjoint"},
-	DeblurGaussian: {steps: 30, strength: 0.03, gamma: 0.3, omega: 2, back: "adjoint"},
-	DeblurMotion:   {steps: 30, strength: 0.03, gamma: 0.3, omega: 3, back: "adjoint"},
-	Denoise:        {steps: 30, strength: 0.03, gamma: 0.1, omega: 2, back: "adjoint"},
+// more strength than its PSNR asks for: less would leave it smooth. Weights are for 64x64 pixels.
+var tuned = map[Task]TaskPreset{
+	Inpaint:        {Steps: 30, Strength: 0.2, Gamma: 1, Omega: 3, Back: "adjoint"},
+	InpaintRandom:  {Steps: 30, Strength: 0.1, Gamma: 1, Omega: 1, Back: "adjoint"},
+	InpaintBox:     {Steps: 30, Strength: 0.2, Gamma: 1, Omega: 3, Back: "adjoint"},
+	SR4:            {Steps: 30, Strength: 0.03, Gamma: 1, Omega: 1, Back: "adjoint"},
+	DeblurGaussian: {Steps: 30, Strength: 0.03, Gamma: 0.3, Omega: 2, Back: "adjoint"},
+	DeblurMotion:   {Steps: 30, Strength: 0.03, Gamma: 0.3, Omega: 3, Back: "adjoint"},
+	Denoise:        {Steps: 30, Strength: 0.03, Gamma: 0.1, Omega: 2, Back: "adjoint"},
 }
 
 // published are those of the PSLD code for Stable Diffusion (run/*.sh), with the 200 steps of
 // its web page in place of 1000.
-func published(t Task) preset {
-	p := preset{steps: 200, strength: 1, gamma: 0.1, omega: 1, back: "reference"}
+func published(t Task) TaskPreset {
+	p := TaskPreset{Steps: 200, Strength: 1, Gamma: 0.1, Omega: 1, Back: "reference"}
 	if t == InpaintBox {
-		p.gamma, p.omega = 0.01, 0.1
+		p.Gamma, p.Omega = 0.01, 0.1
 	}
 	return p
 }
 
-// Preset gives the options that Solve uses for a task on pictures of h x w pixels where o leaves
-// them open, and the name of the back-projection: those of o.Presets where it has the task. Else Stable Diffusion
-// takes the published parameters, other models those found for the embedded one.
+// family are the methods that the presets of PSLD are for.
+var family = []string{"psld", "gmldps", "ldps"}
+
+// Preset gives the method that Solve runs for a task on pictures of h x w pixels, with all its parameters: those of
+// o.Params, else those of the task's preset, else the method's defaults. PSLD and its relatives have presets: those of
+// o.Presets where it has the task, else for Stable Diffusion the published parameters, for other models those found for
+// the embedded one. Total variation has the weight that suits the task. m may be nil for a method that needs no prior.
 //
 // The gradient of a norm has a length that does not depend on the number of pixels, so a step
 // moves each latent value less in a larger picture: the weights found at 64x64
 // grow with the side. Squared norms need weights of their own; there are no presets for them.
-func Preset(m *prior.LatentDiffusion, t Task, h, w int, o Options) (so solver.Options, back string) {
-	p, ok := o.Presets.preset(t, h, w)
+func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
+	spec, err := solver.Lookup(or(o.Method, "psld"))
+	if err != nil {
+		return nil, err
+	}
+	method := spec.Default()
+	values := param.Values{}
 	switch {
-	case ok:
-	case m.StableDiffusion:
-		p = published(t)
-	default:
-		p = tuned[t]
-		side := math.Sqrt(float64(h*w)) / 64
-		p.gamma, p.omega = p.gamma*side, p.omega*side
+	case slices.Contains(family, spec.Name):
+		values = taskPreset(m, t, h, w, o)
+	case spec.Name == "tv":
+		values = param.Values{"lambda": tvWeights[t], "iterations": 300}
 	}
 	if o.Reference {
-		p.back, p.strength = "reference", 1
+		values["back"], values["strength"], values["sample_encoder"] = "reference", 1.0, true
 	}
-	so = solver.Options{Method: or(o.Method, "psld"), Steps: or(o.Steps, p.steps), Strength: p.strength, Gamma: p.gamma, Omega: p.omega, Seed: o.Seed,
-		SampleEncoder: o.Reference, LoopNoise: o.LoopNoise, Squared: o.Squared, GluingEvery: or(o.GluingEvery, p.gluingEvery)}
-	for _, v := range []struct{ to, from *float64 }{{&so.Gamma, o.Gamma}, {&so.Omega, o.Omega}, {&so.Eta, o.Eta}, {&so.Strength, o.Strength}} {
-		if v.from != nil {
-			*v.to = *v.from
+	if err := values.Only(method).Apply(method); err != nil {
+		return nil, err
+	}
+	return method, o.Params.Apply(method)
+}
+
+// taskPreset are the parameters of PSLD's family for a task and a size.
+func taskPreset(m prior.Prior, t Task, h, w int, o Options) param.Values {
+	p, size := tuned[t], 64
+	own, ok := o.Presets.find(t)
+	switch {
+	case ok:
+		p, size = own, o.Presets.Size
+	case m != nil && m.Info().Family == prior.FamilyStableDiffusion:
+		p, size = published(t), 0
+	}
+	values := p.values()
+	if size == 0 {
+		return values
+	}
+	side := math.Sqrt(float64(h*w)) / float64(size)
+	for _, f := range param.Fields(solver.PSLD{}) {
+		if v, ok := values[f.Name].(float64); ok && f.Scales {
+			values[f.Name] = v * side
 		}
 	}
-	return so, or(o.Back, p.back)
+	return values
 }
 
 // or is v, or other where v is its type's zero.

@@ -3,11 +3,13 @@ package psld
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
+
+	"psld/psld/param"
+	"psld/psld/solver"
 )
 
-// TaskPreset holds the parameters of a task, as in Options. Gamma and Omega are for pictures of Presets.Size.
+// TaskPreset holds the parameters of PSLD for a task (see solver.PSLD). Gamma and Omega are for pictures of Presets.Size.
 type TaskPreset struct {
 	Steps       int     `json:"steps"`
 	Strength    float64 `json:"strength"`
@@ -51,29 +53,27 @@ func (p *Presets) check() error {
 		if _, err := ParseTask(string(t)); err != nil {
 			return err
 		}
-		weight := func(v float64) bool { return v >= 0 && v <= math.MaxFloat32 }
-		switch {
-		case q.Steps < 1 || q.Steps > 1000:
-			return fmt.Errorf("task %s: steps %d, want 1 to 1000", t, q.Steps)
-		case !(q.Strength > 0 && q.Strength <= 1):
-			return fmt.Errorf("task %s: strength %v, want more than 0 and at most 1", t, q.Strength)
-		case !weight(q.Gamma) || !weight(q.Omega):
-			return fmt.Errorf("task %s: gamma %v and omega %v, want finite numbers of at least 0", t, q.Gamma, q.Omega)
-		case q.GluingEvery < 0 || q.GluingEvery > 1000:
+		if q.GluingEvery < 0 {
 			return fmt.Errorf("task %s: gluing_every %d, want 1 to 1000", t, q.GluingEvery)
-		case q.Back != "adjoint" && q.Back != "pinv" && q.Back != "reference":
-			return fmt.Errorf("task %s: back %q, want adjoint, pinv or reference", t, q.Back)
+		}
+		if err := q.values().Apply(new(solver.PSLD)); err != nil {
+			return fmt.Errorf("task %s: %w", t, err)
 		}
 	}
 	return nil
 }
 
-// preset is that of a task for pictures of h x w pixels; ok tells that there is one.
-func (p *Presets) preset(t Task, h, w int) (q preset, ok bool) {
+// find is the preset of a task; ok tells that there is one.
+func (p *Presets) find(t Task) (q TaskPreset, ok bool) {
 	if p == nil {
 		return q, false
 	}
-	v, ok := p.Tasks[t]
-	side := math.Sqrt(float64(h*w)) / float64(p.Size)
-	return preset{v.Steps, v.Strength, v.Gamma * side, v.Omega * side, v.Back, v.GluingEvery}, ok
+	q, ok = p.Tasks[t]
+	return q, ok
+}
+
+// values are the parameters of PSLD that the preset sets. A GluingEvery of 0 is 1.
+func (p TaskPreset) values() param.Values {
+	return param.Values{"steps": p.Steps, "strength": p.Strength, "gamma": p.Gamma, "omega": p.Omega,
+		"gluing_every": max(1, p.GluingEvery), "back": p.Back}
 }

@@ -9,10 +9,10 @@ import (
 	"slices"
 
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
-	"psld/psld/solver/tv"
 )
 
 // Problem is a measured picture and what is known of its damage.
@@ -23,77 +23,74 @@ type Problem struct {
 	Measurement image.Image
 }
 
-// Options steer Solve. Zero fields take the task's preset (see [Preset]).
+// Options steer Solve. Zero fields take the defaults given. Options are the same after JSON, but for what a run is given
+// to call.
 type Options struct {
-	Presets      *Presets // win over the built-in ones; nil for none
-	Method       string   // "psld", "gmldps" or "ldps"
-	Steps        int      // DDIM steps
-	Gamma, Omega *float64 // weights of gluing and measurement; nil: preset
-	Eta          *float64 // 0 deterministic .. 1; nil: preset
-	Squared      bool     // squared norms, the paper's formula, in place of norms, its code's
-	Back         string   // how PSLD glues: "adjoint", "pinv" or "reference"; see BackProjection
-	Seed         uint64
+	Method string `json:"method,omitempty"` // a name of solver.Names; "" for psld
+	// Params are parameters of the method by name, as in its struct (package param): they win over presets. What is not in
+	// it has its preset (see [Preset]).
+	Params  param.Values `json:"params,omitempty"`
+	Presets *Presets     `json:"presets,omitempty"` // win over the built-in ones; nil for none
+	Seed    uint64       `json:"seed"`
 
-	// Strength in (0,1] is the share of the diffusion time that is run: below 1 the run
-	// starts from a rough restoration (see Rough) in place of noise. nil: preset.
-	Strength *float64
-
-	// Reference follows the published code: Back "reference", a start from noise, and a sample from
-	// the encoder in place of its mean. Fields that are set win over it. The code also
+	// Reference follows the published code: back "reference", a start from noise, and a sample from
+	// the encoder in place of its mean. Params win over it. The code also
 	// adds fresh noise to the predicted measurement in every step, of the deviation of
-	// the measurement's own noise: LoopNoise.
-	Reference bool
-	LoopNoise float64
+	// the measurement's own noise: loop_noise.
+	Reference bool `json:"reference,omitempty"`
 
-	// Prompt describes the picture to a model that knows prompts, Negative what it is not; Guidance is the scale of
-	// classifier-free guidance, 0 for 1 without a prompt and 7.5 with one. Emphasis: see prior.Generation.
-	Prompt, Negative string
-	Guidance         float64
-	Emphasis         bool
+	// Prompt describes the picture to a model that knows prompts, Negative what it is not; GuidanceScale is that of
+	// classifier-free guidance, 0 for 1 without prompts and 7.5 with. Emphasis: see prior.Generation.
+	Prompt        string  `json:"prompt,omitempty"`
+	Negative      string  `json:"negative,omitempty"`
+	GuidanceScale float64 `json:"guidance_scale,omitempty"`
+	Emphasis      bool    `json:"emphasis,omitempty"`
 
-	// MaxMemory is the memory in bytes that the process may take, 0 for a default (see solver.Options).
-	MaxMemory int64
-
-	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
-	Keep solver.Keep
-
-	// GuideTAESD decodes and encodes by the model's tiny autoencoder in the steps (see solver.Options).
-	GuideTAESD bool
-
-	// GluingEvery k needs the encoder in every k-th step only (see solver.Options); 0: preset.
-	GluingEvery int
+	// LightCodec decodes and encodes by the model's light autoencoder in the steps (see solver.Options).
+	LightCodec bool `json:"light_codec,omitempty"`
 
 	// Sigma is the deviation of the measurement's noise on [-1,1]; nil: estimated (see
 	// EstimateNoise). It decides how far the result is moved to the measurement in
 	// pixel space at the end, which Raw leaves out.
-	Sigma *float64
-	Raw   bool
+	Sigma *float64 `json:"sigma,omitempty"`
+	Raw   bool     `json:"raw,omitempty"`
 
 	// PasteKnown puts the measured pixels back into the result of an inpainting
 	// task and moves the rest to meet them without a seam. Right for pictures
 	// without noise.
-	PasteKnown bool
+	PasteKnown bool `json:"paste_known,omitempty"`
 
-	Progress func(solver.Progress)
+	// MaxMemory is the memory in bytes that the process may take, 0 for a default (see solver.Options).
+	MaxMemory int64 `json:"max_memory,omitempty"`
+
+	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
+	Keep solver.Keep `json:"keep,omitzero"`
+
+	// Runtime is the budget that the run shares with others, nil for that of the process.
+	Runtime  *Runtime              `json:"-"`
+	Progress func(solver.Progress) `json:"-"`
 }
+
+// Runtime is the budget of memory, and the number of runs at the same time, that the runs which are given it share.
+type Runtime = solver.Runtime
 
 // Result is a restored picture.
 type Result struct {
 	Picture *picture.Picture // of the size of the undamaged picture
 	Steps   int              // steps done
 	RMS     float64          // of A x - y over the measured values, on [-1,1]
-	Used    solver.Options   // the options with their presets filled in
+	Method  solver.Method    // with all its parameters
 }
 
 // MaxPixels is the largest picture that Solve takes on; larger ones would
 // take hours.
 const MaxPixels = 2 << 20
 
-// Solve restores the measurement of p with the model m. When ctx ends early it returns the
-// best picture so far together with an error that wraps ctx's.
+// Solve restores the measurement of p with the model m, which may be nil for a method that needs none. When ctx ends early
+// it returns the best picture so far together with an error that wraps ctx's.
 //
 // A grey measurement gives a grey result; its alpha is kept where the sizes agree.
-func Solve(ctx context.Context, m *prior.LatentDiffusion, p Problem, o Options) (*Result, error) {
+func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, error) {
 	if p.Measurement == nil {
 		return nil, errors.New("no measurement to restore")
 	}
@@ -109,27 +106,24 @@ func Solve(ctx context.Context, m *prior.LatentDiffusion, p Problem, o Options) 
 	if err != nil {
 		return nil, err
 	}
-	so, back := Preset(m, p.Task, h, w, o)
-	so.GuideTAESD, so.MaxMemory, so.Keep = o.GuideTAESD, o.MaxMemory, o.Keep
-	if err := prompts(m, &so, o); err != nil {
+	method, err := Preset(m, p.Task, h, w, o)
+	if err != nil {
+		return nil, err
+	}
+	so := solver.Options{Seed: o.Seed, LightCodec: o.LightCodec, MaxMemory: o.MaxMemory, Runtime: o.Runtime, Keep: o.Keep, Progress: o.Progress}
+	if so.Conditions, err = prompts(m, o); err != nil {
 		return nil, err
 	}
 	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
-	if so.Method == "psld" && so.Gamma > 0 {
-		if prob.Back, err = BackProjection(back, a); err != nil {
-			return nil, err
-		}
-	}
 	if p.Task.Inpainting() { // whatever stands in the hole was not measured
 		a.Apply(prob.Y, y.Pix)
 	}
-	if so.Strength < 1 {
+	if strength, ok := param.ValuesOf(method)["strength"].(float64); ok && strength < 1 {
 		if so.Start, err = Rough(ctx, p, a); err != nil {
 			return nil, err
 		}
 	}
-	so.Progress = o.Progress
-	res, err := solver.Solve(ctx, m, prob, so)
+	res, err := solver.Solve(ctx, m, prob, method, so)
 	if res == nil {
 		return nil, err
 	}
@@ -161,20 +155,27 @@ func Solve(ctx context.Context, m *prior.LatentDiffusion, p Problem, o Options) 
 		v := (px[0] + px[1] + px[2]) / 3
 		px[0], px[1], px[2] = v, v, v
 	}
-	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Used: so}, err
+	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Method: method}, err
 }
 
-// prompts sets the contexts and the guidance.
-func prompts(m *prior.LatentDiffusion, so *solver.Options, o Options) error {
-	c, _, err := m.Prompts(o.Prompt, o.Negative, o.Emphasis)
-	if err != nil {
-		return err
+// prompts encodes the prompts.
+func prompts(m prior.Prior, o Options) (c prior.Conditions, err error) {
+	p, ok := m.(prior.Prompter)
+	switch {
+	case ok:
+		c, _, err = p.Prompts(o.Prompt, o.Negative, o.Emphasis)
+	case o.Prompt != "" || o.Negative != "":
+		err = errors.New("this model knows no prompts")
 	}
-	so.Context, so.Negative, so.Guidance = c.Prompt, c.Negative, o.Guidance
-	if so.Guidance == 0 && o.Prompt != o.Negative {
-		so.Guidance = 7.5
+	c.Scale = o.GuidanceScale
+	switch {
+	case c.Scale != 0:
+	case o.Prompt == o.Negative:
+		c.Scale = 1
+	default:
+		c.Scale = 7.5
 	}
-	return nil
+	return c, err
 }
 
 // Rough is a quick restoration to start from, of shape a.In(): missing pixels are
@@ -190,24 +191,7 @@ func Rough(ctx context.Context, p Problem, a operator.Linear) ([]float32, error)
 	case p.Task == Denoise:
 		return y, nil
 	}
-	return tv.Solve(ctx, a, y, tv.Options{Lambda: tvWeights[p.Task]})
-}
-
-// BackProjection is the map B of the gluing x + B (y - A x):
-//
-//	"adjoint"    A', as the paper has it
-//	"pinv"       (A'A + 0.01)^-1 A', which agrees with the measurement up to its noise
-//	"reference"  what the published code uses: the identity, or nearest enlargement
-func BackProjection(name string, a operator.Linear) (operator.Linear, error) {
-	switch name {
-	case "adjoint":
-		return operator.Transposed(a), nil
-	case "pinv":
-		return operator.NewPseudoInverse(a, 0.01, 20)
-	case "reference":
-		return operator.PublishedTranspose(a), nil
-	}
-	return nil, fmt.Errorf("unknown back-projection %q, want adjoint, pinv or reference", name)
+	return solver.RestoreTV(ctx, a, y, tvWeights[p.Task], 0)
 }
 
 // paste puts the known pixels of y into x. At the rim of a hole x and y differ a

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
 )
@@ -22,7 +23,9 @@ func waves(h, w int) *picture.Picture {
 	return p
 }
 
-func small(seed uint64) Options { return Options{Steps: 2, Seed: seed} }
+func small(seed uint64) Options {
+	return Options{Params: param.Values{"steps": 2}, Seed: seed}
+}
 
 // TestSolveKeepsSize: every task gives back a picture of the right size, odd ones too.
 func TestSolveKeepsSize(t *testing.T) {
@@ -144,16 +147,16 @@ func TestErrors(t *testing.T) {
 	_, err = Solve(ctx, m, Problem{Damage{Task: SR4}, waves(1000, 1000)}, small(1))
 	require.ErrorContains(t, err, "megapixels")
 	o := small(1)
-	o.Back = "magic"
+	o.Params["back"] = "magic"
 	_, err = Solve(ctx, m, Problem{Damage{Task: Denoise}, x}, o)
-	require.ErrorContains(t, err, "back-projection")
+	require.ErrorContains(t, err, `back "magic", want adjoint, pinv or reference`)
 	_, err = Measure(x, Damage{Task: Denoise}, math.NaN(), 1)
 	require.ErrorContains(t, err, "noise")
 }
 
 func TestEvaluate(t *testing.T) {
 	pics := []*picture.Picture{waves(32, 32), waves(32, 32)}
-	scores, err := Evaluate(context.Background(), prior.RandomTiny(1), pics, EvalOptions{Sigma: 0.05, Seed: 1, Solve: Options{Steps: 1}, Methods: []string{"tv", "psld"}})
+	scores, err := Evaluate(context.Background(), prior.RandomTiny(1), pics, EvalOptions{Sigma: 0.05, Seed: 1, Solve: Options{Params: param.Values{"omega": 1}}, Methods: []string{"tv", "psld"}})
 	require.NoError(t, err)
 	require.Len(t, scores, 3*(len(Tasks)-1))
 	for i, s := range scores {

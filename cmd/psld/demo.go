@@ -13,6 +13,7 @@ import (
 
 	"psld/psld"
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/solver"
 )
@@ -79,10 +80,16 @@ func demo(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		sigma := psld.DefaultSigma
-		o := psld.Options{Method: "psld", Steps: *steps, Seed: s, Sigma: &sigma}
-		u, _ := psld.Preset(m, d.Task, *side, *side, o)
+		o := psld.Options{Method: "psld", Seed: s, Sigma: &sigma}
+		if *steps > 0 {
+			o.Params = param.Values{"steps": *steps}
+		}
+		u, err := psld.Preset(m, d.Task, *side, *side, o)
+		if err != nil {
+			return err
+		}
 		c.say("task      restore a photo of %dx%d pixels: 70 %% of them missing, noise of deviation %g on [-1,1]", *side, *side, psld.DefaultSigma)
-		c.say("method    psld, %d steps, gamma %g, omega %g, seed %d", u.Steps, u.Gamma, u.Omega, s)
+		c.say("method    %s, seed %d", describeMethod(u), s)
 		c.say("model     %s", describeModel(m))
 		c.say("machine   %s", machine())
 		start := time.Now()

@@ -27,7 +27,7 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 	model := addModelFlags(fs)
 	csvOut := fs.String("csv", "", "also write the table to a CSV `file`")
 	jsonOut := fs.String("json", "", "also write the table to a JSON `file`")
-	flags, seed, threads := addSolverFlags(fs), seedFlag(fs), threadsFlag(fs)
+	flags, seed, threads := addMethodFlags(fs), seedFlag(fs), threadsFlag(fs)
 
 	return func(ctx context.Context, c *console, _ []string) error {
 		if *data == "" {
@@ -41,7 +41,8 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 		}
 		o := psld.EvalOptions{Sigma: *sigma}
 		var err error
-		if o.Solve, err = flags.options(); err != nil {
+		o.Methods = list(*methods)
+		if o.Solve, err = flags.options(o.Methods...); err != nil {
 			return err
 		}
 		if o.Seed, err = seed(); err != nil {
@@ -56,12 +57,6 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 				return fmt.Errorf("task inpaint has no masks of its own: use inpaint-random or inpaint-box")
 			}
 			o.Tasks = append(o.Tasks, t)
-		}
-		o.Methods = list(*methods)
-		for _, m := range o.Methods {
-			if err := checkMethod(m, "tv"); err != nil {
-				return err
-			}
 		}
 		if len(o.Tasks) == 0 || len(o.Methods) == 0 {
 			return fmt.Errorf("--tasks and --methods need at least one name")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"psld/psld/solver"
 )
 
 // credit names the source of the demo's photo.
@@ -25,6 +27,13 @@ func help(w io.Writer, args []string) error {
 		fs := newFlags(v.name)
 		v.setup(fs)
 		fmt.Fprintf(w, "%s\n\n%s.\n\n%s", strings.TrimSpace("psld "+v.name+" "+v.args), upperFirst(v.short), notes[v.name])
+		if fs.Lookup("method") != nil || fs.Lookup("methods") != nil {
+			fmt.Fprintln(w, "Methods:")
+			for _, s := range solver.Specs() {
+				fmt.Fprintf(w, "  %-7s %s\n", s.Name, s.Doc)
+			}
+			fmt.Fprintln(w)
+		}
 		printFlags(w, fs)
 		return nil
 	}

@@ -1,102 +1,156 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"psld/psld"
+	"psld/psld/param"
 	"psld/psld/solver"
 )
 
-// solverFlags are the flags that restore and eval share.
-type solverFlags struct {
-	fs                *flag.FlagSet
-	steps             *int
-	gamma, omega, eta *float64
-	strength          *float64
-	squared           *bool
-	reference         *bool
-	loopNoise         *float64
-	back              *string
-	raw               *bool
-	gluingEvery       *int
-	preset            *string
+// methodFlags are the parameters of all methods, and what restore and eval share beside them.
+type methodFlags struct {
+	fs        *flag.FlagSet
+	values    param.Values // those given
+	reference *bool
+	raw       *bool
+	preset    *string
 }
 
-func addSolverFlags(fs *flag.FlagSet) *solverFlags {
-	return &solverFlags{
-		fs:          fs,
-		steps:       fs.Int("steps", 0, "`N` DDIM steps, 1 to 1000; a short --strength has room for fewer (default: the task's preset)"),
-		gamma:       fs.Float64("gamma", 0, "`weight` of the gluing (default: the task's preset)"),
-		omega:       fs.Float64("omega", 0, "`weight` of the measurement (default: the task's preset)"),
-		eta:         fs.Float64("eta", 0, "`share` of fresh noise in each step, 0 to 1 (default: the task's preset)"),
-		strength:    fs.Float64("strength", 1, "`share` of the diffusion time to run, up to 1: below 1 the run starts from a rough restoration, 1 samples from noise (default: the task's preset)"),
-		reference:   fs.Bool("reference", false, "follow the published code: its gluing, a sampled encoder, a start from noise"),
-		loopNoise:   fs.Float64("loop-noise", 0, "`deviation` of the fresh noise that the published code adds to the predicted measurement in every step (there 0.05)"),
-		squared:     fs.Bool("squared", false, "use squared norms, the paper's formula, in place of its code's norms; gamma and omega must then be much smaller"),
-		raw:         fs.Bool("raw", false, "leave out the last step, which moves the result to the measurement in pixel space"),
-		gluingEvery: fs.Int("gluing-every", 0, "glue in every `k`-th step only, k times as strong: the others need no encoder, a quarter of the work (default: the task's preset)"),
-		preset:      fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),
-		back:        fs.String("back", "", "`how` PSLD glues: adjoint, pinv or reference (default: the task's preset)"),
+func addMethodFlags(fs *flag.FlagSet) *methodFlags {
+	f := &methodFlags{
+		fs: fs, values: param.Values{},
+		reference: fs.Bool("reference", false, "follow the published code: its gluing, a sampled encoder, a start from noise"),
+		raw:       fs.Bool("raw", false, "leave out the last step, which moves the result to the measurement in pixel space"),
+		preset:    fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),
 	}
-}
-
-// options checks the flags and returns those that were given; the others keep their presets.
-func (f *solverFlags) options() (o psld.Options, err error) {
-	set := given(f.fs)
-	number := func(name string, v *float64, hi float64) *float64 {
-		if !set[name] {
-			return nil
-		}
-		if !(*v >= 0 && *v <= hi) && err == nil {
-			want := "a finite number of at least 0"
-			if hi == 1 {
-				want = "0 to 1"
+	for _, spec := range solver.Specs() {
+		for _, field := range param.Fields(spec.New()) {
+			if name := flagName(field.Name); fs.Lookup(name) == nil {
+				fs.Var(&paramFlag{field, f.values}, name, usage(field))
 			}
-			err = fmt.Errorf("--%s %v, want %s", name, *v, want)
-		}
-		return v
-	}
-	o.Gamma, o.Omega, o.Eta = number("gamma", f.gamma, math.MaxFloat32), number("omega", f.omega, math.MaxFloat32), number("eta", f.eta, 1)
-	if set["strength"] {
-		if o.Strength = number("strength", f.strength, 1); *f.strength == 0 && err == nil {
-			err = fmt.Errorf("--strength 0, want more than 0 and at most 1")
 		}
 	}
-	o.Reference = *f.reference
-	if v := number("loop-noise", f.loopNoise, 100); v != nil {
-		o.LoopNoise = *v
-	}
-	o.Squared = *f.squared
-	if set["steps"] && (*f.steps < 1 || *f.steps > 1000) && err == nil {
-		err = fmt.Errorf("--steps %d, want 1 to 1000", *f.steps)
-	}
-	if set["gluing-every"] && (*f.gluingEvery < 1 || *f.gluingEvery > 1000) && err == nil {
-		err = fmt.Errorf("--gluing-every %d, want 1 to 1000", *f.gluingEvery)
-	}
-	o.GluingEvery = *f.gluingEvery
-	if *f.back != "" && !slices.Contains([]string{"adjoint", "pinv", "reference"}, *f.back) && err == nil {
-		err = fmt.Errorf("unknown --back %q, want adjoint, pinv or reference", *f.back)
-	}
-	if *f.preset != "" && err == nil {
-		if o.Presets, err = psld.LoadPresets(*f.preset); err != nil {
-			err = fmt.Errorf("--preset: %w", err)
-		}
-	}
-	o.Steps, o.Back, o.Raw = *f.steps, *f.back, *f.raw
-	return o, err
+	return f
 }
 
-func checkMethod(name string, also ...string) error {
-	names := append(also, solver.Names()...)
-	if !slices.Contains(names, name) {
-		return fmt.Errorf("unknown method %q, want one of %s", name, strings.Join(names, ", "))
+// flagName is a parameter's name as a flag.
+func flagName(name string) string { return strings.ReplaceAll(name, "_", "-") }
+
+// usage is a parameter's help: the first word stands for the value.
+func usage(f param.Field) string {
+	word, rest, _ := strings.Cut(f.Help, " ")
+	text := "`" + word + "` " + rest
+	switch {
+	case f.Kind == reflect.Bool:
+		return f.Help
+	case f.Kind == reflect.Int:
+		text = "`N` " + f.Help + "; " + f.Want()
+	case f.Choices != nil || !math.IsInf(f.Max, 1):
+		text += ": " + f.Want()
 	}
+	return fmt.Sprintf("%s (default: the task's preset, else %v)", text, f.Default)
+}
+
+// paramFlag is a parameter as a flag.
+type paramFlag struct {
+	field  param.Field
+	values param.Values
+}
+
+func (f *paramFlag) String() string {
+	if v, ok := f.values[f.field.Name]; ok {
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
+// IsBoolFlag says that no value need follow.
+func (f *paramFlag) IsBoolFlag() bool { return f.field.Kind == reflect.Bool }
+
+// Set takes what is of the right kind; options checks ranges.
+func (f *paramFlag) Set(text string) (err error) {
+	var v any = text
+	switch f.field.Kind {
+	case reflect.Bool:
+		v, err = strconv.ParseBool(text)
+	case reflect.Int:
+		v, err = strconv.Atoi(text)
+	case reflect.Float64:
+		v, err = strconv.ParseFloat(text, 64)
+	}
+	if err != nil {
+		return errors.New("parse error")
+	}
+	f.values[f.field.Name] = v
 	return nil
+}
+
+// options checks the flags against the methods, and returns those that were given; the others keep their presets.
+func (f *methodFlags) options(methods ...string) (o psld.Options, err error) {
+	known := param.Values{}
+	for _, name := range methods {
+		spec, err := solver.Lookup(name)
+		if err != nil {
+			return o, err
+		}
+		m := spec.Default()
+		mine := f.values.Only(m)
+		if err := mine.Apply(m); err != nil {
+			if wrong := new(param.Error); errors.As(err, &wrong) {
+				wrong.Name = "--" + flagName(wrong.Name)
+			}
+			return o, err
+		}
+		maps.Copy(known, mine)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.values)) {
+		if _, ok := known[name]; !ok {
+			return o, fmt.Errorf("--%s has no meaning for method %s", flagName(name), strings.Join(methods, ", "))
+		}
+	}
+	if *f.preset != "" {
+		if o.Presets, err = psld.LoadPresets(*f.preset); err != nil {
+			return o, fmt.Errorf("--preset: %w", err)
+		}
+	}
+	o.Params, o.Reference, o.Raw = f.values, *f.reference, *f.raw
+	return o, nil
+}
+
+// describeMethod tells a method with its parameters in words.
+func describeMethod(m solver.Method) string {
+	words := []string{solver.SpecOf(m).Name}
+	for _, f := range param.Fields(m) {
+		if f.Name == "steps" {
+			words = append(words, fmt.Sprintf("%v steps", f.Of(m)))
+			continue
+		}
+		words = append(words, fmt.Sprintf("%s %v", strings.ReplaceAll(f.Name, "_", " "), f.Of(m)))
+	}
+	return strings.Join(words, ", ")
+}
+
+// methodSettings tells a method, how many of its steps were done, and its parameters, in the form of a PNG's parameters.
+func methodSettings(m solver.Method, done, of int) string {
+	first, rest := "Method: "+solver.SpecOf(m).Name, ""
+	for _, f := range param.Fields(m) {
+		text := fmt.Sprintf(", %s: %v", upperFirst(strings.ReplaceAll(f.Name, "_", " ")), f.Of(m))
+		if f.Name == "steps" {
+			first += text
+		} else {
+			rest += text
+		}
+	}
+	return fmt.Sprintf("%s, Done: %d of %d%s", first, done, of, rest)
 }
 
 // parseSize reads a size of memory: a number with B, KiB, MiB, GiB or TiB, of which "iB" may be left out; "" is 0.

@@ -15,6 +15,7 @@ import (
 	"psld/psld"
 	"psld/psld/operator"
 	"psld/psld/picture"
+	"psld/psld/prior"
 	"psld/psld/solver"
 )
 
@@ -33,14 +34,18 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	sigma := fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)")
 	maxMem := fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)")
 	guide := fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance")
-	flags, prompts, keep, seed, threads := addSolverFlags(fs), addPromptFlags(fs), addKeepFlags(fs), seedFlag(fs), threadsFlag(fs)
+	flags, prompts, keep, seed, threads := addMethodFlags(fs), addPromptFlags(fs), addKeepFlags(fs), seedFlag(fs), threadsFlag(fs)
 
 	return func(ctx context.Context, c *console, _ []string) error {
 		t, err := required(*task, *in, *out)
 		if err != nil {
 			return err
 		}
-		o, err := flags.options()
+		o, err := flags.options(*method)
+		if err != nil {
+			return err
+		}
+		spec, err := solver.Lookup(*method)
 		if err != nil {
 			return err
 		}
@@ -54,9 +59,6 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return fmt.Errorf("--max-mem: %w", err)
 		}
 		o.Method, o.PasteKnown = *method, *paste
-		if err := checkMethod(*method); err != nil {
-			return err
-		}
 		if o.Seed, err = seed(); err != nil {
 			return err
 		}
@@ -118,23 +120,30 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err != nil {
 			return err
 		}
-		m, err := model.open(ctx)
+		var m *prior.LatentDiffusion
+		var p prior.Prior // nil where the method needs none
+		name := "none"
+		if spec.Needs.Prior {
+			if m, err = model.open(ctx); err != nil {
+				return err
+			}
+			if err := prompts.fit(c, m); err != nil {
+				return err
+			}
+			p, name = m, m.Name
+		}
+		o.Prompt, o.Negative, o.GuidanceScale, o.Emphasis, o.LightCodec = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
+		u, err := psld.Preset(p, t, h, w, o)
 		if err != nil {
 			return err
 		}
-		if err := prompts.fit(c, m); err != nil {
-			return err
-		}
-		o.Prompt, o.Negative, o.Guidance, o.Emphasis, o.GuideTAESD = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
-		u, back := psld.Preset(m, t, h, w, o)
 		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
 		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))
-		c.say("method    %s, %d steps, strength %g, gamma %g, omega %g, eta %g, squared %v, back %s, seed %d", u.Method, u.Steps, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.Seed)
-		if u.GluingEvery > 1 {
-			c.say("gluing    in every %d. step", u.GluingEvery)
+		c.say("method    %s, seed %d", describeMethod(u), o.Seed)
+		if m != nil {
+			c.say("model     %s", describeModel(m))
+			c.say("layout    solved %s", layout(m, w, h))
 		}
-		c.say("model     %s", describeModel(m))
-		c.say("layout    solved %s", layout(m, w, h))
 		c.say("machine   %s", machine())
 
 		start := time.Now()
@@ -148,7 +157,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 				c.say("warning   %v; the run goes on without it", p.KeepErr)
 			}
 			if *asJSON {
-				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement, "gluing": p.Gluing, "rms": p.RMS,
+				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement, "gluing": p.Term("gluing"), "rms": p.RMS,
 					"memory_bytes": p.Memory, "seconds_per_step": per.Seconds(), "seconds_left": left.Seconds(), "kept": p.Kept})
 				return
 			}
@@ -157,26 +166,26 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 				note = append(note, gib(float64(p.Memory)))
 			}
 			note = append(note, fmt.Sprintf("loss %.4g", p.Loss), fmt.Sprintf("measurement %.4g", p.Measurement))
-			if p.Gluing > 0 {
-				note = append(note, fmt.Sprintf("gluing %.4g", p.Gluing))
+			for _, t := range p.Terms {
+				note = append(note, fmt.Sprintf("%s %.4g", t.Name, t.Value))
 			}
 			bar.show(p.Step, p.Steps, strings.Join(note, "  "))
 		}
-		res, err := psld.Solve(ctx, m, psld.Problem{Damage: d, Measurement: y}, o)
+		res, err := psld.Solve(ctx, p, psld.Problem{Damage: d, Measurement: y}, o)
 		stopped := err
 		if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
 			return err
 		}
 		bar.clear()
-		settings := fmt.Sprintf("Task: %s, Method: %s, Steps: %d, Done: %d of %d, Strength: %g, Gamma: %g, Omega: %g, Eta: %g, Squared: %v, Back: %s, Sampled encoder: %v, Loop noise: %g, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-			t, u.Method, u.Steps, res.Steps, total, u.Strength, u.Gamma, u.Omega, u.Eta, u.Squared, back, u.SampleEncoder, u.LoopNoise, u.Seed, *paste && t.Inpainting(), m.Name, asm.Active(), w, h, version())
+		settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
+			t, methodSettings(u, res.Steps, total), o.Seed, *paste && t.Inpainting(), name, asm.Active(), w, h, version())
 		if err := picture.Save(*out, res.Picture, picture.Text{Key: "parameters", Value: settings}); err != nil {
 			return errors.Join(err, stopped)
 		}
 		if *sheet != "" {
 			s, err := picture.Sheet([]picture.Panel{
 				{Title: "Measurement", Sub: string(t), Pic: y},
-				{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", u.Method, res.Steps, u.Seed), Pic: res.Picture}}, 0)
+				{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", spec.Name, res.Steps, o.Seed), Pic: res.Picture}}, 0)
 			if err == nil {
 				err = picture.Save(*sheet, s)
 			}
@@ -191,10 +200,10 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 				c.say("warning   %v", err)
 			}
 		case stopped != nil && err == nil && st.Step == res.Steps:
-			goOn = keep.command(u.Seed)
+			goOn = keep.command(o.Seed)
 		}
 		if *asJSON {
-			printJSON(c, map[string]any{"out": *out, "steps_done": res.Steps, "rms": res.RMS, "seed": u.Seed, "seconds": time.Since(start).Seconds(), "stopped": stopped != nil, "resume": goOn})
+			printJSON(c, map[string]any{"out": *out, "steps_done": res.Steps, "rms": res.RMS, "seed": o.Seed, "seconds": time.Since(start).Seconds(), "stopped": stopped != nil, "resume": goOn})
 			return stopped
 		}
 		if stopped != nil {

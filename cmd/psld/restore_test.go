@@ -53,7 +53,7 @@ func TestRestoreModelErrors(t *testing.T) {
 		"--guide-vae" + sd:                                      "--guide-vae needs --taesd",
 		"--guide-vae --taesd " + at("none"):                     "--taesd: ",
 		"--guide-vae --taesd " + at("taesd.safetensors"):        "1/8",
-		"--guide-vae --taesd " + at("decoder.safetensors") + sd: "the tiny autoencoder has no encoder",
+		"--guide-vae --taesd " + at("decoder.safetensors") + sd: "the light autoencoder has no encoder",
 		"--guide-vae --taesd " + at("text.png") + sd:            "text.png",
 		"--prompt cat":                                          "knows no prompts",
 		"--cfg -1":                                              "--cfg -1",

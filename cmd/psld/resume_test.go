@@ -190,10 +190,10 @@ func TestResumeErrors(t *testing.T) {
 		"--save-every -1m":                            "--save-every -1m, want",
 		"--resume=false --save-state= --save-every 3": "--save-every has no meaning",
 		"--resume=false --save-state z.png":           "z.png is not the whole state of a run: safetensors data: not a valid safetensors file: it is a picture (PNG); remove it or name another file",
-		"--model " + other:                            "x.png.state is the state of another run: model's UNet is another one\n",
+		"--model " + other:                            "x.png.state is the state of another run: model's unet is another one\n",
 		"--dtype bf16":                                "x.png.state is the state of another run: precision is ",
 		"--resume=false --save-state cut --save-every 10s":  "--save-state: cut is not the whole state of a run: ",
-		"--seed 43 --reference --squared --back pinv":       "squared is true, was false; seed is 43, was 42; ",
+		"--seed 43 --reference --squared --back pinv":       "squared is true, was false; sample-encoder is true, was false; back is pinv, was adjoint; seed is 43, was 42",
 		"--task deblur-gaussian --gamma 0.1 --kernel z.png": "z.png",
 		"--steps 7": "x.png.state is the state of another run: steps is 7, was 6",
 	} {

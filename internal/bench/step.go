@@ -14,6 +14,7 @@ import (
 	"psld/autograd"
 	"psld/internal/memstat"
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/psld/solver"
 	"psld/tensor/cpu"
@@ -145,7 +146,10 @@ func (o StepOptions) solve(parent context.Context, batch int, after func(solver.
 	var wg sync.WaitGroup
 	for i := range batch {
 		wg.Go(func() {
-			so := solver.Options{Steps: 1000, Gamma: 0.1, Omega: 1, Seed: uint64(i), MaxMemory: o.MaxMemory}
+			var method solver.PSLD
+			param.SetDefaults(&method)
+			method.Steps = 1000
+			so := solver.Options{Seed: uint64(i), MaxMemory: o.MaxMemory}
 			if i == 0 {
 				so.Progress = func(p solver.Progress) {
 					after(p)
@@ -154,7 +158,7 @@ func (o StepOptions) solve(parent context.Context, batch int, after func(solver.
 					}
 				}
 			}
-			if _, errs[i] = solver.Solve(ctx, o.Model, solver.Problem{A: a, Y: y}, so); !errors.Is(errs[i], context.Canceled) {
+			if _, errs[i] = solver.Solve(ctx, o.Model, solver.Problem{A: a, Y: y}, &method, so); !errors.Is(errs[i], context.Canceled) {
 				cancel() // one failure is enough
 			}
 		})

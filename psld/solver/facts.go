@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"reflect"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -15,69 +13,62 @@ import (
 	"psld/asm"
 	"psld/nn"
 	"psld/psld/operator"
+	"psld/psld/param"
+	"psld/psld/prior"
 	"psld/tensor"
 )
 
 // environment is the number of facts, at the beginning, that move the last bits of all that follow.
 const environment = 2
 
-// facts lists all that the numbers of a run depend on, given the noise that it starts from. What does not change a bit
-// is not in it: threads, the limit of memory, where states are kept.
-func (s *latentRun) facts(start []float32) []Fact {
-	in := s.p.A.In()
+// facts lists all that the numbers of a run depend on. What does not change a bit is not in it: threads, the limit of
+// memory, where states are kept.
+func (r *Run) facts(spec Spec, method Method) []Fact {
+	in := r.A.In()
 	list := []Fact{
 		{"kernels", asm.Active().String() + " " + runtime.GOARCH},
-		{"precision", s.m.Device().Name()},
+		{"precision", r.Device().Name()},
 		{"picture size", fmt.Sprintf("%dx%d", in.W, in.H)},
-		{"measurement", digest(s.p.Y)},
-		{"operator (mask or blur kernel)", probe(s.p.A)},
-		{"model's UNet", s.modelDigest(s.m.UNet.Config, s.m.UNet.Params)},
-		{"model's autoencoder", s.modelDigest(s.m.VAE.Config, s.m.VAE.Params)},
-		{"model's noise schedule", digest(s.m.Schedule().AlphasCumprod)},
-		{"model's window", fmt.Sprint(s.m.Window)},
+		{"measurement", digest(r.Y)},
+		{"operator (mask or blur kernel)", probe(r.A)},
+		{"method", spec.Name},
 	}
-	if s.kind == glued {
-		list = append(list, Fact{"back-projection", probe(s.p.Back)})
+	for _, f := range param.Fields(method) {
+		list = append(list, Fact{strings.ReplaceAll(f.Name, "_", "-"), fmt.Sprint(f.Of(method))})
 	}
-	if s.o.GuideTAESD {
-		list = append(list, Fact{"tiny autoencoder", s.modelDigest(s.m.TAESD.TAESDConfig, s.m.TAESD.Params)})
-	}
-	return append(append(list, optionFacts(s.o)...), Fact{"start noise", digest(start)})
-}
-
-var capital = regexp.MustCompile("([a-z])([A-Z])") // within a name: LoopNoise is told as loop-noise
-
-// optionFacts lists every field of the options that has an effect on the numbers.
-func optionFacts(o Options) []Fact {
-	o.GluingEvery = max(1, o.GluingEvery) // they mean the same
-	var list []Fact
-	v := reflect.ValueOf(o)
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Name
-		value := ""
-		switch x := v.Field(i).Interface().(type) {
-		case string, int, uint64, float64, bool:
-			value = fmt.Sprint(x)
-		case []float32: // Start
-			value = digest(x)
-		case *tensor.Tensor: // contexts
-			if x != nil {
-				value = digest(x.Data)
-			}
-		}
-		switch name {
-		case "MaxMemory", "Keep", "Progress", "Noise": // Noise shows in the start noise
-			continue
-		case "Start":
-			name = "start picture"
-		case "Context":
-			name = "prompt"
-		case "Negative":
-			name = "negative prompt"
-		}
-		list = append(list, Fact{strings.ToLower(capital.ReplaceAllString(name, "$1-$2")), value})
+	list = append(list, Fact{"seed", fmt.Sprint(r.o.Seed)}, Fact{"start picture", digest(r.Start)})
+	if spec.Needs.Prior {
+		list = append(list, r.priorFacts()...)
 	}
 	return list
+}
+
+func (r *Run) priorFacts() []Fact {
+	networks := r.Prior.Networks()
+	if r.o.LightCodec {
+		_, light, _ := prior.LightCodecOf(r.Prior)
+		networks = append(networks, light)
+	}
+	var list []Fact
+	for _, n := range networks {
+		list = append(list, Fact{"model's " + n.Name, r.networkDigest(n)})
+	}
+	c := r.o.Conditions
+	context := func(t *tensor.Tensor) string {
+		if t == nil {
+			t = r.Prior.Unconditional()
+		}
+		if t == nil {
+			return ""
+		}
+		return digest(t.Data)
+	}
+	return append(list,
+		Fact{"model's noise schedule", digest(r.Prior.Schedule().AlphasCumprod)},
+		Fact{"prompt", context(c.Prompt)},
+		Fact{"negative prompt", context(c.Negative)},
+		Fact{"guidance scale", fmt.Sprint(c.Scale)},
+		Fact{"light autoencoder", fmt.Sprint(r.o.LightCodec)})
 }
 
 // differences says in words where the runs of two lists of facts are not the same, "" for nowhere.
@@ -121,28 +112,31 @@ func hash(x []float32) [sha256.Size]byte {
 
 // probe is the digest of what a linear map makes of noise, which tells it from any other one.
 func probe(a operator.Linear) string {
-	x, y := generator(1)("probe", 0, a.In().Len()), make([]float32, a.Out().Len())
+	x, y := draw(1, "probe", 0, a.In().Len()), make([]float32, a.Out().Len())
 	a.Apply(y, x)
 	return digest(y)
 }
 
-// modelDigest is the digest of a network: its configuration and all its weights, as the device holds them.
-func (s *latentRun) modelDigest(config any, p *nn.Params) string {
-	all := p.All()
+// networkDigest is the digest of a network: its configuration and all its weights, as the device holds them.
+func (r *Run) networkDigest(n prior.Network) string {
+	var all []nn.Param
+	if n.Params != nil {
+		all = n.Params.All()
+	}
 	sums := make([][sha256.Size]byte, len(all))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(4, runtime.GOMAXPROCS(0)) { // each holds one packed weight's elements for a moment
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
-				sums[i] = hash(s.m.Device().Host(all[i].Value.T))
+				sums[i] = hash(r.Prior.Device().Host(all[i].Value.T))
 			}
 		})
 	}
 	wg.Wait()
 	h := sha256.New()
 	// A configuration is plain data: it can be marshalled.
-	text, _ := json.Marshal(config)
+	text, _ := json.Marshal(n.Config)
 	h.Write(text)
 	for i, q := range all {
 		fmt.Fprintf(h, "%s %v %x\n", q.Name, q.Value.T.Shape, sums[i])

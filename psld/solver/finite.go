@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"psld/autograd"
-	"psld/nn"
+	"psld/psld/prior"
 	"psld/tensor"
 )
 
@@ -19,17 +19,22 @@ type finder struct {
 	found       string
 }
 
-func (s *latentRun) newFinder() *finder {
-	f := &finder{dev: s.m.Device(), names: map[*autograd.Value]string{}, layer: "the start"}
-	add := func(part string, p *nn.Params) {
-		for _, q := range p.All() {
-			f.names[q.Value] = part + "." + q.Name
-		}
+func (r *Run) newFinder() *finder {
+	f := &finder{dev: r.Device(), names: map[*autograd.Value]string{}, layer: "the start"}
+	if r.Prior == nil {
+		return f
 	}
-	add("unet", s.m.UNet.Params)
-	add("vae", s.m.VAE.Params)
-	if s.m.TAESD != nil {
-		add("taesd", s.m.TAESD.Params)
+	networks := r.Prior.Networks()
+	if c, light, _ := prior.LightCodecOf(r.Prior); c != nil {
+		networks = append(networks, light)
+	}
+	for _, n := range networks {
+		if n.Params == nil {
+			continue
+		}
+		for _, q := range n.Params.All() {
+			f.names[q.Value] = n.Name + "." + q.Name
+		}
 	}
 	return f
 }
@@ -57,7 +62,7 @@ func (f *finder) see(op autograd.Op) {
 	case bad != "":
 		f.found = fmt.Sprintf("%s after %s: its %s holds such a value", what, *last, bad[len(*last)+1:])
 	case !op.Gradient && op.Out.Len() == 1: // only losses are single numbers
-		f.found = what + " in the loss; smaller gamma and omega may help"
+		f.found = what + " in the loss; smaller weights may help"
 	case !op.Gradient && op.Params != nil:
 		f.found = fmt.Sprintf("%s after %s", what, f.layer)
 	case !op.Gradient:
@@ -82,27 +87,8 @@ func notFinite(x []float32) string {
 	return ""
 }
 
-// errNotFinite is the error of a step whose latent is not finite.
-var errNotFinite = errors.New("the latent is not finite")
-
-// broken makes the error of step i from the state now, which is kept: what is not finite, and which layer made it.
-func (s *latentRun) broken(now *State, i int, k *keeper) error {
-	s.find = s.newFinder()
-	defer func() { s.find = nil }()
-	_, _ = s.step(now.Latent, i) // the same numbers again
-	what := s.find.found
-	if what == "" {
-		what = "the latent's update is not finite; smaller gamma and omega may help"
-	}
-	at := fmt.Sprintf("step %d of %d (t=%d): %s", now.Step+1, now.Steps, s.d.Timesteps[i], what)
-	switch err := k.keep(*now); {
-	case err != nil:
-		return fmt.Errorf("%s; %w", at, err)
-	case k.File != "" && now.Step > 0:
-		return fmt.Errorf("%s; last good state: %s", at, k.File)
-	}
-	return errors.New(at)
-}
+// errNotFinite is the error of a step whose state is not finite.
+var errNotFinite = errors.New("the state is not finite")
 
 func or(text, other string) string {
 	if text == "" {

@@ -52,7 +52,8 @@ func TestNotFinite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
 			file := filepath.Join(t.TempDir(), "state")
-			o := Options{Steps: 4, Gamma: 0.5, Omega: 1, Keep: Keep{File: file}, MaxMemory: 1 << 50, Progress: func(p Progress) {
+			method := glued(4, 0.5, 1)
+			o := Options{Keep: Keep{File: file}, MaxMemory: 1 << 50, Progress: func(p Progress) {
 				if p.Step != 2 { // the weights go bad in the midst of the run
 					return
 				}
@@ -64,7 +65,7 @@ func TestNotFinite(t *testing.T) {
 					change(t, params, name, func(float32) float32 { return c.value })
 				}
 			}}
-			_, err := Solve(context.Background(), m, p, o)
+			_, err := Solve(context.Background(), m, p, method, o)
 			want := strings.Replace(regexp.QuoteMeta(c.want), "overflow", "(infinity|not a number)", 1) // what overflows depends on the kernels
 			require.Regexp(t, `^step 3 of 4 \(t=251\): `+want+"; last good state: "+regexp.QuoteMeta(file)+"$", err.Error())
 			st, err := ReadState(file)
@@ -72,11 +73,11 @@ func TestNotFinite(t *testing.T) {
 			require.Equal(t, 2, st.Step)
 
 			o.Keep, o.Progress = Keep{}, nil // from the first step on, and nowhere to keep it
-			_, err = Solve(context.Background(), m, p, o)
+			_, err = Solve(context.Background(), m, p, method, o)
 			require.Regexp(t, `^step 1 of 4 \(t=751\): `+want+"$", err.Error())
 			require.NoError(t, os.Remove(file))
 			o.Keep.File = file
-			_, err = Solve(context.Background(), m, p, o)
+			_, err = Solve(context.Background(), m, p, method, o)
 			require.Regexp(t, `^step 1 of 4 \(t=751\): `+want+"$", err.Error())
 			require.NoFileExists(t, file)
 		})
@@ -88,6 +89,6 @@ func TestGradientNotFinite(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
 	change(t, m.VAE.Params, "decoder.conv_norm_out.weight", func(float32) float32 { return 1e-30 })
 	change(t, m.VAE.Params, "decoder.conv_out.weight", func(v float32) float32 { return v * 1e30 })
-	_, err := Solve(context.Background(), m, p, Options{Steps: 2, Omega: 1e12})
+	_, err := Solve(context.Background(), m, p, glued(2, 0, 1e12), Options{})
 	require.Regexp(t, `^step 1 of 2 \(t=501\): (infinity|not a number) in the gradient of vae.decoder.conv_out$`, err.Error())
 }

@@ -10,6 +10,7 @@ import (
 
 	"psld/internal/golden"
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/tensor"
 	"psld/unet"
@@ -120,17 +121,22 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 		data, s := golden.F32(t, shared, name)
 		return tensor.From(data, s...)
 	}
-	o := Options{Method: method, Steps: c.S, Eta: c.Eta, Gamma: c.Gamma, Omega: c.Omega, Guidance: c.Guidance,
-		SampleEncoder: strings.Contains(c.Encode, "enc_eps"), Context: context_(c.Conditioning)}
-	o.Negative = o.Context
-	if c.Unconditional != nil {
-		o.Negative = context_(*c.Unconditional)
-	}
+	values := param.Values{"steps": c.S, "eta": c.Eta, "gamma": c.Gamma, "omega": c.Omega,
+		"sample_encoder": strings.Contains(c.Encode, "enc_eps"), "back": "reference"}
 	if c.LoopNoise != nil {
-		o.LoopNoise = *c.LoopNoise
+		values["loop_noise"] = *c.LoopNoise
+	}
+	spec, err := Lookup(method)
+	require.NoError(t, err)
+	run := spec.Default()
+	require.NoError(t, values.Only(run).Apply(run))
+	o := Options{Conditions: prior.Conditions{Prompt: context_(c.Conditioning), Scale: c.Guidance}}
+	o.Conditions.Negative = o.Conditions.Prompt
+	if c.Unconditional != nil {
+		o.Conditions.Negative = context_(*c.Unconditional)
 	}
 	stepName := func(step int) string { return "step" + string(rune('0'+step)) }
-	o.Noise = func(kind string, step, n int) []float32 {
+	o.noise = func(kind string, step, n int) []float32 {
 		if kind == "start" {
 			return latent
 		}
@@ -157,32 +163,30 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 	steps := 0
 	o.Progress = func(p Progress) {
 		n := stepName(p.Step - 1)
-		check(n+".e_t", p.Eps, 3e-5)
-		check(n+".pred_z_0", p.Z0, 1e-5)
-		check(n+".grad", p.Grad, 3e-5)
-		check(n+".z_prev", p.Latent, 1e-5)
+		check(n+".e_t", p.Inner["eps"], 3e-5)
+		check(n+".pred_z_0", p.State.Vars["z0"].Data, 1e-5)
+		check(n+".grad", p.Inner["grad"], 3e-5)
+		check(n+".z_prev", p.State.Vars["z"].Data, 1e-5)
 		scalars, err := f.Float64(n + ".scalars")
 		require.NoError(t, err)
 		require.InEpsilon(t, scalars[0], p.Measurement, 3e-5*loose)
 		if c.Gamma != 0 {
-			require.InEpsilon(t, scalars[1], p.Gluing, 3e-5*loose)
+			require.InEpsilon(t, scalars[1], p.Term("gluing"), 3e-5*loose)
 		}
 		require.InEpsilon(t, scalars[2], p.Loss, 3e-5*loose)
-		last = p.Latent
+		last = p.State.Vars["z"].Data
 		if steps++; steps == c.StepsRun {
 			cancel()
 		}
 	}
-	res, err := Solve(ctx, m, Problem{A: a, Y: y, Back: operator.PublishedTranspose(a)}, o)
+	p := Problem{A: a, Y: y}
+	_, err = Solve(ctx, m, p, run, o)
 	if err != nil {
 		require.ErrorIs(t, err, context.Canceled)
 	}
 	require.Equal(t, c.StepsRun, steps)
 	check("z_0", last, 1e-5)
 	if f.Has("image") {
-		g := &latentRun{m: m, p: Problem{A: a}, h: res.H, w: res.W}
-		res.Latent = tensor.From(last, 1, h, w, ch)
-		g.decode(res)
-		check("image", res.X, 1e-5)
+		check("image", newRun(m, p, o).DecodePicture(tensor.From(last, 1, h, w, ch)), 1e-5)
 	}
 }

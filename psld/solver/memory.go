@@ -16,17 +16,43 @@ type memory struct {
 	limit int64          // of the process, heap and packed weights together, in bytes; 0: unknown
 	named int64          // the lowest limit that somebody named, which it is an error to exceed; 0: none
 	name  string         // of that limit
+
+	budget  *Runtime
+	granted int64 // bytes of the budget
 }
 
-// start is called before the first step on pictures of h x w pixels.
-func (m *memory) start(model *prior.LatentDiffusion, h, w int, asked int64) {
+// start is called before the first step.
+func (m *memory) start(r *Run, asked int64) {
+	m.budget = r.budget()
+	if r.Prior == nil {
+		return
+	}
+	if most := m.budget.MaxMemory; most > 0 && (asked == 0 || most < asked) {
+		asked = most
+	}
 	_, available := memstat.System()
 	now, _ := memstat.Process()
 	m.limits(asked, debug.SetMemoryLimit(-1), now, available)
-	large := h*w > prior.WholePixels || model.StableDiffusion && h*w >= prior.WholePixels/4
+	parameters := 0
+	for _, n := range r.Prior.Networks() {
+		if n.Params != nil {
+			parameters += n.Params.Count()
+		}
+	}
+	large := r.H*r.W > prior.WholePixels || parameters > fullSize && r.H*r.W >= prior.WholePixels/4
 	if m.named > 0 || large {
 		debug.FreeOSMemory() // what loading left
 		m.plan = new(autograd.Plan)
+	}
+}
+
+// fullSize is the number of parameters from which on a model plans pictures of 256x256. Stable Diffusion has 9e8.
+const fullSize = 1e8
+
+// step is called before each step.
+func (m *memory) step() {
+	if m.plan != nil {
+		m.plan.Start()
 	}
 }
 
@@ -35,7 +61,7 @@ func (m *memory) start(model *prior.LatentDiffusion, h, w int, asked int64) {
 // the runtime counts its heap only, without packed weights, which lie outside: who sets it means the program.
 func (m *memory) limits(asked, runtime, now, available int64) {
 	if asked > 0 {
-		m.named, m.name = asked, "--max-mem"
+		m.named, m.name = asked, "as asked for"
 	}
 	if runtime < math.MaxInt64 && (m.named == 0 || runtime < m.named) {
 		m.named, m.name = runtime, "GOMEMLIMIT"
@@ -56,11 +82,13 @@ func (m *memory) choose() error {
 		return fmt.Errorf("a step takes %.1f GiB at the least, weights included, the limit is %.1f GiB (%s): bf16 products, a smaller picture or a higher limit would do",
 			float64(peak)/(1<<30), float64(m.named)/(1<<30), m.name)
 	}
-	spare := m.limit - peak
-	if peak == 0 || m.limit == 0 { // unknown
-		spare = 0
+	if peak > 0 && m.limit > 0 { // else unknown: nothing is spare
+		m.granted = m.budget.grant(m.limit, peak)
 	}
 	// A part of it is for holes between the pool's tensors, and for the collector.
-	m.plan.Choose(spare - spare/8 - 64<<20)
+	m.plan.Choose(m.granted - m.granted/8 - 64<<20)
 	return nil
 }
+
+// end gives back what the run was granted.
+func (m *memory) end() { m.budget.giveBack(m.granted) }

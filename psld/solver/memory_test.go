@@ -4,8 +4,11 @@ import (
 	"context"
 	"math"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"psld/internal/memstat"
@@ -21,13 +24,14 @@ func TestMaxMemory(t *testing.T) {
 	a, err := operator.NewSR(16, 24, 3, 4)
 	require.NoError(t, err)
 	p := Problem{A: a, Y: noise(1, a.Out().Len(), 0.5)}
-	o := Options{Steps: 4, Gamma: 0.1, Omega: 1}
-	want, err := Solve(context.Background(), m, p, o)
+	var o Options
+	method := glued(4, 0.1, 1)
+	want, err := Solve(context.Background(), m, p, method, o)
 	require.NoError(t, err)
 	_, peak := memstat.Process()
 	for _, limit := range []int64{1 << 50, peak + 1<<28} {
 		o.MaxMemory = limit
-		got, err := Solve(context.Background(), m, p, o)
+		got, err := Solve(context.Background(), m, p, method, o)
 		require.NoError(t, err)
 		require.Equal(t, want.X, got.X)
 	}
@@ -35,12 +39,12 @@ func TestMaxMemory(t *testing.T) {
 		t.Skip("this system does not tell the memory of a process")
 	}
 	o.MaxMemory = 1 << 20
-	_, err = Solve(context.Background(), m, p, o)
-	require.ErrorContains(t, err, "GiB at the least, weights included, the limit is 0.0 GiB (--max-mem): ")
+	_, err = Solve(context.Background(), m, p, method, o)
+	require.ErrorContains(t, err, "GiB at the least, weights included, the limit is 0.0 GiB (as asked for): ")
 
 	o.MaxMemory = 0
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
-	_, err = Solve(context.Background(), m, p, o)
+	_, err = Solve(context.Background(), m, p, method, o)
 	require.ErrorContains(t, err, "the limit is 0.0 GiB (GOMEMLIMIT): ")
 }
 
@@ -53,12 +57,12 @@ func TestMemoryLimits(t *testing.T) {
 	}{
 		{0, none, 1 * gib, 0, 0, 0, ""}, // a system that does not tell
 		{0, none, 1 * gib, 8 * gib, 7 * gib, 0, ""},
-		{5 * gib, none, 1 * gib, 8 * gib, 5 * gib, 5 * gib, "--max-mem"},
-		{5 * gib, none, 1 * gib, 0, 5 * gib, 5 * gib, "--max-mem"},
-		{9 * gib, none, 1 * gib, 8 * gib, 7 * gib, 9 * gib, "--max-mem"}, // the machine has less
+		{5 * gib, none, 1 * gib, 8 * gib, 5 * gib, 5 * gib, "as asked for"},
+		{5 * gib, none, 1 * gib, 0, 5 * gib, 5 * gib, "as asked for"},
+		{9 * gib, none, 1 * gib, 8 * gib, 7 * gib, 9 * gib, "as asked for"}, // the machine has less
 		{0, 3 * gib, 1 * gib, 8 * gib, 3 * gib, 3 * gib, "GOMEMLIMIT"},
 		{5 * gib, 3 * gib, 1 * gib, 8 * gib, 3 * gib, 3 * gib, "GOMEMLIMIT"},
-		{2 * gib, 3 * gib, 1 * gib, 8 * gib, 2 * gib, 2 * gib, "--max-mem"},
+		{2 * gib, 3 * gib, 1 * gib, 8 * gib, 2 * gib, 2 * gib, "as asked for"},
 		{0, 20 * gib, 1 * gib, 8 * gib, 7 * gib, 20 * gib, "GOMEMLIMIT"},
 	} {
 		var m memory
@@ -80,15 +84,73 @@ func (d poisoned) Put(t *tensor.Tensor) {
 // TestNothingIsReadAfterItWasFreed: a step gives back memory as early as it can, whatever blocks keep.
 func TestNothingIsReadAfterItWasFreed(t *testing.T) {
 	p := blurProblem(t, 13, 18)
-	o := Options{Steps: 3, Omega: 1, Gamma: 0.5, Seed: 3}
-	want, err := Solve(t.Context(), prior.RandomTiny(3), p, o)
+	o := Options{Seed: 3}
+	want, err := Solve(t.Context(), prior.RandomTiny(3), p, glued(3, 0.5, 1), o)
 	require.NoError(t, err)
 	before := cpu.Memory().Live()
 	for _, limit := range []int64{0, 1 << 40} { // the first step with a limit recomputes all, the others nothing
 		o.MaxMemory = limit
-		got, err := Solve(t.Context(), prior.RandomTiny(3).On(poisoned{cpu.F32}), p, o)
+		got, err := Solve(t.Context(), prior.RandomTiny(3).On(poisoned{cpu.F32}), p, glued(3, 0.5, 1), o)
 		require.NoError(t, err)
 		require.Equal(t, want.X, got.X)
 	}
 	require.Equal(t, before, cpu.Memory().Live())
+}
+
+// TestRuntime: runs share what is spare, and what one gives back another can have, though the process's peak stays.
+func TestRuntime(t *testing.T) {
+	var b Runtime // the first one takes all
+	require.EqualValues(t, 60, b.grant(100, 40))
+	require.EqualValues(t, 0, b.grant(100, 45), "the process has taken 45 of the 60 at most")
+	b.giveBack(60)
+	require.EqualValues(t, 60, b.grant(100, 100), "60 of the peak were the first one's")
+	b.giveBack(60)
+	require.EqualValues(t, 40, b.grant(100, 120), "the rest has grown to 60")
+
+	b = Runtime{Runs: 2}
+	first, second := b.grant(100, 40), b.grant(100, 70)
+	require.EqualValues(t, 30, first)
+	require.EqualValues(t, 30, second)
+	b.giveBack(first)
+	require.EqualValues(t, 30, b.grant(100, 100))
+	require.EqualValues(t, 0, b.grant(100, 100), "two runs have it all")
+	b = Runtime{Runs: 2}
+	require.EqualValues(t, 0, b.grant(100, 200))
+}
+
+// TestRuntimeRuns: no more runs compute at the same time than the budget has; one that waits can be cancelled.
+func TestRuntimeRuns(t *testing.T) {
+	b := &Runtime{Runs: 2}
+	var inside, most atomic.Int64
+	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			first := true
+			_, err := Solve(t.Context(), m, p, glued(3, 0, 1), Options{Runtime: b, Progress: func(p Progress) {
+				if first {
+					n := inside.Add(1)
+					for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+					}
+				}
+				if first = false; p.Step == p.Steps {
+					inside.Add(-1)
+				}
+			}})
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	require.LessOrEqual(t, most.Load(), int64(2))
+
+	b = &Runtime{Runs: 1}
+	leave, err := b.enter(t.Context())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = Solve(ctx, m, p, glued(3, 0, 1), Options{Runtime: b})
+	require.ErrorIs(t, err, context.Canceled)
+	leave()
+	_, err = Solve(t.Context(), m, p, glued(3, 0, 1), Options{Runtime: b})
+	require.NoError(t, err)
 }

@@ -3,25 +3,53 @@ package solver
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"psld/autograd"
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
+	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 )
 
 func noise(seed uint64, n int, scale float32) []float32 {
-	x := generator(seed)("x", 0, n)
+	x := draw(seed, "x", 0, n)
 	for i := range x {
 		x[i] *= scale
 	}
 	return x
+}
+
+// glued is a PSLD with the usual settings of these tests.
+func glued(steps int, gamma, omega float64) *PSLD {
+	return &PSLD{DDIM{Steps: steps, Strength: 1}, Fit{Omega: omega}, Gluing{Gamma: gamma, GluingEvery: 1}, "adjoint"}
+}
+
+// method is any registered one with defaults but for the number of steps.
+func method(t *testing.T, name string, steps int) Method {
+	spec, err := Lookup(name)
+	require.NoError(t, err)
+	m := spec.Default()
+	require.NoError(t, param.Values{"steps": steps, "iterations": steps}.Only(m).Apply(m))
+	return m
+}
+
+// stepOf does one step of a method from the state z.
+func stepOf(t *testing.T, m prior.Prior, p Problem, o Method, step int, z *tensor.Tensor) (*State, Report, Timing) {
+	r := newRun(m, p, Options{})
+	s, err := o.Bind(r)
+	require.NoError(t, err)
+	next, st, err := r.step(t.Context(), s, &State{Step: step, Steps: s.Len(), Vars: map[string]*tensor.Tensor{"z": z}})
+	require.NoError(t, err)
+	return next, st, r.timing
 }
 
 func blurProblem(t *testing.T, h, w int) Problem {
@@ -38,45 +66,44 @@ func blurProblem(t *testing.T, h, w int) Problem {
 // odd size that is padded, against central differences.
 func TestGradient(t *testing.T) {
 	m := prior.RandomTiny(3)
-	for _, c := range []struct {
-		kind    gluing
-		squared bool
-	}{{glued, false}, {glued, true}, {unglued, false}, {none, false}} {
+	fit, gluing := Fit{Omega: 1}, Gluing{Gamma: 0.5, GluingEvery: 1}
+	ddim := DDIM{Steps: 10, Strength: 1}
+	for name, o := range map[string]Method{
+		"psld":    &PSLD{ddim, fit, gluing, "adjoint"},
+		"squared": &PSLD{ddim, Fit{Omega: 1, Squared: true}, gluing, "adjoint"},
+		"gmldps":  &GMLDPS{ddim, fit, gluing},
+		"ldps":    &LDPS{ddim, fit},
+	} {
 		p := blurProblem(t, 13, 18)
-		p.Back = operator.Transposed(p.A)
-		d, err := schedule.StableDiffusion().DDIM(10, 0)
-		require.NoError(t, err)
-		s := &latentRun{m: m, guide: m, p: p, d: d, kind: c.kind, h: 16, w: 20,
-			o: Options{Omega: 1, Gamma: 0.5, Squared: c.squared, Context: m.Empty, Negative: m.Empty}}
 		z := tensor.From(noise(5, 8*10*4, 1), 1, 8, 10, 4)
 		dir := noise(6, z.Len(), 1)
-		st, err := s.step(z, 4)
-		require.NoError(t, err)
+		_, st, _ := stepOf(t, m, p, o, 5, z)
 		var got float64
 		for i, v := range dir {
-			got += float64(v) * float64(st.Grad[i])
+			got += float64(v) * float64(st.Inner["grad"][i])
 		}
 		loss := func(e float32) float64 {
 			q := z.Clone()
 			for i, v := range dir {
 				q.Data[i] += e * v
 			}
-			st, err := s.step(q, 4)
-			require.NoError(t, err)
+			_, st, _ := stepOf(t, m, p, o, 5, q)
 			return st.Loss
 		}
 		const h = 3e-3
 		want := (loss(h) - loss(-h)) / (2 * h)
-		require.InEpsilon(t, want, got, 2e-2, "%+v", c)
+		require.InEpsilon(t, want, got, 2e-2, name)
 	}
 }
 
 func TestSameBitsOnAnyThreads(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 24, 20)
+	o := glued(3, 0.1, 1)
+	o.Eta = 1
 	var want []float32
 	for _, threads := range []int{1, 2, 5} {
 		old := runtime.GOMAXPROCS(threads)
-		res, err := Solve(context.Background(), m, p, Options{Steps: 3, Gamma: 0.1, Omega: 1, Eta: 1, Seed: 9})
+		res, err := Solve(context.Background(), m, p, o, Options{Seed: 9})
 		runtime.GOMAXPROCS(old)
 		require.NoError(t, err)
 		require.Len(t, res.X, 24*20*3)
@@ -87,58 +114,79 @@ func TestSameBitsOnAnyThreads(t *testing.T) {
 	}
 }
 
-// TestCancel: a run that is cut short gives the picture of its last step.
+// TestCancel: a run that is cut short gives the picture of the clean latent that its last step expected, which is the same
+// as in a run that goes on.
 func TestCancel(t *testing.T) {
-	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
+	m, p := prior.RandomTiny(3), blurProblem(t, 13, 18)
 	ctx, cancel := context.WithCancel(context.Background())
-	o := Options{Steps: 10, Omega: 1, Progress: func(p Progress) {
+	defer cancel()
+	var z0 *tensor.Tensor
+	res, err := Solve(ctx, m, p, glued(10, 0, 1), Options{Progress: func(p Progress) {
 		if p.Step == 2 {
+			z0 = p.State.Vars["z0"]
 			cancel()
 		}
-	}}
-	res, err := Solve(ctx, m, p, o)
+	}})
 	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "stopped after step 2 of 10: ")
 	require.Equal(t, 2, res.Steps)
-	require.Len(t, res.X, 16*16*3)
+	require.Equal(t, newRun(m, p, Options{}).DecodePicture(z0), res.X)
+	_, err = Solve(context.Background(), m, p, glued(10, 0, 1), Options{Progress: func(p Progress) {
+		if p.Step == 2 {
+			require.Equal(t, z0, p.State.Vars["z0"])
+		}
+	}})
+	require.NoError(t, err)
 }
 
 // TestEqualPromptsSkipGuidance: a guidance scale with equal contexts changes no bit.
 func TestEqualPromptsSkipGuidance(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
-	plain, err := Solve(context.Background(), m, p, Options{Steps: 2, Omega: 1})
+	plain, err := Solve(context.Background(), m, p, glued(2, 0, 1), Options{})
 	require.NoError(t, err)
-	guided, err := Solve(context.Background(), m, p, Options{Steps: 2, Omega: 1, Guidance: 7.5})
+	guided, err := Solve(context.Background(), m, p, glued(2, 0, 1), Options{Conditions: prior.Conditions{Scale: 7.5}})
 	require.NoError(t, err)
 	require.Equal(t, plain.X, guided.X)
 }
 
 func TestErrors(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
-	good := Options{Steps: 2, Omega: 1}
 	for name, c := range map[string]struct {
-		change func(p *Problem, o *Options)
+		change func(p *Problem, m *PSLD, o *Options)
 		want   string
 	}{
-		"method":    {func(p *Problem, o *Options) { o.Method = "magic" }, "want one of"},
-		"steps":     {func(p *Problem, o *Options) { o.Steps = 0 }, "steps"},
-		"many":      {func(p *Problem, o *Options) { o.Steps = 1001 }, "1 to 1000"},
-		"eta":       {func(p *Problem, o *Options) { o.Eta = 2 }, "eta"},
-		"gamma":     {func(p *Problem, o *Options) { o.Gamma = math.NaN() }, "gamma"},
-		"omega":     {func(p *Problem, o *Options) { o.Omega = -1 }, "omega"},
-		"short y":   {func(p *Problem, o *Options) { p.Y = p.Y[1:] }, "measurement has"},
-		"NaN y":     {func(p *Problem, o *Options) { p.Y = append([]float32{float32(math.NaN())}, p.Y[1:]...) }, "NaN"},
-		"channels":  {func(p *Problem, o *Options) { p.A = operator.Identity(operator.Shape{H: 8, W: 8, C: 1}) }, "channels"},
-		"wrong B":   {func(p *Problem, o *Options) { p.Back = operator.Identity(operator.Shape{H: 8, W: 8, C: 3}) }, "back-projection"},
-		"huge step": {func(p *Problem, o *Options) { o.Omega = 1e38; o.Squared = true }, "step 1 of 2 (t=501): infinity in the loss; smaller gamma and omega may help"},
+		"steps":    {func(p *Problem, m *PSLD, o *Options) { m.Steps = 0 }, "steps 0, want 1 to 1000"},
+		"many":     {func(p *Problem, m *PSLD, o *Options) { m.Steps = 1001 }, "steps 1001, want 1 to 1000"},
+		"eta":      {func(p *Problem, m *PSLD, o *Options) { m.Eta = 2 }, "eta 2, want 0 to 1"},
+		"strength": {func(p *Problem, m *PSLD, o *Options) { m.Strength = 0 }, "strength 0, want more than 0 and at most 1"},
+		"gamma":    {func(p *Problem, m *PSLD, o *Options) { m.Gamma = math.NaN() }, "gamma NaN, want"},
+		"omega":    {func(p *Problem, m *PSLD, o *Options) { m.Omega = -1 }, "omega -1, want a finite number of at least 0"},
+		"gluing":   {func(p *Problem, m *PSLD, o *Options) { m.GluingEvery = 0 }, "gluing_every 0, want 1 to 1000"},
+		"back":     {func(p *Problem, m *PSLD, o *Options) { m.Back = "" }, `back "", want adjoint, pinv or reference`},
+		"short y":  {func(p *Problem, m *PSLD, o *Options) { p.Y = p.Y[1:] }, "measurement has"},
+		"NaN y":    {func(p *Problem, m *PSLD, o *Options) { p.Y = append([]float32{float32(math.NaN())}, p.Y[1:]...) }, "NaN"},
+		"channels": {func(p *Problem, m *PSLD, o *Options) {
+			p.A, p.Y = operator.Identity(operator.Shape{H: 8, W: 8, C: 1}), make([]float32, 64)
+		}, "channels"},
+		"start": {func(p *Problem, m *PSLD, o *Options) { o.Start = []float32{1} }, "start picture has 1 values"},
+		"light": {func(p *Problem, m *PSLD, o *Options) { o.LightCodec = true }, "no light autoencoder"},
+		"huge step": {func(p *Problem, m *PSLD, o *Options) { m.Omega, m.Squared = 1e38, true },
+			"step 1 of 2 (t=501): infinity in the loss; smaller weights may help"},
 	} {
-		q, o := p, good
-		c.change(&q, &o)
-		_, err := Solve(context.Background(), m, q, o)
+		q, method, o := p, glued(2, 0, 1), Options{}
+		c.change(&q, method, &o)
+		_, err := Solve(context.Background(), m, q, method, o)
 		require.ErrorContains(t, err, c.want, name)
 	}
+	_, err := Solve(context.Background(), nil, p, glued(2, 0, 1), Options{})
+	require.EqualError(t, err, "method psld needs a model")
+	_, err = Lookup("magic")
+	require.EqualError(t, err, `unknown method "magic", want one of psld, gmldps, ldps, tv`)
+	require.PanicsWithValue(t, `solver: there are two methods "tv"`, func() { Register(Spec{Name: "tv", New: func() Method { return new(TV) }}) })
 }
 
-// TestUnconditional: a model without contexts, with a codebook, goes through all methods.
+// TestUnconditional: a model without contexts, with a codebook, goes through all methods. Its decoder does not see a change
+// of z0 within a code's cell, but the gradient passes straight through: an update along it does not raise the loss.
 func TestUnconditional(t *testing.T) {
 	ucfg, vcfg := unet.LDMVQ4(), vae.VQF4()
 	ucfg.BlockOutChannels, ucfg.Heads, ucfg.NormNumGroups = []int{32, 32, 64, 64}, unet.Heads{1, 1, 2, 2}, 8
@@ -148,29 +196,67 @@ func TestUnconditional(t *testing.T) {
 	m.VAE.Params.Init(2)
 	a, err := operator.NewSR(32, 32, 3, 4)
 	require.NoError(t, err)
-	for _, method := range Names() {
-		o := Options{Method: method, Steps: 2, Gamma: 0.1, Omega: 1, SampleEncoder: true}
-		res, err := Solve(context.Background(), m, Problem{A: a, Y: make([]float32, a.Out().Len())}, o)
+	p := Problem{A: a, Y: noise(2, a.Out().Len(), 0.1)}
+	for _, spec := range Specs() {
+		o := method(t, spec.Name, 2)
+		require.NoError(t, param.Values{"sample_encoder": true}.Only(o).Apply(o))
+		res, err := Solve(context.Background(), m, p, o, Options{})
 		require.NoError(t, err)
-		require.Len(t, res.X, 32*32*3)
+		// The report's distance to the measurement is that of the picture: A x - y of the clean latent of the last step.
+		if z0 := res.State.Vars["z0"]; z0 != nil {
+			ax := make([]float32, len(p.Y))
+			a.Apply(ax, newRun(m, p, Options{}).DecodePicture(z0))
+			var sq float64
+			for i, v := range ax {
+				sq += float64(v-p.Y[i]) * float64(v-p.Y[i])
+			}
+			require.InEpsilon(t, math.Sqrt(sq/float64(len(ax))), res.RMS, 1e-4, spec.Name)
+		}
 	}
 }
 
-// TestGuideTiny: a tiny autoencoder guides; without one that is an error.
-func TestGuideTiny(t *testing.T) {
+// TestLightCodec: the steps decode and encode by the light autoencoder, the result is decoded by the full one. Without a
+// light one that is an error.
+func TestLightCodec(t *testing.T) {
 	m := prior.RandomTiny(1)
 	a, err := operator.NewSR(16, 16, 3, 4)
 	require.NoError(t, err)
 	p := Problem{A: a, Y: make([]float32, a.Out().Len())}
-	o := Options{Steps: 2, Gamma: 0.1, Omega: 1, GuideTAESD: true}
-	_, err = Solve(context.Background(), m, p, o)
-	require.ErrorContains(t, err, "no tiny autoencoder")
+	o := glued(2, 0.1, 1)
 	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
 	m.TAESD.Params.Init(3)
-	guided, err := Solve(context.Background(), m, p, o)
+	light, err := Solve(context.Background(), m, p, o, Options{LightCodec: true})
 	require.NoError(t, err)
-	o.GuideTAESD = false
-	plain, err := Solve(context.Background(), m, p, o)
+	full := *m
+	full.TAESD = nil
+	require.Equal(t, newRun(&full, p, Options{}).DecodePicture(light.State.Vars["z"]), light.X)
+	ax := make([]float32, len(p.Y)) // the distance that the steps see is that of the light decoder's picture
+	g := autograd.NoGrad(cpu.F32)
+	defer g.Release()
+	a.Apply(ax, m.TAESD.Decode(g, g.Const(light.State.Vars["z0"])).T.Data)
+	require.InEpsilon(t, math.Sqrt(operator.Dot(ax, ax)/float64(len(ax))), light.RMS, 1e-4)
+
+	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, DecoderBlocks: []int{1, 1}})
+	m.TAESD.Params.Init(3)
+	_, err = Solve(context.Background(), m, p, o, Options{LightCodec: true})
+	require.ErrorContains(t, err, "has no encoder, which a gamma above 0 needs")
+	o.Gamma = 0
+	_, err = Solve(context.Background(), m, p, o, Options{LightCodec: true})
 	require.NoError(t, err)
-	require.NotEqual(t, plain.X, guided.X)
+}
+
+// TestStreams: the first streams keep the numbers that their first letters gave them; others are told apart by the whole name.
+func TestStreams(t *testing.T) {
+	first := func(seed, word uint64) float32 { return float32(rand.New(rand.NewPCG(seed, word)).NormFloat64()) }
+	for stream, letter := range map[string]uint64{"start": 's', "ddim": 'd', "measurement": 'm', "encoder": 'e'} {
+		require.Equal(t, first(7, 3<<8|letter), draw(7, stream, 3, 1)[0])
+	}
+	seen := map[float32]string{}
+	for _, stream := range []string{"start", "sde", "ddpm", "ddim", "langevin", "langevin.2", "encode", "encoder", ""} {
+		for step := range 3 {
+			v := draw(7, stream, step, 1)[0]
+			require.Empty(t, seen[v], stream)
+			seen[v] = stream
+		}
+	}
 }

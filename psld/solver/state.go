@@ -20,24 +20,14 @@ import (
 	"psld/weights"
 )
 
-// State is what a run needs to go on after one of its steps. Its random numbers add nothing to that: those of
-// a step follow from the seed and the number of the step alone.
-//
-// On disk it is a safetensors file with the tensors latent and z0, whose metadata hold the rest and a SHA-256 of it all.
-type State struct {
-	Step, Steps int            // steps done, of how many
-	Latent      *tensor.Tensor // [1,h,w,C] after them
-	Z0          *tensor.Tensor // [1,h,w,C], the last step's estimate of the clean latent: what a run shows that is cut short
-	RMS         float64        // of the last step
-	Run         []Fact         // which run it is of
-}
-
 // Fact is something that the numbers of a run depend on: an option with its value, or the digest of an input.
 type Fact struct{ Name, Value string }
 
+// A state on disk is a safetensors file with the method's variables, whose metadata hold the rest and a SHA-256 of it all.
 const (
-	stateFormat  = "psld run 1"
-	maxStateFile = 1 << 28 // bytes: several times the latents of the largest picture
+	stateFormat  = "psld run 2"
+	oldFormat    = "psld run 1" // of latents only, which knew its run by other facts
+	maxStateFile = 1 << 28      // bytes: several times the latents of the largest picture
 )
 
 // ReadState reads the state that a run kept at path. A file that is not whole is an error.
@@ -52,6 +42,9 @@ func ReadState(path string) (*State, error) {
 		return nil, err
 	}
 	s, err := parseState(data)
+	if errors.Is(err, errOldState) {
+		return nil, fmt.Errorf("%s is no state of this version: %w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is not the whole state of a run: %w", path, err)
 	}
@@ -75,15 +68,16 @@ func (s *State) encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	latent, z0 := littleEndian(s.Latent.Data), littleEndian(s.Z0.Data)
 	meta := map[string]string{"format": stateFormat, "step": strconv.Itoa(s.Step), "steps": strconv.Itoa(s.Steps),
 		"rms": strconv.FormatFloat(s.RMS, 'g', -1, 64), "run": string(run)}
-	meta["sha256"] = stateDigest(meta, latent, z0)
+	var entries []weights.Entry
+	for _, name := range slices.Sorted(maps.Keys(s.Vars)) {
+		t := s.Vars[name]
+		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: t.Shape, Raw: littleEndian(t.Data)})
+	}
+	meta["sha256"] = stateDigest(meta, entries)
 	var b bytes.Buffer
-	err = weights.Encode(&b, []weights.Entry{
-		{Name: "latent", DType: weights.F32, Shape: s.Latent.Shape, Raw: latent},
-		{Name: "z0", DType: weights.F32, Shape: s.Z0.Shape, Raw: z0},
-	}, meta)
+	err = weights.Encode(&b, entries, meta)
 	return b.Bytes(), err
 }
 
@@ -96,32 +90,34 @@ func parseState(data []byte) (*State, error) {
 		return nil, err
 	}
 	meta := f.Metadata()
-	if got := meta["format"]; got != stateFormat {
+	switch got := meta["format"]; got {
+	case stateFormat:
+	case oldFormat:
+		return nil, errOldState
+	default:
 		return nil, fmt.Errorf("its format is %q, want %q", got, stateFormat)
 	}
-	s := &State{}
-	var raw [2][]byte
-	for i, name := range []string{"latent", "z0"} {
+	s := &State{Vars: map[string]*tensor.Tensor{}}
+	var entries []weights.Entry
+	for _, name := range slices.Sorted(slices.Values(f.Names())) {
 		info, _ := f.Info(name)
-		if info.DType != weights.F32 || len(info.Shape) != 4 || info.Shape[0] != 1 || info.Elems() == 0 {
-			return nil, fmt.Errorf("its tensor %s is %v %v, want F32 [1 h w channels]", name, info.DType, info.Shape)
+		if info.DType != weights.F32 || info.Elems() == 0 {
+			return nil, fmt.Errorf("its variable %s is %v %v, want F32", name, info.DType, info.Shape)
 		}
 		t := tensor.New(info.Shape...)
 		if err := weights.NewSet(f).Read(name, info.Shape, t.Data); err != nil {
 			return nil, err
 		}
-		if raw[i], err = f.Bytes(name); err != nil {
+		raw, err := f.Bytes(name)
+		if err != nil {
 			return nil, err
 		}
-		if i == 0 {
-			s.Latent = t
-		} else {
-			s.Z0 = t
-		}
+		s.Vars[name] = t
+		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: info.Shape, Raw: raw})
 	}
 	digest := meta["sha256"]
 	delete(meta, "sha256")
-	if digest != stateDigest(meta, raw[0], raw[1]) {
+	if digest != stateDigest(meta, entries) {
 		return nil, errors.New("its bytes have changed since it was written (checksum)")
 	}
 	step, err1 := strconv.Atoi(meta["step"])
@@ -131,20 +127,25 @@ func parseState(data []byte) (*State, error) {
 		return nil, err
 	}
 	s.Step, s.Steps, s.RMS = step, steps, rms
-	if step < 1 || step > steps || math.IsNaN(rms) || !tensor.Same(s.Latent.Shape, s.Z0.Shape) {
-		return nil, fmt.Errorf("step %d of %d, RMS %v, latents %v and %v do not fit together", step, steps, rms, s.Latent.Shape, s.Z0.Shape)
+	if step < 1 || step > steps || math.IsNaN(rms) {
+		return nil, fmt.Errorf("step %d of %d, RMS %v do not fit together", step, steps, rms)
 	}
 	return s, nil
 }
 
-// stateDigest is a checksum of a state's metadata and tensors.
-func stateDigest(meta map[string]string, tensors ...[]byte) string {
+// errOldState is the error of a state that an older version of the program kept.
+var errOldState = errors.New("it was kept by an older version of this program, whose runs this one cannot go on with; " +
+	"start over, or finish it with that version")
+
+// stateDigest is a checksum of a state's metadata and variables.
+func stateDigest(meta map[string]string, vars []weights.Entry) string {
 	h := sha256.New()
 	for _, key := range slices.Sorted(maps.Keys(meta)) {
 		fmt.Fprintf(h, "%q=%q\n", key, meta[key])
 	}
-	for _, t := range tensors {
-		h.Write(t)
+	for _, v := range vars {
+		fmt.Fprintf(h, "%q %v\n", v.Name, v.Shape)
+		h.Write(v.Raw)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

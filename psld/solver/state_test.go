@@ -11,8 +11,8 @@ import (
 )
 
 func someState() *State {
-	return &State{Step: 3, Steps: 10, RMS: 0.1, Latent: tensor.From(noise(1, 24, 1), 1, 2, 3, 4), Z0: tensor.From(noise(2, 24, 1), 1, 2, 3, 4),
-		Run: []Fact{{"kernels", "x"}, {"gamma", "0.1"}}}
+	vars := map[string]*tensor.Tensor{"z": tensor.From(noise(1, 24, 1), 1, 2, 3, 4), "u": tensor.From(noise(2, 5, 1), 5)}
+	return &State{Step: 3, Steps: 10, RMS: 0.1, Vars: vars, Run: []Fact{{"kernels", "x"}, {"gamma", "0.1"}}}
 }
 
 // TestState: a state comes back from the disk; one that is cut short or has a wrong byte anywhere does not.
@@ -59,7 +59,7 @@ func FuzzState(f *testing.F) {
 	f.Add(data[:len(data)-1])
 	f.Add(append([]byte("{}"), data...))
 	odd := someState()
-	odd.Step, odd.Latent = -1, tensor.New(1, 1, 1, 1)
+	odd.Step, odd.Vars["z"] = -1, tensor.New(1, 1, 1, 1)
 	if data, err = odd.encode(); err != nil {
 		f.Fatal(err)
 	}

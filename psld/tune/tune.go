@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"psld/psld"
+	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
+	"psld/psld/solver"
 )
 
 // Result is what a setting is worth.
@@ -66,8 +68,12 @@ func parameter(p *psld.TaskPreset, name string) *float64 {
 
 // Preset is what a task starts from. Its gluing is in every step.
 func (s *Search) Preset(t psld.Task) psld.TaskPreset {
-	so, back := psld.Preset(s.Model, t, s.Pictures[0].H, s.Pictures[0].W, psld.Options{})
-	return psld.TaskPreset{Steps: so.Steps, Strength: so.Strength, Gamma: so.Gamma, Omega: so.Omega, GluingEvery: 1, Back: back}
+	m, err := psld.Preset(s.Model, t, s.Pictures[0].H, s.Pictures[0].W, psld.Options{})
+	if err != nil {
+		panic(err) // psld is there, and its presets are in range
+	}
+	o := m.(*solver.PSLD)
+	return psld.TaskPreset{Steps: o.Steps, Strength: o.Strength, Gamma: o.Gamma, Omega: o.Omega, GluingEvery: 1, Back: o.Back}
 }
 
 // Task looks for the best parameters of a task; gain is what they have over the preset's PSNR. With an error (such as ErrBudget or
@@ -211,7 +217,8 @@ func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Resul
 		return Result{}, ErrBudget
 	}
 	o := psld.EvalOptions{Tasks: []psld.Task{t}, Methods: []string{"psld"}, Sigma: s.Sigma, Seed: s.Seed,
-		Solve: psld.Options{Steps: p.Steps, Gamma: &p.Gamma, Omega: &p.Omega, Strength: &p.Strength, GluingEvery: p.GluingEvery, Back: p.Back}}
+		Solve: psld.Options{Params: param.Values{"steps": p.Steps, "gamma": p.Gamma, "omega": p.Omega, "strength": p.Strength,
+			"gluing_every": p.GluingEvery, "back": p.Back}}}
 	before := processorTime()
 	scores, err := psld.Evaluate(ctx, s.Model, s.Pictures, o)
 	if ctx.Err() != nil {

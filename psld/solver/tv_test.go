@@ -1,6 +1,7 @@
-package tv
+package solver
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -11,7 +12,19 @@ import (
 	"psld/psld/operator"
 )
 
-var exact = Options{Iters: 3000, CGIters: 50, Tol: 1e-6}
+var exact = TV{Iterations: 3000, CGSteps: 50, Tol: 1e-6}
+
+// solveTV runs total variation; zero fields take their defaults, progress may be nil.
+func solveTV(ctx context.Context, a operator.Linear, y []float32, o TV, progress func(Progress)) ([]float32, error) {
+	d := TV{Lambda: 0.03, Iterations: 100, CGSteps: 10, Tol: 1e-3}
+	o.Lambda, o.Tol = cmp.Or(o.Lambda, d.Lambda), cmp.Or(o.Tol, d.Tol)
+	o.Iterations, o.CGSteps = cmp.Or(o.Iterations, d.Iterations), cmp.Or(o.CGSteps, d.CGSteps)
+	res, err := Solve(ctx, nil, Problem{A: a, Y: y}, &o, Options{Progress: progress})
+	if res == nil {
+		return nil, err
+	}
+	return res.X, err
+}
 
 func randn(n int, std float64, seed uint64) []float32 {
 	rng := rand.New(rand.NewPCG(seed, 9))
@@ -48,7 +61,7 @@ func TestTwoPixels(t *testing.T) {
 			y := []float32{0.5, -0.3, 0.1, -0.2, 0.4, 0.6}[:s.Len()]
 			o := exact
 			o.Lambda = lambda
-			x, err := Solve(context.Background(), operator.Identity(s), y, o)
+			x, err := solveTV(t.Context(), operator.Identity(s), y, o, nil)
 			require.NoError(t, err)
 			var norm float64
 			for c := range s.C {
@@ -100,7 +113,7 @@ func TestDenoiseAgainstDual(t *testing.T) {
 	require.Less(t, gap, 1e-4)
 	o := exact
 	o.Lambda = lambda
-	got, err := Solve(context.Background(), a, y, o)
+	got, err := solveTV(t.Context(), a, y, o, nil)
 	require.NoError(t, err)
 	var e float64
 	for i := range got {
@@ -116,7 +129,7 @@ func TestOptimality(t *testing.T) {
 	for _, name := range []string{"random70", "box40", "sr4", "gauss1.5", "motion", "denoise"} {
 		t.Run(name, func(t *testing.T) {
 			const n, lambda = 24, 0.05
-			a := task(t, name, n, 3)
+			a := tvTask(t, name, n, 3)
 			truth := make([]float32, a.In().Len())
 			for i := range truth { // a disc and a ramp
 				y, x := i/3/n, i/3%n
@@ -128,13 +141,15 @@ func TestOptimality(t *testing.T) {
 			y := make([]float32, a.Out().Len())
 			a.Apply(y, truth)
 			operator.AddGaussian(y, 0.05, 1)
-			var last Step
-			o := Options{Lambda: lambda, Iters: 2000, CGIters: 50, Tol: 1e-4, Progress: func(s Step) { last = s }}
-			x, err := Solve(context.Background(), a, y, o)
+			var last Progress
+			o := TV{Lambda: lambda, Iterations: 2000, CGSteps: 50, Tol: 1e-4}
+			x, err := solveTV(t.Context(), a, y, o, func(p Progress) { last = p })
 			require.NoError(t, err)
-			require.Less(t, last.Primal, 1e-4)
-			require.Less(t, last.Dual, 1e-4)
+			require.Less(t, last.Term("primal"), 1e-4)
+			require.Less(t, last.Term("dual"), 1e-4)
+			require.Equal(t, last.Step, last.Steps, "it has converged")
 			best := objective(a, x, y, lambda)
+			require.InEpsilon(t, best, last.Loss, 1e-6)
 			start := make([]float32, len(x))
 			a.Adjoint(start, y)
 			require.Less(t, best, objective(a, start, y, lambda))
@@ -158,25 +173,27 @@ func TestOptimality(t *testing.T) {
 	}
 }
 
-func TestSolveErrors(t *testing.T) {
+func TestTVErrors(t *testing.T) {
 	a := operator.Identity(operator.Shape{H: 2, W: 2, C: 1})
 	y := make([]float32, 4)
-	for want, o := range map[string]Options{"Lambda is -1": {Lambda: -1}, "Rho is NaN": {Rho: math.NaN()}, "Iters is -2": {Iters: -2}} {
-		_, err := Solve(context.Background(), a, y, o)
+	for want, o := range map[string]TV{"lambda -1, want a finite number of more than 0": {Lambda: -1}, "rho NaN": {Rho: math.NaN()}, "iterations -2": {Iterations: -2}} {
+		_, err := solveTV(t.Context(), a, y, o, nil)
 		require.ErrorContains(t, err, want)
 	}
-	_, err := Solve(context.Background(), a, y[:3], Options{})
+	_, err := solveTV(t.Context(), a, y[:3], TV{}, nil)
 	require.ErrorContains(t, err, "measurement has 3 values, the operator gives 2x2x1 (4)")
-	_, err = Solve(context.Background(), a, []float32{0, 0, float32(math.Inf(1)), 0}, Options{})
-	require.ErrorContains(t, err, "holds +Inf at 2")
-	ctx, cancel := context.WithCancel(context.Background())
+	_, err = solveTV(t.Context(), a, []float32{0, 0, float32(math.Inf(1)), 0}, TV{}, nil)
+	require.ErrorContains(t, err, "measurement value 2 is +Inf")
+	ctx, cancel := context.WithCancel(t.Context())
 	steps := 0
-	x, err := Solve(ctx, a, []float32{1, 2, 3, 4}, Options{Progress: func(Step) { steps++; cancel() }})
+	x, err := solveTV(ctx, a, []float32{1, 2, 3, 4}, TV{}, func(Progress) { steps++; cancel() })
 	require.ErrorIs(t, err, context.Canceled)
-	require.Len(t, x, 4)
 	require.Equal(t, 1, steps)
+	one, err := solveTV(t.Context(), a, []float32{1, 2, 3, 4}, TV{Iterations: 1}, nil)
+	require.NoError(t, err)
+	require.Equal(t, one, x, "the picture of the one step")
 	// A constant or black measurement is a fixed point from the start.
-	x, err = Solve(context.Background(), a, y, Options{})
+	x, err = solveTV(t.Context(), a, y, TV{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, y, x)
 }

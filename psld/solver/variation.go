@@ -1,4 +1,4 @@
-package tv
+package solver
 
 import (
 	"math"

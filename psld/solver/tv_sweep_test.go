@@ -1,4 +1,4 @@
-package tv
+package solver
 
 import (
 	"context"
@@ -18,9 +18,9 @@ import (
 	"psld/psld/operator"
 )
 
-// TestSweep is a tool rather than a test: PSLD_PHOTOS=folder go test -run Sweep -v ./psld/solver/tv prints, for each
+// TestTVSweep is a tool rather than a test: PSLD_PHOTOS=folder go test -run TVSweep -v ./psld/solver prints, for each
 // task at 64x64, the mean PSNR and SSIM over the first 16 photos (evenly picked) for a grid of lambda, sigma 0.05.
-func TestSweep(t *testing.T) {
+func TestTVSweep(t *testing.T) {
 	dir := os.Getenv("PSLD_PHOTOS")
 	if dir == "" {
 		t.Skip("PSLD_PHOTOS names no folder of photos")
@@ -41,14 +41,14 @@ func TestSweep(t *testing.T) {
 			var psnr, ssim, plain float64
 			start := time.Now()
 			for i, x := range photos {
-				a := task(t, name, n, uint64(i))
+				a := tvTask(t, name, n, uint64(i))
 				y := make([]float32, a.Out().Len())
 				a.Apply(y, x)
 				operator.AddGaussian(y, 0.05, uint64(1000+i))
 				if m, ok := a.(*operator.Mask); ok {
 					m.Apply(y, append([]float32(nil), y...))
 				}
-				got, err := Solve(context.Background(), a, y, Options{Lambda: lambda, Iters: 150})
+				got, err := solveTV(context.Background(), a, y, TV{Lambda: lambda, Iterations: 150}, nil)
 				require.NoError(t, err)
 				p, q := metric.Unit(x), metric.Unit(got)
 				s, err := metric.SSIM(p, q, n, n, 3, 1, metric.Uniform7)
@@ -69,8 +69,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// task makes an operator for n x n pictures.
-func task(t *testing.T, name string, n int, seed uint64) operator.Linear {
+// tvTask makes an operator for n x n pictures.
+func tvTask(t *testing.T, name string, n int, seed uint64) operator.Linear {
 	var a operator.Linear
 	var err error
 	var keep []bool

@@ -1,0 +1,113 @@
+package solver
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"psld/autograd"
+	"psld/psld/schedule"
+	"psld/tensor"
+)
+
+// DDIM are the parameters of methods that go down the diffusion times as DDIM does.
+type DDIM struct {
+	Steps    int     `json:"steps" range:"1..1000" default:"200" help:"DDIM steps; a short strength has room for fewer"`
+	Eta      float64 `json:"eta" range:"0..1" help:"share of fresh noise in each step"`
+	Strength float64 `json:"strength" range:">0..1" default:"1" help:"share of the diffusion time to run: below 1 the run starts from a rough restoration (\"come closer, diffuse faster\", Chung et al. 2022), 1 samples from noise"`
+}
+
+// Schedule is the times of the run. With a picture to start from all steps lie in the share Strength of the diffusion time;
+// without one Strength has no effect.
+func (o DDIM) Schedule(r *Run) (*schedule.DDIM, error) {
+	if r.Start == nil {
+		return r.Prior.Schedule().DDIM(o.Steps, o.Eta)
+	}
+	return r.Prior.Schedule().DDIMUntil(o.Steps, o.Strength, o.Eta)
+}
+
+// Estimate is what a loss is made of: step Step of a run in the graph G.
+type Estimate struct {
+	*Run
+	G    *autograd.Graph
+	Step int             // counted from 0
+	Z0   *autograd.Value // the clean state that the prior expects
+	X    *autograd.Value // the picture that it stands for, padded: [1,H,W,3]
+	AX   *autograd.Value // A of the picture, of shape A.Out()
+	Y    *autograd.Value // the measurement
+	// Report goes to the caller; a loss sets its Measurement and Terms.
+	Report Report
+}
+
+// GuidedDDIM steps down the diffusion times by DDIM, and from each state z subtracts the gradient, with respect to the one
+// before, of a loss of the picture that z stands for (Chung et al. 2023): through UNet, decoder and whatever the loss takes.
+func GuidedDDIM(r *Run, o DDIM, loss func(e *Estimate) *autograd.Value) (Stepper, error) {
+	d, err := o.Schedule(r)
+	return &guidedDDIM{r, d, loss}, err
+}
+
+type guidedDDIM struct {
+	r    *Run
+	d    *schedule.DDIM
+	loss func(e *Estimate) *autograd.Value
+}
+
+func (m *guidedDDIM) Len() int { return m.d.Len() }
+
+// Start is noise, or the start picture's state with as much noise as the first step expects.
+func (m *guidedDDIM) Start(s *State) error {
+	shape := m.r.Shape()
+	z := slices.Clone(m.r.Noise("start", 0, tensor.Len(shape)))
+	if m.r.Start != nil {
+		a := float64(m.d.Alphas[m.d.Len()-1])
+		signal, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
+		for i, v := range m.r.EncodePicture(m.r.Start) {
+			z[i] = signal*v + noise*z[i]
+		}
+	}
+	s.Set("z", z, shape...)
+	s.Vars["z0"] = s.Vars["z"]
+	return nil
+}
+
+func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
+	i, z := m.d.Len()-1-s.Step, s.Vars["z"]
+	g := m.r.Graph()
+	defer g.Release()
+	dev := g.Device()
+	zt := g.Input(z)
+	eps := m.r.Eps(g, zt, float32(m.d.Timesteps[i]))
+	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: m.d.Z0(g, zt, eps, i)}
+	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
+	e.X = m.r.Decode(g, e.Z0)
+	e.AX = Apply(g, m.r.Crop(g, e.X), m.r.A)
+	e.Y = g.Const(tensor.From(m.r.Y, e.AX.T.Shape...))
+	loss := m.loss(e)
+	e.Report.Loss = loss.Item()
+	z0, noise := slices.Clone(dev.Host(e.Z0.T)), slices.Clone(dev.Host(eps.T))
+	m.r.Backward(g, loss)
+	grad := slices.Clone(dev.Host(zt.Grad()))
+
+	var fresh []float32
+	if m.d.Sigmas[i] != 0 {
+		fresh = m.r.Noise("ddim", s.Step, z.Len())
+	}
+	next := make([]float32, z.Len())
+	m.d.Step(next, z0, noise, fresh, i)
+	for k, v := range grad {
+		next[k] -= v
+	}
+	s.Set("z", next, z.Shape...)
+	s.Set("z0", z0, z.Shape...)
+	e.Report.Inner = map[string][]float32{"eps": noise, "grad": grad}
+	return e.Report, nil
+}
+
+// Picture decodes the state, or where the run is cut short the clean one that its last step expected.
+func (m *guidedDDIM) Picture(s *State) ([]float32, error) {
+	if s.Step < s.Steps {
+		return m.r.DecodePicture(s.Vars["z0"]), nil
+	}
+	return m.r.DecodePicture(s.Vars["z"]), nil
+}

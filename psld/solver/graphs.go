@@ -1,0 +1,186 @@
+package solver
+
+import (
+	"slices"
+
+	"psld/autograd"
+	"psld/psld/operator"
+	"psld/psld/prior"
+	"psld/tensor"
+	"psld/tensor/cpu"
+)
+
+// Run is what a method works with: the problem, the prior, and graphs and random numbers that are watched by the loop.
+type Run struct {
+	Problem
+	Prior prior.Prior // nil for a method that needs none
+	Start []float32   // the rough picture to begin from, nil for none
+	// H and W are the size of the pictures that go through the prior: A.In(), padded to multiples of the prior's.
+	H, W int
+
+	o      Options
+	codec  prior.Codec // the full one
+	light  prior.Codec // nil for none
+	memory memory
+	timing Timing
+	watch  stopwatch
+	find   *finder // where a step stops to be finite; nil in a run that is well
+}
+
+func newRun(m prior.Prior, p Problem, o Options) *Run {
+	in := p.A.In()
+	r := &Run{Problem: p, Prior: m, Start: o.Start, H: in.H, W: in.W, o: o}
+	if m != nil {
+		mult := m.Multiple()
+		r.H, r.W = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
+		r.codec = prior.CodecOf(m)
+		r.light, _, _ = prior.LightCodecOf(m)
+	}
+	return r
+}
+
+// budget is the run's share of the machine.
+func (r *Run) budget() *Runtime {
+	if r.o.Runtime != nil {
+		return r.o.Runtime
+	}
+	return &process
+}
+
+// Noise draws n standard normal numbers. Each stream has numbers of its own in each step, so that no draw depends on which
+// others were made. Streams are told apart by their whole names.
+func (r *Run) Noise(stream string, step, n int) []float32 {
+	if r.o.noise != nil {
+		return r.o.noise(stream, step, n)
+	}
+	return draw(r.o.Seed, stream, step, n)
+}
+
+// Shape is that of the prior's state.
+func (r *Run) Shape() []int { return r.Prior.Shape(r.H, r.W) }
+
+// Device is that of the prior; without one it is the CPU.
+func (r *Run) Device() tensor.Device {
+	if r.Prior == nil {
+		return cpu.F32
+	}
+	return r.Prior.Device()
+}
+
+// Graph makes a graph of the step's own that records. It plans its memory, and is searched for what is not finite. The
+// method releases it.
+func (r *Run) Graph() *autograd.Graph {
+	g := r.watched(autograd.NewGraph(r.Device()))
+	g.Frugal = true
+	g.Plan = r.memory.plan
+	return g
+}
+
+// NoGrad makes a graph without a tape. The method releases it.
+func (r *Run) NoGrad() *autograd.Graph { return r.watched(autograd.NoGrad(r.Device())) }
+
+func (r *Run) watched(g *autograd.Graph) *autograd.Graph {
+	if r.find != nil {
+		g.OnOp = r.find.see
+	}
+	return g
+}
+
+// Eps predicts the noise in the state z at time t, with guidance where the run has any.
+func (r *Run) Eps(g *autograd.Graph, z *autograd.Value, t float32) *autograd.Value {
+	r.watch.lap(nil)
+	e := prior.EpsOf(g, r.Prior, z, t, r.o.Conditions)
+	r.watch.lap(&r.timing.UNet.Forward)
+	return r.watch.mark(g, e, nil)
+}
+
+// stepCodec is that of the steps.
+func (r *Run) stepCodec() prior.Codec {
+	if r.o.LightCodec {
+		return r.light
+	}
+	return r.codec
+}
+
+// Decode maps a state to a padded picture [1,H,W,3].
+func (r *Run) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
+	r.watch.lap(nil)
+	x := r.stepCodec().Decode(g, r.watch.mark(g, z, &r.timing.Decoder.Backward))
+	r.watch.lap(&r.timing.Decoder.Forward)
+	return r.watch.mark(g, x, nil)
+}
+
+// CanEncode tells whether the run has an Encode: there are light codecs without one.
+func (r *Run) CanEncode() bool {
+	if !r.o.LightCodec {
+		return true
+	}
+	_, _, encodes := prior.LightCodecOf(r.Prior)
+	return encodes
+}
+
+// Encode maps a padded picture [1,H,W,3] to a state: a sample for the noise eps, or the mean where that is nil.
+func (r *Run) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value {
+	r.watch.lap(nil)
+	z := r.stepCodec().Encode(g, r.watch.mark(g, x, &r.timing.Encoder.Backward), eps)
+	r.watch.lap(&r.timing.Encoder.Forward)
+	return z
+}
+
+// Backward is the graph's; the time that no other network has taken is the UNet's.
+func (r *Run) Backward(g *autograd.Graph, loss *autograd.Value) {
+	r.watch.lap(nil)
+	g.Backward(loss, nil)
+	r.watch.lap(&r.timing.UNet.Backward)
+}
+
+// Crop takes the picture's part of a padded picture.
+func (r *Run) Crop(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	in := r.A.In()
+	if in.H == r.H && in.W == r.W {
+		return x
+	}
+	return g.Windows(x, in.H, in.W, [][2]int{{0, 0}})
+}
+
+// Pad is the transpose of Crop: zeros outside the picture.
+func (r *Run) Pad(g *autograd.Graph, x *autograd.Value) *autograd.Value {
+	in := r.A.In()
+	if in.H == r.H && in.W == r.W {
+		return x
+	}
+	return g.AddWindows(x, r.H, r.W, [][2]int{{0, 0}})
+}
+
+// Apply puts a linear map into a graph, with its transpose for a gradient. It computes on the host.
+func Apply(g *autograd.Graph, x *autograd.Value, a operator.Linear) *autograd.Value {
+	out := a.Out()
+	return g.Map(x, []int{1, out.H, out.W, out.C}, a.Apply, a.Adjoint)
+}
+
+// PadPicture repeats the last row and column of a picture of shape A.In() up to [1,H,W,3].
+func (r *Run) PadPicture(x []float32) *tensor.Tensor {
+	in := r.A.In()
+	t := tensor.New(1, r.H, r.W, in.C)
+	for row := range r.H {
+		for col := range r.W {
+			from := (min(row, in.H-1)*in.W + min(col, in.W-1)) * in.C
+			copy(t.Data[(row*r.W+col)*in.C:][:in.C], x[from:])
+		}
+	}
+	return t
+}
+
+// EncodePicture is the state of a picture of shape A.In(), by the full codec.
+func (r *Run) EncodePicture(x []float32) []float32 {
+	g := r.NoGrad()
+	defer g.Release()
+	return slices.Clone(g.Device().Host(r.codec.Encode(g, g.Const(r.PadPicture(x)), nil).T))
+}
+
+// DecodePicture is the picture of shape A.In() of a state, by the full codec.
+func (r *Run) DecodePicture(z *tensor.Tensor) []float32 {
+	g := r.NoGrad()
+	defer g.Release()
+	return slices.Clone(g.Device().Host(r.Crop(g, r.codec.Decode(g, g.Const(z))).T))
+}

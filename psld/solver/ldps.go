@@ -1,0 +1,52 @@
+package solver
+
+import (
+	"math"
+
+	"psld/autograd"
+	"psld/tensor"
+)
+
+// LDPS is DPS on the states of a prior: DDIM steps guided by
+//
+//	omega |A D(z0) - y|
+//
+// (Chung et al. 2023; on latents, Rout et al. 2023). On a pixel prior it is DPS itself.
+type LDPS struct {
+	DDIM
+	Fit
+}
+
+// Bind implements [Method].
+func (o *LDPS) Bind(r *Run) (Stepper, error) {
+	return GuidedDDIM(r, o.DDIM, o.fit)
+}
+
+// Fit are the parameters of the measurement's term in the loss.
+type Fit struct {
+	Omega     float64 `json:"omega" range:"0.." default:"1" scale:"side" help:"weight of the measurement"`
+	Squared   bool    `json:"squared" help:"squared norms, the papers' formula, in place of norms, their code's; weights must then be much smaller"`
+	LoopNoise float64 `json:"loop_noise" range:"0..100" help:"deviation of the fresh noise that the published code adds to the predicted measurement in every step (there 0.05)"`
+}
+
+// fit is omega |A x - y|.
+func (o *Fit) fit(e *Estimate) *autograd.Value {
+	predicted := e.AX
+	if o.LoopNoise > 0 {
+		noise := tensor.From(e.Noise("measurement", e.Step, len(e.Run.Y)), e.AX.T.Shape...)
+		predicted = e.G.Add(e.AX, e.G.Scale(e.G.Const(noise), float32(o.LoopNoise)))
+	}
+	var n *autograd.Value
+	n, e.Report.Measurement = o.norm(e.G, e.G.Sub(predicted, e.Y))
+	return e.G.Scale(n, float32(o.Omega))
+}
+
+// norm is |x|, or its square where the loss has squares, and the number |x|.
+func (o *Fit) norm(g *autograd.Graph, x *autograd.Value) (*autograd.Value, float64) {
+	if o.Squared {
+		n := g.SumSquares(x)
+		return n, math.Sqrt(n.Item())
+	}
+	n := g.Norm2(x)
+	return n, n.Item()
+}

@@ -1,0 +1,154 @@
+package solver
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"psld/psld/param"
+	"psld/tensor"
+)
+
+// Method is a method with its parameters: a pointer to a struct whose tags tell their names, ranges and defaults (package
+// param). Bind readies it for one run. It returns an error where the parameters do not go with the problem or the prior.
+type Method interface {
+	Bind(r *Run) (Stepper, error)
+}
+
+// Stepper is a method at work. Solve drives it: the stepper knows nothing of progress, of kept states, of cancelling.
+//
+// A step depends on its state, on its number and on [Run.Noise] alone, so that a run that goes on from a kept state, and the
+// step that is done again in search of a number that is not finite, give the same bits.
+type Stepper interface {
+	// Len is the number of steps, at least 1.
+	Len() int
+	// Start puts the variables of the state before the first step into s.Vars.
+	Start(s *State) error
+	// Step does step s.Step, counted from 0. It puts new tensors into s.Vars and does not write to the old ones. An error that
+	// wraps ctx's counts as a stop before the step.
+	Step(ctx context.Context, s *State) (Report, error)
+	// Picture is what the run gives if it ends at s, of shape A.In(), about [-1,1]; s.Step is s.Steps after the last step.
+	Picture(s *State) ([]float32, error)
+}
+
+// Report is what a method tells of a step.
+type Report struct {
+	Measurement float64 // |A x - y|
+	Loss        float64
+	Terms       []Term // further numbers, in the order in which they are shown
+	At          string // where in the method the step is, such as "t=501", for messages
+	Done        bool   // the method has converged: this step is the last one
+	// Inner holds values on the way that are not part of the state, for tests and for looking on; read only.
+	Inner map[string][]float32
+}
+
+// Term is a number with its name.
+type Term struct {
+	Name  string
+	Value float64
+}
+
+// Term is the value of the named term, 0 where there is none.
+func (r Report) Term(name string) float64 {
+	for _, t := range r.Terms {
+		if t.Name == name {
+			return t.Value
+		}
+	}
+	return 0
+}
+
+// Spec is what is known of a method before it runs.
+type Spec struct {
+	Name    string        // as the user writes it
+	Doc     string        // one line
+	Needs   Needs         // what it cannot do without
+	Samples bool          // it draws from (nearly) the posterior, by the seed; else it gives one estimate
+	New     func() Method // a new one; its parameters may be zero
+}
+
+// Needs tells what a method cannot do without.
+type Needs struct {
+	Prior    bool // else it runs with none, and leaves one aside
+	Gradient bool // it takes gradients through the prior's networks
+}
+
+// specs are the methods of this package.
+var specs = []Spec{
+	{"psld", "PSLD (Rout et al. 2023): guided latent diffusion whose pictures are glued to the measurement",
+		Needs{Prior: true, Gradient: true}, true, func() Method { return new(PSLD) }},
+	{"gmldps", "GML-DPS (Rout et al. 2023): guided latent diffusion towards fixed points of the autoencoder",
+		Needs{Prior: true, Gradient: true}, true, func() Method { return new(GMLDPS) }},
+	{"ldps", "DPS (Chung et al. 2023) on latents: guided by the measurement alone",
+		Needs{Prior: true, Gradient: true}, true, func() Method { return new(LDPS) }},
+	{"tv", "total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
+		Needs{}, false, func() Method { return new(TV) }},
+}
+
+// Register adds a method of another package, before the first run. It panics where the name is taken or the spec is
+// incomplete.
+func Register(s Spec) {
+	switch {
+	case s.Name == "" || s.New == nil:
+		panic("solver: a method needs a name and a New")
+	case slices.ContainsFunc(specs, func(t Spec) bool { return t.Name == s.Name }):
+		panic(fmt.Sprintf("solver: there are two methods %q", s.Name))
+	}
+	param.Fields(s.New()) // panics where the tags are wrong
+	specs = append(specs, s)
+}
+
+// Specs lists the methods: those of this package, then the registered ones.
+func Specs() []Spec { return slices.Clone(specs) }
+
+// Names lists the methods by name.
+func Names() []string {
+	var names []string
+	for _, s := range specs {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// Lookup finds a method. An unknown name is an error that lists the known ones.
+func Lookup(name string) (Spec, error) {
+	for _, s := range specs {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Spec{}, fmt.Errorf("unknown method %q, want one of %s", name, strings.Join(Names(), ", "))
+}
+
+// Default is a new method with the default of every parameter.
+func (s Spec) Default() Method {
+	m := s.New()
+	param.SetDefaults(m)
+	return m
+}
+
+// SpecOf is that of a method, with its type for a name where it is not registered: then it needs all there is.
+func SpecOf(m Method) Spec {
+	for _, s := range specs {
+		if reflect.TypeOf(s.New()) == reflect.TypeOf(m) {
+			return s
+		}
+	}
+	return Spec{Name: fmt.Sprintf("%T", m), Needs: Needs{Prior: true, Gradient: true}}
+}
+
+// State is what a run needs to go on after one of its steps. Its random numbers add nothing to that: those of
+// a step follow from the seed and the number of the step alone.
+type State struct {
+	Step, Steps int                       // steps done, of how many
+	Vars        map[string]*tensor.Tensor // the method's variables
+	RMS         float64                   // of the last step, see Progress
+	Run         []Fact                    // which run it is of
+}
+
+// Set makes a variable of data, which it keeps.
+func (s *State) Set(name string, data []float32, shape ...int) {
+	s.Vars[name] = tensor.From(data, shape...)
+}

@@ -1,0 +1,133 @@
+package solver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"psld/internal/memstat"
+	"psld/tensor"
+)
+
+// drive does the steps of a method: the one loop of this package.
+func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*Result, error) {
+	now := &State{Steps: m.Len(), Vars: map[string]*tensor.Tensor{}}
+	k := &keeper{Keep: r.o.Keep}
+	if k.File != "" {
+		k.run = r.facts(spec, method)
+	}
+	from, err := k.resume(now.Steps)
+	switch {
+	case err != nil:
+		return nil, err
+	case from != nil:
+		now = from
+	default:
+		if err := m.Start(now); err != nil {
+			return nil, err
+		}
+	}
+	r.memory.start(r, r.o.MaxMemory)
+	defer r.memory.end()
+	for first := now.Step; now.Step < now.Steps; {
+		if ctx.Err() != nil {
+			return stopped(m, now, k, ctx.Err())
+		}
+		next, st, err := r.step(ctx, m, now)
+		switch {
+		case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return stopped(m, now, k, ctx.Err())
+		case errors.Is(err, errNotFinite):
+			return nil, r.broken(ctx, m, now, st, k)
+		case err != nil:
+			return nil, fmt.Errorf("step %d of %d: %w", now.Step+1, now.Steps, err)
+		}
+		if now.Step == first {
+			if err := r.memory.choose(); err != nil {
+				return nil, err
+			}
+		}
+		now = next
+		p := Progress{Report: st, Step: now.Step, Steps: now.Steps, RMS: now.RMS, Timing: r.timing, State: now}
+		p.Memory, _ = memstat.Process()
+		p.Kept, p.KeepErr = k.after(*now)
+		if r.o.Progress != nil {
+			r.o.Progress(p)
+		}
+	}
+	return result(m, now)
+}
+
+// step returns the state after now. It leaves now as it is.
+func (r *Run) step(ctx context.Context, m Stepper, now *State) (*State, Report, error) {
+	next := *now
+	next.Vars = maps.Clone(now.Vars)
+	r.timing = Timing{}
+	r.memory.step()
+	st, err := m.Step(ctx, &next)
+	if err != nil {
+		return nil, st, err
+	}
+	for _, t := range next.Vars {
+		if notFinite(t.Data) != "" {
+			return nil, st, errNotFinite
+		}
+	}
+	next.Step++
+	if st.Done {
+		next.Steps = next.Step
+	}
+	next.RMS = st.Measurement / math.Sqrt(float64(max(1, r.Measured())))
+	return &next, st, nil
+}
+
+// stopped is the result of a run that ctx has ended.
+func stopped(m Stepper, now *State, k *keeper, cause error) (*Result, error) {
+	res, err := result(m, now)
+	if err != nil {
+		return nil, err
+	}
+	at := fmt.Sprintf("stopped after step %d of %d", now.Step, now.Steps)
+	if err := k.keep(*now); err != nil {
+		return res, fmt.Errorf("%s; %w: %w", at, err, cause)
+	}
+	return res, fmt.Errorf("%s: %w", at, cause)
+}
+
+func result(m Stepper, now *State) (*Result, error) {
+	x, err := m.Picture(now)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{X: x, State: now, Steps: now.Step, RMS: now.RMS}, nil
+}
+
+// broken makes the error of the step from the state now, which is kept: what is not finite, and which layer made it.
+func (r *Run) broken(ctx context.Context, m Stepper, now *State, st Report, k *keeper) error {
+	r.find = r.newFinder()
+	defer func() { r.find = nil }()
+	again := *now
+	again.Vars = maps.Clone(now.Vars)
+	_, _ = m.Step(ctx, &again) // the same numbers again
+	what := r.find.found
+	for _, name := range slices.Sorted(maps.Keys(again.Vars)) {
+		if text := notFinite(again.Vars[name].Data); text != "" && what == "" {
+			what = fmt.Sprintf("%s in the update of %s; smaller weights may help", text, name)
+		}
+	}
+	at := fmt.Sprintf("step %d of %d", now.Step+1, now.Steps)
+	if st.At != "" {
+		at += " (" + st.At + ")"
+	}
+	at += ": " + what
+	switch err := k.keep(*now); {
+	case err != nil:
+		return fmt.Errorf("%s; %w", at, err)
+	case k.File != "" && now.Step > 0:
+		return fmt.Errorf("%s; last good state: %s", at, k.File)
+	}
+	return errors.New(at)
+}
