@@ -1,36 +1,15 @@
 package psld
 
 import (
+	"maps"
 	"math"
 	"slices"
 
 	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/psld/solver"
+	"psld/psld/task"
 )
-
-// tuned are the parameters for models like the embedded one: the best of small grids on six
-// validation photos that the README's tables do not use. The hole of a box is given
-// more strength than its PSNR asks for: less would leave it smooth. Weights are for 64x64 pixels.
-var tuned = map[Task]TaskPreset{
-	Inpaint:        {Steps: 30, Strength: 0.2, Gamma: 1, Omega: 3, Back: "adjoint"},
-	InpaintRandom:  {Steps: 30, Strength: 0.1, Gamma: 1, Omega: 1, Back: "adjoint"},
-	InpaintBox:     {Steps: 30, Strength: 0.2, Gamma: 1, Omega: 3, Back: "adjoint"},
-	SR4:            {Steps: 30, Strength: 0.03, Gamma: 1, Omega: 1, Back: "adjoint"},
-	DeblurGaussian: {Steps: 30, Strength: 0.03, Gamma: 0.3, Omega: 2, Back: "adjoint"},
-	DeblurMotion:   {Steps: 30, Strength: 0.03, Gamma: 0.3, Omega: 3, Back: "adjoint"},
-	Denoise:        {Steps: 30, Strength: 0.03, Gamma: 0.1, Omega: 2, Back: "adjoint"},
-}
-
-// published are those of the PSLD code for Stable Diffusion (run/*.sh), with the 200 steps of
-// its web page in place of 1000.
-func published(t Task) TaskPreset {
-	p := TaskPreset{Steps: 200, Strength: 1, Gamma: 0.1, Omega: 1, Back: "reference"}
-	if t == InpaintBox {
-		p.Gamma, p.Omega = 0.01, 0.1
-	}
-	return p
-}
 
 // family are the methods that the presets of PSLD are for.
 var family = []string{"psld", "gmldps", "ldps"}
@@ -48,13 +27,17 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	what, err := task.Find(string(t))
+	if err != nil {
+		return nil, err
+	}
 	method := spec.Default()
 	values := param.Values{}
 	switch {
 	case slices.Contains(family, spec.Name):
-		values = taskPreset(m, t, h, w, o)
+		values = taskPreset(m, what, h, w, o)
 	case spec.Name == "tv":
-		values = param.Values{"lambda": tvWeights[t], "iterations": 300}
+		values = param.Values{"lambda": what.TV, "iterations": 300}
 	}
 	if o.Reference {
 		values["back"], values["strength"], values["sample_encoder"] = "reference", 1.0, true
@@ -66,19 +49,16 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 }
 
 // taskPreset are the parameters of PSLD's family for a task and a size.
-func taskPreset(m prior.Prior, t Task, h, w int, o Options) param.Values {
-	p, size := tuned[t], 64
-	own, ok := o.Presets.find(t)
+func taskPreset(m prior.Prior, t *task.Task, h, w int, o Options) param.Values {
+	values, size := t.Tuned, task.TunedSize
+	own, ok := o.Presets.find(t.Name)
 	switch {
 	case ok:
-		p, size = own, o.Presets.Size
+		values, size = own.values(), o.Presets.Size
 	case m != nil && m.Info().Family == prior.FamilyStableDiffusion:
-		p, size = published(t), 0
+		return maps.Clone(t.Published)
 	}
-	values := p.values()
-	if size == 0 {
-		return values
-	}
+	values = maps.Clone(values)
 	side := math.Sqrt(float64(h*w)) / float64(size)
 	for _, f := range param.Fields(solver.PSLD{}) {
 		if v, ok := values[f.Name].(float64); ok && f.Scales {

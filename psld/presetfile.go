@@ -7,6 +7,7 @@ import (
 
 	"psld/psld/param"
 	"psld/psld/solver"
+	"psld/psld/task"
 )
 
 // TaskPreset holds the parameters of PSLD for a task (see solver.PSLD). Gamma and Omega are for pictures of Presets.Size.
@@ -50,7 +51,7 @@ func (p *Presets) check() error {
 		return fmt.Errorf("no presets: want the field tasks with a task's name and its parameters")
 	}
 	for t, q := range p.Tasks {
-		if _, err := ParseTask(string(t)); err != nil {
+		if _, err := task.Find(string(t)); err != nil {
 			return err
 		}
 		if q.GluingEvery < 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"math"
 	"slices"
 
 	"psld/psld/operator"
@@ -13,6 +12,7 @@ import (
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
+	"psld/psld/task"
 )
 
 // Problem is a measured picture and what is known of its damage.
@@ -66,6 +66,10 @@ type Options struct {
 	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
 	Keep solver.Keep `json:"keep,omitzero"`
 
+	// Start, when set, is called for the rough picture of a run that begins from one (strength below 1), in place of the
+	// task's own. What it returns is only read.
+	Start func(context.Context) ([]float32, error) `json:"-"`
+
 	// Runtime is the budget that the run shares with others, nil for that of the process.
 	Runtime  *Runtime              `json:"-"`
 	Progress func(solver.Progress) `json:"-"`
@@ -86,6 +90,15 @@ type Result struct {
 // take hours.
 const MaxPixels = 2 << 20
 
+// CheckSize reports a result of h x w pixels that Solve does not take on.
+func CheckSize(h, w int) error {
+	if h*w > MaxPixels {
+		return fmt.Errorf("the result would have %dx%d pixels, %.1f megapixels; the limit is %.1f: "+
+			"crop it or make it smaller", w, h, float64(h*w)/1e6, MaxPixels/1e6)
+	}
+	return nil
+}
+
 // Solve restores the measurement of p with the model m, which may be nil for a method that needs none. When ctx ends early
 // it returns the best picture so far together with an error that wraps ctx's.
 //
@@ -94,13 +107,14 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if p.Measurement == nil {
 		return nil, errors.New("no measurement to restore")
 	}
-	y := picture.FromImage(p.Measurement)
-	h, w := y.H, y.W
-	if p.Task == SR4 {
-		h, w = 4*h, 4*w
+	t, err := task.Find(string(p.Task))
+	if err != nil {
+		return nil, err
 	}
-	if h*w > MaxPixels {
-		return nil, fmt.Errorf("a picture of %dx%d pixels has %.1f megapixels, the limit is %.1f: crop it or make it smaller", w, h, float64(h*w)/1e6, MaxPixels/1e6)
+	y := picture.FromImage(p.Measurement)
+	h, w := t.Scale*y.H, t.Scale*y.W
+	if err := CheckSize(h, w); err != nil {
+		return nil, err
 	}
 	a, err := p.Operator(h, w)
 	if err != nil {
@@ -115,11 +129,16 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 		return nil, err
 	}
 	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
-	if p.Task.Inpainting() { // whatever stands in the hole was not measured
-		a.Apply(prob.Y, y.Pix)
+	for i, known := range operator.KnownOf(a) {
+		if !known { // whatever stands in the hole was not measured
+			clear(prob.Y[3*i : 3*i+3])
+		}
 	}
 	if strength, ok := param.ValuesOf(method)["strength"].(float64); ok && strength < 1 {
-		if so.Start, err = Rough(ctx, p, a); err != nil {
+		if o.Start == nil {
+			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, y.Pix, p.Damage) }
+		}
+		if so.Start, err = o.Start(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -135,8 +154,8 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 		x.Alpha = slices.Clone(y.Alpha)
 	}
 	switch {
-	case o.PasteKnown && p.Task.Inpainting():
-		paste(x.Pix, y.Pix, p.Keep, h, w)
+	case o.PasteKnown && t.Needs == task.Mask:
+		task.Paste(x.Pix, y.Pix, p.Keep, h, w)
 	case !o.Raw && !o.Reference:
 		sigma, ok := 0.0, true
 		if o.Sigma != nil {
@@ -178,82 +197,9 @@ func prompts(m prior.Prior, o Options) (c prior.Conditions, err error) {
 	return c, err
 }
 
-// Rough is a quick restoration to start from, of shape a.In(): missing pixels are
-// interpolated smoothly (Laplace's equation); blurred and small pictures are restored with
-// total variation; a noisy picture is taken as it is.
-func Rough(ctx context.Context, p Problem, a operator.Linear) ([]float32, error) {
-	in, y := a.In(), picture.FromImage(p.Measurement).Pix
-	switch {
-	case p.Task.Inpainting():
-		x := make([]float32, in.Len())
-		paste(x, y, p.Keep, in.H, in.W)
-		return x, nil
-	case p.Task == Denoise:
-		return y, nil
+func clipped(p *picture.Picture) *picture.Picture {
+	for i, v := range p.Pix {
+		p.Pix[i] = min(max(v, -1), 1)
 	}
-	return solver.RestoreTV(ctx, a, y, tvWeights[p.Task], 0)
-}
-
-// paste puts the known pixels of y into x. At the rim of a hole x and y differ a
-// little; the difference is continued into the hole by the smoothest field there
-// is (Laplace's equation, as in Poisson image editing, Pérez et al. 2003), so that no
-// seam shows.
-func paste(x, y []float32, keep []bool, h, w int) {
-	d := make([]float32, len(x))
-	var mean [3]float64
-	known := 0
-	for i, k := range keep {
-		if k {
-			known++
-			for c := range 3 {
-				d[3*i+c] = y[3*i+c] - x[3*i+c]
-				mean[c] += float64(d[3*i+c])
-			}
-		}
-	}
-	if known == 0 {
-		return
-	}
-	for i, k := range keep {
-		if !k {
-			for c := range 3 {
-				d[3*i+c] = float32(mean[c] / float64(known))
-			}
-		}
-	}
-	// Successive over-relaxation; far from the rim the field may stay approximate.
-	relax := float32(2 / (1 + math.Sin(math.Pi/float64(min(64, max(h, w))))))
-	for range 200 {
-		for i, k := range keep {
-			if k {
-				continue
-			}
-			r, col := i/w, i%w
-			for c := range 3 {
-				var sum float32
-				var n float32
-				if r > 0 {
-					sum, n = sum+d[3*(i-w)+c], n+1
-				}
-				if r < h-1 {
-					sum, n = sum+d[3*(i+w)+c], n+1
-				}
-				if col > 0 {
-					sum, n = sum+d[3*(i-1)+c], n+1
-				}
-				if col < w-1 {
-					sum, n = sum+d[3*(i+1)+c], n+1
-				}
-				d[3*i+c] += relax * (sum/n - d[3*i+c])
-			}
-		}
-	}
-	for i, v := range d {
-		x[i] += v
-	}
-	for i, k := range keep {
-		if k {
-			copy(x[3*i:][:3], y[3*i:][:3])
-		}
-	}
+	return p
 }

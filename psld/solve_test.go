@@ -11,6 +11,7 @@ import (
 	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
+	"psld/psld/task"
 )
 
 // waves is a smooth picture.
@@ -30,26 +31,27 @@ func small(seed uint64) Options {
 // TestSolveKeepsSize: every task gives back a picture of the right size, odd ones too.
 func TestSolveKeepsSize(t *testing.T) {
 	m := prior.RandomTiny(1)
-	for _, task := range Tasks {
+	for _, spec := range task.All() {
+		name := spec.Name
 		for _, s := range [][2]int{{40, 40}, {33, 47}} {
 			x := waves(s[0], s[1])
-			d := Damage{Task: task}
+			d := Damage{Task: name}
 			var err error
-			if task == Inpaint {
+			if spec.Draw == nil {
 				d.Keep, err = operator.RandomMask(s[0], s[1], 0.3, 1)
 			} else {
-				d, err = EvalDamage(task, s[0], s[1], 1)
+				d, err = spec.FitDamage(s[0], s[1], 1)
 			}
 			require.NoError(t, err)
 			y, err := Measure(x, d, 0.05, 3)
 			require.NoError(t, err)
 			r, err := Solve(context.Background(), m, Problem{d, y}, small(1))
-			require.NoError(t, err, task)
+			require.NoError(t, err, name)
 			h, w := s[0], s[1]
-			if task == SR4 { // the enlarged measurement
+			if name == SR4 { // the enlarged measurement
 				h, w = 4*y.H, 4*y.W
 			}
-			require.Equal(t, [2]int{h, w}, [2]int{r.Picture.H, r.Picture.W}, task)
+			require.Equal(t, [2]int{h, w}, [2]int{r.Picture.H, r.Picture.W}, name)
 			for _, v := range r.Picture.Pix {
 				require.True(t, v >= -1 && v <= 1)
 			}
@@ -70,23 +72,6 @@ func TestPasteKeepsKnownPixels(t *testing.T) {
 		if k {
 			require.Equal(t, x.Pix[3*i:3*i+3], r.Picture.Pix[3*i:3*i+3])
 		}
-	}
-}
-
-// TestPasteIsSeamless: where the restoration is right up to a constant, or a linear
-// ramp, which are harmonic, pasting makes it exact.
-func TestPasteIsSeamless(t *testing.T) {
-	h, w := 20, 24
-	keep, err := operator.BoxMask(h, w, 0.4, false, 0)
-	require.NoError(t, err)
-	want := waves(h, w).Pix
-	x := append([]float32(nil), want...)
-	for i := range x {
-		x[i] += 0.2 + 0.01*float32(i/3%w)
-	}
-	paste(x, want, keep, h, w)
-	for i, v := range want {
-		require.InDelta(t, v, x[i], 1e-3)
 	}
 }
 
@@ -123,20 +108,9 @@ func TestHoleIsNotMeasured(t *testing.T) {
 	require.Equal(t, a.Picture.Pix, b.Picture.Pix)
 }
 
-func TestMeasureNoise(t *testing.T) {
-	x := waves(64, 64)
-	y, err := Measure(x, Damage{Task: Denoise}, 0.05, 1)
-	require.NoError(t, err)
-	var sq float64
-	for i, v := range y.Pix {
-		sq += float64(v-x.Pix[i]) * float64(v-x.Pix[i])
-	}
-	require.InDelta(t, 0.05, math.Sqrt(sq/float64(len(y.Pix))), 0.001)
-}
-
 func TestErrors(t *testing.T) {
 	ctx, m, x := context.Background(), prior.RandomTiny(1), waves(16, 16)
-	_, err := ParseTask("sharpen")
+	_, err := Solve(ctx, m, Problem{Damage{Task: "sharpen"}, x}, small(1))
 	require.ErrorContains(t, err, "want one of inpaint,")
 	_, err = NewDamage(Inpaint, 16, 16, 1)
 	require.ErrorContains(t, err, "needs a mask")
@@ -152,17 +126,4 @@ func TestErrors(t *testing.T) {
 	require.ErrorContains(t, err, `back "magic", want adjoint, pinv or reference`)
 	_, err = Measure(x, Damage{Task: Denoise}, math.NaN(), 1)
 	require.ErrorContains(t, err, "noise")
-}
-
-func TestEvaluate(t *testing.T) {
-	pics := []*picture.Picture{waves(32, 32), waves(32, 32)}
-	scores, err := Evaluate(context.Background(), prior.RandomTiny(1), pics, EvalOptions{Sigma: 0.05, Seed: 1, Solve: Options{Params: param.Values{"omega": 1}}, Methods: []string{"tv", "psld"}})
-	require.NoError(t, err)
-	require.Len(t, scores, 3*(len(Tasks)-1))
-	for i, s := range scores {
-		require.False(t, math.IsNaN(s.PSNR) || math.IsNaN(s.SSIM), s)
-		if s.Method == "tv" && s.Task != SR4 { // TV must help; cubic enlargement of a smooth picture is hard to beat
-			require.Greater(t, s.PSNR, scores[i-1].PSNR, s.Task)
-		}
-	}
 }

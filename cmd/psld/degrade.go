@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -11,10 +10,11 @@ import (
 	"psld/psld"
 	"psld/psld/operator"
 	"psld/psld/picture"
+	"psld/psld/task"
 )
 
 func degrade(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	task := fs.String("task", "", "`T`: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion or denoise")
+	name := fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or "))
 	in := fs.String("in", "", "the `picture` to damage: PNG, JPEG or WebP")
 	out := fs.String("out", "", "`file` for the measurement: .png or .jpg")
 	mask := fs.String("mask", "", "`picture` of the same size, white or transparent = missing (inpainting; needed for inpaint)")
@@ -22,13 +22,11 @@ func degrade(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	kernel := fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)")
 	kernelOut := fs.String("kernel-out", "", "`PNG` for the kernel")
 	sigma := fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]")
-	missing := fs.Float64("missing", 0.7, "`share` of missing pixels (inpaint-random)")
-	box := fs.Float64("box", 0.5, "`sides` of the box over those of the picture (inpaint-box)")
-	std := fs.Float64("kernel-std", 3, "standard `deviation` of the kernel in pixels (deblur-gaussian)")
+	values := addParameterFlags(fs)
 	seed := seedFlag(fs)
 
 	return func(_ context.Context, c *console, _ []string) error {
-		t, err := required(*task, *in, *out)
+		t, err := required(*name, *in, *out)
 		if err != nil {
 			return err
 		}
@@ -37,15 +35,16 @@ func degrade(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			use   bool
 			names []string
 		}{
-			{t.Inpainting(), []string{"mask", "mask-out"}},
-			{deblurring(t), []string{"kernel", "kernel-out"}},
-			{t == psld.InpaintRandom && *mask == "", []string{"missing"}},
-			{t == psld.InpaintBox && *mask == "", []string{"box"}},
-			{t == psld.DeblurGaussian && *kernel == "", []string{"kernel-std"}},
+			{t.Needs == task.Mask, []string{"mask", "mask-out"}},
+			{t.Needs == task.Kernel, []string{"kernel", "kernel-out"}},
 		} {
 			if err := onlyFor(set, t, f.use, f.names...); err != nil {
 				return err
 			}
+		}
+		v, err := values(set, t, *mask == "" && *kernel == "")
+		if err != nil {
+			return err
 		}
 		if !(*sigma >= 0 && *sigma <= 100) {
 			return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
@@ -75,7 +74,7 @@ func degrade(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		x.Alpha = nil
-		d, err := testDamage(t, x, *mask, *kernel, *missing, *box, *std, s)
+		d, err := testDamage(t, x, *mask, *kernel, v, s)
 		if err != nil {
 			return err
 		}
@@ -125,28 +124,52 @@ func degrade(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	}
 }
 
-// testDamage is psld.NewDamage with the sizes that the flags give.
-func testDamage(t psld.Task, x *picture.Picture, mask, kernel string, missing, box, std float64, seed uint64) (psld.Damage, error) {
-	d := psld.Damage{Task: t}
+// addParameterFlags adds a flag for each parameter of a task's test damage. values checks those that are given and
+// returns them; none has a meaning where the damage is not drawn.
+func addParameterFlags(fs *flag.FlagSet) (values func(set map[string]bool, t *task.Task, drawn bool) (task.Values, error)) {
+	flags := map[string]*float64{}
+	var order []string
+	for _, t := range task.All() {
+		for _, p := range t.Parameters {
+			if flags[p.Name] == nil {
+				order = append(order, p.Name)
+				flags[p.Name] = fs.Float64(p.Name, p.Default, fmt.Sprintf("%s (%s)", p.Usage, t.Name))
+			}
+		}
+	}
+	return func(set map[string]bool, t *task.Task, drawn bool) (task.Values, error) {
+		own, v := map[string]bool{}, task.Values{}
+		for _, p := range t.Parameters {
+			own[p.Name] = drawn
+			if set[p.Name] {
+				v[p.Name] = *flags[p.Name]
+			}
+		}
+		for _, name := range order {
+			if err := onlyFor(set, t, own[name], name); err != nil {
+				return nil, err
+			}
+		}
+		if err := t.Check(v); err != nil {
+			return nil, fmt.Errorf("--%w", err)
+		}
+		return v, nil
+	}
+}
+
+// testDamage is that of the files, else one that the task draws.
+func testDamage(t *task.Task, x *picture.Picture, mask, kernel string, v task.Values, seed uint64) (psld.Damage, error) {
+	d := psld.Damage{Task: t.Name}
 	var err error
 	switch {
 	case mask != "":
 		d.Keep, err = picture.LoadMask(mask, x.W, x.H, false)
 	case kernel != "":
 		d.Kernel, err = operator.LoadKernel(kernel)
-	case t == psld.Inpaint:
-		err = errors.New("task inpaint needs --mask")
-	case t == psld.InpaintRandom:
-		d.Keep, err = operator.RandomMask(x.H, x.W, missing, seed)
-	case t == psld.InpaintBox:
-		d.Keep, err = operator.BoxMask(x.H, x.W, box, true, seed)
-	case t == psld.DeblurGaussian:
-		if !(std > 0 && std <= 100) {
-			return d, fmt.Errorf("--kernel-std %v, want more than 0 and at most 100", std)
-		}
-		d.Kernel, err = operator.Gaussian(max(61, 2*int(4*std+0.5)+1), std)
+	case t.Draw == nil:
+		err = fmt.Errorf("task %s needs --mask", t.Name)
 	default:
-		return psld.NewDamage(t, x.H, x.W, seed)
+		return t.DrawDamage(x.H, x.W, v, seed)
 	}
 	return d, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"psld/psld"
+	"psld/psld/metric"
 	"psld/psld/operator"
 	"psld/psld/param"
 	"psld/psld/picture"
@@ -114,10 +115,14 @@ func saveDemo(c *console, dir string, x, y *picture.Picture, res *psld.Result, t
 	var lines []string
 	for i := range panels[1:] {
 		p := &panels[1+i]
-		psnr, ssim, err := psld.Compare(x, p.Pic)
-		if err != nil {
-			return err
+		var score [2]float64
+		for k, m := range metric.Default() {
+			var err error
+			if score[k], err = metric.Score(m, p.Pic, x); err != nil {
+				return err
+			}
 		}
+		psnr, ssim := score[0], score[1]
 		p.Sub += fmt.Sprintf("\nPSNR %.2f dB, SSIM %.3f", psnr, ssim)
 		lines = append(lines, fmt.Sprintf("%-11s  PSNR %5.2f dB  SSIM %.3f", []string{"measurement", "restoration"}[i], psnr, ssim))
 	}

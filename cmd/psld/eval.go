@@ -1,27 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"strconv"
+	"io"
 	"strings"
 
+	"psld/internal/atomicfile"
 	"psld/psld"
+	"psld/psld/eval"
+	"psld/psld/picture"
+	"psld/psld/task"
 )
 
 func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	var names []string
-	for _, t := range psld.Tasks[1:] {
-		names = append(names, string(t))
-	}
 	data := fs.String("data", "", "`folder` of pictures")
 	n := fs.Int("n", 32, "`N` pictures; 0 for all")
 	size := fs.Int("size", 64, "`pixels` a side")
-	tasks := fs.String("tasks", strings.Join(names, ","), "`list` of tasks")
+	tasks := fs.String("tasks", taskNames(task.Drawn(), ",", ","), "`list` of tasks")
 	methods := fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods")
 	sigma := fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]")
 	model := addModelFlags(fs)
@@ -39,7 +36,7 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 		if !(*sigma >= 0 && *sigma <= 100) {
 			return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
 		}
-		o := psld.EvalOptions{Sigma: *sigma}
+		o := eval.Options{Sigma: *sigma}
 		var err error
 		o.Methods = list(*methods)
 		if o.Solve, err = flags.options(o.Methods...); err != nil {
@@ -48,15 +45,8 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 		if o.Seed, err = seed(); err != nil {
 			return err
 		}
-		for _, name := range list(*tasks) {
-			t, err := psld.ParseTask(name)
-			if err != nil {
-				return err
-			}
-			if t == psld.Inpaint {
-				return fmt.Errorf("task inpaint has no masks of its own: use inpaint-random or inpaint-box")
-			}
-			o.Tasks = append(o.Tasks, t)
+		if o.Tasks, err = drawnTasks(*tasks); err != nil {
+			return err
 		}
 		if len(o.Tasks) == 0 || len(o.Methods) == 0 {
 			return fmt.Errorf("--tasks and --methods need at least one name")
@@ -71,7 +61,7 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 		if err := threads(); err != nil {
 			return err
 		}
-		pics, err := psld.LoadSquares(*data, *n, *size)
+		pics, err := picture.LoadSquares(*data, *n, *size)
 		if err != nil {
 			return fmt.Errorf("--data: %w", err)
 		}
@@ -89,49 +79,41 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 				before += of
 			}
 		}
-		scores, err := psld.Evaluate(ctx, m, pics, o)
+		report, err := eval.Run(ctx, m, pics, o)
 		bar.clear()
 		if err != nil {
 			return err
 		}
-		printScores(c, scores)
-		if *csvOut != "" {
-			if err := writeFile(*csvOut, scoresCSV(scores)); err != nil {
-				return err
-			}
+		if err := report.Markdown(c.out); err != nil {
+			return err
 		}
-		if *jsonOut != "" {
-			b, err := json.MarshalIndent(scores, "", "  ")
-			if err != nil {
-				return err
+		for _, f := range []struct {
+			path  string
+			write func(io.Writer) error
+		}{{*csvOut, report.CSV}, {*jsonOut, report.JSON}} {
+			if f.path != "" {
+				if err := atomicfile.Write(f.path, f.write); err != nil {
+					return err
+				}
 			}
-			return writeFile(*jsonOut, append(b, '\n'))
 		}
 		return nil
 	}
 }
 
+// drawnTasks reads a list of tasks that make up test damages.
+func drawnTasks(text string) ([]psld.Task, error) {
+	var tasks []psld.Task
+	for _, name := range list(text) {
+		t, err := task.FindDrawn(name)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, t.Name)
+	}
+	return tasks, nil
+}
+
 func list(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// printScores prints a Markdown table.
-func printScores(c *console, scores []psld.Score) {
-	fmt.Fprintln(c.out, "| Task | Method | Pictures | PSNR dB | SSIM | s/picture |")
-	fmt.Fprintln(c.out, "|---|---|---:|---:|---:|---:|")
-	for _, s := range scores {
-		fmt.Fprintf(c.out, "| %s | %s | %d | %.2f | %.4f | %.2f |\n", s.Task, s.Method, s.N, s.PSNR, s.SSIM, s.Seconds)
-	}
-}
-
-func scoresCSV(scores []psld.Score) []byte {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	_ = w.Write([]string{"task", "method", "pictures", "psnr_db", "ssim", "seconds_per_picture"}) // a Buffer takes all
-	for _, s := range scores {
-		num := func(v float64) string { return strconv.FormatFloat(v, 'f', 5, 64) }
-		_ = w.Write([]string{string(s.Task), s.Method, strconv.Itoa(s.N), num(s.PSNR), num(s.SSIM), num(s.Seconds)})
-	}
-	w.Flush()
-	return b.Bytes()
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"psld/psld/solver"
+	"psld/psld/task"
 )
 
 // credit names the source of the demo's photo.
@@ -26,7 +27,11 @@ func help(w io.Writer, args []string) error {
 		}
 		fs := newFlags(v.name)
 		v.setup(fs)
-		fmt.Fprintf(w, "%s\n\n%s.\n\n%s", strings.TrimSpace("psld "+v.name+" "+v.args), upperFirst(v.short), notes[v.name])
+		note := notes[v.name]
+		if v.name == "restore" {
+			note = "Tasks:\n" + taskList() + note
+		}
+		fmt.Fprintf(w, "%s\n\n%s.\n\n%s", strings.TrimSpace("psld "+v.name+" "+v.args), upperFirst(v.short), note)
 		if fs.Lookup("method") != nil || fs.Lookup("methods") != nil {
 			fmt.Fprintln(w, "Methods:")
 			for _, s := range solver.Specs() {
@@ -52,7 +57,7 @@ Commands:
 	}
 	fmt.Fprintf(w, `  version   print the version
 
-Tasks: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion, denoise.
+Tasks: %s.
 Models: --model takes what psld train makes, and Stable Diffusion 1.x: a diffusers folder, a file
 (.safetensors, .ckpt), or the id of one in the Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub).
 Nothing is ever downloaded.
@@ -61,20 +66,13 @@ PSLD_KERNELS=generic|neon|avx2|avx512|avx512bf16 forces the kernels of an instru
 Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore and generate write what they have).
 
 Credits:
-%s`, indent(credit, "  "))
+%s`, taskNames(task.All(), ", ", ", "), indent(credit, "  "))
 	return nil
 }
 
 // notes are the paragraphs between a verb's title and its flags.
 var notes = map[string]string{
-	"restore": `Tasks:
-  inpaint          repaint the white part of --mask, or the transparent part of the picture
-  inpaint-random,  the same; without a mask and transparency, exactly black pixels are missing
-  inpaint-box
-  sr4              enlarge four times
-  deblur-gaussian  --kernel, default a Gaussian of standard deviation 3 pixels
-  deblur-motion    --kernel is needed: a grey PNG, square with an odd side
-  denoise
+	"restore": `Masks are given by --mask, kernels by --kernel.
 No noise is added to the picture. It keeps its size (times 4 for sr4) and, when
 inpainting, its known pixels exactly. Ctrl-C writes the best picture so far and
 the state of the run, prints the command that goes on from there, and exits with
@@ -140,6 +138,31 @@ is a process of its own.
 Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
 
 `,
+}
+
+// taskList has a line for each task.
+func taskList() string {
+	var b strings.Builder
+	for _, t := range task.All() {
+		fmt.Fprintf(&b, "  %-16s %s\n", t.Name, t.Does)
+	}
+	return b.String()
+}
+
+// taskNames are the names of tasks with sep between them, and last between the last two.
+func taskNames(tasks []*task.Task, sep, last string) string {
+	var b strings.Builder
+	for i, t := range tasks {
+		switch {
+		case i == 0:
+		case i == len(tasks)-1:
+			b.WriteString(last)
+		default:
+			b.WriteString(sep)
+		}
+		b.WriteString(string(t.Name))
+	}
+	return b.String()
 }
 
 // newFlags makes an empty set that prints nothing by itself.

@@ -17,10 +17,11 @@ import (
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
+	"psld/psld/task"
 )
 
 func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	task := fs.String("task", "", "`T`: inpaint, inpaint-random, inpaint-box, sr4, deblur-gaussian, deblur-motion or denoise")
+	taskName := fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or "))
 	in := fs.String("in", "", "the damaged `picture`: PNG, JPEG or WebP")
 	out := fs.String("out", "", "`file` for the restored picture: .png or .jpg")
 	mask := fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)")
@@ -37,7 +38,7 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 	flags, prompts, keep, seed, threads := addMethodFlags(fs), addPromptFlags(fs), addKeepFlags(fs), seedFlag(fs), threadsFlag(fs)
 
 	return func(ctx context.Context, c *console, _ []string) error {
-		t, err := required(*task, *in, *out)
+		t, err := required(*taskName, *in, *out)
 		if err != nil {
 			return err
 		}
@@ -66,10 +67,10 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		set := given(fs)
-		if err := onlyFor(set, t, t.Inpainting(), "mask", "invert-mask", "paste"); err != nil {
+		if err := onlyFor(set, t, t.Needs == task.Mask, "mask", "invert-mask", "paste"); err != nil {
 			return err
 		}
-		if err := onlyFor(set, t, deblurring(t), "kernel"); err != nil {
+		if err := onlyFor(set, t, t.Needs == task.Kernel, "kernel"); err != nil {
 			return err
 		}
 		if err := prompts.check(); err != nil {
@@ -106,12 +107,9 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if err != nil {
 			return err
 		}
-		h, w := y.H, y.W
-		if t == psld.SR4 {
-			h, w = 4*h, 4*w
-		}
-		if h*w > psld.MaxPixels {
-			return fmt.Errorf("%s: the result would have %dx%d pixels, %.1f megapixels; the limit is %.1f: crop it or make it smaller", *in, w, h, float64(h*w)/1e6, psld.MaxPixels/1e6)
+		h, w := t.Scale*y.H, t.Scale*y.W
+		if err := psld.CheckSize(h, w); err != nil {
+			return fmt.Errorf("%s: %w", *in, err)
 		}
 		if _, err := d.Operator(h, w); err != nil {
 			return err
@@ -133,12 +131,12 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			p, name = m, m.Name
 		}
 		o.Prompt, o.Negative, o.GuidanceScale, o.Emphasis, o.LightCodec = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
-		u, err := psld.Preset(p, t, h, w, o)
+		u, err := psld.Preset(p, t.Name, h, w, o)
 		if err != nil {
 			return err
 		}
 		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
-		c.say("task      %s", strings.Join(append([]string{string(t)}, note...), "; "))
+		c.say("task      %s", strings.Join(append([]string{string(t.Name)}, note...), "; "))
 		c.say("method    %s, seed %d", describeMethod(u), o.Seed)
 		if m != nil {
 			c.say("model     %s", describeModel(m))
@@ -178,13 +176,13 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		}
 		bar.clear()
 		settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-			t, methodSettings(u, res.Steps, total), o.Seed, *paste && t.Inpainting(), name, asm.Active(), w, h, version())
+			t.Name, methodSettings(u, res.Steps, total), o.Seed, *paste && t.Needs == task.Mask, name, asm.Active(), w, h, version())
 		if err := picture.Save(*out, res.Picture, picture.Text{Key: "parameters", Value: settings}); err != nil {
 			return errors.Join(err, stopped)
 		}
 		if *sheet != "" {
 			s, err := picture.Sheet([]picture.Panel{
-				{Title: "Measurement", Sub: string(t), Pic: y},
+				{Title: "Measurement", Sub: string(t.Name), Pic: y},
 				{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", spec.Name, res.Steps, o.Seed), Pic: res.Picture}}, 0)
 			if err == nil {
 				err = picture.Save(*sheet, s)
@@ -213,15 +211,15 @@ func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			}
 			return stopped
 		}
-		fmt.Fprintf(c.out, "wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s\n", *out, round(time.Since(start)), res.RMS, pasted(*out, *paste, t))
+		fmt.Fprintf(c.out, "wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s\n", *out, round(time.Since(start)), res.RMS, pasted(*out, *paste && t.Needs == task.Mask))
 		return nil
 	}
 }
 
 // pasted says what became of the known pixels.
-func pasted(out string, paste bool, t psld.Task) string {
+func pasted(out string, paste bool) string {
 	switch ext := strings.ToLower(filepath.Ext(out)); {
-	case !paste || !t.Inpainting():
+	case !paste:
 		return ""
 	case ext != ".png":
 		return " before the known pixels were put back (JPEG keeps them nearly, PNG exactly)"
@@ -238,22 +236,20 @@ func printJSON(c *console, v any) {
 }
 
 // required checks the flags that restore and degrade cannot do without.
-func required(task, in, out string) (psld.Task, error) {
-	for _, f := range [][2]string{{"task", task}, {"in", in}, {"out", out}} {
+func required(name, in, out string) (*task.Task, error) {
+	for _, f := range [][2]string{{"task", name}, {"in", in}, {"out", out}} {
 		if f[1] == "" {
-			return "", fmt.Errorf("--%s is missing (see psld help)", f[0])
+			return nil, fmt.Errorf("--%s is missing (see psld help)", f[0])
 		}
 	}
-	return psld.ParseTask(task)
+	return task.Find(name)
 }
 
-func deblurring(t psld.Task) bool { return t == psld.DeblurGaussian || t == psld.DeblurMotion }
-
 // onlyFor is an error if one of the flags is given although the task has no use for it.
-func onlyFor(set map[string]bool, t psld.Task, use bool, names ...string) error {
+func onlyFor(set map[string]bool, t *task.Task, use bool, names ...string) error {
 	for _, n := range names {
 		if set[n] && !use {
-			return fmt.Errorf("--%s has no meaning for task %s", n, t)
+			return fmt.Errorf("--%s has no meaning for task %s", n, t.Name)
 		}
 	}
 	return nil
@@ -261,48 +257,55 @@ func onlyFor(set map[string]bool, t psld.Task, use bool, names ...string) error 
 
 // knownDamage finds the mask or kernel of the user's picture y, and says where it comes from. Missing
 // pixels become opaque in y, since they will be painted.
-func knownDamage(t psld.Task, y *picture.Picture, mask string, invert bool, kernel string) (d psld.Damage, note []string, err error) {
-	d.Task = t
+func knownDamage(t *task.Task, y *picture.Picture, mask string, invert bool, kernel string) (psld.Damage, []string, error) {
+	d := psld.Damage{Task: t.Name}
 	switch {
-	case t.Inpainting():
-		from := "the mask"
-		if mask != "" {
-			d.Keep, err = picture.LoadMask(mask, y.W, y.H, invert)
-		} else {
-			d.Keep, from, err = psld.FindKnown(y, t)
-			from += " pixels"
-			if err != nil {
-				err = fmt.Errorf("no --mask, and %w with --mask", err)
-			}
-		}
-		if err != nil {
-			return d, nil, err
-		}
-		missing := 0
-		for i, k := range d.Keep {
-			if !k {
-				missing++
-				if y.Alpha != nil {
-					y.Alpha[i] = 1
-				}
-			}
-		}
-		n := len(d.Keep)
-		if missing == 0 || missing == n {
-			return d, nil, fmt.Errorf("%s marks %d of %d pixels as missing: nothing to do, or nothing to go by (--invert-mask swaps)", from, missing, n)
-		}
-		note = append(note, fmt.Sprintf("%d of %d pixels missing (%.1f %%), from %s", missing, n, 100*float64(missing)/float64(n), from))
+	case t.Needs == task.Mask:
+		note, err := knownPixels(&d, t, y, mask, invert)
+		return d, []string{note}, err
 	case kernel != "":
-		d.Kernel, err = operator.LoadKernel(kernel)
-		if err != nil {
+		var err error
+		if d.Kernel, err = operator.LoadKernel(kernel); err != nil {
 			return d, nil, fmt.Errorf("--kernel: %w", err)
 		}
-		note = append(note, fmt.Sprintf("kernel %s, %dx%d", kernel, d.Kernel.Size, d.Kernel.Size))
-	case t == psld.DeblurGaussian:
-		d.Kernel, err = psld.DefaultKernel()
-		note = append(note, "no --kernel, so a Gaussian of standard deviation 3 pixels")
-	case t == psld.DeblurMotion:
-		err = errors.New("task deblur-motion needs --kernel, a grey PNG of the camera's path (psld degrade --kernel-out makes one)")
+		return d, []string{fmt.Sprintf("kernel %s, %dx%d", kernel, d.Kernel.Size, d.Kernel.Size)}, nil
+	case t.Assume != nil:
+		d, words, err := t.Assume()
+		d.Task = t.Name
+		return d, []string{"no --kernel, so " + words}, err
+	case t.Needs == task.Kernel:
+		return d, nil, fmt.Errorf("task %s needs --kernel, %s (psld degrade --kernel-out makes one)", t.Name, t.File)
 	}
-	return d, note, err
+	return d, nil, nil
+}
+
+// knownPixels sets which pixels are known, and says how many are missing.
+func knownPixels(d *psld.Damage, t *task.Task, y *picture.Picture, mask string, invert bool) (note string, err error) {
+	from := "the mask"
+	if mask != "" {
+		d.Keep, err = picture.LoadMask(mask, y.W, y.H, invert)
+	} else {
+		d.Keep, from, err = t.FindKnown(y)
+		from += " pixels"
+		if err != nil {
+			err = fmt.Errorf("no --mask, and %w with --mask", err)
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	missing, n := 0, len(d.Keep)
+	for i, k := range d.Keep {
+		if !k {
+			missing++
+			if y.Alpha != nil {
+				y.Alpha[i] = 1
+			}
+		}
+	}
+	if missing == 0 || missing == n {
+		return "", fmt.Errorf("%s marks %d of %d pixels as missing: nothing to do, or nothing to go by (--invert-mask swaps)",
+			from, missing, n)
+	}
+	return fmt.Sprintf("%d of %d pixels missing (%.1f %%), from %s", missing, n, 100*float64(missing)/float64(n), from), nil
 }

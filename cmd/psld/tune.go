@@ -16,6 +16,8 @@ import (
 	"psld/internal/atomicfile"
 	kernels "psld/internal/bench"
 	"psld/psld"
+	"psld/psld/picture"
+	"psld/psld/task"
 	"psld/psld/tune"
 )
 
@@ -33,14 +35,10 @@ type tuneFile struct {
 }
 
 func tuneTask(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	var names []string
-	for _, t := range psld.Tasks[1:] {
-		names = append(names, string(t))
-	}
 	data := fs.String("data", "", "`folder` of pictures, which should not be those of the final test")
 	n := fs.Int("n", 8, "`N` pictures; 0 for all")
 	size := fs.Int("size", 64, "`pixels` a side")
-	tasks := fs.String("tasks", strings.Join(names, ","), "`list` of tasks")
+	tasks := fs.String("tasks", taskNames(task.Drawn(), ",", ","), "`list` of tasks")
 	steps := fs.String("steps", "10,30,100", "`list` of numbers of steps")
 	every := fs.String("gluing-every", "1,2,5", "`list` of numbers of steps from gluing to gluing")
 	fixed := fs.String("fixed", "strength", "`list` of parameters that keep the preset's value: strength, omega, gamma; \"\" for none")
@@ -70,23 +68,15 @@ func tuneTask(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 			return fmt.Errorf("--strength is for --plot; the search finds it")
 		}
 		s := &tune.Search{Sigma: *sigma, Tolerance: *tolerance, Budget: *budget, Fixed: list(*fixed)}
-		var chosen []psld.Task
-		for _, name := range list(*tasks) {
-			t, err := psld.ParseTask(name)
-			if err != nil {
-				return err
-			}
-			if t == psld.Inpaint {
-				return fmt.Errorf("task inpaint has no masks of its own: use inpaint-random or inpaint-box")
-			}
-			chosen = append(chosen, t)
+		chosen, err := drawnTasks(*tasks)
+		if err != nil {
+			return err
 		}
 		for _, name := range s.Fixed {
 			if !slices.Contains(tune.Parameters, name) {
 				return fmt.Errorf("--fixed %q, want some of %s", name, strings.Join(tune.Parameters, ", "))
 			}
 		}
-		var err error
 		if s.Steps, err = counts("--steps", *steps, 0); err != nil {
 			return err
 		}
@@ -110,7 +100,7 @@ func tuneTask(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 				return err
 			}
 		}
-		if s.Pictures, err = psld.LoadSquares(*data, *n, *size); err != nil {
+		if s.Pictures, err = picture.LoadSquares(*data, *n, *size); err != nil {
 			return fmt.Errorf("--data: %w", err)
 		}
 		if s.Model, err = model.open(ctx); err != nil {

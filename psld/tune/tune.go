@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"psld/psld"
+	"psld/psld/eval"
 	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
@@ -216,19 +217,19 @@ func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Resul
 	if s.Budget > 0 && time.Since(s.start) > s.Budget {
 		return Result{}, ErrBudget
 	}
-	o := psld.EvalOptions{Tasks: []psld.Task{t}, Methods: []string{"psld"}, Sigma: s.Sigma, Seed: s.Seed,
+	o := eval.Options{Tasks: []psld.Task{t}, Methods: []string{"psld"}, Sigma: s.Sigma, Seed: s.Seed,
 		Solve: psld.Options{Params: param.Values{"steps": p.Steps, "gamma": p.Gamma, "omega": p.Omega, "strength": p.Strength,
 			"gluing_every": p.GluingEvery, "back": p.Back}}}
 	before := processorTime()
-	scores, err := psld.Evaluate(ctx, s.Model, s.Pictures, o)
+	report, err := eval.Run(ctx, s.Model, s.Pictures, o)
 	if ctx.Err() != nil {
 		return Result{}, ctx.Err()
 	}
 	if err != nil {
 		return Result{}, fmt.Errorf("%d steps, strength %g, gamma %g, omega %g: %w", p.Steps, p.Strength, p.Gamma, p.Omega, err)
 	}
-	score := scores[len(scores)-1]
-	r := Result{Task: t, TaskPreset: p, PSNR: score.PSNR, SSIM: score.SSIM, Seconds: score.Seconds,
+	row := report.Rows[len(report.Rows)-1]
+	r := Result{Task: t, TaskPreset: p, PSNR: row.Result("psnr").Mean, SSIM: row.Result("ssim").Mean, Seconds: row.Seconds,
 		CPU: (processorTime() - before).Seconds() / float64(len(s.Pictures)), TFLOP: s.work(p) / 1e12}
 	s.Known = append(s.Known, r)
 	if s.Found != nil {

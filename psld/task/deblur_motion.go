@@ -1,0 +1,21 @@
+package task
+
+import "psld/psld/operator"
+
+// DeblurMotion sharpens what a shaken camera blurred: correlation with the camera's path, reflected at the border. The
+// test kernel has intensity 0.5 in a window of 61 pixels, or a quarter of the shorter side if that is smaller.
+const DeblurMotion Name = "deblur-motion"
+
+var deblurMotion = Task{
+	Name: DeblurMotion, Scale: 1, Needs: Kernel,
+	Lost:     "sharpness: a shaken camera",
+	Looks:    "Points of light are streaks, all of the same shape.",
+	Does:     "sharpen; the kernel is needed: a grey PNG, square with an odd side",
+	File:     "a grey PNG of the camera's path",
+	Operator: blurred, TV: 0.01,
+	Tuned: tuned(0.03, 0.3, 3), Published: published(0.1, 1),
+	Draw: func(h, w int, _ Values, seed uint64) (d Damage, err error) {
+		d.Kernel, err = operator.MotionKernel(min(61, max(3, min(h, w)/4))|1, 0.5, seed)
+		return d, err
+	},
+}

@@ -1,0 +1,23 @@
+package task
+
+import (
+	"context"
+
+	"psld/psld/operator"
+)
+
+// Denoise takes Gaussian noise out of a picture; the operator is the identity.
+const Denoise Name = "denoise"
+
+var denoise = Task{
+	Name: Denoise, Scale: 1,
+	Lost:  "the picture under Gaussian noise",
+	Looks: "Fine grain lies over everything.",
+	Does:  "take out noise",
+	Operator: func(h, w int, _ Damage) (operator.Linear, error) {
+		return operator.Identity(operator.Shape{H: h, W: w, C: 3}), nil
+	},
+	Draw: nothing, TV: 0.03,
+	Tuned: tuned(0.03, 0.1, 2), Published: published(0.1, 1),
+	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) { return y, nil },
+}

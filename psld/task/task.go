@@ -1,0 +1,270 @@
+// Package task holds the kinds of damage that pictures are restored from. Each is a file: a name, words for people,
+// what must be known of the damage, the operator, how a test measurement is made, and a rough restoration to start
+// from. Programs read the list (All, Find) and never switch over names.
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"psld/psld/operator"
+	"psld/psld/param"
+	"psld/psld/picture"
+	"psld/psld/solver"
+)
+
+// Name names a kind of damage, such as "sr4".
+type Name string
+
+// Need is what must be known of a damage beside its name.
+type Need int
+
+// What tasks need. Those that need a mask have the other pixels of the picture as they were.
+const (
+	Nothing Need = iota
+	Mask         // which pixels are known
+	Kernel       // the blur kernel
+)
+
+// Task is a kind of damage.
+type Task struct {
+	Name  Name
+	Lost  string // what is lost, in a few words
+	Looks string // how such a picture looks, one sentence
+	Does  string // what restoring does with a picture, in a few words
+	Needs Need
+	File  string // what the file of the need is, for tasks that cannot do without, in words
+	Scale int    // sides of the picture over those of its measurement
+
+	// Operator is the linear map A for a picture of h x w pixels with 3 channels. A damage without what the task needs
+	// is an error.
+	Operator func(h, w int, d Damage) (operator.Linear, error)
+
+	// Draw makes up a damage for tests: mask or kernel come from seed, v has all parameters. nil: the task has none of
+	// its own.
+	Draw func(h, w int, v Values, seed uint64) (Damage, error)
+	// Parameters are the numbers that Draw reads, and Fit, where it is set, those that suit pictures of h x w pixels
+	// better than their defaults.
+	Parameters []Parameter
+	Fit        func(h, w int) Values
+
+	// Assume is the damage of a picture of which the user tells nothing more, and what it is, in words. nil: there is
+	// no such.
+	Assume func() (d Damage, words string, err error)
+	// BlackMissing tells that in a picture without mask and transparency exactly black pixels are missing.
+	BlackMissing bool
+
+	// Tuned are the parameters of PSLD and its relatives (solver.PSLD) for models like the embedded one, with weights for
+	// pictures of TunedSize pixels a side. Published are those of the PSLD code for Stable Diffusion.
+	Tuned, Published param.Values
+
+	// TV is the weight of total variation that suits the task: best of a grid on 16 other validation photographs at
+	// 64x64 pixels and noise 0.05.
+	TV float64
+	// Rough is a quick restoration of y for solvers to start from, of shape a.In(). nil: by total variation.
+	Rough func(ctx context.Context, a operator.Linear, y []float32, d Damage) ([]float32, error)
+}
+
+// Parameter is a number of a task's test damage.
+type Parameter struct {
+	Name    string // "missing"; the same name in several tasks means the same thing
+	Usage   string // in words, with the kind of its value in backquotes
+	Default float64
+	Above   float64 // the value must be more than Above and at most Most, where Most is not 0
+	Most    float64
+}
+
+// Values are parameters by name. What is not in it has its default.
+type Values map[string]float64
+
+// list has all tasks, in the order of help texts and tables: a new one is a file and a line here.
+var list = []*Task{&inpaint, &inpaintRandom, &inpaintBox, &sr4, &deblurGaussian, &deblurMotion, &denoise}
+
+// All lists the tasks.
+func All() []*Task { return slices.Clone(list) }
+
+// Register adds a task of another package; without parameters it gets some of the middle. It is for start-up and tests: not safe beside other calls. A name that is
+// taken or empty, and a task without an operator, are errors.
+func Register(t *Task) (remove func(), err error) {
+	if _, err := Find(string(t.Name)); err == nil || t.Name == "" {
+		return nil, fmt.Errorf("task %q: the name is empty or taken", t.Name)
+	}
+	if t.Operator == nil || t.Scale < 1 {
+		return nil, fmt.Errorf("task %s: want an operator and a scale of at least 1", t.Name)
+	}
+	if t.Tuned == nil {
+		t.Tuned = tuned(0.1, 0.3, 2)
+	}
+	if t.Published == nil {
+		t.Published = published(0.1, 1)
+	}
+	list = append(list, t)
+	return func() { list = slices.DeleteFunc(list, func(o *Task) bool { return o == t }) }, nil
+}
+
+// Find returns the task of that name; an unknown one is an error that lists them.
+func Find(name string) (*Task, error) {
+	for _, t := range list {
+		if string(t.Name) == name {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("unknown task %q, want one of %s", name, names(list, ", "))
+}
+
+// Drawn lists the tasks that make up test damages.
+func Drawn() []*Task {
+	return slices.DeleteFunc(All(), func(t *Task) bool { return t.Draw == nil })
+}
+
+// FindDrawn is Find among those of Drawn; for another one the error tells which to take in its place.
+func FindDrawn(name string) (*Task, error) {
+	t, err := Find(name)
+	if err != nil || t.Draw != nil {
+		return t, err
+	}
+	same := slices.DeleteFunc(Drawn(), func(o *Task) bool { return o.Needs != t.Needs })
+	what := map[Need]string{Nothing: "test damage", Mask: "masks", Kernel: "kernels"}[t.Needs]
+	return nil, fmt.Errorf("task %s has no %s of its own: use %s", name, what, names(same, " or "))
+}
+
+func names(tasks []*Task, between string) string {
+	var s []string
+	for _, t := range tasks {
+		s = append(s, string(t.Name))
+	}
+	return strings.Join(s, between)
+}
+
+// complete fills in the defaults.
+func (t *Task) complete(v Values) Values {
+	all := Values{}
+	for _, p := range t.Parameters {
+		all[p.Name] = p.Default
+	}
+	maps.Copy(all, v)
+	return all
+}
+
+// Check reports parameters out of their range.
+func (t *Task) Check(v Values) error {
+	for _, p := range t.Parameters {
+		if x, ok := v[p.Name]; ok && p.Most != 0 && !(x > p.Above && x <= p.Most) {
+			return fmt.Errorf("%s %v, want more than %v and at most %v", p.Name, x, p.Above, p.Most)
+		}
+	}
+	return nil
+}
+
+// DrawDamage makes up a damage for a test on h x w pictures, with mask or kernel from seed.
+func (t *Task) DrawDamage(h, w int, v Values, seed uint64) (Damage, error) {
+	if t.Draw == nil {
+		return Damage{Task: t.Name}, errNeeds(t)
+	}
+	if err := t.Check(v); err != nil {
+		return Damage{Task: t.Name}, err
+	}
+	d, err := t.Draw(h, w, t.complete(v), seed)
+	d.Task = t.Name
+	return d, err
+}
+
+// FitDamage is DrawDamage with parameters that suit pictures of h x w pixels.
+func (t *Task) FitDamage(h, w int, seed uint64) (Damage, error) {
+	if t.Fit == nil {
+		return t.DrawDamage(h, w, nil, seed)
+	}
+	return t.DrawDamage(h, w, t.Fit(h, w), seed)
+}
+
+// Start is a rough restoration of the measurement y, of shape a.In().
+func (t *Task) Start(ctx context.Context, a operator.Linear, y []float32, d Damage) ([]float32, error) {
+	if t.Rough != nil {
+		return t.Rough(ctx, a, y, d)
+	}
+	return solver.RestoreTV(ctx, a, y, t.TV, 0)
+}
+
+func errNeeds(t *Task) error {
+	return fmt.Errorf("task %s needs a %s",
+		t.Name, map[Need]string{Nothing: "damage", Mask: "mask", Kernel: "kernel"}[t.Needs])
+}
+
+// Damage says how a picture was, or is to be, damaged.
+type Damage struct {
+	Task   Name
+	Keep   []bool           // where the task needs a mask: which pixels are known, row by row
+	Kernel *operator.Kernel // where it needs a kernel
+}
+
+// New makes the damage of a test measurement for h x w pictures: the mask or the kernel is drawn from seed, with the
+// parameters of the published experiments (see each task). A task without test damage is an error.
+func New(name Name, h, w int, seed uint64) (Damage, error) {
+	t, err := Find(string(name))
+	if err != nil {
+		return Damage{Task: name}, err
+	}
+	return t.DrawDamage(h, w, nil, seed)
+}
+
+// Operator is the linear map of the damage for a picture x of h x w pixels with 3 channels; see each task.
+func (d Damage) Operator(h, w int) (operator.Linear, error) {
+	t, err := Find(string(d.Task))
+	if err != nil {
+		return nil, err
+	}
+	if t.Needs == Mask && d.Keep == nil || t.Needs == Kernel && d.Kernel == nil {
+		return nil, errNeeds(t)
+	}
+	return t.Operator(h, w, d)
+}
+
+// Measure damages a picture: A x plus Gaussian noise of deviation sigma (on [-1,1]) on the values that are measured.
+// It returns a picture of the measurement's size; missing pixels are black.
+func Measure(x *picture.Picture, d Damage, sigma float64, seed uint64) (*picture.Picture, error) {
+	if !(sigma >= 0) || math.IsInf(sigma, 0) {
+		return nil, fmt.Errorf("noise deviation %v, want a number of at least 0", sigma)
+	}
+	a, err := d.Operator(x.H, x.W)
+	if err != nil {
+		return nil, err
+	}
+	out := a.Out()
+	y := &picture.Picture{W: out.W, H: out.H, Pix: make([]float32, out.Len())}
+	a.Apply(y.Pix, x.Pix)
+	operator.AddGaussian(y.Pix, sigma, seed)
+	for i, known := range operator.KnownOf(a) {
+		if !known {
+			y.Pix[3*i], y.Pix[3*i+1], y.Pix[3*i+2] = -1, -1, -1
+		}
+	}
+	return y, nil
+}
+
+// FindKnown returns which pixels of a measurement without a mask are known, row by row, and says in words what it took
+// for missing: transparent pixels (alpha under 128 of 255) where there are any, else, for tasks where that counts,
+// exactly black ones. A picture with no such pixel is an error.
+func (t *Task) FindKnown(y *picture.Picture) (keep []bool, missing string, err error) {
+	if y.Alpha != nil {
+		if keep = y.Mask(false); slices.Contains(keep, false) {
+			return keep, "transparent", nil
+		}
+	}
+	if !t.BlackMissing {
+		return nil, "", errors.New("the picture has no transparent pixels: give a mask of what to repaint")
+	}
+	keep = make([]bool, y.W*y.H)
+	for i := range keep {
+		px := y.Pix[3*i : 3*i+3]
+		keep[i] = px[0] > -1 || px[1] > -1 || px[2] > -1
+	}
+	if slices.Contains(keep, false) {
+		return keep, "exactly black", nil
+	}
+	return nil, "", errors.New("the picture has no transparent and no black pixels: give a mask of the missing ones")
+}
