@@ -134,7 +134,15 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 			clear(prob.Y[3*i : 3*i+3])
 		}
 	}
-	if strength, ok := param.ValuesOf(method)["strength"].(float64); ok && strength < 1 {
+	sigma, sure := 0.0, true
+	if o.Sigma != nil {
+		sigma = *o.Sigma
+	} else {
+		sigma, sure = EstimateNoise(y.Pix, y.H, y.W, p.Keep)
+	}
+	prob.Sigma = sigma
+	strength, ok := param.ValuesOf(method)["strength"].(float64)
+	if ok && strength < 1 || solver.SpecOf(method).Needs.Start {
 		if o.Start == nil {
 			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, y.Pix, p.Damage) }
 		}
@@ -157,13 +165,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	case o.PasteKnown && t.Needs == task.Mask:
 		task.Paste(x.Pix, y.Pix, p.Keep, h, w)
 	case !o.Raw && !o.Reference:
-		sigma, ok := 0.0, true
-		if o.Sigma != nil {
-			sigma = *o.Sigma
-		} else {
-			sigma, ok = EstimateNoise(y.Pix, y.H, y.W, p.Keep)
-		}
-		if ok {
+		if sure {
 			if e := finish(x.Pix, prob, sigma); e != nil {
 				return nil, e
 			}

@@ -99,8 +99,8 @@ func (p *Gaussian) Networks() []Network { return nil }
 
 // Eps implements [Prior]. t counts the times of the schedule from 0; beyond the last one it is the last.
 func (p *Gaussian) Eps(g *autograd.Graph, z *autograd.Value, t float32, _ *tensor.Tensor) *autograd.Value {
-	alphas := p.noise.AlphasCumprod
-	a := float64(alphas[max(0, min(len(alphas)-1, int(math.Round(float64(t)))))])
+	sigma := p.noise.Sigma(float64(t))
+	a := 1 / (1 + sigma*sigma)
 	gain := make([]float64, len(p.Variances))
 	for i, v := range p.Variances {
 		gain[i] = math.Sqrt(1-a) / (a*v + 1 - a)

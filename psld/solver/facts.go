@@ -33,6 +33,9 @@ func (r *Run) facts(spec Spec, method Method) []Fact {
 		{"operator (mask or blur kernel)", probe(r.A)},
 		{"method", spec.Name},
 	}
+	if spec.Needs.Noise {
+		list = append(list, Fact{"noise of the measurement", fmt.Sprint(r.Sigma)})
+	}
 	for _, f := range param.Fields(method) {
 		list = append(list, Fact{strings.ReplaceAll(f.Name, "_", "-"), fmt.Sprint(f.Of(method))})
 	}

@@ -73,6 +73,8 @@ type Spec struct {
 type Needs struct {
 	Prior    bool // else it runs with none, and leaves one aside
 	Gradient bool // it takes gradients through the prior's networks
+	Start    bool // it begins from a rough picture, whatever its parameters are
+	Noise    bool // it makes use of the deviation of the measurement's noise
 }
 
 // specs are the methods of this package.
@@ -83,6 +85,8 @@ var specs = []Spec{
 		Needs{Prior: true, Gradient: true}, true, func() Method { return new(GMLDPS) }},
 	{"ldps", "DPS (Chung et al. 2023) on latents: guided by the measurement alone",
 		Needs{Prior: true, Gradient: true}, true, func() Method { return new(LDPS) }},
+	{"diffpir", "DiffPIR (Zhu et al. 2023): plug and play, the prior denoises between exact fits; needs no gradient",
+		Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(DiffPIR) }},
 	{"tv", "total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
 		Needs{}, false, func() Method { return new(TV) }},
 }

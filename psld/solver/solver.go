@@ -19,6 +19,8 @@ import (
 type Problem struct {
 	A operator.Linear // A.In() is the picture's size; methods with a prior want 3 channels
 	Y []float32       // the measurement, of shape A.Out(), on the scale of pictures in [-1,1]
+	// Sigma is the deviation of the measurement's noise on that scale, at least 0, for methods that want to know it.
+	Sigma float64
 }
 
 // Measured is the number of values that the measurement really holds; in a hole it holds none.
@@ -114,6 +116,8 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 func checkProblem(p Problem, m prior.Prior) error {
 	in, out := p.A.In(), p.A.Out()
 	switch {
+	case !(p.Sigma >= 0) || math.IsInf(p.Sigma, 0):
+		return fmt.Errorf("noise deviation %v, want a number of at least 0", p.Sigma)
 	case m != nil && in.C != 3:
 		return fmt.Errorf("operator works on %d channels, want 3", in.C)
 	case len(p.Y) != out.Len():

@@ -181,7 +181,7 @@ func TestErrors(t *testing.T) {
 	_, err := Solve(context.Background(), nil, p, glued(2, 0, 1), Options{})
 	require.EqualError(t, err, "method psld needs a model")
 	_, err = Lookup("magic")
-	require.EqualError(t, err, `unknown method "magic", want one of psld, gmldps, ldps, tv`)
+	require.EqualError(t, err, `unknown method "magic", want one of psld, gmldps, ldps, diffpir, tv`)
 	require.PanicsWithValue(t, `solver: there are two methods "tv"`, func() { Register(Spec{Name: "tv", New: func() Method { return new(TV) }}) })
 }
 
