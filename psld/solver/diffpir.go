@@ -23,7 +23,7 @@ import (
 // ([operator.ProxOf]).
 type DiffPIR struct {
 	Steps  int     `json:"steps" range:"1..1000" default:"20" help:"evaluations of the denoiser"`
-	From   float64 `json:"from" range:"0.." default:"1" help:"noise of the first step beside a picture in [-1,1]; 0 is that of the measurement"`
+	From   float64 `json:"from" range:"0.." default:"1" help:"noise of the first step beside a picture in [-1,1]; 0 is that of the measurement, which the start picture has already"`
 	To     float64 `json:"to" range:"0.." default:"0.02" help:"noise of the last step; 0 is that of the measurement"`
 	Lambda float64 `json:"lambda" range:">0.." default:"1" help:"weight of the prior against the measurement"`
 	Zeta   float64 `json:"zeta" range:"0..1" default:"0.3" help:"share of fresh noise in each step: 0 gives one estimate, more gives a sample"`
@@ -79,6 +79,9 @@ func (m *diffPIR) Start(s *State) error {
 	}
 	for i := range z {
 		z[i] *= float32(m.levels[0])
+		if m.o.From == 0 {
+			z[i] = 0
+		}
 		if z0 != nil {
 			z[i] += z0[i]
 		}
