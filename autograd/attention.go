@@ -30,7 +30,7 @@ func (g *Graph) Attention(q, k, v *Value, heads int, causal bool) *Value {
 	}
 	g.dev.Attention(o, stats, q.T, k.T, v.T, heads, causal)
 	return g.result(o, wants, func(do *tensor.Tensor) bool {
-		dq, dk, dv := g.dev.Get(q.T.Shape...), g.dev.Get(k.T.Shape...), g.dev.Get(v.T.Shape...)
+		dq, dk, dv := g.temp(q.T.Shape...), g.temp(k.T.Shape...), g.temp(v.T.Shape...)
 		g.dev.AttentionGrad(dq, dk, dv, do, o, stats, q.T, k.T, v.T, heads, causal)
 		g.addOrDrop(q, dq)
 		g.addOrDrop(k, dk)

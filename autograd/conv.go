@@ -56,10 +56,10 @@ func (g *Graph) conv(x, w, b *Value, p tensor.Conv, e Epilogue, in, out []int) *
 	y := g.alloc(out...)
 	picture := func(y *tensor.Tensor) *tensor.Tensor { // y is in the shape out
 		oh, ow := p.Out(in[1], in[2])
-		return view(y, in[0], oh, ow, y.Dim(-1))
+		return y.Reshaped(in[0], oh, ow, y.Dim(-1))
 	}
 	then := tensor.Epilogue{Scale: e.Scale, GEGLU: e.GEGLU, Add: tensorOf(e.Add), Func: e.Func}
-	xv := view(x.T, in...)
+	xv := x.T.Reshaped(in...)
 	g.dev.Conv2d(picture(y), xv, w.T, tensorOf(b), p, then)
 	saved := savedByConv(x, w)
 	if e.Func == tensor.ReLU { // its slope shows in its results
@@ -71,8 +71,8 @@ func (g *Graph) conv(x, w, b *Value, p tensor.Conv, e Epilogue, in, out []int) *
 		}
 		ds := dy
 		if e.Scale != 0 && e.Scale != 1 {
-			ds = g.dev.Get(dy.Shape...)
-			defer g.dev.Put(ds)
+			ds = g.temp(dy.Shape...)
+			defer g.drop(ds)
 			g.dev.Scale(ds, e.Scale, dy)
 		}
 		g.convGrads(x, w, b, xv, picture(ds), p)
@@ -110,20 +110,20 @@ func savedByConv(x, w *Value) []*tensor.Tensor {
 // convGrads adds the gradients of a convolution of xv, which is x in the shape of pictures.
 func (g *Graph) convGrads(x, w, b *Value, xv, dy *tensor.Tensor, p tensor.Conv) {
 	if x.requires {
-		dx := g.dev.Get(x.T.Shape...)
-		g.dev.Conv2dGradInput(view(dx, xv.Shape...), dy, w.T, p)
+		dx := g.temp(x.T.Shape...)
+		g.dev.Conv2dGradInput(dx.Reshaped(xv.Shape...), dy, w.T, p)
 		g.add(x, dx)
 	}
 	var db *tensor.Tensor
 	if b != nil && b.requires {
-		db = g.dev.Get(b.T.Shape...)
+		db = g.temp(b.T.Shape...)
 	}
 	if w.requires {
-		dw := g.dev.Get(w.T.Shape...)
+		dw := g.temp(w.T.Shape...)
 		g.dev.Conv2dGradWeight(dw, db, xv, dy, p)
 		g.add(w, dw)
 	} else if db != nil {
-		g.dev.SumPixels(view(db, 1, db.Len()), view(dy, 1, dy.Rows(), db.Len()))
+		g.dev.SumPixels(db.Reshaped(1, db.Len()), dy.Reshaped(1, dy.Rows(), db.Len()))
 	}
 	if db != nil {
 		g.add(b, db)

@@ -43,7 +43,7 @@ func (g *Graph) GEGLU(x *Value) *Value {
 	y := g.alloc(shape...)
 	g.dev.GEGLU(y, x.T)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		g.dev.GEGLUGrad(dx, dy, x.T)
 		g.add(x, dx)
 		return false
@@ -71,7 +71,7 @@ func (g *Graph) sum(a *Value, sign float32, b *Value, op string) *Value {
 func (g *Graph) sumGrad(a *Value, sign float32, b *Value) func(dy *tensor.Tensor) bool {
 	return func(dy *tensor.Tensor) bool {
 		if b.requires {
-			db := g.dev.Get(dy.Shape...)
+			db := g.temp(dy.Shape...)
 			g.dev.Scale(db, sign, dy)
 			g.add(b, db)
 		}
@@ -89,7 +89,7 @@ func (g *Graph) Mul(a, b *Value) *Value {
 	g.dev.Mul(y, a.T, b.T)
 	return g.result(y, g.wants(a, b), func(dy *tensor.Tensor) bool {
 		if b.requires {
-			db := g.dev.Get(b.T.Shape...)
+			db := g.temp(b.T.Shape...)
 			g.dev.Mul(db, dy, a.T)
 			g.add(b, db)
 		}
@@ -131,7 +131,7 @@ func (g *Graph) AddChannels(x, e *Value) *Value {
 	g.dev.AddChannels(y, x.T, e.T)
 	return g.result(y, g.wants(x, e), func(dy *tensor.Tensor) bool {
 		if e.requires {
-			de := g.dev.Get(n, c)
+			de := g.temp(n, c)
 			g.dev.SumPixels(de, dy)
 			g.add(e, de)
 		}

@@ -9,8 +9,8 @@ package autograd
 
 import (
 	"fmt"
+	"slices"
 	"time"
-	"unsafe"
 
 	"psld/tensor"
 )
@@ -19,7 +19,8 @@ import (
 type Value struct {
 	T        *tensor.Tensor
 	grad     *tensor.Tensor
-	requires bool // a gradient with respect to this value is wanted
+	dev      tensor.Device // of the graph; of a parameter, that of its gradient
+	requires bool          // a gradient with respect to this value is wanted
 	param    bool
 	leaf     bool
 	spent    bool // Backward went through it: its part of the tape is gone
@@ -42,12 +43,15 @@ func (v *Value) Grad() *tensor.Tensor { return v.grad }
 // ZeroGrad clears a parameter's gradient.
 func (v *Value) ZeroGrad() {
 	if v.grad != nil {
-		clear(v.grad.Data)
+		v.dev.Fill(v.grad, 0)
 	}
 }
 
+// Host returns the elements of a value of a graph in ordinary memory, for reading. They are valid until Release.
+func (v *Value) Host() []float32 { return v.dev.Host(v.T) }
+
 // Item is the only element of a scalar value.
-func (v *Value) Item() float64 { return float64(v.T.Data[0]) }
+func (v *Value) Item() float64 { return float64(v.Host()[0]) }
 
 type node struct {
 	out   *Value
@@ -77,11 +81,12 @@ type Graph struct {
 	record    bool
 	trainable bool // an operation used a parameter that wants a gradient
 	tape      []node
-	owned     []*tensor.Tensor
-	blocks    []*block // that keep their inside
-	within    int64    // bytes that its blocks keep, or would
-	measure   bool     // blocks find out what they would keep, though they do not
-	op        Op       // for OnOp: the one that is being made or differentiated
+	owned     []*tensor.Tensor // values, and gradients of inputs
+	temps     []*tensor.Tensor // gradients on their way
+	blocks    []*block         // that keep their inside
+	within    int64            // bytes that its blocks keep, or would
+	measure   bool             // blocks find out what they would keep, though they do not
+	op        Op               // for OnOp: the one that is being made or differentiated
 }
 
 // NewGraph makes a graph on dev that records.
@@ -99,11 +104,11 @@ func (g *Graph) Recording() bool { return g.record }
 
 // Input wraps t as a leaf whose gradient is wanted. t is not copied.
 func (g *Graph) Input(t *tensor.Tensor) *Value {
-	return &Value{T: t, requires: g.record, leaf: true}
+	return &Value{T: t, dev: g.dev, requires: g.record, leaf: true}
 }
 
 // Const wraps t as a leaf without a gradient. t is not copied.
-func (g *Graph) Const(t *tensor.Tensor) *Value { return &Value{T: t, leaf: true} }
+func (g *Graph) Const(t *tensor.Tensor) *Value { return &Value{T: t, dev: g.dev, leaf: true} }
 
 // Trace shows v to OnTrace, if that is set.
 func (g *Graph) Trace(name string, v *Value) {
@@ -118,10 +123,10 @@ func (g *Graph) Release() {
 	for _, b := range g.blocks {
 		b.release()
 	}
-	for _, t := range g.owned {
+	for _, t := range slices.Concat(g.owned, g.temps) {
 		g.dev.Put(t)
 	}
-	g.owned, g.tape, g.blocks = nil, nil, nil
+	g.owned, g.temps, g.tape, g.blocks = nil, nil, nil, nil
 }
 
 // Detach takes v's tensor out of the graph's care: it stays valid after Release.
@@ -130,24 +135,37 @@ func (g *Graph) Detach(v *Value) *tensor.Tensor {
 	return v.T
 }
 
-func base(t *tensor.Tensor) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(t.Data)) }
+// disown removes the memory behind t from the graph's list and reports whether it was there.
+func (g *Graph) disown(t *tensor.Tensor) bool { return remove(&g.owned, t) }
 
-// disown removes the buffer behind t from the graph's list and reports whether it was there.
-func (g *Graph) disown(t *tensor.Tensor) bool {
-	for i := len(g.owned) - 1; i >= 0; i-- {
-		if base(g.owned[i]) == base(t) {
-			g.owned = append(g.owned[:i], g.owned[i+1:]...)
+// remove takes the tensor whose memory t is a view of out of list, and reports whether it was there.
+func remove(list *[]*tensor.Tensor, t *tensor.Tensor) bool {
+	for i, x := range slices.Backward(*list) {
+		if x.Storage() == t.Storage() {
+			*list = slices.Delete(*list, i, i+1)
 			return true
 		}
 	}
 	return false
 }
 
+// temp returns a tensor for a gradient, which drop gives back. Release does too, where a panic came between.
+func (g *Graph) temp(shape ...int) *tensor.Tensor {
+	t := g.dev.Get(shape...)
+	g.temps = append(g.temps, t)
+	return t
+}
+
+func (g *Graph) drop(t *tensor.Tensor) {
+	remove(&g.temps, t)
+	g.dev.Put(t)
+}
+
 // saves tells whether the gradient of some operation reads the buffer behind t.
 func (g *Graph) saves(t *tensor.Tensor) bool {
 	for _, n := range g.tape {
 		for _, s := range n.saved {
-			if base(s) == base(t) {
+			if s.Storage() == t.Storage() {
 				return true
 			}
 		}
@@ -174,7 +192,7 @@ func (g *Graph) prune() {
 func (g *Graph) passed(t *tensor.Tensor) {
 	for i := len(g.owned) - 1; i >= 0; i-- {
 		if g.owned[i] == t {
-			g.owned = append(g.owned[:i], g.owned[i+1:]...)
+			g.owned = slices.Delete(g.owned, i, i+1)
 			g.dev.Put(t)
 			return
 		}
@@ -208,7 +226,7 @@ func (g *Graph) wants(in ...*Value) bool {
 // result makes the value of an operation and puts it on the tape when wanted, with the forward values that
 // backward reads: a Block keeps no others.
 func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.Tensor) bool, saved ...*tensor.Tensor) *Value {
-	v := &Value{T: t, requires: wanted}
+	v := &Value{T: t, dev: g.dev, requires: wanted}
 	if g.OnOp != nil {
 		backward = g.show(t, backward)
 	}
@@ -218,19 +236,22 @@ func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.T
 	return v
 }
 
-// add adds the gradient t to v's; it takes t over (t came from the device's Get).
+// add adds the gradient t to v's; it takes t over (t came from temp).
 func (g *Graph) add(v *Value, t *tensor.Tensor) {
 	if v.spent {
 		panic("autograd: Backward through a value whose tape an earlier Backward used up")
 	}
 	if v.grad == nil {
-		v.grad = t
+		v.grad, v.dev = t, g.dev
+		if v.leaf {
+			remove(&g.temps, t)
+		}
 		if v.leaf && !v.param {
 			g.owned = append(g.owned, t)
 		}
 	} else {
 		g.dev.Axpy(v.grad, 1, t)
-		g.dev.Put(t)
+		g.drop(t)
 	}
 	if g.OnOp != nil && g.op.Gradient {
 		g.op.Out = v.grad
@@ -243,7 +264,7 @@ func (g *Graph) addOrDrop(v *Value, t *tensor.Tensor) {
 	if v.requires {
 		g.add(v, t)
 	} else {
-		g.dev.Put(t)
+		g.drop(t)
 	}
 }
 
@@ -255,7 +276,7 @@ func (g *Graph) Backward(out *Value, seed *tensor.Tensor) {
 	if !out.requires {
 		panic("autograd: Backward of a value that depends on no input and no trainable parameter")
 	}
-	s := g.dev.Get(out.T.Shape...)
+	s := g.temp(out.T.Shape...)
 	if seed == nil {
 		g.dev.Fill(s, 1)
 	} else {
@@ -275,7 +296,7 @@ func (g *Graph) backward(out *Value, seed *tensor.Tensor) {
 		if dy := n.out.grad; dy != nil {
 			n.out.grad = nil
 			if !n.backward(dy) {
-				g.dev.Put(dy)
+				g.drop(dy)
 			}
 		}
 		if g.Frugal {
@@ -297,6 +318,7 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 		measure = !g.Plan.chosen
 	}
 	inside := &block{fn: fn, in: in, onOp: g.OnOp}
+	g.blocks = append(g.blocks, inside) // released with the graph, also where fn panics
 	start := time.Now()
 	out := inside.run(&Graph{dev: g.dev, record: keep || measure, Checkpoint: !keep, measure: measure, OnTrace: g.OnTrace})
 	took := time.Since(start)
@@ -321,23 +343,26 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 	}
 	wanted := g.wants(in...) || sub.trainable && g.record
 	g.trainable = g.trainable || sub.trainable
-	if keep && wanted {
-		g.blocks = append(g.blocks, inside)
-	} else {
+	if !keep || !wanted {
 		inside.release()
+		g.blocks = g.blocks[:len(g.blocks)-1]
 	}
 	return g.result(out.T, wanted, func(dy *tensor.Tensor) bool {
 		if inside.sub == nil {
+			g.blocks = append(g.blocks, inside)
 			inside.run(&Graph{dev: g.dev, record: true})
 			inside.sub.prune()
 		}
 		used := inside.out.requires // or none of the values that want a gradient
 		if used {
+			remove(&g.temps, dy)
+			inside.sub.temps = append(inside.sub.temps, dy)
 			inside.sub.backward(inside.out, dy)
 		}
 		for i, v := range inside.leaves {
 			if v != nil && v.grad != nil {
 				inside.sub.disown(v.grad)
+				g.temps = append(g.temps, v.grad)
 				g.add(in[i], v.grad)
 			}
 		}
@@ -375,7 +400,7 @@ func (b *block) run(sub *Graph) *Value {
 	b.leaves = make([]*Value, len(b.in))
 	for i, v := range b.in {
 		if v != nil {
-			b.leaves[i] = &Value{T: v.T, requires: v.requires, leaf: true}
+			b.leaves[i] = &Value{T: v.T, dev: sub.dev, requires: v.requires, leaf: true}
 		}
 	}
 	b.out = b.fn(b.sub, b.leaves)

@@ -35,7 +35,7 @@ func (g *Graph) groupNorm(x, gamma, beta *Value, groups int, eps float32, silu b
 
 func (g *Graph) paramGrads(gamma, beta *Value) (dgamma, dbeta *tensor.Tensor) {
 	if gamma.requires || beta.requires {
-		return g.dev.Get(gamma.T.Shape...), g.dev.Get(beta.T.Shape...)
+		return g.temp(gamma.T.Shape...), g.temp(beta.T.Shape...)
 	}
 	return nil, nil
 }
@@ -55,7 +55,7 @@ func (g *Graph) LayerNorm(x, gamma, beta *Value, eps float32) *Value {
 	stats := g.alloc(x.T.Rows(), 2)
 	g.dev.LayerNorm(y, stats, x.T, gamma.T, beta.T, eps)
 	return g.result(y, g.wants(x, gamma, beta), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		dgamma, dbeta := g.paramGrads(gamma, beta)
 		g.dev.LayerNormGrad(dx, dgamma, dbeta, dy, x.T, stats, gamma.T)
 		g.addOrDrop(x, dx)

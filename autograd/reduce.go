@@ -11,7 +11,7 @@ func (g *Graph) scalar(x *Value, v float64, backward func(dy float32, dx *tensor
 	y := g.alloc(1)
 	g.dev.Upload(y, []float32{float32(v)})
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		backward(g.dev.Host(dy)[0], dx)
 		g.add(x, dx)
 		return false

@@ -4,9 +4,6 @@ import (
 	"psld/tensor"
 )
 
-// view returns t's data in another shape.
-func view(t *tensor.Tensor, shape ...int) *tensor.Tensor { return t.Reshaped(shape...) }
-
 // Concat joins a and b on the last axis.
 func (g *Graph) Concat(a, b *Value) *Value {
 	ca, cb := a.T.Dim(-1), b.T.Dim(-1)
@@ -18,12 +15,12 @@ func (g *Graph) Concat(a, b *Value) *Value {
 	g.dev.CopyCols(y, ca, b.T, 0, cb)
 	return g.result(y, g.wants(a, b), func(dy *tensor.Tensor) bool {
 		if a.requires {
-			da := g.dev.Get(a.T.Shape...)
+			da := g.temp(a.T.Shape...)
 			g.dev.CopyCols(da, 0, dy, 0, ca)
 			g.add(a, da)
 		}
 		if b.requires {
-			db := g.dev.Get(b.T.Shape...)
+			db := g.temp(b.T.Shape...)
 			g.dev.CopyCols(db, 0, dy, ca, cb)
 			g.add(b, db)
 		}
@@ -39,7 +36,7 @@ func (g *Graph) Slice(x *Value, from, to int) *Value {
 	y := g.alloc(shape...)
 	g.dev.CopyCols(y, 0, x.T, from, to-from)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		g.dev.Fill(dx, 0)
 		g.dev.CopyCols(dx, from, dy, 0, to-from)
 		g.add(x, dx)
@@ -49,8 +46,8 @@ func (g *Graph) Slice(x *Value, from, to int) *Value {
 
 // Reshape gives x another shape; no data moves.
 func (g *Graph) Reshape(x *Value, shape ...int) *Value {
-	return g.result(view(x.T, shape...), g.wants(x), func(dy *tensor.Tensor) bool {
-		g.add(x, view(dy, x.T.Shape...))
+	return g.result(x.T.Reshaped(shape...), g.wants(x), func(dy *tensor.Tensor) bool {
+		g.add(x, dy.Reshaped(x.T.Shape...))
 		return true
 	})
 }
@@ -65,12 +62,12 @@ func (g *Graph) Repeat(x *Value, n int) *Value {
 	shape := append([]int{n}, x.T.Shape[1:]...)
 	y := g.alloc(shape...)
 	for i := range n {
-		g.dev.CopyCols(view(y, 1, n*row), i*row, view(x.T, 1, row), 0, row)
+		g.dev.CopyCols(y.Reshaped(1, n*row), i*row, x.T.Reshaped(1, row), 0, row)
 	}
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(1, row)
-		g.dev.SumPixels(dx, view(dy, 1, n, row))
-		g.add(x, view(dx, x.T.Shape...))
+		dx := g.temp(1, row)
+		g.dev.SumPixels(dx, dy.Reshaped(1, n, row))
+		g.add(x, dx.Reshaped(x.T.Shape...))
 		return false
 	})
 }
@@ -82,7 +79,7 @@ func (g *Graph) Windows(x *Value, h, w int, at [][2]int) *Value {
 	y := g.alloc(len(at), h, w, x.T.Dim(3))
 	g.dev.Windows(y, x.T, at)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		g.dev.Fill(dx, 0)
 		g.dev.AddWindows(dx, dy, at)
 		g.add(x, dx)
@@ -98,7 +95,7 @@ func (g *Graph) AddWindows(x *Value, h, w int, at [][2]int) *Value {
 	g.dev.Fill(y, 0)
 	g.dev.AddWindows(y, x.T, at)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		g.dev.Windows(dx, dy, at)
 		g.add(x, dx)
 		return false
@@ -118,7 +115,7 @@ func (g *Graph) Enlarge2x(x *Value) *Value {
 	y := g.alloc(x.T.Dim(0), 2*x.T.Dim(1), 2*x.T.Dim(2), x.T.Dim(3))
 	g.dev.Enlarge2x(y, x.T)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		g.dev.Mean2x2(dx, dy)
 		g.dev.Scale(dx, 4, dx)
 		g.add(x, dx)
@@ -132,7 +129,7 @@ func (g *Graph) Mean2x2(x *Value) *Value {
 	y := g.alloc(x.T.Dim(0), x.T.Dim(1)/2, x.T.Dim(2)/2, x.T.Dim(3))
 	g.dev.Mean2x2(y, x.T)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		g.dev.Enlarge2x(dx, dy)
 		g.dev.Scale(dx, 0.25, dx)
 		g.add(x, dx)
@@ -149,7 +146,7 @@ func (g *Graph) Embedding(w *Value, ids []int, shape ...int) *Value {
 	y := g.alloc(append(append([]int{}, shape...), w.T.Dim(1))...)
 	g.dev.Embedding(y, w.T, ids)
 	return g.result(y, g.wants(w), func(dy *tensor.Tensor) bool {
-		dw := g.dev.Get(w.T.Shape...)
+		dw := g.temp(w.T.Shape...)
 		g.dev.EmbeddingGrad(dw, dy, ids)
 		g.add(w, dw)
 		return false
@@ -162,7 +159,7 @@ func (g *Graph) Map(x *Value, outShape []int, forward, adjoint func(dst, src []f
 	y := g.alloc(outShape...)
 	g.mapInto(y, x.T, forward)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
-		dx := g.dev.Get(x.T.Shape...)
+		dx := g.temp(x.T.Shape...)
 		g.mapInto(dx, dy, adjoint)
 		g.add(x, dx)
 		return false

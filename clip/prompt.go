@@ -140,7 +140,7 @@ func (m *Model) EncodePrompt(dev tensor.Device, p Prompt) (*tensor.Tensor, error
 		return nil, err
 	}
 	rows, d := v.T.Dim(1), v.T.Dim(2)
-	out := v.T.Clone().Reshaped(1, len(ids)*rows, d)
+	out := tensor.From(slices.Clone(v.Host()), 1, len(ids)*rows, d)
 	for i, c := range p.Chunks {
 		if c.Weights == nil {
 			continue

@@ -34,8 +34,8 @@ func (p *Params) Load(src Source) error {
 }
 
 // LoadFrozen is Load for parameters that will not be trained: matrices are packed for dev at
-// once and their elements let go, so that memory holds each weight once, in dev's precision.
-// [tensor.Device].Host gives the elements of such a parameter.
+// once and their elements let go, so that memory holds each weight once, in dev's precision; the others are placed in its
+// memory. [tensor.Device].Host gives the elements of such a parameter.
 func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
 	largest := 0
 	for _, q := range p.All() {
@@ -62,6 +62,8 @@ func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
 		t.Data = data
 		if q.Matrix {
 			dev.Pack(t)
+		} else {
+			dev.Place(t)
 		}
 		return nil
 	})
@@ -77,7 +79,10 @@ func (p *Params) load(src Source, fn func(q Param, buf *[]float32) error) error 
 		wg.Go(func() {
 			var buf []float32
 			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
-				errs[i] = fn(all[i], &buf)
+				errs[i] = func() (err error) {
+					defer tensor.Catch(&err)
+					return fn(all[i], &buf)
+				}()
 			}
 		})
 	}

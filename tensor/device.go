@@ -2,28 +2,38 @@ package tensor
 
 // Device does the arithmetic of forward and backward passes, so that a backend is one more
 // implementation of this interface and nothing in autograd, nn or the networks
-// changes. Package cpu has those that always exist. What lies outside the passes (loading and
-// initialising weights, the optimizer, scalars) works on host memory, that is
-// on Tensor.Data of the CPU devices.
+// changes. Package cpu has those that always exist; devicetest checks one.
 //
 // Rules for all methods: the first arguments are written, the rest are read;
 // outputs have their final shape already and undefined contents; outputs do not
 // overlap inputs unless the comment says so; shapes are checked by the caller
 // (autograd), which panics on a programmer's mistake. Each forward op stands next
 // to its gradients.
+//
+// A device knows its memory by [Tensor.Storage], which views share; one whose memory is not the host's keeps its buffer there
+// and leaves Data nil. What it writes to comes from its own Get. What it reads may lie in host memory as well, such as the
+// inputs of a graph and weights that were neither packed nor placed: it copies them at each use, or once for a
+// weight, with [Tensor.Keep]. What lies outside the passes (initialising weights, the optimizer) works on host
+// memory. Work may be queued: Host, the sums and Sync wait for it. An operation that a device does not have panics with
+// [NotImplemented], one that finds no memory with *[OutOfMemory].
 type Device interface {
 	Name() string
 
-	// Get returns a tensor with undefined contents, Put takes it back.
+	// Get returns a tensor with undefined contents. Put takes it, or any view of it, back: neither it nor a view may be used
+	// afterwards. Put of a tensor that is not from Get does nothing.
 	Get(shape ...int) *Tensor
 	Put(t *Tensor)
 	// Pack turns a frozen weight [O,I] or [O,I,KH,KW] into the layout that this
 	// device multiplies by and lets its elements go: Data is nil afterwards, and
-	// only Conv2d, Conv2dGradInput and Host of this device take the tensor.
+	// only Conv2d, Conv2dGradInput and Host of this device take the tensor. Place moves another frozen tensor, such as a bias,
+	// into the device's memory; where that is the host's it does nothing.
 	Pack(w *Tensor)
-	// Host returns the elements in ordinary memory, for reading; Upload writes them.
+	Place(t *Tensor)
+	// Host returns the elements in ordinary memory, for reading; Upload writes them. Sync returns when all is computed
+	// that was asked for.
 	Host(t *Tensor) []float32
 	Upload(t *Tensor, data []float32)
+	Sync()
 
 	// Conv2d: y[N,OH,OW,O] = conv(x[N,H,W,I], w[O,I,KH,KW]) + b[O] (b may be nil), and then e.
 	// GradInput: dx from dy of the sum without e. GradWeight: dw and db (db may be nil) are overwritten.

@@ -44,6 +44,12 @@ func (a *arena) get(size int) []float32 {
 		total += len(s.words)
 	}
 	words, _ := allocLarge(max(size, min(max(total, segmentWords), segmentMax)))
+	if words == nil {
+		words, _ = allocLarge(size)
+	}
+	if words == nil {
+		panic(noMemory(size))
+	}
 	s := &segment{words: words, free: []span{{0, len(words)}}}
 	a.segments = append(a.segments, s)
 	return s.take(size)

@@ -84,6 +84,12 @@ func (d *device) Host(t *tensor.Tensor) (data []float32) {
 	return data
 }
 
+// Place implements [tensor.Device]: all memory is the host's.
+func (d *device) Place(*tensor.Tensor) {}
+
+// Sync implements [tensor.Device]: nothing is queued.
+func (d *device) Sync() {}
+
 // Upload implements [tensor.Device].
 func (d *device) Upload(t *tensor.Tensor, data []float32) { copy(t.Data, data) }
 

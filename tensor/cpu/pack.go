@@ -156,6 +156,9 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 	if w.data, free = allocLarge(w.panels() * w.size); free != nil {
 		runtime.AddCleanup(w, func(free func()) { free() }, free)
 	}
+	if w.data == nil {
+		panic(noMemory(w.panels() * w.size))
+	}
 	// A run is all taps of 16 inputs for one output; to is where its elements go, in elements of the format.
 	const inputs = 16
 	nr, words := asm.NR(), f.words(i)

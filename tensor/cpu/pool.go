@@ -43,16 +43,13 @@ func (p *Pool) Put(t *tensor.Tensor) {
 
 // take is Get without the tensor around the memory.
 func (p *Pool) take(n int) []float32 {
+	if n >= arenaFrom {
+		b := p.large.get(arenaSize(n))
+		p.count(len(b))
+		return b[:n]
+	}
 	size, i := class(n)
-	if n >= arenaFrom {
-		size = arenaSize(n)
-	}
-	live := p.live.Add(int64(size) * 4)
-	for peak := p.peak.Load(); live > peak && !p.peak.CompareAndSwap(peak, live); peak = p.peak.Load() {
-	}
-	if n >= arenaFrom {
-		return p.large.get(size)[:n]
-	}
+	p.count(size)
 	p.mu.Lock()
 	var b []float32
 	if last := len(p.free[i]) - 1; last >= 0 {
@@ -65,6 +62,18 @@ func (p *Pool) take(n int) []float32 {
 		b = make([]float32, size)
 	}
 	return b[:n]
+}
+
+// count adds words to what is handed out.
+func (p *Pool) count(words int) {
+	live := p.live.Add(int64(words) * 4)
+	for peak := p.peak.Load(); live > peak && !p.peak.CompareAndSwap(peak, live); peak = p.peak.Load() {
+	}
+}
+
+// noMemory is what to panic with when the system has no memory for words.
+func noMemory(words int) *tensor.OutOfMemory {
+	return &tensor.OutOfMemory{Device: "cpu", Bytes: 4 * int64(words), InUse: pool.Live()}
 }
 
 // give takes memory back, and tells whether it is from a pool.

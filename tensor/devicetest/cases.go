@@ -1,4 +1,4 @@
-package optable
+package devicetest
 
 import (
 	"fmt"
@@ -17,7 +17,14 @@ type (
 // Check is the list of small cases for the comparisons: every operation, with sizes
 // that leave tails in every blocking of the kernels.
 func Check() []Case {
-	return slices.Concat(convCases(), linearCases(), epilogueCases(), normCases(), attentionCases(), elementwiseCases(), shapeCases(), reduceCases())
+	list := slices.Concat(convCases(), linearCases(), epilogueCases(), normCases(), attentionCases(), elementwiseCases(),
+		shapeCases(), reduceCases())
+	for i := range list {
+		if list[i].Tolerance == 0 {
+			list[i].Tolerance = 5e-6
+		}
+	}
+	return list
 }
 
 // Bench is the list of cases for timing: shapes of SD 1.5 at 512 x 512 (latent
@@ -127,7 +134,7 @@ func conv(n, h, w, ci, co int, p tensor.Conv) Case {
 		name += "_up"
 	}
 	return Case{
-		Op: "Conv2d", Name: name, Linear: []int{0, 1},
+		Op: "Conv2d", Name: name, Product: true, Linear: []int{0, 1},
 		Args:  []Arg{{Shape: []int{n, h, w, ci}}, weight(co, ci, p.KH, p.KW), weight(co)},
 		Flops: 2 * float64(n*oh*ow*co) * float64(ci*p.KH*p.KW),
 		Run: func(g graph, x values) *autograd.Value {
@@ -137,7 +144,8 @@ func conv(n, h, w, ci, co int, p tensor.Conv) Case {
 	}
 }
 
-func weight(shape ...int) Arg { return Arg{Shape: shape, Param: true} }
+// weight is a factor of products, or, with one side, the bias after them.
+func weight(shape ...int) Arg { return Arg{Shape: shape, Param: true, Matrix: len(shape) > 1} }
 
 // at and bias are the optional last argument.
 func at(x values, i int) *autograd.Value {
@@ -166,7 +174,7 @@ func linearCases() []Case {
 // linearOp is a case of Linear on x[rows...,i] with a weight [o,i] and a bias.
 func linearOp(o, i int, rows ...int) Case {
 	return Case{
-		Op: "Linear", Name: fmt.Sprintf("Linear/%v_%d_%d", rows, i, o), Linear: []int{0, 1},
+		Op: "Linear", Name: fmt.Sprintf("Linear/%v_%d_%d", rows, i, o), Product: true, Linear: []int{0, 1},
 		Args:      []Arg{{Shape: append(slices.Clone(rows), i)}, weight(o, i), weight(o)},
 		Flops:     2 * float64(tensor.Len(rows)) * float64(i) * float64(o),
 		Run:       func(g graph, x values) *autograd.Value { return g.Linear(x[0], x[1], at(x, 2)) },
@@ -330,7 +338,7 @@ func attend(n, l, m, heads, d int, causal bool) Case {
 		name += "_causal"
 	}
 	return Case{
-		Op: "Attention", Name: name, Linear: []int{2},
+		Op: "Attention", Name: name, Product: true, Linear: []int{2},
 		Args:      []Arg{{Shape: []int{n, l, c}, Spread: 2}, {Shape: []int{n, m, c}, Spread: 2}, {Shape: []int{n, m, c}}},
 		Flops:     float64(n*l*m*heads) * float64(4*d+12),
 		Run:       func(g graph, x values) *autograd.Value { return g.Attention(x[0], x[1], x[2], heads, causal) },

@@ -1,16 +1,18 @@
-// Package optable is the one list of operation cases: an operation of the engine on
-// tensors of certain shapes, what it should compute, and how much work that is.
+// Package devicetest checks and times a [tensor.Device]. A backend's own test calls
 //
-// The list drives four things: the comparison of every kernel tier with the plain
-// float64 loops in reference.go, the gradient check against finite differences of
-// those loops, the adjoint check of the linear operations, and the GFLOP/s
-// benchmark. A new operation of [autograd.Graph] needs one row in cases.go; a test
-// fails while it has none. A new kernel or device is tested by running the list.
-package optable
+//	func TestDevice(t *testing.T) { devicetest.Run(t, dev) }
+//
+// The list of cases behind it is the one list of engine operations: an operation of [autograd.Graph] on tensors of certain
+// shapes, what it should compute, how exactly, and how much work that is. It drives the comparison of values with the
+// plain float64 loops of reference.go, that of gradients with finite differences of those loops, the adjoint check of
+// the linear operations, and the GFLOP/s of [Benchmark]. A new operation needs one row in cases.go; a test
+// fails while it has none.
+package devicetest
 
 import (
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 
 	"psld/autograd"
 	"psld/tensor"
@@ -21,6 +23,7 @@ import (
 type Arg struct {
 	Shape        []int
 	Param        bool // a weight
+	Matrix       bool // a factor of products, that a device may pack
 	Mean, Spread float64
 }
 
@@ -31,6 +34,10 @@ type Case struct {
 	Args []Arg
 	// Linear lists the arguments in which the operation is linear, up to a constant.
 	Linear []int
+	// Product tells that the operation is one of matrix products, whose factors a device may round.
+	Product bool
+	// Tolerance is the relative error, in the norm of the result, of a device that computes in float32.
+	Tolerance float64
 	// Flops is the work of one forward pass: two for a multiply-add, one for another
 	// arithmetic operation, and by convention 8 for an exponential or the like.
 	Flops float64
@@ -39,7 +46,7 @@ type Case struct {
 	Reference func(x []Array) Array
 }
 
-// Inputs makes the tensors of the arguments: the same numbers each time.
+// Inputs makes the tensors of the arguments, in host memory: the same numbers each time.
 func (c *Case) Inputs() []*tensor.Tensor {
 	h := fnv.New64a()
 	h.Write([]byte(c.Name))
@@ -67,6 +74,23 @@ func (c *Case) Values(g *autograd.Graph, inputs []*tensor.Tensor, train bool) []
 			out[i].RequireGrad(train)
 		} else {
 			out[i] = g.Input(t)
+		}
+	}
+	return out
+}
+
+// moved puts the inputs into dev's memory as a model does: weights packed or placed, the rest uploaded.
+func (c *Case) moved(dev tensor.Device, inputs []*tensor.Tensor) []*tensor.Tensor {
+	out := slices.Clone(inputs)
+	for i, a := range c.Args {
+		switch {
+		case a.Matrix:
+			dev.Pack(out[i])
+		case a.Param:
+			dev.Place(out[i])
+		default:
+			out[i] = dev.Get(a.Shape...)
+			dev.Upload(out[i], inputs[i].Data)
 		}
 	}
 	return out

@@ -1,4 +1,4 @@
-package optable
+package devicetest
 
 import (
 	"math"

@@ -1,0 +1,36 @@
+package tensor
+
+import "fmt"
+
+// OutOfMemory is what a device panics with when it has no memory for a tensor, in Get, Place, Pack or where an operation
+// needs some for its own use. It is a panic so that networks need not look at an error after each operation;
+// whoever begins a computation defers [Catch].
+type OutOfMemory struct {
+	Device string // its name
+	Bytes  int64  // that were asked for
+	InUse  int64  // bytes that the device had handed out
+}
+
+// Error implements error.
+func (e *OutOfMemory) Error() string {
+	return fmt.Sprintf("%s has no memory for %.1f MiB more, %.1f MiB are in use",
+		e.Device, float64(e.Bytes)/(1<<20), float64(e.InUse)/(1<<20))
+}
+
+// Catch, deferred, makes the error of the function that defers it out of an [OutOfMemory] panic. Other panics go on. What was
+// deferred after it, such as the Release of a graph, has run by then.
+func Catch(err *error) {
+	switch r := recover().(type) {
+	case nil:
+	case *OutOfMemory:
+		*err = r
+	default:
+		panic(r)
+	}
+}
+
+// NotImplemented is what a device panics with in an operation that it does not have (yet).
+type NotImplemented struct{ Device, Operation string }
+
+// Error implements error.
+func (e NotImplemented) Error() string { return e.Device + " does not implement " + e.Operation }
