@@ -53,6 +53,7 @@ func TestTaskInOnePlace(t *testing.T) {
 	must(t, "restore", "--task", "half", "--steps", "2", "--model", model, "--in", at("y.png"), "--out", at("r.png"))
 	r := pixels(t, at("r.png"))
 	require.Equal(t, [2]int{40, 32}, [2]int{r.W, r.H})
+	must(t, "restore", "--task", "half", "--method", "tv", "--in", at("y.png"), "--out", at("v.png"))
 	out, _ = must(t, "eval", "--data", dir, "--n", "1", "--size", "16", "--tasks", "half", "--methods", "tv",
 		"--model", model)
 	require.Contains(t, out, "| half | tv | 1 |")

@@ -71,7 +71,7 @@ func Run(ctx context.Context, m prior.Prior, pics []*picture.Picture, o Options)
 		return nil, err
 	}
 	r := &Report{Pictures: len(pics), From: from, To: to, Sigma: o.Sigma, Seed: o.Seed}
-	e := &run{m: m, o: o, first: from, pics: pics[from:to]}
+	e := &run{m: m, o: o, first: from, pics: pics[from:to], runtime: o.Solve.Runtime}
 	for _, name := range o.Tasks {
 		t, err := task.FindDrawn(string(name))
 		if err != nil {
@@ -151,7 +151,7 @@ func (e *run) row(ctx context.Context, method string) (Row, error) {
 		_, available := memstat.System()
 		atOnce = AtOnce(atOnce, e.memory, available)
 	}
-	if e.runtime = e.o.Solve.Runtime; e.runtime == nil {
+	if e.o.Solve.Runtime == nil {
 		e.runtime = &psld.Runtime{Runs: atOnce}
 	}
 	var wg sync.WaitGroup

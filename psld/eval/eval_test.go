@@ -186,3 +186,24 @@ func TestErrors(t *testing.T) {
 	_, err = Run(t.Context(), nil, pics[:1], o)
 	require.ErrorContains(t, err, "no masks of its own")
 }
+
+// TestMetricInOnePlace: a metric of another package is gathered, merged and in the tables.
+func TestMetricInOnePlace(t *testing.T) {
+	worst := metric.PerPicture(metric.Info{Name: "worst", Title: "Worst", Digits: 1},
+		func(restored, truth *picture.Picture) (float64, error) {
+			var d float64
+			for i, v := range truth.Pix {
+				d = max(d, math.Abs(float64(v-restored.Pix[i])))
+			}
+			return d, nil
+		})
+	x := waves(16, 16, 0)
+	r, err := Run(t.Context(), nil, []*picture.Picture{x, x}, Options{Tasks: []task.Name{task.InpaintBox},
+		Methods: []string{"tv"}, Metrics: append(metric.Default(), worst)})
+	require.NoError(t, err)
+	require.Equal(t, 2, r.Rows[0].Result("worst").N)
+	require.Greater(t, r.Rows[0].Result("worst").Mean, r.Rows[1].Result("worst").Mean) // black against filled in
+	var b bytes.Buffer
+	require.NoError(t, r.Markdown(&b))
+	require.Contains(t, b.String(), " SSIM | Worst | s/picture |")
+}

@@ -9,11 +9,7 @@
 // every output element is summed in one fixed order, so results do not depend on the number of threads.
 package operator
 
-import (
-	"fmt"
-
-	"psld/autograd"
-)
+import "fmt"
 
 // Shape is the size of a picture: height, width and channels.
 type Shape struct{ H, W, C int }
@@ -68,9 +64,6 @@ func (a identity) Prox(dst, z, y []float32, rho float64) {
 		dst[i] = blend(v, y[i], 1/(1+rho))
 	}
 }
-
-// Lower implements Lowered.
-func (a identity) Lower(_ *autograd.Graph, x *autograd.Value) *autograd.Value { return x }
 
 // transposed swaps the two directions of a.
 type transposed struct{ a Linear }

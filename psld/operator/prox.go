@@ -25,7 +25,7 @@ type Proximal interface {
 // Where there is no closed form, the step is solved by conjugate gradients up to this relative residual,
 // in at most this many steps.
 const (
-	ProxTolerance = 1e-5
+	ProxTolerance = 1e-4
 	proxSteps     = 2000
 )
 

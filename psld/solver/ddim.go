@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"psld/autograd"
+	"psld/psld/operator"
 	"psld/psld/schedule"
 	"psld/tensor"
 )
@@ -81,7 +82,7 @@ func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: m.d.Z0(g, zt, eps, i)}
 	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
 	e.X = m.r.Decode(g, e.Z0)
-	e.AX = Apply(g, m.r.Crop(g, e.X), m.r.A)
+	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
 	e.Y = g.Const(tensor.From(m.r.Y, e.AX.T.Shape...))
 	loss := m.loss(e)
 	e.Report.Loss = loss.Item()

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"psld/autograd"
-	"psld/psld/operator"
 	"psld/psld/prior"
 	"psld/tensor"
 	"psld/tensor/cpu"
@@ -150,12 +149,6 @@ func (r *Run) Pad(g *autograd.Graph, x *autograd.Value) *autograd.Value {
 		return x
 	}
 	return g.AddWindows(x, r.H, r.W, [][2]int{{0, 0}})
-}
-
-// Apply puts a linear map into a graph, with its transpose for a gradient. It computes on the host.
-func Apply(g *autograd.Graph, x *autograd.Value, a operator.Linear) *autograd.Value {
-	out := a.Out()
-	return g.Map(x, []int{1, out.H, out.W, out.C}, a.Apply, a.Adjoint)
 }
 
 // PadPicture repeats the last row and column of a picture of shape A.In() up to [1,H,W,3].

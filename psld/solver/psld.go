@@ -35,7 +35,7 @@ func (o *PSLD) Bind(r *Run) (Stepper, error) {
 	return GuidedDDIM(r, o.DDIM, func(e *Estimate) *autograd.Value {
 		loss := o.fit(e)
 		if o.due(e.Step) {
-			x := e.G.Add(e.X, e.Pad(e.G, Apply(e.G, e.G.Sub(e.Y, e.AX), back)))
+			x := e.G.Add(e.X, e.Pad(e.G, operator.Lower(e.G, e.G.Sub(e.Y, e.AX), back)))
 			loss = e.G.Add(loss, o.glue(e, x, &o.Fit))
 		}
 		return loss

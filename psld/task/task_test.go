@@ -3,6 +3,8 @@ package task
 import (
 	"context"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -155,5 +157,14 @@ func TestMeasure(t *testing.T) {
 		if !k {
 			require.Equal(t, []float32{-1, -1, -1}, y.Pix[3*i:3*i+3])
 		}
+	}
+}
+
+// TestReadme: the README's table names every task.
+func TestReadme(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	require.NoError(t, err)
+	for _, spec := range All() {
+		require.Contains(t, string(b), "\n| `"+string(spec.Name)+"` | ")
 	}
 }

@@ -4,11 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"runtime"
-	"sort"
-	"strings"
 	"sync"
 
 	"psld/psld/picture"
@@ -58,21 +54,10 @@ func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 
 // photoNames lists the pictures of a folder by name.
 func photoNames(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	names, err := picture.Files(dir)
 	if err != nil {
 		return nil, fmt.Errorf("training photos: %w", err)
 	}
-	var names []string
-	for _, e := range entries {
-		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".jpg", ".jpeg", ".png", ".webp":
-			names = append(names, filepath.Join(dir, e.Name()))
-		}
-	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("training photos: no .jpg, .png or .webp in %s", dir)
-	}
-	sort.Strings(names)
 	return names, nil
 }
 

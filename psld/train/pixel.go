@@ -110,14 +110,12 @@ func (t *pixelTask) validate() ([]term, error) {
 			e := t.model.Eps(g, g.Const(z), times)
 			per := x.Len() / n
 			for i := range n {
-				var sq float64
-				for k := i * per; k < (i+1)*per; k++ {
-					// the estimate is x + sigma (eps - e)
-					v := min(max(x.Data[k]+float32(sigma)*(eps.Data[k]-e.T.Data[k]), -1), 1)
-					d := float64(v - x.Data[k])
-					sq += d * d
+				estimate := make([]float32, per) // x + sigma (eps - e)
+				for j := range estimate {
+					k := i*per + j
+					estimate[j] = x.Data[k] + float32(sigma)*(eps.Data[k]-e.T.Data[k])
 				}
-				psnr += 10 * math.Log10(4*float64(per)/sq)
+				psnr += peakRatio(estimate, x.Data[i*per:(i+1)*per])
 			}
 			count += n
 			g.Release()

@@ -9,6 +9,7 @@ import (
 
 	"psld/autograd"
 	"psld/nn"
+	"psld/psld/metric"
 	"psld/psld/picture"
 	"psld/tensor"
 	"psld/tensor/cpu"
@@ -119,6 +120,14 @@ func (t *vaeTask) reconstruct(x *tensor.Tensor) (y, mean *tensor.Tensor) {
 	return g.Detach(t.model.Decode(g, z)), g.Detach(z)
 }
 
+// peakRatio is the PSNR in dB of a picture y, which it clips to [-1,1], against x.
+func peakRatio(y, x []float32) float64 {
+	for i, v := range y {
+		y[i] = min(max(v, -1), 1)
+	}
+	return metric.PSNR(y, x, 2)
+}
+
 // validate reports the mean PSNR of the reconstruction of all validation photos,
 // and the standard deviation of the latents, whose inverse is the scaling factor.
 func (t *vaeTask) validate() ([]term, error) {
@@ -130,12 +139,7 @@ func (t *vaeTask) validate() ([]term, error) {
 		y, z := t.reconstruct(x)
 		per := x.Len() / n
 		for i := range n {
-			var e float64
-			for k := i * per; k < (i+1)*per; k++ {
-				d := float64(min(max(y.Data[k], -1), 1) - x.Data[k])
-				e += d * d
-			}
-			psnr += 10 * math.Log10(4*float64(per)/e)
+			psnr += peakRatio(y.Data[i*per:(i+1)*per], x.Data[i*per:(i+1)*per])
 		}
 		for _, v := range z.Data {
 			sum += float64(v)
