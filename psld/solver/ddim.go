@@ -85,9 +85,8 @@ func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
 	e.Y = g.Const(tensor.From(m.r.Y, e.AX.T.Shape...))
 	loss := m.loss(e)
-	e.Report.Loss = loss.Item()
 	z0, noise := slices.Clone(dev.Host(e.Z0.T)), slices.Clone(dev.Host(eps.T))
-	m.r.Backward(g, loss)
+	e.Report.Loss = m.r.Backward(g, loss)
 	grad := slices.Clone(dev.Host(zt.Grad()))
 
 	var fresh []float32

@@ -126,11 +126,14 @@ func (r *Run) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *
 	return z
 }
 
-// Backward is the graph's; the time that no other network has taken is the UNet's.
-func (r *Run) Backward(g *autograd.Graph, loss *autograd.Value) {
+// Backward computes the gradient of a loss and returns its value. It gives back what it has passed: afterwards only the
+// inputs and their gradients can be read. The time that no other network has taken is the UNet's.
+func (r *Run) Backward(g *autograd.Graph, loss *autograd.Value) float64 {
+	value := loss.Item()
 	r.watch.lap(nil)
 	g.Backward(loss, nil)
 	r.watch.lap(&r.timing.UNet.Backward)
+	return value
 }
 
 // Crop takes the picture's part of a padded picture.
