@@ -7,6 +7,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 
 	"psld/autograd"
+	"psld/nn"
 	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/tensor/cpu"
@@ -94,8 +95,14 @@ func (p *Gaussian) Device() tensor.Device { return cpu.F32 }
 // Unconditional implements [Prior].
 func (p *Gaussian) Unconditional() *tensor.Tensor { return nil }
 
-// Networks implements [Prior]: there are none.
-func (p *Gaussian) Networks() []Network { return nil }
+// Networks implements [Prior]: one without parameters, for its configuration.
+func (p *Gaussian) Networks() []Network {
+	config := struct{ Mean, Variances, Basis []float64 }{Mean: p.Mean, Variances: p.Variances}
+	if p.Basis != nil {
+		config.Basis = p.Basis.RawMatrix().Data
+	}
+	return []Network{{Name: "normal distribution", Config: config, Params: nn.NewParams()}}
+}
 
 // Eps implements [Prior]. t counts the times of the schedule from 0; beyond the last one it is the last.
 func (p *Gaussian) Eps(g *autograd.Graph, z *autograd.Value, t float32, _ *tensor.Tensor) *autograd.Value {

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"psld/asm"
-	"psld/nn"
 	"psld/psld/operator"
 	"psld/psld/param"
 	"psld/psld/prior"
@@ -122,10 +121,7 @@ func probe(a operator.Linear) string {
 
 // networkDigest is the digest of a network: its configuration and all its weights, as the device holds them.
 func (r *Run) networkDigest(n prior.Network) string {
-	var all []nn.Param
-	if n.Params != nil {
-		all = n.Params.All()
-	}
+	all := n.Params.All()
 	sums := make([][sha256.Size]byte, len(all))
 	var next atomic.Int64
 	var wg sync.WaitGroup

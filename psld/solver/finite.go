@@ -29,9 +29,6 @@ func (r *Run) newFinder() *finder {
 		networks = append(networks, light)
 	}
 	for _, n := range networks {
-		if n.Params == nil {
-			continue
-		}
 		for _, q := range n.Params.All() {
 			f.names[q.Value] = n.Name + "." + q.Name
 		}

@@ -35,9 +35,7 @@ func (m *memory) start(r *Run, asked int64) {
 	m.limits(asked, debug.SetMemoryLimit(-1), now, available)
 	parameters := 0
 	for _, n := range r.Prior.Networks() {
-		if n.Params != nil {
-			parameters += n.Params.Count()
-		}
+		parameters += n.Params.Count()
 	}
 	large := r.H*r.W > prior.WholePixels || parameters > fullSize && r.H*r.W >= prior.WholePixels/4
 	if m.named > 0 || large {

@@ -52,9 +52,9 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 		}
 		now = next
 		p := Progress{Report: st, Step: now.Step, Steps: now.Steps, RMS: now.RMS, Timing: r.timing, State: now}
-		p.Memory, _ = memstat.Process()
 		p.Kept, p.KeepErr = k.after(*now)
 		if r.o.Progress != nil {
+			p.Memory, _ = memstat.Process()
 			r.o.Progress(p)
 		}
 	}
