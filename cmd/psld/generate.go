@@ -43,7 +43,7 @@ func generate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 		if err := threads(); err != nil {
 			return err
 		}
-		o := prior.Generation{Prompt: *prompts.prompt, Negative: *prompts.negative, Emphasis: *prompts.emphasis, Guidance: *prompts.guidance,
+		o := prior.Generation{Prompt: *prompts.prompt, Negative: *prompts.negative, Emphasis: *prompts.emphasis, GuidanceScale: *prompts.guidance,
 			Sampler: *sampler, Steps: *steps, Eta: *eta, Width: *width, Height: *height, Seed: s, RNG: *kind, Strength: *strength, Tile: *tile}
 		switch set := given(fs); {
 		case *steps < 1 || *steps > 1000:
@@ -184,7 +184,7 @@ func parametersText(m *prior.LatentDiffusion, o prior.Generation) string {
 		b.WriteString(", Schedule type: Karras")
 	}
 	if m.Text != nil {
-		fmt.Fprintf(&b, ", CFG scale: %g", o.Guidance)
+		fmt.Fprintf(&b, ", CFG scale: %g", o.GuidanceScale)
 	}
 	model := m.Name
 	if strings.ContainsAny(model, ",:\n") { // would end the entry

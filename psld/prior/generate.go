@@ -22,9 +22,9 @@ type Generation struct {
 	// Emphasis reads (word), (word:1.2) and [word] as weights, and takes prompts of any length,
 	// as AUTOMATIC1111's program does. Otherwise brackets are text, and what exceeds 75 tokens is cut.
 	Emphasis bool
-	// Guidance is the scale of classifier-free guidance, 0 for the usual 7.5. At 1, and for a
+	// GuidanceScale is that of classifier-free guidance, 0 for the usual 7.5. At 1, and for a
 	// model without prompts, the UNet runs once a step, else twice.
-	Guidance float64
+	GuidanceScale float64
 
 	Sampler string  // a name of schedule.Samplers, "" for dpm++2m
 	Steps   int     // 0 for 25
@@ -61,8 +61,8 @@ type GenerationProgress struct {
 
 // Defaults returns o with the values that zeros stand for filled in.
 func (p *LatentDiffusion) Defaults(o Generation) Generation {
-	if o.Guidance == 0 {
-		o.Guidance = 7.5
+	if o.GuidanceScale == 0 {
+		o.GuidanceScale = 7.5
 	}
 	if o.Sampler == "" {
 		o.Sampler = "dpm++2m"
@@ -115,8 +115,8 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 		return nil, fmt.Errorf("%d pictures, want at least 1", o.Count)
 	case o.Tile != 0 && (o.Tile < 2*overlap || o.Tile%m != 0):
 		return nil, fmt.Errorf("tiles of %d pixels, want a multiple of %d, at least %d", o.Tile, m, 2*overlap)
-	case math.IsNaN(o.Guidance) || o.Guidance < 0 || o.Guidance > 1000:
-		return nil, fmt.Errorf("guidance %v, want 0 to 1000", o.Guidance)
+	case math.IsNaN(o.GuidanceScale) || o.GuidanceScale < 0 || o.GuidanceScale > 1000:
+		return nil, fmt.Errorf("guidance %v, want 0 to 1000", o.GuidanceScale)
 	}
 	conds, _, err := p.Prompts(o.Prompt, o.Negative, o.Emphasis)
 	if err != nil {
@@ -183,7 +183,7 @@ func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds
 			return z0, fmt.Errorf("stopped at step %d of %d of picture %d: %w", k-first, s.Len()-first, i+1, ctx.Err())
 		}
 		s.ScaleInput(in.Data, z.Data, k)
-		eps := p.guided(in, s.Time(k), conds, o.Guidance)
+		eps := p.guided(in, s.Time(k), conds, o.GuidanceScale)
 		z0 = tensor.New(z.Shape...)
 		s.Z0(z0.Data, z.Data, eps, k)
 		s.Step(z.Data, eps, k, noise)

@@ -46,7 +46,7 @@ func TestGenerateAgainstDiffusers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			part := strings.Split(name, ".") // the last number has a point of its own
 			o := Generation{Sampler: part[0], Width: start.W, Height: start.H, Seed: 42}
-			_, err := fmt.Sscan(part[1]+" "+part[2]+"."+part[3]+" "+part[4]+"."+part[5], &o.Steps, &o.Eta, &o.Guidance)
+			_, err := fmt.Sscan(part[1]+" "+part[2]+"."+part[3]+" "+part[4]+"."+part[5], &o.Steps, &o.Eta, &o.GuidanceScale)
 			require.NoError(t, err)
 			if part[6] == "init" {
 				o.Init, o.Strength = start, 0.6
@@ -153,7 +153,7 @@ func TestGenerateErrors(t *testing.T) {
 		"size 17x16, want multiples of 4": {Width: 17},
 		"size 16x-4":                      {Height: -4},
 		"-1 pictures":                     {Count: -1},
-		"guidance -1":                     {Guidance: -1},
+		"guidance -1":                     {GuidanceScale: -1},
 		`sampler "plms"`:                  {Sampler: "plms"},
 		"5000 steps":                      {Steps: 5000},
 		`random generator "dice"`:         {RNG: "dice"},
@@ -312,7 +312,7 @@ func TestOpenLDM(t *testing.T) {
 	require.InDelta(t, 1-0.0015, m.Noise.AlphasCumprod[0], 1e-6)
 
 	same := &LatentDiffusion{VAE: v, UNet: u, Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
-	o := Generation{Steps: 2, Width: 64, Height: 32, Guidance: 3}
+	o := Generation{Steps: 2, Width: 64, Height: 32, GuidanceScale: 3}
 	a, err := m.Generate(context.Background(), o)
 	require.NoError(t, err)
 	b, err := same.Generate(context.Background(), o)
