@@ -61,8 +61,8 @@ func taskPreset(m prior.Prior, t *task.Task, h, w int, o Options) param.Values {
 	values = maps.Clone(values)
 	side := math.Sqrt(float64(h*w)) / float64(size)
 	for _, f := range param.Fields(solver.PSLD{}) {
-		if v, ok := values[f.Name].(float64); ok && f.Scales {
-			values[f.Name] = v * side
+		if v, err := f.Parse(values[f.Name]); err == nil && f.Scales {
+			values[f.Name] = v.(float64) * side
 		}
 	}
 	return values

@@ -219,6 +219,8 @@ func TestOldState(t *testing.T) {
 // forgotten.
 func TestFacts(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
+	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, DecoderBlocks: []int{1, 1}})
+	m.TAESD.Params.Init(3)
 	facts := func(method Method, o Options) []Fact { return newRun(m, p, o).facts(SpecOf(method), method) }
 	for _, spec := range Specs() {
 		plain := facts(spec.Default(), Options{})
