@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"psld/psld/operator"
 	"psld/psld/solver"
 	"psld/tensor"
 )
@@ -43,7 +44,7 @@ func (d *descent) Step(_ context.Context, s *solver.State) (solver.Report, error
 	g := d.r.Graph()
 	defer g.Release()
 	z := g.Input(s.Vars["z"])
-	ax := solver.Apply(g, d.r.Crop(g, d.r.Decode(g, z)), d.r.A)
+	ax := operator.Lower(g, d.r.Crop(g, d.r.Decode(g, z)), d.r.A)
 	loss := g.SumSquares(g.Sub(ax, g.Const(tensor.From(d.r.Y, ax.T.Shape...))))
 	value := d.r.Backward(g, loss)
 	next := d.r.Noise("toy", s.Step, z.T.Len())
