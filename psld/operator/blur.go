@@ -36,7 +36,7 @@ func NewBlur(h, w, c int, k *Kernel) (Linear, error) {
 	if col, row, ok := k.factors(); ok {
 		return newSeparable(c, reflectTable(h, col), reflectTable(w, row)), nil
 	}
-	return &sparseBlur{Shape{h, w, c}, taps, reachY, reachX}, nil
+	return &sparseBlur{Shape{h, w, c}, taps, reachY, reachX, plain}, nil
 }
 
 // reflect folds index j into [0,n) by reflection that does not repeat the edge pixel; |overshoot| < n.
@@ -73,6 +73,14 @@ type sparseBlur struct {
 	shape  Shape
 	taps   []tap
 	py, px int
+	k      kernels
+}
+
+// quick is the same map with the engine's loops.
+func (b *sparseBlur) quick() Linear {
+	q := *b
+	q.k = vector
+	return &q
 }
 
 func (b *sparseBlur) In() Shape  { return b.shape }
@@ -96,7 +104,7 @@ func (b *sparseBlur) Apply(dst, x []float32) {
 		d := dst[i*w*c : (i+1)*w*c]
 		clear(d)
 		for _, t := range b.taps {
-			axpy(t.w, pad[(i+b.py+t.dy)*wide+(b.px+t.dx)*c:][:w*c], d)
+			b.k.axpy(t.w, pad[(i+b.py+t.dy)*wide+(b.px+t.dx)*c:][:w*c], d)
 		}
 	})
 }
@@ -110,7 +118,7 @@ func (b *sparseBlur) Adjoint(dst, y []float32) {
 		d := pad[r*wide : (r+1)*wide]
 		for _, t := range b.taps {
 			if i := r - b.py - t.dy; i >= 0 && i < h {
-				axpy(t.w, y[i*w*c:(i+1)*w*c], d[(b.px+t.dx)*c:])
+				b.k.axpy(t.w, y[i*w*c:(i+1)*w*c], d[(b.px+t.dx)*c:])
 			}
 		}
 	})
@@ -118,7 +126,7 @@ func (b *sparseBlur) Adjoint(dst, y []float32) {
 	clear(dst)
 	for r := range h + 2*b.py {
 		src, d := pad[r*wide:(r+1)*wide], dst[reflect(r-b.py, h)*w*c:][:w*c]
-		axpy(1, src[b.px*c:][:w*c], d)
+		b.k.axpy(1, src[b.px*c:][:w*c], d)
 		for p := range b.px {
 			q := w + p
 			for ch := range c {

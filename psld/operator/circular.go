@@ -262,14 +262,22 @@ func (f *fft2) transform(x []complex128, line func(p *fourier.CmplxFFT, v []comp
 		line(p, x[r*f.w:(r+1)*f.w])
 		f.alongX.Put(p)
 	})
-	rows(f.w, work, func(col int) {
-		p, v := f.alongY.Get().(*fourier.CmplxFFT), make([]complex128, f.h)
-		for r := range v {
-			v[r] = x[r*f.w+col]
+	const block = 8 // columns at a time: neighbours share lines of the cache
+	rows((f.w+block-1)/block, work, func(b int) {
+		p, v := f.alongY.Get().(*fourier.CmplxFFT), make([]complex128, block*f.h)
+		from, n := b*block, min(block, f.w-b*block)
+		for r := range f.h {
+			for j, t := range x[r*f.w+from : r*f.w+from+n] {
+				v[j*f.h+r] = t
+			}
 		}
-		line(p, v)
-		for r, t := range v {
-			x[r*f.w+col] = t
+		for j := range n {
+			line(p, v[j*f.h:(j+1)*f.h])
+		}
+		for r := range f.h {
+			for j := range n {
+				x[r*f.w+from+j] = v[j*f.h+r]
+			}
 		}
 		f.alongY.Put(p)
 	})

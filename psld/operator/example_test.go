@@ -30,8 +30,8 @@ func Example() {
 	// operator: super-resolution factor 4 must be between 1 and the shorter side of the 64x3 picture
 }
 
-// grey is an operator of your own: the mean of a picture's colours. Its rows do not overlap and A A' is I/3, so that it
-// can answer for its proximal step.
+// grey is an operator of your own: the mean of a picture's colours. Its rows do not overlap and A A' is I/3, so that
+// it can answer for its proximal step.
 type grey struct{ h, w int }
 
 func (a grey) In() operator.Shape  { return operator.Shape{H: a.h, W: a.w, C: 3} }

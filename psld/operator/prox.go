@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/mat"
+
+	"psld/autograd"
+	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // Proximal is an operator that has its proximal step in closed form; see ProxOf.
@@ -25,17 +27,20 @@ type Proximal interface {
 // Where there is no closed form, the step is solved by conjugate gradients up to this relative residual,
 // in at most this many steps.
 const (
-	ProxTolerance = 1e-4
+	ProxTolerance = 1e-3
 	proxSteps     = 2000
 )
 
 // ProxOf returns a with a proximal step: a itself where it is Proximal, else with one by conjugate gradients up to
 // ProxTolerance. Their number of steps grows with |A|/sqrt(rho).
-func ProxOf(a Linear) Proximal {
+func ProxOf(a Linear) Proximal { return ProxWithin(a, ProxTolerance) }
+
+// ProxWithin is ProxOf with another tolerance.
+func ProxWithin(a Linear, tolerance float64) Proximal {
 	if p, ok := a.(Proximal); ok {
 		return p
 	}
-	return proxCG{a}
+	return proxCG{a, tolerance}
 }
 
 // checkProx panics on arguments that no proximal step can have.
@@ -55,35 +60,41 @@ func blend(z, y float32, share float64) float32 {
 }
 
 // proxCG gives any operator a proximal step.
-type proxCG struct{ Linear }
+type proxCG struct {
+	Linear
+	tolerance float64
+}
 
 // Prox implements Proximal.
 func (p proxCG) Prox(dst, z, y []float32, rho float64) {
 	checkProx(p, dst, z, y, rho)
-	proxByCG(p.Linear, dst, z, y, rho)
+	proxByCG(p.Linear, dst, z, y, rho, p.tolerance)
 }
 
 // proxByCG solves in the space of the measurement or of the picture, whichever is smaller:
 // A'(A A' + rho I)^-1 = (A'A + rho I)^-1 A'.
-func proxByCG(a Linear, dst, z, y []float32, rho float64) {
+func proxByCG(a Linear, dst, z, y []float32, rho, tolerance float64) {
+	if f, ok := a.(interface{ quick() Linear }); ok {
+		a = f.quick()
+	}
 	r := residual(a, z, y)
 	if len(y) <= len(z) {
 		u, t := make([]float32, len(y)), make([]float32, len(z))
-		CG(func(q, p []float32) {
+		vector.cg(func(q, p []float32) {
 			a.Adjoint(t, p)
 			a.Apply(q, t)
-			axpy(float32(rho), p, q)
-		}, u, r, proxSteps, ProxTolerance)
+			vector.axpy(float32(rho), p, q)
+		}, u, r, proxSteps, tolerance)
 		a.Adjoint(dst, u)
 	} else {
 		b, t := make([]float32, len(z)), make([]float32, len(y))
 		a.Adjoint(b, r)
 		clear(dst)
-		CG(func(q, p []float32) {
+		vector.cg(func(q, p []float32) {
 			a.Apply(t, p)
 			a.Adjoint(q, t)
-			axpy(float32(rho), p, q)
-		}, dst, b, proxSteps, ProxTolerance)
+			vector.axpy(float32(rho), p, q)
+		}, dst, b, proxSteps, tolerance)
 	}
 	axpy(1, z, dst)
 }
@@ -111,8 +122,8 @@ type gram struct {
 	values  []float64 // of the pixels of A.Out()
 }
 
-// matrices is a separable map: v [v.Rows, v.Cols] along y and h along x.
-type matrices struct{ v, h blas32.General }
+// matrices is a separable map: v [H', H] along y and h [W', W] along x, multiplied by the engine.
+type matrices struct{ v, h *autograd.Value }
 
 // newGram returns nil where a side of the measurement is over maxSVD.
 func newGram(s *separable) *gram {
@@ -132,7 +143,7 @@ func newGram(s *separable) *gram {
 }
 
 // eigenAxis decomposes T T' = U (values) U' for the matrix T [out,in] of an axis: U' [out,out] and T'U [in,out].
-func eigenAxis(t table) (ut, tu blas32.General, values []float64, ok bool) {
+func eigenAxis(t table) (ut, tu *autograd.Value, values []float64, ok bool) {
 	var d mat.EigenSym
 	m, sym := mat.NewDense(t.out, t.in, t.dense()), mat.NewSymDense(t.out, nil)
 	sym.SymOuterK(1, m)
@@ -146,29 +157,44 @@ func eigenAxis(t table) (ut, tu blas32.General, values []float64, ok bool) {
 	for i, v := range values {
 		values[i] = max(v, 0) // rounding
 	}
-	return general(mat.DenseCopyOf(u.T())), general(&adjoint), values, true
+	return weight(mat.DenseCopyOf(u.T())), weight(&adjoint), values, true
 }
 
-func general(m *mat.Dense) blas32.General {
+func weight(m *mat.Dense) *autograd.Value {
 	r, c := m.Dims()
-	return blas32.General{Rows: r, Cols: c, Stride: c, Data: narrow(m.RawMatrix().Data)}
+	return autograd.NewParam(tensor.From(narrow(m.RawMatrix().Data), r, c))
 }
 
-// apply maps x [v.Cols, h.Cols, c] to dst [v.Rows, h.Rows, c].
+// apply maps x [H, W, c] to dst [H', W', c], plane by plane.
 func (m matrices) apply(dst, x []float32, c int) {
-	t, s := make([]float32, m.v.Rows*m.h.Cols*c), make([]float32, m.v.Rows*m.h.Cols*c)
-	r := make([]float32, m.v.Rows*m.h.Rows*c)
-	multiply(m.v, x, t)
-	swapXY(s, t, m.v.Rows, m.h.Cols, c)
-	multiply(m.h, s, r)
-	swapXY(dst, r, m.h.Rows, m.v.Rows, c)
-}
-
-// multiply: out [a.Rows, n] = a x with x [a.Cols, n].
-func multiply(a blas32.General, x, out []float32) {
-	n := len(x) / a.Cols
-	blas32.Gemm(blas.NoTrans, blas.NoTrans, 1, a, blas32.General{Rows: a.Cols, Cols: n, Stride: n, Data: x},
-		0, blas32.General{Rows: a.Rows, Cols: n, Stride: n, Data: out})
+	g := autograd.NoGrad(cpu.F32)
+	defer g.Release()
+	ih, iw := m.v.T.Dim(1), m.h.T.Dim(1)
+	planes := make([]float32, len(x))
+	for i := range ih * iw {
+		for ch := range c {
+			planes[ch*ih*iw+i] = x[i*c+ch]
+		}
+	}
+	ow := m.h.T.Dim(0)
+	wide := cpu.F32.Host(g.Linear(g.Const(tensor.From(planes, c*ih, iw)), m.h, nil).T) // [c, H, W']
+	turned := make([]float32, c*ow*ih)                                                 // [c, W', H]
+	for ch := range c {
+		for y := range ih {
+			for x, v := range wide[(ch*ih+y)*ow : (ch*ih+y+1)*ow] {
+				turned[(ch*ow+x)*ih+y] = v
+			}
+		}
+	}
+	oh := m.v.T.Dim(0)
+	tall := cpu.F32.Host(g.Linear(g.Const(tensor.From(turned, c*ow, ih)), m.v, nil).T) // [c, W', H']
+	for ch := range c {
+		for x := range ow {
+			for y, v := range tall[(ch*ow+x)*oh : (ch*ow+x+1)*oh] {
+				dst[(y*ow+x)*c+ch] = v
+			}
+		}
+	}
 }
 
 // Prox implements Proximal, exactly with the operator's own borders: A A' = U (values) U', found once in
@@ -177,7 +203,7 @@ func (s *separable) Prox(dst, z, y []float32, rho float64) {
 	checkProx(s, dst, z, y, rho)
 	s.proxOnce.Do(func() { s.prox = newGram(s) })
 	if s.prox == nil {
-		proxByCG(s, dst, z, y, rho)
+		proxByCG(s, dst, z, y, rho, ProxTolerance)
 		return
 	}
 	r, t := residual(s, z, y), make([]float32, len(y))

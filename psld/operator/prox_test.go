@@ -70,11 +70,11 @@ func TestProx(t *testing.T) {
 				}
 				got := make([]float32, len(z))
 				poison(got)
-				ProxOf(a).Prox(got, z, y, rho)
+				ProxWithin(a, 1e-5).Prox(got, z, y, rho)
 				want := denseProx(t, m, z, y, rho)
 				limit := 1e-6*(1+1/math.Sqrt(rho)) + 5e-9/rho
 				if !closed {
-					limit += 4 * ProxTolerance / math.Sqrt(rho)
+					limit += 4e-5 / math.Sqrt(rho)
 				}
 				require.LessOrEqual(t, relative(got, want), limit, "%s %v, rho %g, closed %v", name, s, rho, closed)
 			}
