@@ -483,3 +483,30 @@ func TestKeepsWhatGradientsRead(t *testing.T) {
 		}
 	}
 }
+
+// TestWatch: fn is called once, between the gradients behind and before it, and changes no number.
+func TestWatch(t *testing.T) {
+	var order []string
+	run := func(watch bool) []float32 {
+		g := NewGraph(cpu.F32)
+		defer g.Release()
+		g.Frugal = true
+		x := g.Input(random(10, 3, 4))
+		g.OnOp = func(op Op) {
+			if op.Gradient && watch {
+				order = append(order, op.Name)
+			}
+		}
+		h := g.SiLU(x)
+		if watch {
+			h = g.Watch(h, func() { order = append(order, "fn") })
+		}
+		g.Backward(g.SumSquares(g.Exp(h)), nil)
+		return append([]float32{}, x.Grad().Data...)
+	}
+	require.Equal(t, run(false), run(true))
+	require.Equal(t, []string{"SumSquares", "Exp", "fn", "Watch", "SiLU"}, order)
+	g := NoGrad(cpu.F32)
+	x := g.Const(random(10, 3, 4))
+	require.Same(t, x, g.Watch(x, nil), "nothing to watch")
+}

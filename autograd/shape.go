@@ -52,6 +52,20 @@ func (g *Graph) Reshape(x *Value, shape ...int) *Value {
 	})
 }
 
+// Watch gives x. When Backward has come to its gradient, and the device has computed it, it calls fn.
+func (g *Graph) Watch(x *Value, fn func()) *Value {
+	wanted := g.wants(x)
+	if !wanted {
+		return x
+	}
+	return g.result(x.T.Reshaped(x.T.Shape...), wanted, func(dy *tensor.Tensor) bool {
+		g.dev.Sync()
+		fn()
+		g.add(x, dy)
+		return true
+	})
+}
+
 // Repeat copies x[1,...] n times along the first axis.
 func (g *Graph) Repeat(x *Value, n int) *Value {
 	check(x.T.Dim(0) == 1, "Repeat", "first side", x.T.Shape, 1)

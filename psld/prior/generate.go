@@ -136,7 +136,8 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 }
 
 // generate makes the picture of index i.
-func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, conds Conditions) (image.Image, error) {
+func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, conds Conditions) (_ image.Image, err error) {
+	defer tensor.Catch(&err)
 	z, err := p.sample(ctx, o, i, conds)
 	if z == nil {
 		return nil, err

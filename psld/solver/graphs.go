@@ -29,6 +29,7 @@ type Run struct {
 func newRun(m prior.Prior, p Problem, o Options) *Run {
 	in := p.A.In()
 	r := &Run{Problem: p, Prior: m, Start: o.Start, H: in.H, W: in.W, o: o}
+	r.watch.dev = r.Device()
 	if m != nil {
 		mult := m.Multiple()
 		r.H, r.W = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult

@@ -3,6 +3,7 @@ package solver
 import (
 	"context"
 	"math"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"psld/psld/prior"
 	"psld/tensor"
 	"psld/tensor/cpu"
+	"psld/tensor/devicetest"
 )
 
 // TestMaxMemory: a limit changes no bit, and one that is too low is an error that says both numbers.
@@ -95,6 +97,34 @@ func TestNothingIsReadAfterItWasFreed(t *testing.T) {
 		require.Equal(t, want.X, got.X)
 	}
 	require.Equal(t, before, cpu.Memory().Live())
+}
+
+// TestHiddenMemory: a run on a device whose memory is not the host's has the same bits. Where a step finds no memory, the
+// run ends in an error, and the kept state is that of the step before.
+func TestHiddenMemory(t *testing.T) {
+	p := blurProblem(t, 13, 18)
+	o := Options{Seed: 3}
+	want, err := Solve(t.Context(), prior.RandomTiny(3), p, glued(3, 0.5, 1), o)
+	require.NoError(t, err)
+	dev := devicetest.Hidden(cpu.F32)
+	o.Keep.File = filepath.Join(t.TempDir(), "state")
+	o.Progress = func(p Progress) {
+		if p.Step == 2 {
+			dev.FailAt(100)
+		}
+	}
+	_, err = Solve(t.Context(), prior.RandomTiny(3).On(dev), p, glued(3, 0.5, 1), o)
+	var none *tensor.OutOfMemory
+	require.ErrorAs(t, err, &none)
+	require.ErrorContains(t, err, "step 3 of 4: hidden")
+	require.ErrorContains(t, err, "; last good state: ")
+	require.Zero(t, dev.Live())
+	dev.FailAt(0)
+	o.Progress, o.Keep.Resume = nil, true
+	got, err := Solve(t.Context(), prior.RandomTiny(3).On(dev), p, glued(3, 0.5, 1), o)
+	require.NoError(t, err)
+	require.Equal(t, want.X, got.X)
+	require.Zero(t, dev.Live())
 }
 
 // TestRuntime: runs share what is spare, and what one gives back another can have, though the process's peak stays.

@@ -26,7 +26,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 	case from != nil:
 		now = from
 	default:
-		if err := m.Start(now); err != nil {
+		if err := start(m, now); err != nil {
 			return nil, err
 		}
 	}
@@ -43,7 +43,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 		case errors.Is(err, errNotFinite):
 			return nil, r.broken(ctx, m, now, st, k)
 		case err != nil:
-			return nil, fmt.Errorf("step %d of %d: %w", now.Step+1, now.Steps, err)
+			return nil, failed(now, k, fmt.Errorf("step %d of %d: %w", now.Step+1, now.Steps, err))
 		}
 		if now.Step == first {
 			if err := r.memory.choose(); err != nil {
@@ -58,16 +58,21 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 			r.o.Progress(p)
 		}
 	}
-	return result(m, now)
+	res, err := result(m, now)
+	if err != nil {
+		return nil, failed(now, k, err)
+	}
+	return res, nil
 }
 
 // step returns the state after now. It leaves now as it is.
-func (r *Run) step(ctx context.Context, m Stepper, now *State) (*State, Report, error) {
+func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Report, err error) {
+	defer tensor.Catch(&err)
 	next := *now
 	next.Vars = maps.Clone(now.Vars)
 	r.timing = Timing{}
 	r.memory.step()
-	st, err := m.Step(ctx, &next)
+	st, err = m.Step(ctx, &next)
 	if err != nil {
 		return nil, st, err
 	}
@@ -97,7 +102,13 @@ func stopped(m Stepper, now *State, k *keeper, cause error) (*Result, error) {
 	return res, fmt.Errorf("%s: %w", at, cause)
 }
 
-func result(m Stepper, now *State) (*Result, error) {
+func start(m Stepper, now *State) (err error) {
+	defer tensor.Catch(&err)
+	return m.Start(now)
+}
+
+func result(m Stepper, now *State) (_ *Result, err error) {
+	defer tensor.Catch(&err)
 	x, err := m.Picture(now)
 	if err != nil {
 		return nil, err
@@ -122,12 +133,16 @@ func (r *Run) broken(ctx context.Context, m Stepper, now *State, st Report, k *k
 	if st.At != "" {
 		at += " (" + st.At + ")"
 	}
-	at += ": " + what
+	return failed(now, k, errors.New(at+": "+what))
+}
+
+// failed is the error of what came after the state now, which is kept.
+func failed(now *State, k *keeper, cause error) error {
 	switch err := k.keep(*now); {
 	case err != nil:
-		return fmt.Errorf("%s; %w", at, err)
+		return fmt.Errorf("%w; %w", cause, err)
 	case k.File != "" && now.Step > 0:
-		return fmt.Errorf("%s; last good state: %s", at, k.File)
+		return fmt.Errorf("%w; last good state: %s", cause, k.File)
 	}
-	return errors.New(at)
+	return cause
 }
