@@ -16,8 +16,9 @@ var family = []string{"psld", "gmldps", "ldps"}
 
 // Preset gives the method that Solve runs for a task on pictures of h x w pixels, with all its parameters: those of
 // o.Params, else those of the task's preset, else the method's defaults. PSLD and its relatives have presets: those of
-// o.Presets where it has the task, else for Stable Diffusion the published parameters, for other models those found for
-// the embedded one. Total variation has the weight that suits the task. m may be nil for a method that needs no prior.
+// o.Presets where it has the task, else for Stable Diffusion the published parameters, for other models those found
+// for the embedded one. Total variation has the weight that suits the task. m may be nil for a method that needs no
+// prior.
 //
 // The gradient of a norm has a length that does not depend on the number of pixels, so a step
 // moves each latent value less in a larger picture: the weights found at 64x64

@@ -10,7 +10,8 @@ import (
 	"psld/psld/task"
 )
 
-// TaskPreset holds the parameters of PSLD for a task (see solver.PSLD). Gamma and Omega are for pictures of Presets.Size.
+// TaskPreset holds the parameters of PSLD for a task (see solver.PSLD). Gamma and Omega are for pictures of
+// Presets.Size.
 type TaskPreset struct {
 	Steps       int     `json:"steps"`
 	Strength    float64 `json:"strength"`

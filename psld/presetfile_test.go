@@ -20,7 +20,8 @@ func writePresets(t *testing.T, text string) string {
 
 // A preset of a file wins over the built-in one, grows with the side, and gives way to what is set.
 func TestPresets(t *testing.T) {
-	p, err := LoadPresets(writePresets(t, `{"size": 64, "more": 1, "tasks": {"sr4": {"steps": 7, "strength": 0.5, "gamma": 0.25, "omega": 2, "gluing_every": 3, "back": "pinv"}}}`))
+	p, err := LoadPresets(writePresets(t,
+		`{"size": 64, "more": 1, "tasks": {"sr4": {"steps": 7, "strength": 0.5, "gamma": 0.25, "omega": 2, "gluing_every": 3, "back": "pinv"}}}`))
 	require.NoError(t, err)
 	for _, sd := range []bool{false, true} {
 		m := prior.RandomTiny(1)
@@ -32,14 +33,16 @@ func TestPresets(t *testing.T) {
 		}
 		check := func(back string, numbers []float64, o *solver.PSLD) {
 			require.Equal(t, back, o.Back)
-			require.Equal(t, numbers, []float64{float64(o.Steps), o.Strength, o.Gamma, o.Omega, float64(o.GluingEvery)})
+			require.Equal(t, numbers, []float64{float64(o.Steps), o.Strength, o.Gamma, o.Omega,
+				float64(o.GluingEvery)})
 		}
 		check("pinv", []float64{7, 0.5, 0.5, 4, 3}, preset(SR4, 128, Options{Presets: p}))
 		check("adjoint", []float64{5, 0.5, 9, 4, 1}, preset(SR4, 128, Options{Presets: p,
 			Params: param.Values{"gamma": 9, "steps": 5, "gluing_every": 1, "back": "adjoint"}}))
 		require.Equal(t, preset(Denoise, 64, Options{}), preset(Denoise, 64, Options{Presets: p}))
 		published := preset(SR4, 128, Options{Reference: true, Params: param.Values{"strength": 0.5}})
-		require.Equal(t, []any{"reference", 0.5, true}, []any{published.Back, published.Strength, published.SampleEncoder})
+		require.Equal(t, []any{"reference", 0.5, true}, []any{published.Back, published.Strength,
+			published.SampleEncoder})
 	}
 	tv, err := Preset(nil, SR4, 64, 64, Options{Method: "tv", Presets: p})
 	require.NoError(t, err)

@@ -23,12 +23,12 @@ type Problem struct {
 	Measurement image.Image
 }
 
-// Options steer Solve. Zero fields take the defaults given. Options are the same after JSON, but for what a run is given
-// to call.
+// Options steer Solve. Zero fields take the defaults given. Options are the same after JSON, but for what a run is
+// given to call.
 type Options struct {
 	Method string `json:"method,omitempty"` // a name of solver.Names; "" for psld
-	// Params are parameters of the method by name, as in its struct (package param): they win over presets. What is not in
-	// it has its preset (see [Preset]).
+	// Params are parameters of the method by name, as in its struct (package param): they win over presets. What is
+	// not in it has its preset (see [Preset]).
 	Params  param.Values `json:"params,omitempty"`
 	Presets *Presets     `json:"presets,omitempty"` // win over the built-in ones; nil for none
 	Seed    uint64       `json:"seed"`
@@ -66,8 +66,8 @@ type Options struct {
 	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
 	Keep solver.Keep `json:"keep,omitzero"`
 
-	// Start, when set, is called for the rough picture of a run that begins from one (strength below 1), in place of the
-	// task's own. What it returns is only read.
+	// Start, when set, is called for the rough picture of a run that begins from one (strength below 1), in place of
+	// the task's own. What it returns is only read.
 	Start func(context.Context) ([]float32, error) `json:"-"`
 
 	// Runtime is the budget that the run shares with others, nil for that of the process.
@@ -99,8 +99,8 @@ func CheckSize(h, w int) error {
 	return nil
 }
 
-// Solve restores the measurement of p with the model m, which may be nil for a method that needs none. When ctx ends early
-// it returns the best picture so far together with an error that wraps ctx's.
+// Solve restores the measurement of p with the model m, which may be nil for a method that needs none. When ctx ends
+// early it returns the best picture so far together with an error that wraps ctx's.
 //
 // A grey measurement gives a grey result; its alpha is kept where the sizes agree.
 func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, error) {
@@ -124,7 +124,8 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	so := solver.Options{Seed: o.Seed, LightCodec: o.LightCodec, MaxMemory: o.MaxMemory, Runtime: o.Runtime, Keep: o.Keep, Progress: o.Progress}
+	so := solver.Options{Seed: o.Seed, LightCodec: o.LightCodec, MaxMemory: o.MaxMemory, Runtime: o.Runtime,
+		Keep: o.Keep, Progress: o.Progress}
 	if so.Conditions, err = prompts(m, o); err != nil {
 		return nil, err
 	}

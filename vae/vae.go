@@ -267,7 +267,8 @@ func (m *Model) EncodeMACs(h, w int) int64 {
 
 // DecodeMACs returns the multiply-adds of Decode for one latent of h x w.
 func (m *Model) DecodeMACs(h, w int) int64 {
-	n := int64(h*w*m.NumEmbeddings*m.LatentChannels) + m.postQuant.MACs(h, w) + m.decIn.MACs(h, w) + m.decMid.macs(h, w)
+	n := int64(h*w*m.NumEmbeddings*m.LatentChannels) + m.postQuant.MACs(h, w)
+	n += m.decIn.MACs(h, w) + m.decMid.macs(h, w)
 	for _, l := range m.up {
 		for _, b := range l.blocks {
 			n += b.MACs(h, w)

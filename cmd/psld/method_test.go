@@ -14,15 +14,16 @@ import (
 	"psld/tensor"
 )
 
-// toy is all that a method of another package takes: noisy gradient steps in the prior's state. The test below runs it by
-// the command, which knows of it by Register alone.
+// toy is all that a method of another package takes: noisy gradient steps in the prior's state. The test below runs
+// it by the command, which knows of it by Register alone.
 type toy struct {
 	Steps int     `json:"steps" range:"1..100" default:"12" help:"steps of descent"`
 	Rate  float64 `json:"toy_rate" range:"0.." default:"0.001" help:"length of a step"`
 }
 
 func init() {
-	solver.Register(solver.Spec{Name: "toy", Doc: "noisy descent, for tests", Needs: solver.Needs{Prior: true, Gradient: true},
+	solver.Register(solver.Spec{Name: "toy", Doc: "noisy descent, for tests", Needs: solver.Needs{Prior: true,
+		Gradient: true},
 		New: func() solver.Method { return new(toy) }})
 }
 
@@ -59,8 +60,8 @@ func (d *descent) Picture(s *solver.State) ([]float32, error) {
 	return d.r.DecodePicture(s.Vars["z"]), nil
 }
 
-// TestMethodOfAnotherPackage: a registered method is listed, has flags that are checked, runs, is cancelled, is killed and goes on to
-// the same file, and is searched for what is not finite.
+// TestMethodOfAnotherPackage: a registered method is listed, has flags that are checked, runs, is cancelled, is
+// killed and goes on to the same file, and is searched for what is not finite.
 func TestMethodOfAnotherPackage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "y.png", 24, 20)
@@ -71,7 +72,8 @@ func TestMethodOfAnotherPackage(t *testing.T) {
 
 	args := []string{"restore", "--task", "denoise", "--method", "toy", "--in", "y.png", "--model", model}
 	require.Contains(t, failure(t, append(args, "--out", "x.png", "--steps", "200")...), "--steps 200, want 1 to 100")
-	require.Contains(t, failure(t, append(args, "--out", "x.png", "--gamma", "1")...), "--gamma has no meaning for method toy")
+	require.Contains(t, failure(t, append(args, "--out", "x.png", "--gamma", "1")...),
+		"--gamma has no meaning for method toy")
 	_, said := must(t, append(args, "--out", "whole.png", "--toy-rate", "0.002")...)
 	require.Contains(t, said, "method    toy, 12 steps, toy rate 0.002, seed 42\n")
 
@@ -82,7 +84,8 @@ func TestMethodOfAnotherPackage(t *testing.T) {
 	require.Equal(t, 4, st.Step)
 	require.Contains(t, failure(t, append(args, "--resume", "--toy-rate", "0.003")...), "toy-rate is 0.003, was 0.002")
 	ctx, cancel := context.WithCancel(t.Context())
-	require.Equal(t, 130, run(ctx, append(args, "--resume"), &writer{text: `"step":6,`, cancel: cancel}, &bytes.Buffer{}))
+	require.Equal(t, 130, run(ctx, append(args, "--resume"), &writer{text: `"step":6,`, cancel: cancel},
+		&bytes.Buffer{}))
 	out, _ := must(t, append(args, "--resume")...)
 	require.Contains(t, out, `"step":7,`)
 	require.NotContains(t, out, `"step":6,`)

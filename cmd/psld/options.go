@@ -28,9 +28,11 @@ type methodFlags struct {
 func addMethodFlags(fs *flag.FlagSet) *methodFlags {
 	f := &methodFlags{
 		fs: fs, values: param.Values{},
-		reference: fs.Bool("reference", false, "follow the published code: its gluing, a sampled encoder, a start from noise"),
-		raw:       fs.Bool("raw", false, "leave out the last step, which moves the result to the measurement in pixel space"),
-		preset:    fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),
+		reference: fs.Bool("reference", false,
+			"follow the published code: its gluing, a sampled encoder, a start from noise"),
+		raw: fs.Bool("raw", false,
+			"leave out the last step, which moves the result to the measurement in pixel space"),
+		preset: fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),
 	}
 	for _, spec := range solver.Specs() {
 		for _, field := range param.Fields(spec.New()) {
@@ -139,7 +141,8 @@ func describeMethod(m solver.Method) string {
 	return strings.Join(words, ", ")
 }
 
-// methodSettings tells a method, how many of its steps were done, and its parameters, in the form of a PNG's parameters.
+// methodSettings tells a method, how many of its steps were done, and its parameters, in the form of a PNG's
+// parameters.
 func methodSettings(m solver.Method, done, of int) string {
 	first, rest := "Method: "+solver.SpecOf(m).Name, ""
 	for _, f := range param.Fields(m) {

@@ -1,5 +1,6 @@
 // Package betas computes noise schedules: how much noise is added at each diffusion time, and the share of signal that
-// is left. Files of models name a schedule by its two ends (package weights), samplers step through it (psld/schedule).
+// is left. Files of models name a schedule by its two ends (package weights), samplers step through it
+// (psld/schedule).
 package betas
 
 import "math"
@@ -17,8 +18,8 @@ func Linear(start, end float64, n int) []float64 {
 	return x
 }
 
-// ScaledLinear returns n betas with equal steps in their roots: what diffusers calls scaled_linear and the CompVis code
-// linear.
+// ScaledLinear returns n betas with equal steps in their roots: what diffusers calls scaled_linear and the CompVis
+// code linear.
 func ScaledLinear(start, end float64, n int) []float64 {
 	x := Linear(math.Sqrt(start), math.Sqrt(end), n)
 	for i, root := range x {

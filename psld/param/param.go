@@ -1,5 +1,5 @@
-// Package param reads what a method's parameters are off the tags of its struct: names, help, ranges, defaults. From that
-// one place come flags, JSON, presets, the checks and their error texts, and the facts of a kept run.
+// Package param reads what a method's parameters are off the tags of its struct: names, help, ranges, defaults. From
+// that one place come flags, JSON, presets, the checks and their error texts, and the facts of a kept run.
 //
 //	type Options struct {
 //		Steps int     `json:"steps" range:"1..1000" default:"30" help:"DDIM steps"`
@@ -8,8 +8,8 @@
 //	}
 //
 // Fields are int, float64, bool or string; embedded structs count as their fields. A range is low..high, each end
-// included; ">" before the low end leaves it out, no high end means any finite number. scale:"side" says that a preset's
-// value grows with the side of the picture.
+// included; ">" before the low end leaves it out, no high end means any finite number. scale:"side" says that a
+// preset's value grows with the side of the picture.
 package param
 
 import (
@@ -49,8 +49,8 @@ func Fields(p any) []Field {
 		if sf.Anonymous || !sf.IsExported() || name == "" || name == "-" {
 			continue
 		}
-		f := Field{Name: name, Help: sf.Tag.Get("help"), Unit: sf.Tag.Get("unit"), Kind: sf.Type.Kind(), Scales: sf.Tag.Get("scale") == "side",
-			Min: math.Inf(-1), Max: math.Inf(1), index: sf.Index}
+		f := Field{Name: name, Help: sf.Tag.Get("help"), Unit: sf.Tag.Get("unit"), Kind: sf.Type.Kind(),
+			Scales: sf.Tag.Get("scale") == "side", Min: math.Inf(-1), Max: math.Inf(1), index: sf.Index}
 		if c := sf.Tag.Get("choices"); c != "" {
 			f.Choices = strings.Split(c, "|")
 		}
@@ -127,11 +127,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %v, want %s", e.Name, e.Value, e.Want)
 }
 
-// Parse makes a value of the field's type of v: one of that type, a number for another type of number, or text. A value
-// that the parameter does not take is an [*Error].
+// Parse makes a value of the field's type of v: one of that type, a number for another type of number, or text. A
+// value that the parameter does not take is an [*Error].
 func (f Field) Parse(v any) (any, error) {
-	x := reflect.New(map[reflect.Kind]reflect.Type{reflect.Int: reflect.TypeFor[int](), reflect.Float64: reflect.TypeFor[float64](),
-		reflect.Bool: reflect.TypeFor[bool](), reflect.String: reflect.TypeFor[string]()}[f.Kind]).Elem()
+	x := reflect.New(reflect.TypeOf(f.Default)).Elem()
 	err := f.set(x, v)
 	return x.Interface(), err
 }
@@ -225,8 +224,8 @@ func ValuesOf(p any) Values {
 	return list
 }
 
-// Apply sets those parameters of the struct that p points to. A name that it does not have and a value that a parameter
-// does not take are errors, which say what there is.
+// Apply sets those parameters of the struct that p points to. A name that it does not have and a value that a
+// parameter does not take are errors, which say what there is.
 func (v Values) Apply(p any) error {
 	fields := Fields(p)
 	var names []string

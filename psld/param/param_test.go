@@ -33,7 +33,8 @@ func TestFields(t *testing.T) {
 		names, wants = append(names, x.Name), append(wants, x.Want())
 	}
 	require.Equal(t, []string{"steps", "gamma", "share", "any", "on", "back"}, names)
-	require.Equal(t, []string{"1 to 1000", "a finite number of at least 0", "more than 0 and at most 1", "a finite number",
+	require.Equal(t, []string{"1 to 1000", "a finite number of at least 0", "more than 0 and at most 1",
+		"a finite number",
 		"true or false", "adjoint, pinv or reference"}, wants)
 	require.Equal(t, 30, f[0].Default)
 	require.Equal(t, "1/pixel", f[1].Unit)
@@ -44,7 +45,8 @@ func TestFields(t *testing.T) {
 	param.SetDefaults(&o)
 	require.Equal(t, options{common: common{30}, Gamma: 0.1, Share: 1, Back: "adjoint"}, o)
 	require.NoError(t, param.Check(o))
-	require.Equal(t, param.Values{"steps": 30, "gamma": 0.1, "share": 1.0, "any": 0.0, "on": false, "back": "adjoint"}, param.ValuesOf(o))
+	require.Equal(t, param.Values{"steps": 30, "gamma": 0.1, "share": 1.0, "any": 0.0, "on": false,
+		"back": "adjoint"}, param.ValuesOf(o))
 }
 
 // TestRanges: what is out of range is refused in the same words, wherever it comes from.
@@ -55,14 +57,17 @@ func TestRanges(t *testing.T) {
 		want string // of the error, "" for none
 	}{
 		{"steps", 1, ""}, {"steps", 1000.0, ""}, {"steps", "12", ""}, {"steps", uint8(3), ""},
-		{"steps", 0, "steps 0, want 1 to 1000"}, {"steps", 2.5, "steps 2.5, want 1 to 1000"}, {"steps", "many", `steps "many", want 1 to 1000`},
+		{"steps", 0, "steps 0, want 1 to 1000"}, {"steps", 2.5, "steps 2.5, want 1 to 1000"}, {"steps", "many",
+			`steps "many", want 1 to 1000`},
 		{"gamma", 0, ""}, {"gamma", 1e38, ""}, {"gamma", "1e-3", ""},
 		{"gamma", -1, "gamma -1, want a finite number of at least 0"}, {"gamma", math.NaN(), "gamma NaN, want"},
-		{"gamma", math.Inf(1), "gamma +Inf, want"}, {"gamma", 1e39, "gamma 1e+39, want"}, {"gamma", true, "gamma true, want"}, {"gamma", nil, "gamma <nil>, want"},
+		{"gamma", math.Inf(1), "gamma +Inf, want"}, {"gamma", 1e39, "gamma 1e+39, want"}, {"gamma", true,
+			"gamma true, want"}, {"gamma", nil, "gamma <nil>, want"},
 		{"share", 1, ""}, {"share", 0, "share 0, want more than 0 and at most 1"}, {"share", 1.1, "share 1.1, want"},
 		{"any", -1e38, ""}, {"any", -1e39, "any -1e+39, want a finite number"},
 		{"on", true, ""}, {"on", "false", ""}, {"on", 1, "on 1, want true or false"},
-		{"back", "pinv", ""}, {"back", "front", `back "front", want adjoint, pinv or reference`}, {"back", 1, "back 1, want"},
+		{"back", "pinv", ""}, {"back", "front", `back "front", want adjoint, pinv or reference`}, {"back", 1,
+			"back 1, want"},
 		{"hidden", 1, `unknown parameter "hidden", want one of steps, gamma, share, any, on, back`},
 	} {
 		var o options

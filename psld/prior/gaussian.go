@@ -13,8 +13,9 @@ import (
 	"psld/tensor/cpu"
 )
 
-// Gaussian is the prior x ~ N(mean, V diag(variances) V') of small pictures. All that a diffusion model has to be trained
-// for is known in closed form, and so is the posterior of a linear measurement: it shows what a solver does, and tests it.
+// Gaussian is the prior x ~ N(mean, V diag(variances) V') of small pictures. All that a diffusion model has to be
+// trained for is known in closed form, and so is the posterior of a linear measurement: it shows what a solver does,
+// and tests it.
 //
 // For x0 ~ N(m, C) and z = sqrt(a) x0 + sqrt(1-a) e the noise to expect is linear in z:
 //
@@ -27,12 +28,13 @@ type Gaussian struct {
 	noise     schedule.Noise
 }
 
-// NewGaussian makes the prior N(mean, basis diag(variances) basis') of h x w pictures with 3 channels; the columns of basis
-// are orthonormal, nil stands for the identity. The schedule is that of Stable Diffusion.
+// NewGaussian makes the prior N(mean, basis diag(variances) basis') of h x w pictures with 3 channels; the columns of
+// basis are orthonormal, nil stands for the identity. The schedule is that of Stable Diffusion.
 func NewGaussian(h, w int, mean, variances []float64, basis *mat.Dense) (*Gaussian, error) {
 	n := h * w * 3
 	if len(mean) != n || len(variances) != n {
-		return nil, fmt.Errorf("prior: %d means and %d variances for a picture of %dx%dx3, want %d", len(mean), len(variances), h, w, n)
+		return nil, fmt.Errorf("prior: %d means and %d variances for a picture of %dx%dx3, want %d",
+			len(mean), len(variances), h, w, n)
 	}
 	for i, v := range variances {
 		if !(v >= 0) || math.IsInf(v, 0) {
@@ -52,7 +54,8 @@ func NewGaussian(h, w int, mean, variances []float64, basis *mat.Dense) (*Gaussi
 			return nil, fmt.Errorf("prior: the basis is not orthonormal: V'V differs from I by %g", off)
 		}
 	}
-	return &Gaussian{H: h, W: w, Mean: mean, Variances: variances, Basis: basis, noise: schedule.StableDiffusion()}, nil
+	noise := schedule.StableDiffusion()
+	return &Gaussian{H: h, W: w, Mean: mean, Variances: variances, Basis: basis, noise: noise}, nil
 }
 
 // NewGaussianCov makes the prior N(mean, cov) from its covariance, whose eigenvectors become the basis.
@@ -158,14 +161,15 @@ func (p *Gaussian) Covariance() *mat.SymDense {
 	return c
 }
 
-// Posterior is the normal distribution of x given y = A x + N(0, sigma^2 I), with A as a matrix of as many rows as y has
-// values and sigma more than 0:
+// Posterior is the normal distribution of x given y = A x + N(0, sigma^2 I), with A as a matrix of as many rows as y
+// has values and sigma more than 0:
 //
 //	mean + C A' (A C A' + sigma^2 I)^-1 (y - A mean),  C - C A' (A C A' + sigma^2 I)^-1 A C
 func (p *Gaussian) Posterior(a mat.Matrix, y []float64, sigma float64) (mean []float64, cov *mat.Dense, err error) {
 	rows, n := a.Dims()
 	if n != len(p.Mean) || rows != len(y) || !(sigma > 0) {
-		return nil, nil, fmt.Errorf("prior: posterior given %d values by a %dx%d matrix with noise %g, want a matrix of %dx%d and noise above 0",
+		return nil, nil, fmt.Errorf("prior: posterior given %d values by a %dx%d matrix with noise %g, "+
+			"want a matrix of %dx%d and noise above 0",
 			len(y), rows, n, sigma, len(y), len(p.Mean))
 	}
 	c := p.Covariance()

@@ -31,11 +31,12 @@ func someGaussian(t *testing.T, h, w int) (*Gaussian, *mat.SymDense) {
 	return p, cov
 }
 
-// TestGaussianEps: what is left of z when the noise is taken out is the mean of x0 given z, which is a posterior with A =
-// sqrt(a) I; and the gradient is that of differences.
+// TestGaussianEps: what is left of z when the noise is taken out is the mean of x0 given z, which is a posterior with
+// A = sqrt(a) I; and the gradient is that of differences.
 func TestGaussianEps(t *testing.T) {
 	p, cov := someGaussian(t, 2, 3)
-	require.InDeltaSlice(t, mat.DenseCopyOf(cov).RawMatrix().Data, mat.DenseCopyOf(p.Covariance()).RawMatrix().Data, 1e-9)
+	require.InDeltaSlice(t, mat.DenseCopyOf(cov).RawMatrix().Data, mat.DenseCopyOf(p.Covariance()).RawMatrix().Data,
+		1e-9)
 	n := len(p.Mean)
 	z := normal(3, 1, 2, 3, 3)
 	for _, at := range []int{0, 1, 300, 999} {
@@ -60,7 +61,8 @@ func TestGaussianEps(t *testing.T) {
 			moved.Data[i] += v
 		}
 		g.Backward(e, cot)
-		want := dot(p.Eps(g, g.Const(moved), float32(at), nil).T.Data, cot.Data) - dot(e.T.Data, cot.Data) // it is linear
+		want := dot(p.Eps(g, g.Const(moved), float32(at), nil).T.Data, cot.Data) - dot(e.T.Data,
+			cot.Data) // it is linear
 		require.InDelta(t, want, dot(in.Grad().Data, dir.Data), 1e-4)
 		g.Release()
 	}
@@ -100,8 +102,14 @@ func TestGaussianErrors(t *testing.T) {
 	twelve := make([]float64, 12)
 	for want, f := range map[string]func() (*Gaussian, error){
 		"3 means and 12 variances": func() (*Gaussian, error) { return NewGaussian(2, 2, twelve[:3], twelve, nil) },
-		"basis of 2x12, want":      func() (*Gaussian, error) { return NewGaussian(2, 2, twelve, twelve, mat.NewDense(2, 12, nil)) },
-		"not orthonormal":          func() (*Gaussian, error) { return NewGaussian(2, 2, twelve, twelve, mat.NewDense(12, 12, nil)) },
+		"basis of 2x12, want": func() (*Gaussian, error) {
+			return NewGaussian(2, 2, twelve, twelve,
+				mat.NewDense(2, 12, nil))
+		},
+		"not orthonormal": func() (*Gaussian, error) {
+			return NewGaussian(2, 2, twelve, twelve,
+				mat.NewDense(12, 12, nil))
+		},
 		"variance 0 is NaN": func() (*Gaussian, error) {
 			return NewGaussian(1, 1, twelve[:3], []float64{math.NaN(), 1, 1}, nil)
 		},
@@ -124,8 +132,8 @@ func TestCodecOf(t *testing.T) {
 	require.Nil(t, c)
 }
 
-// A picture of one pixel whose channels are N(0, 1), N(1, 0.01) and N(0, 0): without noise in the state there is nothing to
-// expect of the third channel but its mean.
+// A picture of one pixel whose channels are N(0, 1), N(1, 0.01) and N(0, 0): without noise in the state there is
+// nothing to expect of the third channel but its mean.
 func ExampleGaussian() {
 	p, err := NewGaussian(1, 1, []float64{0, 1, 0}, []float64{1, 0.01, 0}, nil)
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"psld/tensor"
 )
 
-// Prior is what a solver knows about pictures: a network, or a closed form, that predicts the noise in a noisy state. The
-// state of a pixel model is the picture itself, that of a latent one is a latent, which its [Codec] decodes. Methods are
-// safe for concurrent use; each call works on the caller's graph.
+// Prior is what a solver knows about pictures: a network, or a closed form, that predicts the noise in a noisy state.
+// The state of a pixel model is the picture itself, that of a latent one is a latent, which its [Codec] decodes.
+// Methods are safe for concurrent use; each call works on the caller's graph.
 type Prior interface {
 	// Info says in words what the prior is.
 	Info() Info
@@ -46,8 +46,8 @@ type Network struct {
 	Params *nn.Params
 }
 
-// Codec maps pictures x [1,H,W,3] to states z and back. Where it encodes to a distribution, eps is the standard normal noise
-// of a sample, of z's shape; nil takes the mean.
+// Codec maps pictures x [1,H,W,3] to states z and back. Where it encodes to a distribution, eps is the standard
+// normal noise of a sample, of z's shape; nil takes the mean.
 type Codec interface {
 	Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value
 	Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value
@@ -69,8 +69,8 @@ func (identity) Encode(_ *autograd.Graph, x *autograd.Value, _ *tensor.Tensor) *
 }
 func (identity) Decode(_ *autograd.Graph, z *autograd.Value) *autograd.Value { return z }
 
-// Light is implemented by priors that may have a cheaper codec for the same states, for previews and as a quick stand-in in
-// the steps of a solver. The codec is nil where there is none. It takes pictures only if encodes is set.
+// Light is implemented by priors that may have a cheaper codec for the same states, for previews and as a quick
+// stand-in in the steps of a solver. The codec is nil where there is none. It takes pictures only if encodes is set.
 type Light interface {
 	LightCodec() (c Codec, n Network, encodes bool)
 }
@@ -88,8 +88,8 @@ type Prompter interface {
 	Prompts(prompt, negative string, emphasis bool) (c Conditions, warnings []string, err error)
 }
 
-// Conditions are the contexts [1,L,D] of a prompt and of the prompt that classifier-free guidance leads away from, nil for
-// that of no prompt.
+// Conditions are the contexts [1,L,D] of a prompt and of the prompt that classifier-free guidance leads away from,
+// nil for that of no prompt.
 type Conditions struct {
 	Prompt, Negative *tensor.Tensor
 	// Scale of the guidance: e = e(Negative) + Scale (e(Prompt) - e(Negative)) (Ho, Salimans 2022). At 1, and with

@@ -14,13 +14,14 @@ import (
 
 // DDIM are the parameters of methods that go down the diffusion times as DDIM does.
 type DDIM struct {
-	Steps    int     `json:"steps" range:"1..1000" default:"200" help:"DDIM steps; a short strength has room for fewer"`
-	Eta      float64 `json:"eta" range:"0..1" help:"share of fresh noise in each step"`
-	Strength float64 `json:"strength" range:">0..1" default:"1" help:"share of the diffusion time to run: below 1 the run starts from a rough restoration (\"come closer, diffuse faster\", Chung et al. 2022), 1 samples from noise"`
+	Steps int     `json:"steps" range:"1..1000" default:"200" help:"DDIM steps; a short strength has fewer"`
+	Eta   float64 `json:"eta" range:"0..1" help:"share of fresh noise in each step"`
+	// Below 1 the run starts from a rough restoration ("come closer, diffuse faster", Chung et al. 2022).
+	Strength float64 `json:"strength" range:">0..1" default:"1" help:"share of diffusion time; 1 starts from noise"`
 }
 
-// Schedule is the times of the run. With a picture to start from all steps lie in the share Strength of the diffusion time;
-// without one Strength has no effect.
+// Schedule is the times of the run. With a picture to start from all steps lie in the share Strength of the diffusion
+// time; without one Strength has no effect.
 func (o DDIM) Schedule(r *Run) (*schedule.DDIM, error) {
 	if r.Start == nil {
 		return r.Prior.Schedule().DDIM(o.Steps, o.Eta)
@@ -41,8 +42,9 @@ type Estimate struct {
 	Report Report
 }
 
-// GuidedDDIM steps down the diffusion times by DDIM, and from each state z subtracts the gradient, with respect to the one
-// before, of a loss of the picture that z stands for (Chung et al. 2023): through UNet, decoder and whatever the loss takes.
+// GuidedDDIM steps down the diffusion times by DDIM, and from each state z subtracts the gradient, with respect to
+// the one before, of a loss of the picture that z stands for (Chung et al. 2023): through UNet, decoder and whatever
+// the loss takes.
 func GuidedDDIM(r *Run, o DDIM, loss func(e *Estimate) *autograd.Value) (Stepper, error) {
 	d, err := o.Schedule(r)
 	return &guidedDDIM{r, d, loss}, err

@@ -18,9 +18,9 @@ import (
 //	fits          x  = argmin |A x - y|^2 + rho |x - x0|^2,  rho = Lambda sigma^2 / s^2
 //	adds noise    state = x + s' (sqrt(1-Zeta) (state - x)/s + sqrt(Zeta) n)
 //
-// with s falling geometrically from From to To; sigma is the measurement's noise. The result is the last x. On a latent
-// prior a picture is decoded before the fit and encoded behind it. Fits are exact where the operator has a closed form
-// ([operator.ProxOf]).
+// with s falling geometrically from From to To; sigma is the measurement's noise. The result is the last x. On a
+// latent prior a picture is decoded before the fit and encoded behind it. Fits are exact where the operator has a
+// closed form ([operator.ProxOf]).
 type DiffPIR struct {
 	Steps  int     `json:"steps" range:"1..1000" default:"20" help:"evaluations of the denoiser"`
 	From   float64 `json:"from" range:"0.." default:"1" help:"noise of the first step beside a picture in [-1,1]; 0 is that of the measurement, which the start picture has already"`

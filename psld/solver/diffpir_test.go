@@ -43,7 +43,8 @@ func newDiffPIRCase(t *testing.T, sigma float64) diffPIRCase {
 	return c
 }
 
-// TestDiffPIRSteps holds a run against the formulas in float64, value by value: both the prior and the mask are diagonal.
+// TestDiffPIRSteps holds a run against the formulas in float64, value by value: both the prior and the mask are
+// diagonal.
 func TestDiffPIRSteps(t *testing.T) {
 	const sigma = 0.1
 	c := newDiffPIRCase(t, sigma)
@@ -80,8 +81,8 @@ func TestDiffPIRSteps(t *testing.T) {
 // TestDiffPIRPosterior holds samples against the posterior, which is known. Values that were not measured go down the
 // prior's own path: their distribution is the prior's but for what finite steps and the last denoising take of its
 // variance, which a recursion gives (15 % here). Where there is a measurement, x0 is given the
-// variance s^2 in place of v s^2/(v + s^2), which it has for a prior of variance v: the fit trusts the measurement more
-// than it should, and the mean lies between the posterior's and the measurement.
+// variance s^2 in place of v s^2/(v + s^2), which it has for a prior of variance v: the fit trusts the measurement
+// more than it should, and the mean lies between the posterior's and the measurement.
 func TestDiffPIRPosterior(t *testing.T) {
 	const sigma, seeds = 0.2, 200
 	c := newDiffPIRCase(t, sigma)

@@ -24,7 +24,8 @@ func ExampleSolve() {
 	}
 	method := spec.Default().(*solver.PSLD)
 	method.Steps = 2
-	res, err := solver.Solve(context.Background(), prior.RandomTiny(1), solver.Problem{A: a, Y: y}, method, solver.Options{Seed: 1})
+	res, err := solver.Solve(context.Background(), prior.RandomTiny(1), solver.Problem{A: a, Y: y}, method,
+		solver.Options{Seed: 1})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -67,7 +67,8 @@ func (f *finder) see(op autograd.Op) {
 	case op.Params != nil:
 		f.found = fmt.Sprintf("%s in the gradient of %s", what, f.back)
 	default:
-		f.found = fmt.Sprintf("%s in the gradient of %s, on the way back from %s", what, op.Name, or(f.back, "the loss"))
+		from := or(f.back, "the loss")
+		f.found = fmt.Sprintf("%s in the gradient of %s, on the way back from %s", what, op.Name, from)
 	}
 }
 

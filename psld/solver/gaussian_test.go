@@ -110,9 +110,11 @@ func newToyWorld(t *testing.T, codec bool) *toyWorld {
 	return s
 }
 
-// law is the normal distribution of the pictures that DDIM steps give whose loss is w |A x - y|^2 + gamma |M z0 - h|^2: every
-// step is an affine map of the state, plus noise. This is the arithmetic of the formulas, in matrices of float64.
-func (s *toyWorld) law(t *testing.T, o DDIM, omega, gamma float64, m *mat.Dense, h *mat.VecDense) (mean *mat.VecDense, cov *mat.Dense) {
+// law is the normal distribution of the pictures that DDIM steps give whose loss is w |A x - y|^2 + gamma |M z0 -
+// h|^2: every step is an affine map of the state, plus noise. This is the arithmetic of the formulas, in matrices of
+// float64.
+func (s *toyWorld) law(t *testing.T, o DDIM, omega, gamma float64, m *mat.Dense,
+	h *mat.VecDense) (mean *mat.VecDense, cov *mat.Dense) {
 	n := len(s.gauss.Mean)
 	d, err := s.Schedule().DDIM(o.Steps, o.Eta)
 	require.NoError(t, err)
@@ -231,17 +233,17 @@ func distance(a, b *mat.VecDense) float64 {
 	return mat.Norm(&d, 2)
 }
 
-// TestClosedForm holds the samples of every method against what is known in closed form for a normal prior and a linear
-// measurement. A new method needs a row that says what its theory gives:
+// TestClosedForm holds the samples of every method against what is known in closed form for a normal prior and a
+// linear measurement. A new method needs a row that says what its theory gives:
 //
-// PSLD, GML-DPS, LDPS, with squared norms. Every step is an affine map plus noise, so that the law of the samples is known
-// exactly: their mean and covariance may differ from it by what chance does, five standard errors. The law is not the
-// posterior: DPS takes p(y | z) = N(A E[x0 | z], s^2), which leaves out the spread of x0 around its mean, and a weight that is
-// the same in all steps, where the true one is 1 / 2 (sigma^2 + spread). No number of steps mends that: with more of them at
-// the same weight the picture ends nearer to y than the noise allows. With the weight chosen here (the best of a grid for 40
-// steps without a codec) the law's mean is off by 6 % of the way from the prior's mean to the posterior's, with the codec by
-// 15 %, which is to say less than 20 %, and the total variance, which the guidance takes away, is between 65 % and 100 % of
-// the posterior's.
+// PSLD, GML-DPS, LDPS, with squared norms. Every step is an affine map plus noise, so that the law of the samples is
+// known exactly: their mean and covariance may differ from it by what chance does, five standard errors. The law is
+// not the posterior: DPS takes p(y | z) = N(A E[x0 | z], s^2), which leaves out the spread of x0 around its mean, and
+// a weight that is the same in all steps, where the true one is 1 / 2 (sigma^2 + spread). No number of steps mends
+// that: with more of them at the same weight the picture ends nearer to y than the noise allows. With the weight
+// chosen here (the best of a grid for 40 steps without a codec) the law's mean is off by 6 % of the way from the
+// prior's mean to the posterior's, with the codec by 15 %, which is to say less than 20 %, and the total variance,
+// which the guidance takes away, is between 65 % and 100 % of the posterior's.
 //
 // Total variation does not sample: it gives one estimate, whatever the prior and the seed.
 //
@@ -288,7 +290,8 @@ func TestClosedForm(t *testing.T) {
 			mean, cov := s.law(t, ddim, r.omega, r.gamma, &m, &h)
 			gotMean, gotCov := s.sample(t, r.method, samples)
 			for i := range mean.Len() {
-				require.InDelta(t, mean.AtVec(i), gotMean.AtVec(i), 5*math.Sqrt(cov.At(i, i)/samples), "%s, mean %d", spec.Name, i)
+				require.InDelta(t, mean.AtVec(i), gotMean.AtVec(i), 5*math.Sqrt(cov.At(i, i)/samples), "%s, mean %d",
+					spec.Name, i)
 				for j := range mean.Len() {
 					c := cov.At(i, j)
 					se := math.Sqrt((cov.At(i, i)*cov.At(j, j) + c*c) / samples)
@@ -305,8 +308,8 @@ func TestClosedForm(t *testing.T) {
 	}
 }
 
-// TestUnguided: without a weight DDIM samples the prior: the mean of its law is the prior's, and its total variance that of
-// the prior but for the size of the steps, whose error falls with their number.
+// TestUnguided: without a weight DDIM samples the prior: the mean of its law is the prior's, and its total variance
+// that of the prior but for the size of the steps, whose error falls with their number.
 func TestUnguided(t *testing.T) {
 	s := newToyWorld(t, true)
 	n := len(s.gauss.Mean)

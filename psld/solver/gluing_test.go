@@ -27,7 +27,8 @@ func TestGluingEvery(t *testing.T) {
 		require.Equal(t, want.Vars["z"], got.Vars["z"], "step %d", n)
 		require.Equal(t, glues, st.Term("gluing") > 0, "step %d", n)
 		require.Equal(t, glues, timing.Encoder.Forward > 0 && timing.Encoder.Backward > 0, "step %d", n)
-		for _, v := range []float64{timing.UNet.Forward, timing.UNet.Backward, timing.Decoder.Forward, timing.Decoder.Backward} {
+		for _, v := range []float64{timing.UNet.Forward, timing.UNet.Backward, timing.Decoder.Forward,
+			timing.Decoder.Backward} {
 			require.Positive(t, v, "step %d", n)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"psld/tensor"
 )
 
-// GMLDPS is GML-DPS (Rout et al. 2023): LDPS with one more term, that the clean state be one that the autoencoder leaves as it
-// is:
+// GMLDPS is GML-DPS (Rout et al. 2023): LDPS with one more term, that the clean state be one that the autoencoder
+// leaves as it is:
 //
 //	omega |A D(z0) - y| + gamma |E(D(z0)) - z0|
 type GMLDPS struct {
@@ -33,9 +33,11 @@ func (o *GMLDPS) Bind(r *Run) (Stepper, error) {
 
 // Gluing are the parameters of the term that encodes a picture and wants the clean state back.
 type Gluing struct {
-	Gamma         float64 `json:"gamma" range:"0.." default:"0.1" scale:"side" help:"weight of the gluing"`
-	GluingEvery   int     `json:"gluing_every" range:"1..1000" default:"1" help:"steps from one gluing to the next, which is as many times as strong; the steps between need no encoder, a quarter of the work"`
-	SampleEncoder bool    `json:"sample_encoder" help:"draw from the encoder's posterior, as the published code does, in place of taking its mean"`
+	Gamma float64 `json:"gamma" range:"0.." default:"0.1" scale:"side" help:"weight of the gluing"`
+	// A gluing is as many times as strong. The steps between need no encoder, a quarter of the work.
+	GluingEvery int `json:"gluing_every" range:"1..1000" default:"1" help:"steps from gluing to gluing"`
+	// The published code does.
+	SampleEncoder bool `json:"sample_encoder" help:"draw from the encoder's posterior in place of its mean"`
 }
 
 func (o *Gluing) check(r *Run) error {

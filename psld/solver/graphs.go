@@ -47,8 +47,8 @@ func (r *Run) budget() *Runtime {
 	return &process
 }
 
-// Noise draws n standard normal numbers. Each stream has numbers of its own in each step, so that no draw depends on which
-// others were made. Streams are told apart by their whole names.
+// Noise draws n standard normal numbers. Each stream has numbers of its own in each step, so that no draw depends on
+// which others were made. Streams are told apart by their whole names.
 func (r *Run) Noise(stream string, step, n int) []float32 {
 	if r.o.noise != nil {
 		return r.o.noise(stream, step, n)
@@ -127,8 +127,8 @@ func (r *Run) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *
 	return z
 }
 
-// Backward computes the gradient of a loss and returns its value. It gives back what it has passed: afterwards only the
-// inputs and their gradients can be read. The time that no other network has taken is the UNet's.
+// Backward computes the gradient of a loss and returns its value. It gives back what it has passed: afterwards only
+// the inputs and their gradients can be read. The time that no other network has taken is the UNet's.
 func (r *Run) Backward(g *autograd.Graph, loss *autograd.Value) float64 {
 	value := loss.Item()
 	r.watch.lap(nil)

@@ -9,15 +9,16 @@ import (
 
 // Keep says where a run keeps its state on disk, so that it can go on after the program ended, however that was.
 type Keep struct {
-	// File takes the place of the one before, whole or not at all. "" keeps nothing. It takes some seconds at the start to
-	// digest the weights of a full-size model, by which a state knows its run.
+	// File takes the place of the one before, whole or not at all. "" keeps nothing. It takes some seconds at the
+	// start to digest the weights of a full-size model, by which a state knows its run.
 	File string `json:"file,omitempty"`
-	// A state is kept after every Steps steps, and after the step that ends when Every has passed since the last one; 0 is never.
-	// One is kept in any case when ctx ends the run, and when a step gives numbers that are not finite: that before the step.
+	// A state is kept after every Steps steps, and after the step that ends when Every has passed since the last one;
+	// 0 is never. One is kept in any case when ctx ends the run, and when a step gives numbers that are not finite:
+	// that before the step.
 	Steps int           `json:"steps,omitempty"`
 	Every time.Duration `json:"every_ns,omitempty"`
-	// Resume goes on from File, to the same bits as without a break. It is an error, which says what, if the state is of another run:
-	// other options (but for MaxMemory), inputs, model, precision or kernels.
+	// Resume goes on from File, to the same bits as without a break. It is an error, which says what, if the state is
+	// of another run: other options (but for MaxMemory), inputs, model, precision or kernels.
 	Resume bool `json:"resume,omitempty"`
 }
 

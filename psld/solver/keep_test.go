@@ -44,7 +44,8 @@ type resumeCase struct {
 // resumeCases are every method, and what makes steps differ.
 func resumeCases(t *testing.T) map[string]resumeCase {
 	m := prior.RandomTiny(3)
-	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
+	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1},
+		DecoderBlocks: []int{1, 1}})
 	m.TAESD.Params.Init(3)
 	windows := *m
 	windows.Window = 16
@@ -155,19 +156,26 @@ func TestResumeOfAnother(t *testing.T) {
 			p.Y = append([]float32(nil), p.Y...)
 			p.Y[77] = math.Nextafter32(p.Y[77], 1)
 		}, "measurement is another one"},
-		"operator":     {nil, func(p *Problem, m *PSLD, o *Options) { p.A = other }, "operator (mask or blur kernel) is another one"},
-		"back":         {nil, func(p *Problem, m *PSLD, o *Options) { m.Back = "pinv" }, "back is pinv, was adjoint"},
-		"gamma":        {nil, func(p *Problem, m *PSLD, o *Options) { m.Gamma = 0.25 }, "gamma is 0.25, was 0.5"},
-		"two":          {nil, func(p *Problem, m *PSLD, o *Options) { m.Omega, m.Squared = 2, true }, "omega is 2, was 1; squared is true, was false"},
-		"seed":         {nil, func(p *Problem, m *PSLD, o *Options) { o.Seed = 1 }, "seed is 1, was 0"},
-		"steps":        {nil, func(p *Problem, m *PSLD, o *Options) { m.Steps = 5 }, "steps is 5, was 4"},
-		"prompt":       {nil, func(p *Problem, m *PSLD, o *Options) { o.Conditions.Prompt = cat.Prompt }, "prompt is another one"},
-		"negative":     {nil, func(p *Problem, m *PSLD, o *Options) { o.Conditions.Negative = cat.Negative }, "negative prompt is another one"},
+		"operator": {nil, func(p *Problem, m *PSLD, o *Options) { p.A = other },
+			"operator (mask or blur kernel) is another one"},
+		"back":  {nil, func(p *Problem, m *PSLD, o *Options) { m.Back = "pinv" }, "back is pinv, was adjoint"},
+		"gamma": {nil, func(p *Problem, m *PSLD, o *Options) { m.Gamma = 0.25 }, "gamma is 0.25, was 0.5"},
+		"two": {nil, func(p *Problem, m *PSLD, o *Options) { m.Omega, m.Squared = 2, true },
+			"omega is 2, was 1; squared is true, was false"},
+		"seed":  {nil, func(p *Problem, m *PSLD, o *Options) { o.Seed = 1 }, "seed is 1, was 0"},
+		"steps": {nil, func(p *Problem, m *PSLD, o *Options) { m.Steps = 5 }, "steps is 5, was 4"},
+		"prompt": {nil, func(p *Problem, m *PSLD, o *Options) { o.Conditions.Prompt = cat.Prompt },
+			"prompt is another one"},
+		"negative": {nil, func(p *Problem, m *PSLD, o *Options) { o.Conditions.Negative = cat.Negative },
+			"negative prompt is another one"},
 		"gluing every": {nil, func(p *Problem, m *PSLD, o *Options) { m.GluingEvery = 3 }, "gluing-every is 3, was 1"},
-		"start":        {nil, func(p *Problem, m *PSLD, o *Options) { o.Start = make([]float32, 24*20*3) }, "start picture is another one"},
-		"UNet":         {model(func(m *prior.LatentDiffusion) { m.UNet.Params.All()[5].Value.T.Data[1] += 1e-6 }), nil, "model's unet is another one"},
-		"VAE":          {model(func(m *prior.LatentDiffusion) { m.VAE.ScalingFactor = 1.001 }), nil, "model's vae is another one"},
-		"window":       {model(func(m *prior.LatentDiffusion) { m.Window = 16 }), nil, "model's unet is another one"},
+		"start": {nil, func(p *Problem, m *PSLD, o *Options) { o.Start = make([]float32, 24*20*3) },
+			"start picture is another one"},
+		"UNet": {model(func(m *prior.LatentDiffusion) { m.UNet.Params.All()[5].Value.T.Data[1] += 1e-6 }),
+			nil, "model's unet is another one"},
+		"VAE": {model(func(m *prior.LatentDiffusion) { m.VAE.ScalingFactor = 1.001 }), nil,
+			"model's vae is another one"},
+		"window": {model(func(m *prior.LatentDiffusion) { m.Window = 16 }), nil, "model's unet is another one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, method, o := p, glued(4, 0.5, 1), keep
@@ -236,7 +244,8 @@ func TestFacts(t *testing.T) {
 		}
 	}
 	plain := facts(glued(4, 1, 1), Options{})
-	for name, o := range map[string]*Options{"Seed": {Seed: 7}, "Start": {Start: []float32{7}}, "LightCodec": {LightCodec: true},
+	for name, o := range map[string]*Options{"Seed": {Seed: 7}, "Start": {Start: []float32{7}},
+		"LightCodec": {LightCodec: true},
 		"Conditions": {Conditions: prior.Conditions{Prompt: tensor.New(1)}}, "": {Conditions: prior.Conditions{Negative: tensor.New(1)}},
 		" ": {Conditions: prior.Conditions{Scale: 7}}} {
 		require.NotEqual(t, plain, facts(glued(4, 1, 1), *o), name)

@@ -24,9 +24,11 @@ func (o *LDPS) Bind(r *Run) (Stepper, error) {
 
 // Fit are the parameters of the measurement's term in the loss.
 type Fit struct {
-	Omega     float64 `json:"omega" range:"0.." default:"1" scale:"side" help:"weight of the measurement"`
-	Squared   bool    `json:"squared" help:"squared norms, the papers' formula, in place of norms, their code's; weights must then be much smaller"`
-	LoopNoise float64 `json:"loop_noise" range:"0..100" help:"deviation of the fresh noise that the published code adds to the predicted measurement in every step (there 0.05)"`
+	Omega float64 `json:"omega" range:"0.." default:"1" scale:"side" help:"weight of the measurement"`
+	// Squared norms are the papers' formula, norms what their code computes.
+	Squared bool `json:"squared" help:"squared norms in place of norms; weights must then be much smaller"`
+	// The published code adds what the measurement has, 0.05.
+	LoopNoise float64 `json:"loop_noise" range:"0..100" help:"deviation of fresh noise in the prediction of each step"`
 }
 
 // fit is omega |A x - y|.

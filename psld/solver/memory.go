@@ -54,9 +54,9 @@ func (m *memory) step() {
 	}
 }
 
-// limits takes the lowest of the limits: asked for (0: none), GOMEMLIMIT (math.MaxInt64: none), and three quarters of what is
-// available (0: unknown) on top of what the process has now. GOMEMLIMIT is taken for the whole process, though
-// the runtime counts its heap only, without packed weights, which lie outside: who sets it means the program.
+// limits takes the lowest of the limits: asked for (0: none), GOMEMLIMIT (math.MaxInt64: none), and three quarters of
+// what is available (0: unknown) on top of what the process has now. GOMEMLIMIT is taken for the whole process,
+// though the runtime counts its heap only, without packed weights, which lie outside: who sets it means the program.
 func (m *memory) limits(asked, runtime, now, available int64) {
 	if asked > 0 {
 		m.named, m.name = asked, "as asked for"
@@ -77,7 +77,8 @@ func (m *memory) choose() error {
 	}
 	_, peak := memstat.Process()
 	if m.named > 0 && peak > m.named {
-		return fmt.Errorf("a step takes %.1f GiB at the least, weights included, the limit is %.1f GiB (%s): bf16 products, a smaller picture or a higher limit would do",
+		return fmt.Errorf("a step takes %.1f GiB at the least, weights included, the limit is %.1f GiB (%s): "+
+			"bf16 products, a smaller picture or a higher limit would do",
 			float64(peak)/(1<<30), float64(m.named)/(1<<30), m.name)
 	}
 	if peak > 0 && m.limit > 0 { // else unknown: nothing is spare

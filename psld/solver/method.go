@@ -11,25 +11,27 @@ import (
 	"psld/tensor"
 )
 
-// Method is a method with its parameters: a pointer to a struct whose tags tell their names, ranges and defaults (package
-// param). Bind readies it for one run. It returns an error where the parameters do not go with the problem or the prior.
+// Method is a method with its parameters: a pointer to a struct whose tags tell their names, ranges and defaults
+// (package param). Bind readies it for one run. It returns an error where the parameters do not go with the problem
+// or the prior.
 type Method interface {
 	Bind(r *Run) (Stepper, error)
 }
 
 // Stepper is a method at work. Solve drives it: the stepper knows nothing of progress, of kept states, of cancelling.
 //
-// A step depends on its state, on its number and on [Run.Noise] alone, so that a run that goes on from a kept state, and the
-// step that is done again in search of a number that is not finite, give the same bits.
+// A step depends on its state, on its number and on [Run.Noise] alone, so that a run that goes on from a kept state,
+// and the step that is done again in search of a number that is not finite, give the same bits.
 type Stepper interface {
 	// Len is the number of steps, at least 1.
 	Len() int
 	// Start puts the variables of the state before the first step into s.Vars.
 	Start(s *State) error
-	// Step does step s.Step, counted from 0. It puts new tensors into s.Vars and does not write to the old ones. An error that
-	// wraps ctx's counts as a stop before the step.
+	// Step does step s.Step, counted from 0. It puts new tensors into s.Vars and does not write to the old ones. An
+	// error that wraps ctx's counts as a stop before the step.
 	Step(ctx context.Context, s *State) (Report, error)
-	// Picture is what the run gives if it ends at s, of shape A.In(), about [-1,1]; s.Step is s.Steps after the last step.
+	// Picture is what the run gives if it ends at s, of shape A.In(), about [-1,1]; s.Step is s.Steps after the last
+	// step.
 	Picture(s *State) ([]float32, error)
 }
 

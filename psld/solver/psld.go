@@ -17,7 +17,7 @@ type PSLD struct {
 	DDIM
 	Fit
 	Gluing
-	Back string `json:"back" choices:"adjoint|pinv|reference" default:"adjoint" help:"how a picture is glued to its measurement: by the transpose, by the inverse, or as in the published code"`
+	Back string `json:"back" choices:"adjoint|pinv|reference" default:"adjoint" help:"how PSLD glues"`
 }
 
 // Bind implements [Method].

@@ -13,8 +13,8 @@ import (
 type Runtime struct {
 	// MaxMemory is the memory in bytes that the process may take, 0 for no limit but those of [Options].
 	MaxMemory int64
-	// Runs is how many runs compute at the same time; further ones wait until one ends. Each may take an equal part of the
-	// memory that is spare. 0: any number, and the first run that asks may take it all.
+	// Runs is how many runs compute at the same time; further ones wait until one ends. Each may take an equal part
+	// of the memory that is spare. 0: any number, and the first run that asks may take it all.
 	Runs int
 
 	mu      sync.Mutex

@@ -1,4 +1,5 @@
-// Package solver holds the methods that restore a picture x from a measurement y = A x + noise, most of them by a prior.
+// Package solver holds the methods that restore a picture x from a measurement y = A x + noise, most of them by a
+// prior.
 //
 // A method is a file that holds its parameters and its loss or its update (psld.go, tv.go); Solve drives any of them:
 // steps, progress, states kept on disk, cancelling, the search for numbers that are not finite, memory, times. It is
@@ -36,15 +37,15 @@ type Options struct {
 	// Conditions are the prompts, and the guidance away from the negative one.
 	Conditions prior.Conditions
 
-	// LightCodec decodes and encodes by the prior's light codec in the steps: less work, rougher gradients. The result is
-	// decoded by the full one.
+	// LightCodec decodes and encodes by the prior's light codec in the steps: less work, rougher gradients. The
+	// result is decoded by the full one.
 	LightCodec bool
 
 	// MaxMemory is the memory in bytes that the process may take (resident, with the weights). The first step keeps as
 	// little as it can; the others keep activations for the gradient up to it, in place of computing them
-	// again. 0 is no such limit. GOMEMLIMIT is a second one, and three quarters of what the machine had available at the
-	// start, where it tells, a third: the lowest one counts. A step that needs more than the first two is an error. Small
-	// models on small pictures keep everything where neither is set.
+	// again. 0 is no such limit. GOMEMLIMIT is a second one, and three quarters of what the machine had available at
+	// the start, where it tells, a third: the lowest one counts. A step that needs more than the first two is an
+	// error. Small models on small pictures keep everything where neither is set.
 	MaxMemory int64
 
 	// Runtime is the budget that the run shares with others, nil for that of the process (see [Runtime]).
@@ -80,8 +81,8 @@ type Result struct {
 	RMS   float64   // of the last step
 }
 
-// Solve runs a method on a problem; m may be nil for methods that need no prior. When ctx ends early it returns the best
-// picture so far together with an error that wraps ctx's.
+// Solve runs a method on a problem; m may be nil for methods that need no prior. When ctx ends early it returns the
+// best picture so far together with an error that wraps ctx's.
 func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Options) (*Result, error) {
 	if err := checkProblem(p, m); err != nil {
 		return nil, err

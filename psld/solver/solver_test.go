@@ -47,7 +47,8 @@ func stepOf(t *testing.T, m prior.Prior, p Problem, o Method, step int, z *tenso
 	r := newRun(m, p, Options{})
 	s, err := o.Bind(r)
 	require.NoError(t, err)
-	next, st, err := r.step(t.Context(), s, &State{Step: step, Steps: s.Len(), Vars: map[string]*tensor.Tensor{"z": z}})
+	next, st, err := r.step(t.Context(), s, &State{Step: step, Steps: s.Len(),
+		Vars: map[string]*tensor.Tensor{"z": z}})
 	require.NoError(t, err)
 	return next, st, r.timing
 }
@@ -114,8 +115,8 @@ func TestSameBitsOnAnyThreads(t *testing.T) {
 	}
 }
 
-// TestCancel: a run that is cut short gives the picture of the clean latent that its last step expected, which is the same
-// as in a run that goes on.
+// TestCancel: a run that is cut short gives the picture of the clean latent that its last step expected, which is the
+// same as in a run that goes on.
 func TestCancel(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 13, 18)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -155,16 +156,22 @@ func TestErrors(t *testing.T) {
 		change func(p *Problem, m *PSLD, o *Options)
 		want   string
 	}{
-		"steps":    {func(p *Problem, m *PSLD, o *Options) { m.Steps = 0 }, "steps 0, want 1 to 1000"},
-		"many":     {func(p *Problem, m *PSLD, o *Options) { m.Steps = 1001 }, "steps 1001, want 1 to 1000"},
-		"eta":      {func(p *Problem, m *PSLD, o *Options) { m.Eta = 2 }, "eta 2, want 0 to 1"},
-		"strength": {func(p *Problem, m *PSLD, o *Options) { m.Strength = 0 }, "strength 0, want more than 0 and at most 1"},
-		"gamma":    {func(p *Problem, m *PSLD, o *Options) { m.Gamma = math.NaN() }, "gamma NaN, want"},
-		"omega":    {func(p *Problem, m *PSLD, o *Options) { m.Omega = -1 }, "omega -1, want a finite number of at least 0"},
-		"gluing":   {func(p *Problem, m *PSLD, o *Options) { m.GluingEvery = 0 }, "gluing_every 0, want 1 to 1000"},
-		"back":     {func(p *Problem, m *PSLD, o *Options) { m.Back = "" }, `back "", want adjoint, pinv or reference`},
-		"short y":  {func(p *Problem, m *PSLD, o *Options) { p.Y = p.Y[1:] }, "measurement has"},
-		"NaN y":    {func(p *Problem, m *PSLD, o *Options) { p.Y = append([]float32{float32(math.NaN())}, p.Y[1:]...) }, "NaN"},
+		"steps": {func(p *Problem, m *PSLD, o *Options) { m.Steps = 0 }, "steps 0, want 1 to 1000"},
+		"many":  {func(p *Problem, m *PSLD, o *Options) { m.Steps = 1001 }, "steps 1001, want 1 to 1000"},
+		"eta":   {func(p *Problem, m *PSLD, o *Options) { m.Eta = 2 }, "eta 2, want 0 to 1"},
+		"strength": {func(p *Problem, m *PSLD, o *Options) { m.Strength = 0 },
+			"strength 0, want more than 0 and at most 1"},
+		"gamma": {func(p *Problem, m *PSLD, o *Options) { m.Gamma = math.NaN() }, "gamma NaN, want"},
+		"omega": {func(p *Problem, m *PSLD, o *Options) { m.Omega = -1 },
+			"omega -1, want a finite number of at least 0"},
+		"gluing": {func(p *Problem, m *PSLD, o *Options) { m.GluingEvery = 0 }, "gluing_every 0, want 1 to 1000"},
+		"back": {func(p *Problem, m *PSLD, o *Options) { m.Back = "" },
+			`back "", want adjoint, pinv or reference`},
+		"short y": {func(p *Problem, m *PSLD, o *Options) { p.Y = p.Y[1:] }, "measurement has"},
+		"NaN y": {func(p *Problem, m *PSLD, o *Options) {
+			p.Y = append([]float32{float32(math.NaN())},
+				p.Y[1:]...)
+		}, "NaN"},
 		"channels": {func(p *Problem, m *PSLD, o *Options) {
 			p.A, p.Y = operator.Identity(operator.Shape{H: 8, W: 8, C: 1}), make([]float32, 64)
 		}, "channels"},
@@ -182,16 +189,21 @@ func TestErrors(t *testing.T) {
 	require.EqualError(t, err, "method psld needs a model")
 	_, err = Lookup("magic")
 	require.EqualError(t, err, `unknown method "magic", want one of psld, gmldps, ldps, diffpir, tv`)
-	require.PanicsWithValue(t, `solver: there are two methods "tv"`, func() { Register(Spec{Name: "tv", New: func() Method { return new(TV) }}) })
+	require.PanicsWithValue(t, `solver: there are two methods "tv"`, func() {
+		Register(Spec{Name: "tv",
+			New: func() Method { return new(TV) }})
+	})
 }
 
-// TestUnconditional: a model without contexts, with a codebook, goes through all methods. Its decoder does not see a change
-// of z0 within a code's cell, but the gradient passes straight through: an update along it does not raise the loss.
+// TestUnconditional: a model without contexts, with a codebook, goes through all methods. Its decoder does not see a
+// change of z0 within a code's cell, but the gradient passes straight through: an update along it does not raise the
+// loss.
 func TestUnconditional(t *testing.T) {
 	ucfg, vcfg := unet.LDMVQ4(), vae.VQF4()
 	ucfg.BlockOutChannels, ucfg.Heads, ucfg.NormNumGroups = []int{32, 32, 64, 64}, unet.Heads{1, 1, 2, 2}, 8
 	vcfg.BlockOutChannels, vcfg.NumEmbeddings, vcfg.NormNumGroups = []int{16, 16, 32}, 64, 8
-	m := &prior.LatentDiffusion{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Noise: schedule.ScaledLinear(0.0015, 0.0195, 1000)}
+	m := &prior.LatentDiffusion{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Noise: schedule.ScaledLinear(0.0015,
+		0.0195, 1000)}
 	m.UNet.Params.Init(1)
 	m.VAE.Params.Init(2)
 	a, err := operator.NewSR(32, 32, 3, 4)
@@ -202,7 +214,8 @@ func TestUnconditional(t *testing.T) {
 		require.NoError(t, param.Values{"sample_encoder": true}.Only(o).Apply(o))
 		res, err := Solve(context.Background(), m, p, o, Options{})
 		require.NoError(t, err)
-		// The report's distance to the measurement is that of the picture: A x - y of the clean latent of the last step.
+		// The report's distance to the measurement is that of the picture: A x - y of the clean latent of the last
+		// step.
 		if z0 := res.State.Vars["z0"]; z0 != nil {
 			ax := make([]float32, len(p.Y))
 			a.Apply(ax, newRun(m, p, Options{}).DecodePicture(z0))
@@ -215,15 +228,16 @@ func TestUnconditional(t *testing.T) {
 	}
 }
 
-// TestLightCodec: the steps decode and encode by the light autoencoder, the result is decoded by the full one. Without a
-// light one that is an error.
+// TestLightCodec: the steps decode and encode by the light autoencoder, the result is decoded by the full one.
+// Without a light one that is an error.
 func TestLightCodec(t *testing.T) {
 	m := prior.RandomTiny(1)
 	a, err := operator.NewSR(16, 16, 3, 4)
 	require.NoError(t, err)
 	p := Problem{A: a, Y: make([]float32, a.Out().Len())}
 	o := glued(2, 0.1, 1)
-	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1}, DecoderBlocks: []int{1, 1}})
+	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1},
+		DecoderBlocks: []int{1, 1}})
 	m.TAESD.Params.Init(3)
 	light, err := Solve(context.Background(), m, p, o, Options{LightCodec: true})
 	require.NoError(t, err)
@@ -245,14 +259,16 @@ func TestLightCodec(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestStreams: the first streams keep the numbers that their first letters gave them; others are told apart by the whole name.
+// TestStreams: the first streams keep the numbers that their first letters gave them; others are told apart by the
+// whole name.
 func TestStreams(t *testing.T) {
 	first := func(seed, word uint64) float32 { return float32(rand.New(rand.NewPCG(seed, word)).NormFloat64()) }
 	for stream, letter := range map[string]uint64{"start": 's', "ddim": 'd', "measurement": 'm', "encoder": 'e'} {
 		require.Equal(t, first(7, 3<<8|letter), draw(7, stream, 3, 1)[0])
 	}
 	seen := map[float32]string{}
-	for _, stream := range []string{"start", "sde", "ddpm", "ddim", "langevin", "langevin.2", "encode", "encoder", ""} {
+	for _, stream := range []string{"start", "sde", "ddpm", "ddim", "langevin", "langevin.2", "encode", "encoder",
+		""} {
 		for step := range 3 {
 			v := draw(7, stream, step, 1)[0]
 			require.Empty(t, seen[v], stream)

@@ -23,7 +23,8 @@ import (
 // Fact is something that the numbers of a run depend on: an option with its value, or the digest of an input.
 type Fact struct{ Name, Value string }
 
-// A state on disk is a safetensors file with the method's variables, whose metadata hold the rest and a SHA-256 of it all.
+// A state on disk is a safetensors file with the method's variables, whose metadata hold the rest and a SHA-256 of it
+// all.
 const (
 	stateFormat  = "psld run 2"
 	oldFormat    = "psld run 1" // of latents only, which knew its run by other facts
@@ -73,7 +74,8 @@ func (s *State) encode() ([]byte, error) {
 	var entries []weights.Entry
 	for _, name := range slices.Sorted(maps.Keys(s.Vars)) {
 		t := s.Vars[name]
-		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: t.Shape, Raw: littleEndian(t.Data)})
+		raw := littleEndian(t.Data)
+		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: t.Shape, Raw: raw})
 	}
 	meta["sha256"] = stateDigest(meta, entries)
 	var b bytes.Buffer
@@ -134,8 +136,8 @@ func parseState(data []byte) (*State, error) {
 }
 
 // errOldState is the error of a state that an older version of the program kept.
-var errOldState = errors.New("it was kept by an older version of this program, whose runs this one cannot go on with; " +
-	"start over, or finish it with that version")
+var errOldState = errors.New("it was kept by an older version of this program, " +
+	"whose runs this one cannot go on with; start over, or finish it with that version")
 
 // stateDigest is a checksum of a state's metadata and variables.
 func stateDigest(meta map[string]string, vars []weights.Entry) string {

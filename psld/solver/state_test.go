@@ -11,7 +11,8 @@ import (
 )
 
 func someState() *State {
-	vars := map[string]*tensor.Tensor{"z": tensor.From(noise(1, 24, 1), 1, 2, 3, 4), "u": tensor.From(noise(2, 5, 1), 5)}
+	vars := map[string]*tensor.Tensor{"z": tensor.From(noise(1, 24, 1), 1, 2, 3, 4), "u": tensor.From(noise(2, 5, 1),
+		5)}
 	return &State{Step: 3, Steps: 10, RMS: 0.1, Vars: vars, Run: []Fact{{"kernels", "x"}, {"gamma", "0.1"}}}
 }
 

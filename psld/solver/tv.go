@@ -14,19 +14,20 @@ import (
 //	1/2 |A x - y|^2 + Lambda sum over pixels of |(Dx)_p|,
 //
 // D being the forward differences to the right and down (zero at the last column and row) of all channels together, so
-// that edges of the channels fall in the same place (isotropic, coupled channels; Rudin, Osher, Fatemi 1992). It needs no
-// trained weights, so it always runs and is the bar for everything that does. It is an estimate, not a sample: every seed
-// gives the same picture.
+// that edges of the channels fall in the same place (isotropic, coupled channels; Rudin, Osher, Fatemi 1992). It
+// needs no trained weights, so it always runs and is the bar for everything that does. It is an estimate, not a
+// sample: every seed gives the same picture.
 //
 // ADMM (Boyd et al. 2011) starts at x = A'y: the x step is CG, warm-started, the z step a block soft threshold.
 type TV struct {
 	// Lambda should grow with the noise. 0.03 suits denoising and box inpainting with noise of deviation 0.05; 0.01
 	// motion blur, 0.005 Gaussian blur and super-resolution, 0.003 random inpainting (best means over 16 photos at
 	// 64x64, see TestTVSweep).
-	Lambda     float64 `json:"lambda" range:">0.." default:"0.03" help:"weight of the total variation"`
-	Rho        float64 `json:"rho" range:"0.." help:"penalty of the splitting, which changes the speed, not the solution; 0 is ten times lambda"`
+	Lambda float64 `json:"lambda" range:">0.." default:"0.03" help:"weight of the total variation"`
+	// It changes the speed, not the solution.
+	Rho        float64 `json:"rho" range:"0.." help:"penalty of the splitting; 0 is ten times lambda"`
 	Iterations int     `json:"iterations" range:"1..10000" default:"100" help:"steps of ADMM at the most"`
-	CGSteps    int     `json:"cg_steps" range:"1..1000" default:"10" help:"steps of conjugate gradients in each step of ADMM at the most"`
+	CGSteps    int     `json:"cg_steps" range:"1..1000" default:"10" help:"steps of CG in each of them at the most"`
 	Tol        float64 `json:"tol" range:">0..1" default:"0.001" help:"relative residual at which to stop"`
 }
 
@@ -59,8 +60,10 @@ func (m *admmTV) Start(s *State) error {
 
 func (m *admmTV) set(s *State, x []float32, z, u field) {
 	in := m.p.A.In()
-	for name, data := range map[string][]float32{"x": x, "z.right": z[0], "z.down": z[1], "u.right": u[0], "u.down": u[1]} {
-		s.Set(name, data, in.H, in.W, in.C)
+	s.Set("x", x, in.H, in.W, in.C)
+	for i, way := range []string{"right", "down"} {
+		s.Set("z."+way, z[i], in.H, in.W, in.C)
+		s.Set("u."+way, u[i], in.H, in.W, in.C)
 	}
 }
 
@@ -117,7 +120,8 @@ func (m *admmTV) Picture(s *State) ([]float32, error) { return slices.Clone(s.Va
 
 // RestoreTV restores a picture of shape a.In() by total variation of weight lambda in at most the given number of
 // iterations, 0 for the usual 100. When ctx ends it returns the picture so far with an error that wraps ctx's.
-func RestoreTV(ctx context.Context, a operator.Linear, y []float32, lambda float64, iterations int) ([]float32, error) {
+func RestoreTV(ctx context.Context, a operator.Linear, y []float32, lambda float64, iterations int,
+) ([]float32, error) {
 	o := new(TV)
 	param.SetDefaults(o)
 	o.Lambda = lambda

@@ -40,9 +40,11 @@ func TestDifferences(t *testing.T) {
 	d := newField(4)
 	gradient(d, []float32{1, 4, 3, 9}, operator.Shape{H: 2, W: 2, C: 1})
 	require.Equal(t, field{{3, 0, 6, 0}, {2, 5, 0, 0}}, d)
-	for _, s := range []operator.Shape{{H: 1, W: 1, C: 3}, {H: 1, W: 7, C: 1}, {H: 5, W: 1, C: 2}, {H: 6, W: 9, C: 3}} {
+	for _, s := range []operator.Shape{{H: 1, W: 1, C: 3}, {H: 1, W: 7, C: 1}, {H: 5, W: 1, C: 2}, {H: 6, W: 9,
+		C: 3}} {
 		n := s.Len()
-		x, p, dx, back, lap := randn(n, 1, 1), field{randn(n, 1, 2), randn(n, 1, 3)}, newField(n), make([]float32, n), make([]float32, n)
+		x, p, dx, back, lap := randn(n, 1, 1), field{randn(n, 1, 2), randn(n, 1, 3)}, newField(n), make([]float32,
+			n), make([]float32, n)
 		gradient(dx, x, s)
 		gradientAdjoint(back, p, s)
 		require.InDelta(t, operator.Dot(dx[0], p[0])+operator.Dot(dx[1], p[1]), operator.Dot(x, back), 1e-4, s)
@@ -54,7 +56,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestTwoPixels: for a two-pixel picture the mean stays and the vector of channel differences is shortened by 2 lambda.
+// TestTwoPixels: for a two-pixel picture the mean stays and the vector of channel differences is shortened by 2
+// lambda.
 func TestTwoPixels(t *testing.T) {
 	for _, s := range []operator.Shape{{H: 1, W: 2, C: 3}, {H: 2, W: 1, C: 3}, {H: 2, W: 1, C: 1}} {
 		for _, lambda := range []float64{0.01, 0.1, 0.25, 2} {
@@ -176,7 +179,8 @@ func TestOptimality(t *testing.T) {
 func TestTVErrors(t *testing.T) {
 	a := operator.Identity(operator.Shape{H: 2, W: 2, C: 1})
 	y := make([]float32, 4)
-	for want, o := range map[string]TV{"lambda -1, want a finite number of more than 0": {Lambda: -1}, "rho NaN": {Rho: math.NaN()}, "iterations -2": {Iterations: -2}} {
+	for want, o := range map[string]TV{"lambda -1, want a finite number of more than 0": {Lambda: -1},
+		"rho NaN": {Rho: math.NaN()}, "iterations -2": {Iterations: -2}} {
 		_, err := solveTV(t.Context(), a, y, o, nil)
 		require.ErrorContains(t, err, want)
 	}
