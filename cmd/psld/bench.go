@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"runtime"
 	"slices"
 
 	"psld/asm"
 	kernels "psld/internal/bench"
+	"psld/tensor/cpu"
 )
 
 func bench(fs *flag.FlagSet) func(context.Context, *console, []string) error {
@@ -67,7 +67,7 @@ func bench(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 		if count == 0 {
 			return fmt.Errorf("--filter %s matches no operation", *filter)
 		}
-		c.say("%d rows of SD 1.5 at 512x512; kernels %s, %d threads", count, o.Tier, runtime.GOMAXPROCS(0))
+		c.say("%d rows of SD 1.5 at 512x512; kernels %s, %d threads", count, o.Tier, cpu.Threads())
 		table := benchTable{c: c}
 		emit := table.row
 		if *asJSON {

@@ -8,13 +8,13 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"time"
 
 	kernels "psld/internal/bench"
 	"psld/psld/prior"
+	"psld/tensor/cpu"
 )
 
 // stepFlags are those of psld bench step.
@@ -140,7 +140,7 @@ func (f *stepFlags) table(ctx context.Context, c *console, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	threads, err := counts("--thread-counts", *f.threadCounts, runtime.GOMAXPROCS(0))
+	threads, err := counts("--thread-counts", *f.threadCounts, cpu.Threads())
 	if err != nil {
 		return err
 	}

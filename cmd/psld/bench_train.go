@@ -4,9 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"runtime"
 
 	kernels "psld/internal/bench"
+
+	"psld/tensor/cpu"
 )
 
 // benchTrainFlags are those of psld bench train that bench step does not have.
@@ -41,7 +42,7 @@ func (f *benchTrainFlags) run(ctx context.Context, c *console, step *stepFlags, 
 	if err := threads(); err != nil {
 		return err
 	}
-	c.say("training of the %s network, %d pictures of %d pixels a step, %d threads", o.Network, o.Batch, o.Size, runtime.GOMAXPROCS(0))
+	c.say("training of the %s network, %d pictures of %d pixels a step, %d threads", o.Network, o.Batch, o.Size, cpu.Threads())
 	rows, err := kernels.Train(ctx, o)
 	if err != nil {
 		return err

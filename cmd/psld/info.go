@@ -15,6 +15,7 @@ import (
 	"psld/asm"
 	"psld/internal/memstat"
 	"psld/psld/prior"
+	"psld/tensor/cpu"
 )
 
 // features are those that kernels use or may use.
@@ -46,7 +47,7 @@ func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			tiers = append(tiers, t.String())
 		}
 		line("kernels", "%s (available: %s; PSLD_KERNELS forces one)", asm.Active(), strings.Join(tiers, ", "))
-		line("threads", "%d", runtime.GOMAXPROCS(0))
+		line("threads", "%d", cpu.Threads())
 		total, free := memstat.System()
 		if total > 0 {
 			line("memory", "%s, %s available", gib(float64(total)), gib(float64(free)))

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"runtime"
 
 	"psld/asm"
 	"psld/psld/prior"
+	"psld/tensor/cpu"
 	"psld/weights"
 )
 
@@ -145,7 +145,7 @@ func layout(m *prior.LatentDiffusion, w, h int) string {
 }
 
 func machine() string {
-	return fmt.Sprintf("kernels %s, %d threads", asm.Active(), runtime.GOMAXPROCS(0))
+	return fmt.Sprintf("kernels %s, %d threads", asm.Active(), cpu.Threads())
 }
 
 // threadsFlag defines --threads; the returned function checks and applies it.
@@ -156,7 +156,7 @@ func threadsFlag(fs *flag.FlagSet) func() error {
 			return fmt.Errorf("--threads %d, want 1 to 1024, or 0 for all processors", *n)
 		}
 		if *n > 0 {
-			runtime.GOMAXPROCS(*n)
+			cpu.SetThreads(*n)
 		}
 		return nil
 	}

@@ -5,13 +5,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"psld/internal/golden"
+	"psld/tensor/cpu"
 	"psld/vae"
 	"psld/weights"
 )
@@ -138,8 +138,8 @@ func hubCache(t *testing.T, model string) {
 
 // keepThreads undoes --threads at the end of the test.
 func keepThreads(t *testing.T) {
-	n := runtime.GOMAXPROCS(0)
-	t.Cleanup(func() { runtime.GOMAXPROCS(n) })
+	n := cpu.SetThreads(0)
+	t.Cleanup(func() { cpu.SetThreads(n) })
 }
 
 // Every flag that says which model, and with which prompt, when it is wrong.

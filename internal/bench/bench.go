@@ -75,7 +75,7 @@ func Count(o Options) int {
 func Run(ctx context.Context, o Options, emit func(Row)) error {
 	old := asm.Use(o.Tier)
 	defer asm.Use(old)
-	m := machine{tier: o.Tier, threads: runtime.GOMAXPROCS(0)}
+	m := machine{tier: o.Tier, threads: cpu.Threads()}
 	defer cpu.Memory().Drop()
 	if err := m.ceilings(ctx, 2*o.rounds(), emit); err != nil {
 		return err

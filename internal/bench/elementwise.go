@@ -3,11 +3,11 @@ package bench
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"sync"
 
 	"psld/asm"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // mapped is an operation each element of whose result is a formula of few inputs.
@@ -164,9 +164,9 @@ func conversions(n int) problem {
 	})
 }
 
-// parallel splits [0, n) evenly over GOMAXPROCS threads.
+// parallel splits [0, n) evenly over cpu.Threads threads.
 func parallel(n int, f func(lo, hi int)) {
-	threads := runtime.GOMAXPROCS(0)
+	threads := cpu.Threads()
 	var wg sync.WaitGroup
 	for i := range threads {
 		wg.Go(func() { f(i*n/threads, (i+1)*n/threads) })

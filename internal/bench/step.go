@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -75,7 +74,7 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	}
 	work := StepWork(m, n, n)
 	cpu.Memory().Drop()
-	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: runtime.GOMAXPROCS(0), Size: n, Batch: max(1, o.Batch), Steps: o.Steps,
+	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: cpu.Threads(), Size: n, Batch: max(1, o.Batch), Steps: o.Steps,
 		Weights: int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * 4, UNetAloneTFLOP: work.UNet.Forward / 1e12}
 	if o.DType == "bf16" {
 		r.Weights /= 2

@@ -3,12 +3,12 @@ package bench
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"psld/asm"
 	"psld/psld/prior"
 	"psld/psld/train"
+	"psld/tensor/cpu"
 )
 
 // Training says what Train times.
@@ -47,7 +47,7 @@ func Train(ctx context.Context, o Training) ([]TrainingRow, error) {
 				return nil, err
 			}
 			pairs := precision == "bf16" && asm.HasPairs()
-			threads := runtime.GOMAXPROCS(0)
+			threads := cpu.Threads()
 			before := fma(asm.Active(), pairs, threads, 20*time.Millisecond)
 			s, err := train.Bench(ctx, o.Network, train.Options{Size: o.Size, Batch: o.Batch, Seed: 1, Device: dev}, o.Steps)
 			if err != nil {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/solver"
 	"psld/psld/task"
+	"psld/tensor/cpu"
 )
 
 // Measurement is the method that does nothing: the measurement itself, in the picture's size.
@@ -135,7 +135,7 @@ func (e *run) row(ctx context.Context, method string) (Row, error) {
 			mu.Unlock()
 		}
 	}
-	atOnce := runtime.GOMAXPROCS(0)
+	atOnce := cpu.Threads()
 	next := 0
 	needs, err := usesPrior(method)
 	if err != nil {

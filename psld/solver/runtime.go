@@ -7,7 +7,7 @@ import (
 
 // Runtime is the budget of a process, which all runs that are given it share; runs that name none share that of the
 // process. It says how many runs compute at the same time, and how much memory they take together beyond what each one
-// cannot do without. It changes no bit. Threads are the machine's: GOMAXPROCS, which no library sets.
+// cannot do without. It changes no bit. Threads are those of package cpu, which runs share as well: cpu.SetThreads.
 //
 // A Runtime must not be copied, and its fields not be changed, after a run has begun with it.
 type Runtime struct {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 
 	"psld/psld/picture"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // Photos is a folder of pictures in memory.
@@ -35,7 +35,7 @@ func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 	p := &Photos{pics: make([]photo, len(names))}
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	slots := make(chan struct{}, cpu.Threads())
 	for i, name := range names {
 		slots <- struct{}{}
 		wg.Go(func() {

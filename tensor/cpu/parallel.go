@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"reflect"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +44,7 @@ type loop[T any] struct {
 	fn         func(t *T, lo, hi int, s *scratch)
 	n, size    int
 	tasks      int64
+	threads    int64         // that may compute, as many as [Threads] said
 	next, left atomic.Int64  // the next task, and how many are not done
 	done       chan struct{} // receives when left is 0
 	users      atomic.Int32
@@ -81,7 +81,7 @@ var helpers struct {
 
 func init() { helpers.queue = make(chan helper, 256) }
 
-// parallelWith calls fn on the parts [lo, hi) of [0, n), of size each, on up to GOMAXPROCS goroutines. The size
+// parallelWith calls fn on the parts [lo, hi) of [0, n), of size each, on up to [Threads] goroutines. The size
 // is the caller's and must depend on shapes only; since every part
 // writes its own part of the output, results do not depend on the thread count.
 // t is what the parts know. They get it in memory of a pool, and fn is to be a plain function, one that captures nothing:
@@ -95,7 +95,10 @@ func parallelWith[T any](n, size int, t T, fn func(t *T, lo, hi int, s *scratch)
 	l.tasks = int64((n + size - 1) / size)
 	l.next.Store(0)
 	l.left.Store(l.tasks)
-	workers := int(min(l.tasks, int64(runtime.GOMAXPROCS(0))))
+	l.threads = int64(Threads())
+	workers := int(min(l.tasks, l.threads))
+	threads.callers.Add(1)
+	defer threads.callers.Add(-1)
 	l.users.Store(int32(workers))
 	startHelpers(int64(workers - 1))
 	for range workers - 1 {
@@ -105,7 +108,7 @@ func parallelWith[T any](n, size int, t T, fn func(t *T, lo, hi int, s *scratch)
 			l.users.Add(-1)
 		}
 	}
-	l.work()
+	l.work(false)
 	for start := time.Now(); len(l.done) == 0 && time.Since(start) < patience; {
 		asm.Pause()
 	}
@@ -152,18 +155,25 @@ func nextLoop() helper {
 
 // help works and is done with the loop. Nothing is left when the loop ended before a helper was free.
 func (l *loop[T]) help() {
-	l.work()
+	if threads.join(l.threads) {
+		l.work(true)
+		threads.leave()
+	}
 	l.release()
 }
 
-func (l *loop[T]) work() {
-	i := l.next.Add(1) - 1
-	if i >= l.tasks {
+// work does tasks until there are no more, or, for a helper, until there are more threads at work than may be.
+func (l *loop[T]) work(helper bool) {
+	if l.next.Load() >= l.tasks {
 		return
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	for ; i < l.tasks; i = l.next.Add(1) - 1 {
+	for !helper || !threads.over(l.threads) {
+		i := l.next.Add(1) - 1
+		if i >= l.tasks {
+			return
+		}
 		lo := int(i) * l.size
 		l.fn(&l.shared, lo, min(l.n, lo+l.size), s)
 		if l.left.Add(-1) == 0 {
