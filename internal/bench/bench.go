@@ -19,6 +19,7 @@ import (
 	"psld/asm"
 	"psld/tensor"
 	"psld/tensor/cpu"
+	"psld/tensor/devices"
 )
 
 // Row is one measurement.
@@ -123,13 +124,12 @@ type choice struct {
 }
 
 func (c choice) device() tensor.Device {
-	switch c.dtype {
-	case "bf16":
-		return cpu.BF16
-	case "f32x3":
-		return cpu.F32X3
+	e, _ := devices.Find(c.dtype)
+	dev, err := e.Open()
+	if err != nil {
+		panic(err) // the processor is always there
 	}
-	return cpu.F32
+	return dev
 }
 
 func (p problem) choose(filter *regexp.Regexp) (list []choice) {

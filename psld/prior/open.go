@@ -14,6 +14,7 @@ import (
 	"psld/psld/schedule"
 	"psld/tensor"
 	"psld/tensor/cpu"
+	"psld/tensor/devices"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
@@ -38,17 +39,13 @@ type Options struct {
 	TAESD string
 }
 
-// Device is the device of a precision: "f32", "", "bf16" or "f32x3".
+// Device is the device of a precision: one of [devices.All] by its name, "" for the first.
 func Device(precision string) (tensor.Device, error) {
-	switch precision {
-	case "", "f32":
-		return cpu.F32, nil
-	case "bf16":
-		return cpu.BF16, nil
-	case "f32x3":
-		return cpu.F32X3, nil
+	e, ok := devices.Find(precision)
+	if !ok {
+		return nil, fmt.Errorf("precision %q, want %s", precision, devices.Names())
 	}
-	return nil, fmt.Errorf("precision %q, want f32, bf16 or f32x3", precision)
+	return e.Open()
 }
 
 // Open loads a latent diffusion model with its weights. path is one of:

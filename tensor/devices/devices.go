@@ -1,0 +1,52 @@
+// Package devices is the list of the devices that this program was built with.
+package devices
+
+import (
+	"slices"
+	"strings"
+
+	"psld/tensor"
+	"psld/tensor/cpu"
+)
+
+// Entry is a device by the name that people give it.
+type Entry struct {
+	Name  string // a word without capitals
+	About string // what it is, in a few words
+	// Open returns the device, or an error that says what this machine lacks. It returns the same one each time.
+	Open func() (tensor.Device, error)
+}
+
+// All is the list; the first one is the one to take where nobody asks for another. A backend that needs a build tag adds its
+// line in the init of a file behind that tag.
+var All = []Entry{
+	{"f32", "the processor, in float32", always(cpu.F32)},
+	{"bf16", "the processor, factors of products rounded to bfloat16", always(cpu.BF16)},
+	{"f32x3", "the processor, products as three of bfloat16 where that is quicker", always(cpu.F32X3)},
+}
+
+func always(dev tensor.Device) func() (tensor.Device, error) {
+	return func() (tensor.Device, error) { return dev, nil }
+}
+
+// Find looks a device up by its name; "" is the first of the list.
+func Find(name string) (Entry, bool) {
+	if name == "" {
+		return All[0], true
+	}
+	i := slices.IndexFunc(All, func(e Entry) bool { return e.Name == name })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return All[i], true
+}
+
+// Names lists the names as a sentence does: "f32, bf16 or f32x3".
+func Names() string {
+	names := make([]string, len(All))
+	for i, e := range All {
+		names[i] = e.Name
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
