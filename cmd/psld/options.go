@@ -34,32 +34,69 @@ func addMethodFlags(fs *flag.FlagSet) *methodFlags {
 			"leave out the last step, which moves the result to the measurement in pixel space"),
 		preset: fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),
 	}
+	for _, fields := range sharedFields() {
+		fs.Var(&paramFlag{fields[0].Field, f.values}, flagName(fields[0].Name), usage(fields))
+	}
+	return f
+}
+
+// methodField is a parameter of methods.
+type methodField struct {
+	param.Field
+	methods []string
+}
+
+// sharedFields lists the parameters of all methods: those of the same name together, in one entry where they say the same.
+func sharedFields() (list [][]methodField) {
 	for _, spec := range solver.Specs() {
-		for _, field := range param.Fields(spec.New()) {
-			if name := flagName(field.Name); fs.Lookup(name) == nil {
-				fs.Var(&paramFlag{field, f.values}, name, usage(field))
+		for _, f := range param.Fields(spec.New()) {
+			i := slices.IndexFunc(list, func(l []methodField) bool { return l[0].Name == f.Name })
+			if i < 0 {
+				i, list = len(list), append(list, nil)
+			}
+			k := slices.IndexFunc(list[i], func(g methodField) bool { return g.Help == f.Help && g.Default == f.Default })
+			if k < 0 {
+				list[i] = append(list[i], methodField{f, []string{spec.Name}})
+			} else {
+				list[i][k].methods = append(list[i][k].methods, spec.Name)
 			}
 		}
 	}
-	return f
+	return list
 }
 
 // flagName is a parameter's name as a flag.
 func flagName(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
-// usage is a parameter's help: the first word stands for the value.
-func usage(f param.Field) string {
-	word, rest, _ := strings.Cut(f.Help, " ")
-	text := "`" + word + "` " + rest
-	switch {
-	case f.Kind == reflect.Bool:
-		return f.Help
-	case f.Kind == reflect.Int:
-		text = "`N` " + f.Help + "; " + f.Want()
-	case f.Choices != nil || !math.IsInf(f.Max, 1):
-		text += ": " + f.Want()
+// usage is the help of a flag. Where methods have different parameters of its name it says whose is which.
+func usage(fields []methodField) string {
+	var parts []string
+	for _, f := range fields {
+		text := f.Help
+		if f.Choices != nil || f.Kind != reflect.Bool && !math.IsInf(f.Max, 1) {
+			text += ", " + f.Want()
+		}
+		if f.Kind != reflect.Bool {
+			text = fmt.Sprintf("%s (default: the task's preset, else %v)", text, f.Default)
+		}
+		if len(fields) > 1 {
+			text = strings.Join(f.methods, ", ") + ": " + text
+		}
+		parts = append(parts, text)
 	}
-	return fmt.Sprintf("%s (default: the task's preset, else %v)", text, f.Default)
+	text := strings.Join(parts, "; ")
+	word, rest, _ := strings.Cut(text, " ")
+	switch f := fields[0]; {
+	case f.Kind == reflect.Bool:
+		return text
+	case len(fields) > 1 && f.Kind == reflect.Int:
+		return "`N` of " + text
+	case len(fields) > 1:
+		return "`x` of " + text
+	case f.Kind == reflect.Int:
+		return "`N` " + text
+	}
+	return "`" + word + "` " + rest
 }
 
 // paramFlag is a parameter as a flag.
