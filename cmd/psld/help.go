@@ -28,8 +28,11 @@ func help(w io.Writer, args []string) error {
 		fs := newFlags(v.name)
 		v.setup(fs)
 		note := notes[v.name]
-		if v.name == "restore" {
-			note = "Tasks:\n" + taskList() + note
+		switch v.name {
+		case "restore":
+			note = taskList("Tasks:", func(t *task.Task) string { return t.Does }) + note
+		case "degrade":
+			note = taskList("What is lost:", func(t *task.Task) string { return t.Lost }) + "\n" + note
 		}
 		fmt.Fprintf(w, "%s\n\n%s.\n\n%s", strings.TrimSpace("psld "+v.name+" "+v.args), upperFirst(v.short), note)
 		if fs.Lookup("method") != nil || fs.Lookup("methods") != nil {
@@ -140,11 +143,12 @@ Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
 `,
 }
 
-// taskList has a line for each task.
-func taskList() string {
+// taskList has a line for each task under a head.
+func taskList(head string, words func(*task.Task) string) string {
 	var b strings.Builder
+	fmt.Fprintln(&b, head)
 	for _, t := range task.All() {
-		fmt.Fprintf(&b, "  %-16s %s\n", t.Name, t.Does)
+		fmt.Fprintf(&b, "  %-16s %s\n", t.Name, words(t))
 	}
 	return b.String()
 }

@@ -35,9 +35,9 @@ func Load(path string) (*Picture, error) {
 	return p, nil
 }
 
-// Decode reads a PNG (8 or 16 bits, grey, palette, with or without alpha), JPEG or WebP picture and turns it upright by
-// its EXIF orientation. Unknown formats, sides under 8 pixels, more than 40 megapixels and truncated or damaged data are
-// errors.
+// Decode reads a PNG (8 or 16 bits, grey, palette, with or without alpha), JPEG or WebP picture and turns it upright
+// by its EXIF orientation. Unknown formats, sides under 8 pixels, more than 40 megapixels and truncated or damaged
+// data are errors.
 func Decode(r io.Reader) (*Picture, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
 	if err != nil {
@@ -47,14 +47,17 @@ func Decode(r io.Reader) (*Picture, error) {
 		return nil, fmt.Errorf("file is larger than %d MiB", maxBytes>>20)
 	}
 	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
-	meta, known := map[string]imagemeta.ImageFormat{"png": imagemeta.PNG, "jpeg": imagemeta.JPEG, "webp": imagemeta.WebP}[format]
+	meta, known := map[string]imagemeta.ImageFormat{
+		"png": imagemeta.PNG, "jpeg": imagemeta.JPEG, "webp": imagemeta.WebP,
+	}[format]
 	switch {
 	case errors.Is(err, image.ErrFormat), err == nil && !known:
 		return nil, errors.New("not a PNG, JPEG or WebP picture")
 	case err != nil:
 		return nil, fmt.Errorf("truncated or damaged picture: %w", err)
 	case cfg.Width < MinSide || cfg.Height < MinSide:
-		return nil, fmt.Errorf("picture is %dx%d: each side must be at least %d pixels", cfg.Width, cfg.Height, MinSide)
+		return nil, fmt.Errorf("picture is %dx%d: each side must be at least %d pixels",
+			cfg.Width, cfg.Height, MinSide)
 	case cfg.Width > MaxPixels/cfg.Height:
 		return nil, fmt.Errorf("picture is %dx%d: at most %d megapixels", cfg.Width, cfg.Height, MaxPixels/1_000_000)
 	}
@@ -65,8 +68,8 @@ func Decode(r io.Reader) (*Picture, error) {
 	return FromImage(img).upright(orientation(data, meta)), nil
 }
 
-// orientation returns the EXIF orientation, 1 to 8; 1 where there is none or it cannot be read, for a photo with broken
-// metadata is still a photo.
+// orientation returns the EXIF orientation, 1 to 8; 1 where there is none or it cannot be read, for a photo with
+// broken metadata is still a photo.
 func orientation(data []byte, format imagemeta.ImageFormat) int {
 	o := 1
 	_, _ = imagemeta.Decode(imagemeta.Options{

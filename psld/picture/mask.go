@@ -20,9 +20,10 @@ func LoadMask(path string, w, h int, invert bool) (keep []bool, err error) {
 	return keep, nil
 }
 
-// DecodeMask reads a mask and returns which pixels to keep, row by row, as operator.NewMask takes it. White (grey value
-// over 127 of 255) means repaint, black keep, as in most inpainting programs; in a picture with transparent pixels it is
-// transparent (alpha under 128) that means repaint, and the colours do not count. invert swaps the two. A size other than w x h is an error.
+// DecodeMask reads a mask and returns which pixels to keep, row by row, as operator.NewMask takes it. White (grey
+// value over 127 of 255) means repaint, black keep, as in most inpainting programs; in a picture with transparent
+// pixels it is transparent (alpha under 128) that means repaint, and the colours do not count. invert swaps the two. A
+// size other than w x h is an error.
 func DecodeMask(r io.Reader, w, h int, invert bool) (keep []bool, err error) {
 	p, err := Decode(r)
 	if err != nil {

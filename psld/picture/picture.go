@@ -41,7 +41,8 @@ func (p *Picture) check() error {
 		return fmt.Errorf("picture: no picture")
 	}
 	if n := p.W * p.H; p.W < 1 || p.H < 1 || len(p.Pix) != 3*n || (p.Alpha != nil && len(p.Alpha) != n) {
-		return fmt.Errorf("picture: size %dx%d does not fit %d values and %d of alpha", p.W, p.H, len(p.Pix), len(p.Alpha))
+		return fmt.Errorf("picture: size %dx%d does not fit %d values and %d of alpha",
+			p.W, p.H, len(p.Pix), len(p.Alpha))
 	}
 	return nil
 }
@@ -146,8 +147,8 @@ func reader(img image.Image) func(x, y int) color.NRGBA64 {
 	return func(x, y int) color.NRGBA64 { return color.NRGBA64Model.Convert(img.At(x, y)).(color.NRGBA64) }
 }
 
-// ToImage converts to 8 bits, clipping to [-1,1] and rounding to the nearest value: *image.Gray for grey opaque pictures,
-// else *image.NRGBA.
+// ToImage converts to 8 bits, clipping to [-1,1] and rounding to the nearest value: *image.Gray for grey opaque
+// pictures, else *image.NRGBA.
 func (p *Picture) ToImage() image.Image {
 	if p.Grey && p.Alpha == nil {
 		g := image.NewGray(image.Rect(0, 0, p.W, p.H))

@@ -38,19 +38,22 @@ func decode(t testing.TB, b []byte) *Picture {
 func TestDecodeKinds(t *testing.T) {
 	r := image.Rect(0, 0, 9, 11)
 	palette := color.Palette{color.Black, color.NRGBA{10, 20, 30, 255}, color.NRGBA{10, 20, 30, 0}}
+	want := func(r, g, b, a float64) [4]float64 { return [4]float64{r, g, b, a} }
+	level := func(v float64) [4]float64 { return want(v/65535, v/65535, v/65535, 1) }
 	tests := map[string]struct {
 		img  interface{ Set(x, y int, c color.Color) }
 		c    color.Color
 		want [4]float64 // 0..1, not premultiplied
 		grey bool
 	}{
-		"grey":          {image.NewGray(r), color.Gray{200}, [4]float64{200. / 255, 200. / 255, 200. / 255, 1}, true},
-		"grey16":        {image.NewGray16(r), color.Gray16{12345}, [4]float64{12345. / 65535, 12345. / 65535, 12345. / 65535, 1}, true},
-		"nrgba":         {image.NewNRGBA(r), color.NRGBA{1, 2, 3, 128}, [4]float64{1. / 255, 2. / 255, 3. / 255, 128. / 255}, false},
-		"under":         {image.NewNRGBA(r), color.NRGBA{10, 20, 30, 0}, [4]float64{10. / 255, 20. / 255, 30. / 255, 0}, false},
-		"nrgba64":       {image.NewNRGBA64(r), color.NRGBA64{1, 2000, 65535, 40000}, [4]float64{1. / 65535, 2000. / 65535, 1, 40000. / 65535}, false},
-		"palette":       {image.NewPaletted(r, palette), palette[1], [4]float64{10. / 255, 20. / 255, 30. / 255, 1}, false},
-		"palette under": {image.NewPaletted(r, palette), palette[2], [4]float64{10. / 255, 20. / 255, 30. / 255, 0}, false},
+		"grey":   {image.NewGray(r), color.Gray{200}, [4]float64{200. / 255, 200. / 255, 200. / 255, 1}, true},
+		"grey16": {image.NewGray16(r), color.Gray16{12345}, level(12345), true},
+		"nrgba":  {image.NewNRGBA(r), color.NRGBA{1, 2, 3, 128}, want(1./255, 2./255, 3./255, 128./255), false},
+		"under":  {image.NewNRGBA(r), color.NRGBA{10, 20, 30, 0}, want(10./255, 20./255, 30./255, 0), false},
+		"nrgba64": {image.NewNRGBA64(r), color.NRGBA64{1, 2000, 65535, 40000},
+			want(1./65535, 2000./65535, 1, 40000./65535), false},
+		"palette":       {image.NewPaletted(r, palette), palette[1], want(10./255, 20./255, 30./255, 1), false},
+		"palette under": {image.NewPaletted(r, palette), palette[2], want(10./255, 20./255, 30./255, 0), false},
 	}
 	for name, tt := range tests {
 		tt.img.Set(3, 5, tt.c)
@@ -70,8 +73,10 @@ func TestDecodeKinds(t *testing.T) {
 	}
 }
 
-// webp is a lossless 8x9 picture: red 255|16 split at x=4, green 255|32 split at y=4, blue 64, the last pixel half clear.
-const webp = "5249464640000000574542505650384c340000002f070002102720104852d91f720d810061c17fa404032420213c97e5e24f04201104012429ac30c20cfb63bd4244ff03a4ddda37"
+// webp is a lossless 8x9 picture: red 255|16 split at x=4, green 255|32 split at y=4, blue 64, the last pixel half
+// clear.
+const webp = "5249464640000000574542505650384c340000002f070002102720104852d91f720d810061c17fa404032420213c97e5" +
+	"e24f04201104012429ac30c20cfb63bd4244ff03a4ddda37"
 
 func TestDecodeWebP(t *testing.T) {
 	b, err := hex.DecodeString(webp)
@@ -111,8 +116,8 @@ func exifJPEG(jpg []byte, o uint16, order binary.AppendByteOrder) []byte {
 	return append(append(out, app...), jpg[2:]...)
 }
 
-// TestOrientation: for each EXIF orientation the stored rows and columns are laid out as the standard words it ("the 0th
-// row is the visual ..., the 0th column the visual ..."); decoding gives the visual picture back.
+// TestOrientation: for each EXIF orientation the stored rows and columns are laid out as the standard words it ("the
+// 0th row is the visual ..., the 0th column the visual ..."); decoding gives the visual picture back.
 func TestOrientation(t *testing.T) {
 	const w, h, block = 3, 2, 16 // visual picture of blocks
 	shade := func(x, y int) uint8 { return uint8(30 + 40*(y*w+x)) }
@@ -153,7 +158,8 @@ func TestOrientation(t *testing.T) {
 			for y := range h {
 				for x := range w {
 					i := (y*block+block/2)*p.W + x*block + block/2
-					require.InDelta(t, float64(shade(x, y))/127.5-1, p.Pix[3*i], 0.03, "orientation %d at %d,%d", o+1, x, y)
+					require.InDelta(t, float64(shade(x, y))/127.5-1, p.Pix[3*i], 0.03,
+						"orientation %d at %d,%d", o+1, x, y)
 				}
 			}
 		}

@@ -7,7 +7,8 @@ import (
 )
 
 // Resize returns the picture scaled to w x h, not keeping the aspect ratio; the result is clipped to [-1,1].
-// operator.CubicSmall (antialiased) is the best for photos in both directions, operator.Area averages, operator.Nearest repeats.
+// operator.CubicSmall (antialiased) is the best for photos in both directions, operator.Area averages,
+// operator.Nearest repeats.
 func Resize(p *Picture, w, h int, m operator.Method) (*Picture, error) {
 	if err := p.check(); err != nil {
 		return nil, err
@@ -37,8 +38,8 @@ func clip(v []float32, lo float32) {
 	}
 }
 
-// CropCentre returns the w x h part in the middle; where the margin is odd it is one pixel smaller on the left and top.
-// A part larger than the picture is an error.
+// CropCentre returns the w x h part in the middle; where the margin is odd it is one pixel smaller on the left and
+// top. A part larger than the picture is an error.
 func CropCentre(p *Picture, w, h int) (*Picture, error) {
 	if err := p.check(); err != nil {
 		return nil, err

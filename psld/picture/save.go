@@ -23,8 +23,8 @@ import (
 type Text struct{ Key, Value string }
 
 // Save writes the picture, 8 bits a channel, clipped to [-1,1] and rounded: PNG with the given texts, or JPEG (quality
-// 95, over white where transparent, without texts) when path ends in .jpg or .jpeg. The file appears whole or not at all:
-// it is written beside path under another name and then renamed.
+// 95, over white where transparent, without texts) when path ends in .jpg or .jpeg. The file appears whole or not at
+// all: it is written beside path under another name and then renamed.
 func Save(path string, p *Picture, texts ...Text) error {
 	encode := func(w io.Writer) error { return EncodePNG(w, p, texts...) }
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
@@ -82,7 +82,8 @@ func EncodePNG(w io.Writer, p *Picture, texts ...Text) error {
 // appendText appends a tEXt chunk, or an iTXt chunk for values outside Latin-1 (PNG specification 11.3.4).
 func appendText(out []byte, t Text) ([]byte, error) {
 	key, ok := latin1(t.Key)
-	if !ok || len(key) < 1 || len(key) > 79 || strings.ContainsAny(t.Key, "\x00\r\n") || strings.TrimSpace(t.Key) != t.Key {
+	if !ok || len(key) < 1 || len(key) > 79 ||
+		strings.ContainsAny(t.Key, "\x00\r\n") || strings.TrimSpace(t.Key) != t.Key {
 		return nil, fmt.Errorf("picture: PNG text key %q must have 1 to 79 Latin-1 characters", t.Key)
 	}
 	if strings.Contains(t.Value, "\x00") {

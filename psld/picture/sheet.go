@@ -34,8 +34,8 @@ var (
 const minCell = 256
 
 // Sheet lays panels out side by side for comparison, cols in a row (0: all in one row). All cells have the size of the
-// largest picture; smaller pictures (low-resolution measurements) are enlarged without smoothing, so that one sees their
-// pixels. Text shrinks to the width of its panel. No panels, or a panel without a picture, is an error.
+// largest picture; smaller pictures (low-resolution measurements) are enlarged without smoothing, so that one sees
+// their pixels. Text shrinks to the width of its panel. No panels, or a panel without a picture, is an error.
 func Sheet(panels []Panel, cols int) (*Picture, error) {
 	if len(panels) == 0 {
 		return nil, fmt.Errorf("picture: a sheet needs at least one panel")
@@ -76,7 +76,8 @@ func Sheet(panels []Panel, cols int) (*Picture, error) {
 			return nil, err
 		}
 		for j, line := range strings.Split(p.Sub, "\n") {
-			drawText(img, line, goregular.TTF, size*0.9, softInk, x, y+titleH+cellH+int(size*(1.3+1.25*float64(j))), cellW)
+			base := y + titleH + cellH + int(size*(1.3+1.25*float64(j)))
+			drawText(img, line, goregular.TTF, size*0.9, softInk, x, base, cellW)
 		}
 	}
 	return FromImage(img), nil
@@ -136,7 +137,8 @@ func newFace(ttf []byte, size float64) font.Face {
 // samples. No pictures, a bad cols and different sizes are errors.
 func Grid(pics []*Picture, cols int) (*Picture, error) {
 	if len(pics) == 0 || cols < 1 {
-		return nil, fmt.Errorf("picture: grid of %d pictures in %d columns, want at least one of each", len(pics), cols)
+		return nil, fmt.Errorf("picture: grid of %d pictures in %d columns, want at least one of each",
+			len(pics), cols)
 	}
 	cols = min(cols, len(pics))
 	for i, p := range pics {
@@ -144,7 +146,8 @@ func Grid(pics []*Picture, cols int) (*Picture, error) {
 			return nil, fmt.Errorf("%w (grid picture %d)", err, i)
 		}
 		if p.W != pics[0].W || p.H != pics[0].H {
-			return nil, fmt.Errorf("picture: grid picture %d is %dx%d, the first is %dx%d", i, p.W, p.H, pics[0].W, pics[0].H)
+			return nil, fmt.Errorf("picture: grid picture %d is %dx%d, the first is %dx%d",
+				i, p.W, p.H, pics[0].W, pics[0].H)
 		}
 	}
 	const gap = 2
