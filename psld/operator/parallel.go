@@ -1,9 +1,10 @@
 package operator
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"psld/tensor/cpu"
 )
 
 // serialWork is the number of multiply-adds below which goroutines cost more than they save.
@@ -12,7 +13,7 @@ const serialWork = 1 << 17
 // rows runs f(i) for i in [0,n), in parallel when work (multiply-adds in all) is worth it. Each row must write its own
 // output only; then the result does not depend on how rows fall on threads.
 func rows(n, work int, f func(i int)) {
-	workers := min(runtime.GOMAXPROCS(0), n)
+	workers := min(cpu.Threads(), n)
 	if workers < 2 || work < serialWork {
 		for i := range n {
 			f(i)

@@ -30,7 +30,7 @@ type Result struct {
 	psld.TaskPreset
 	PSNR    float64 `json:"psnr_db"` // means over the pictures
 	SSIM    float64 `json:"ssim"`
-	Seconds float64 `json:"seconds"`           // of wall clock a picture, GOMAXPROCS pictures at a time
+	Seconds float64 `json:"seconds"`           // of wall clock a picture, several at a time
 	CPU     float64 `json:"processor_seconds"` // a picture, all threads together; 0 where the system does not tell
 	TFLOP   float64 `json:"tflop"`             // a picture
 }
