@@ -2,10 +2,10 @@ package vae
 
 import (
 	"math"
-	"runtime"
 	"sync"
 
 	"psld/autograd"
+	"psld/tensor/cpu"
 )
 
 // Quantize replaces every pixel of the latent z [N, h, w, C] by the nearest row
@@ -24,7 +24,7 @@ func (m *Model) Quantize(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 
 // nearest writes to dst, for each row of c numbers in src, the nearest row of codes.
 func nearest(dst, src, codes []float32, c int) {
-	workers := runtime.GOMAXPROCS(0)
+	workers := cpu.Threads()
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {

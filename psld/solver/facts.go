@@ -15,6 +15,7 @@ import (
 	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/tensor"
+	"psld/tensor/cpu"
 )
 
 // environment is the number of facts, at the beginning, that move the last bits of all that follow.
@@ -125,7 +126,7 @@ func (r *Run) networkDigest(n prior.Network) string {
 	sums := make([][sha256.Size]byte, len(all))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(4, runtime.GOMAXPROCS(0)) { // each holds one packed weight's elements for a moment
+	for range min(4, cpu.Threads()) { // each holds one packed weight's elements for a moment
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
 				sums[i] = hash(r.Prior.Device().Host(all[i].Value.T))

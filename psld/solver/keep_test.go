@@ -67,6 +67,7 @@ func resumeCases(t *testing.T) map[string]resumeCase {
 	}
 	for _, name := range Names() {
 		cases[name] = resumeCase{m, method(t, name, 5), Options{}}
+		cases[name+" on pixels"] = resumeCase{randomPixel(), method(t, name, 5), Options{}}
 	}
 	none := cases["tv"]
 	none.m = nil

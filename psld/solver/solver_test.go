@@ -33,6 +33,15 @@ func glued(steps int, gamma, omega float64) *PSLD {
 	return &PSLD{DDIM{Steps: steps, Strength: 1}, Fit{Omega: omega}, Gluing{Gamma: gamma, GluingEvery: 1}, "adjoint"}
 }
 
+// randomPixel is a pixel prior with few channels and random weights.
+func randomPixel() *prior.Pixel {
+	m := &prior.Pixel{Name: "random", Noise: prior.PixelSchedule(), TrainSize: 16, UNet: unet.NewGuided(unet.GuidedConfig{
+		ImageSize: 16, NumChannels: 8, NumResBlocks: 1, ChannelMult: []int{1, 2}, LearnSigma: true, ScaleShift: true,
+		NormGroups: 4})}
+	m.UNet.Params.Init(4)
+	return m
+}
+
 // method is any registered one with defaults but for the number of steps.
 func method(t *testing.T, name string, steps int) Method {
 	spec, err := Lookup(name)
@@ -66,17 +75,23 @@ func blurProblem(t *testing.T, h, w int) Problem {
 // TestGradient holds the gradient of the whole loss, in the default mode and at an
 // odd size that is padded, against central differences.
 func TestGradient(t *testing.T) {
-	m := prior.RandomTiny(3)
+	var latent, pixel prior.Prior = prior.RandomTiny(3), randomPixel()
 	fit, gluing := Fit{Omega: 1}, Gluing{Gamma: 0.5, GluingEvery: 1}
 	ddim := DDIM{Steps: 10, Strength: 1}
-	for name, o := range map[string]Method{
-		"psld":    &PSLD{ddim, fit, gluing, "adjoint"},
-		"squared": &PSLD{ddim, Fit{Omega: 1, Squared: true}, gluing, "adjoint"},
-		"gmldps":  &GMLDPS{ddim, fit, gluing},
-		"ldps":    &LDPS{ddim, fit},
+	for name, c := range map[string]struct {
+		m prior.Prior
+		o Method
+	}{
+		"psld":    {latent, &PSLD{ddim, fit, gluing, "adjoint"}},
+		"squared": {latent, &PSLD{ddim, Fit{Omega: 1, Squared: true}, gluing, "adjoint"}},
+		"gmldps":  {latent, &GMLDPS{ddim, fit, gluing}},
+		"ldps":    {latent, &LDPS{ddim, fit}},
+		"dps":     {pixel, &LDPS{ddim, fit}},
+		"pixel":   {pixel, &PSLD{ddim, fit, gluing, "adjoint"}},
 	} {
-		p := blurProblem(t, 13, 18)
-		z := tensor.From(noise(5, 8*10*4, 1), 1, 8, 10, 4)
+		m, o, p := c.m, c.o, blurProblem(t, 13, 18)
+		shape := newRun(m, p, Options{}).Shape()
+		z := tensor.From(noise(5, tensor.Len(shape), 1), shape...)
 		dir := noise(6, z.Len(), 1)
 		_, st, _ := stepOf(t, m, p, o, 5, z)
 		var got float64
