@@ -93,7 +93,7 @@ type Prompter interface {
 type Conditions struct {
 	Prompt, Negative *tensor.Tensor
 	// Scale of the guidance: e = e(Negative) + Scale (e(Prompt) - e(Negative)) (Ho, Salimans 2022). At 1, and with
-	// equal contexts, it is left out, which halves the work.
+	// equal contexts, it is left out, which halves the work; 0 would leave the prompt out.
 	Scale float64
 }
 

@@ -104,15 +104,29 @@ func TestGoldenPSLD(t *testing.T) {
 	}
 }
 
+// method is the sampler that was recorded, in the mode that follows the published code.
+func (c goldenCase) method(t *testing.T) Method {
+	name := variants[c.Variant]
+	if name == "" {
+		name = variants[strings.Fields(c.Variant)[0]]
+	}
+	require.NotEmpty(t, name, "variant %q", c.Variant)
+	values := param.Values{"steps": c.S, "eta": c.Eta, "gamma": c.Gamma, "omega": c.Omega,
+		"sample_encoder": strings.Contains(c.Encode, "enc_eps"), "back": "reference"}
+	if c.LoopNoise != nil {
+		values["loop_noise"] = *c.LoopNoise
+	}
+	spec, err := Lookup(name)
+	require.NoError(t, err)
+	run := spec.Default()
+	require.NoError(t, values.Only(run).Apply(run))
+	return run
+}
+
 func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, path string) {
 	var c goldenCase
 	golden.JSON(t, path, &c)
 	f := golden.Load(t, strings.TrimSuffix(path, ".json")+".safetensors")
-	method := variants[c.Variant]
-	if method == "" {
-		method = variants[strings.Fields(c.Variant)[0]]
-	}
-	require.NotEmpty(t, method, "variant %q", c.Variant)
 	latent, h, w, ch := hwc(t, shared, "x_T")
 	fac := m.VAE.Factor()
 	a := goldenOperator(t, c, shared, h*fac, w*fac)
@@ -121,15 +135,7 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 		data, s := golden.F32(t, shared, name)
 		return tensor.From(data, s...)
 	}
-	values := param.Values{"steps": c.S, "eta": c.Eta, "gamma": c.Gamma, "omega": c.Omega,
-		"sample_encoder": strings.Contains(c.Encode, "enc_eps"), "back": "reference"}
-	if c.LoopNoise != nil {
-		values["loop_noise"] = *c.LoopNoise
-	}
-	spec, err := Lookup(method)
-	require.NoError(t, err)
-	run := spec.Default()
-	require.NoError(t, values.Only(run).Apply(run))
+	run := c.method(t)
 	o := Options{Conditions: prior.Conditions{Prompt: context_(c.Conditioning), Scale: c.Guidance}}
 	o.Conditions.Negative = o.Conditions.Prompt
 	if c.Unconditional != nil {
@@ -180,7 +186,7 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 		}
 	}
 	p := Problem{A: a, Y: y}
-	_, err = Solve(ctx, m, p, run, o)
+	_, err := Solve(ctx, m, p, run, o)
 	if err != nil {
 		require.ErrorIs(t, err, context.Canceled)
 	}

@@ -140,7 +140,7 @@ func TestResumeOfAnother(t *testing.T) {
 	cat, _, err := m.Prompts("cat", "dog", false)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "state")
-	keep := Options{Keep: Keep{File: file}}
+	keep := Options{Keep: Keep{File: file}, Conditions: prior.Conditions{Scale: 1}}
 	stopAfter(t, m, p, glued(4, 0.5, 1), keep, 2)
 	model := func(change func(m *prior.LatentDiffusion)) *prior.LatentDiffusion {
 		m := prior.RandomTiny(3)
@@ -196,8 +196,16 @@ func TestResumeOfAnother(t *testing.T) {
 			require.EqualError(t, err, file+" is the state of another run: "+c.want)
 		})
 	}
+}
+
+// TestResumeElsewhere: a state of another method, of other kernels, and none at all.
+func TestResumeElsewhere(t *testing.T) {
+	m, p := prior.RandomTiny(3), blurProblem(t, 24, 20)
+	file := filepath.Join(t.TempDir(), "state")
+	keep := Options{Keep: Keep{File: file}}
+	stopAfter(t, m, p, glued(4, 0.5, 1), keep, 2)
 	keep.Keep.Resume = true
-	_, err = Solve(context.Background(), m, p, &LDPS{DDIM{Steps: 4, Strength: 1}, Fit{Omega: 1}}, keep)
+	_, err := Solve(context.Background(), m, p, &LDPS{DDIM{Steps: 4, Strength: 1}, Fit{Omega: 1}}, keep)
 	require.EqualError(t, err, file+" is the state of another run: method is ldps, was psld")
 
 	st, err := ReadState(file)

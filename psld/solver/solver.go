@@ -95,6 +95,8 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	switch {
 	case m == nil && spec.Needs.Prior:
 		return nil, fmt.Errorf("method %s needs a model", spec.Name)
+	case o.Conditions.Scale == 0 && o.Conditions.Prompt != nil:
+		return nil, fmt.Errorf("guidance scale 0 would leave the prompt out, want 1 for no guidance, or more")
 	case o.Start != nil && len(o.Start) != in.Len():
 		return nil, fmt.Errorf("start picture has %d values, want %v", len(o.Start), in)
 	}

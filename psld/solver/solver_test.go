@@ -191,6 +191,8 @@ func TestErrors(t *testing.T) {
 			p.A, p.Y = operator.Identity(operator.Shape{H: 8, W: 8, C: 1}), make([]float32, 64)
 		}, "channels"},
 		"start": {func(p *Problem, m *PSLD, o *Options) { o.Start = []float32{1} }, "start picture has 1 values"},
+		"scale": {func(p *Problem, m *PSLD, o *Options) { o.Conditions.Prompt = tensor.New(1) },
+			"guidance scale 0 would leave the prompt out"},
 		"light": {func(p *Problem, m *PSLD, o *Options) { o.LightCodec = true }, "no light autoencoder"},
 		"huge step": {func(p *Problem, m *PSLD, o *Options) { m.Omega, m.Squared = 1e38, true },
 			"step 1 of 2 (t=501): infinity in the loss; smaller weights may help"},
