@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,4 +97,24 @@ func TestMethodOfAnotherPackage(t *testing.T) {
 	require.True(t, bytes.Equal(want, got), "the pictures differ")
 
 	require.Regexp(t, `^step \d+ of 12: (infinity|not a number) `, failure(t, append(args, "--toy-rate", "3e38")...))
+}
+
+// TestTotalVariation: a method that needs no model opens none; it is killed and goes on to the same file as any other.
+func TestTotalVariation(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "y.png", 24, 20)
+	args := strings.Fields("restore --task denoise --method tv --in y.png --model none --iterations 12 --tol 1e-9 --json")
+	must(t, append(args, "--out", "whole.png")...)
+	args = append(args, "--save-every", "4", "--out", "x.png")
+	killed(t, `"step":7,`, args...)
+	out, _ := must(t, append(args, "--resume")...)
+	first, _, _ := strings.Cut(out, "\n")
+	require.Contains(t, first, `"step":5,`)
+	want, err := os.ReadFile("whole.png")
+	require.NoError(t, err)
+	got, err := os.ReadFile("x.png")
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, got), "the pictures differ")
+	require.Contains(t, failure(t, append(args, "--resume", "--gamma", "1")...), "--gamma has no meaning for method tv")
+	require.Contains(t, failure(t, append(args, "--prompt", "a rose")...), "knows no prompts")
 }
