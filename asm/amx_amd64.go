@@ -38,26 +38,68 @@ type amxJob struct {
 	aLow, bLow         int // from the high to the low halves
 }
 
-// amxCeiling multiplies tiles of its own rounds times four: factors are the rows of 64 bytes at a and b.
+// amxCeiling multiplies tiles of its own, whose rows are those of 64 bytes at a and b:
+//
+//	for range rounds {
+//		for n := range 4 {
+//			acc[n] += a x b // tiles [16][16][2] of bfloat16, to [16][16] of float32
+//		}
+//	}
 //
 //go:noescape
 func amxCeiling(config, a, b *[64]byte, rounds int)
 
+// The kernels of a job have one loop, with tiles of bfloat16 [rows][16][2] for A and [16][2][32] for B (a last step may
+// have fewer than 16 pairs):
+//
+//	for block := range j.blocks { // of rows of C
+//		c := *j.c or bias or 0 // [rows][32] of float32
+//		a, b := j.a, j.b
+//		for range j.steps {
+//			for range j.segs {
+//				for range j.parts {
+//					c += a x b
+//					a, b = a+j.aPart, b+j.bPart
+//				}
+//				a, b = a+j.aSeg, b+j.bSeg
+//			}
+//			a, b = a+j.aStep, b+j.bStep
+//		}
+//		*j.c = c
+//		j.a, j.c = j.a+32*j.aRow, j.c+32*j.cRow
+//	}
+//
+// Names end in 1 for blocks of up to 16 rows, in 2 for up to 32. In amxStreamA, A passes and B is expected in the L1
+// cache; in amxStreamB the other way round. In amxSplit a product is three: of the high halves at a and b, and of each
+// with the other's low half, at a+aLow and b+bLow.
+
+// amxStreamA1 computes the loop above.
+//
 //go:noescape
 func amxStreamA1(j *amxJob)
 
+// amxStreamA2 computes the loop above.
+//
 //go:noescape
 func amxStreamA2(j *amxJob)
 
+// amxStreamB1 computes the loop above.
+//
 //go:noescape
 func amxStreamB1(j *amxJob)
 
+// amxStreamB2 computes the loop above.
+//
 //go:noescape
 func amxStreamB2(j *amxJob)
 
+// amxSplit1 computes the loop above.
+//
 //go:noescape
 func amxSplit1(j *amxJob)
 
+// amxSplit2 computes the loop above.
+//
 //go:noescape
 func amxSplit2(j *amxJob)
 

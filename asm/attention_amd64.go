@@ -4,138 +4,646 @@
 
 package asm
 
+// softmaxPanelAVX2 computes
+//
+//	for j := range NR {
+//		top := max(stats[0][j], p[0][j], p[1][j], ...)
+//		stats[2][j] = exp2(stats[0][j] - top)
+//		stats[0][j], stats[1][j] = top, stats[1][j]*stats[2][j]
+//		for r := range rows {
+//			p[r][j] = exp2(p[r][j] - top)
+//			stats[1][j] += p[r][j]
+//		}
+//	}
+//
 //go:noescape
 func softmaxPanelAVX2(p *float32, rows int, stats *float32)
 
+// weightsGradPanelAVX2 computes
+//
+//	for i := range rows * NR {
+//		p[i] = exp2(p[i])
+//		ds[i] *= p[i]
+//	}
+//
 //go:noescape
 func weightsGradPanelAVX2(p, ds *float32, rows int)
 
+// scalePanelAVX2 computes
+//
+//	for r := range rows {
+//		for j := range NR {
+//			x[r][j] *= by[j]
+//		}
+//	}
+//
 //go:noescape
 func scalePanelAVX2(x *float32, rows int, by *float32)
 
+// runWide1AVX2 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide1AVX2(t *Tile)
 
+// runWide2AVX2 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide2AVX2(t *Tile)
 
+// runWide3AVX2 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide3AVX2(t *Tile)
 
+// runWide4AVX2 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide4AVX2(t *Tile)
 
+// softmaxPanelAVX512 computes
+//
+//	for j := range NR {
+//		top := max(stats[0][j], p[0][j], p[1][j], ...)
+//		stats[2][j] = exp2(stats[0][j] - top)
+//		stats[0][j], stats[1][j] = top, stats[1][j]*stats[2][j]
+//		for r := range rows {
+//			p[r][j] = exp2(p[r][j] - top)
+//			stats[1][j] += p[r][j]
+//		}
+//	}
+//
 //go:noescape
 func softmaxPanelAVX512(p *float32, rows int, stats *float32)
 
+// weightsGradPanelAVX512 computes
+//
+//	for i := range rows * NR {
+//		p[i] = exp2(p[i])
+//		ds[i] *= p[i]
+//	}
+//
 //go:noescape
 func weightsGradPanelAVX512(p, ds *float32, rows int)
 
+// scalePanelAVX512 computes
+//
+//	for r := range rows {
+//		for j := range NR {
+//			x[r][j] *= by[j]
+//		}
+//	}
+//
 //go:noescape
 func scalePanelAVX512(x *float32, rows int, by *float32)
 
+// runWide1AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide1AVX512(t *Tile)
 
+// runWide2AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide2AVX512(t *Tile)
 
+// runWide3AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide3AVX512(t *Tile)
 
+// runWide4AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide4AVX512(t *Tile)
 
+// runWide5AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 5 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide5AVX512(t *Tile)
 
+// runWide6AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 6 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide6AVX512(t *Tile)
 
+// runWide7AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 7 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide7AVX512(t *Tile)
 
+// runWide8AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 8 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide8AVX512(t *Tile)
 
+// runWide9AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 9 {
+//				for j := range NR + 8 {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWide9AVX512(t *Tile)
 
+// softmaxPanelPairsAVX512 computes
+//
+//	for j := range NR { // top and stats[0], stats[2] as in softmaxPanel
+//		for r := 0; r < rows; r += 2 {
+//			e, o := exp2(p[r][j]-top), exp2(p[r+1][j]-top)
+//			stats[1][j] += e + o
+//			dst[r/2][j] = [2]uint16{bfloat16(e), bfloat16(o)}
+//		}
+//	}
+//
 //go:noescape
 func softmaxPanelPairsAVX512(dst, p *float32, rows int, stats *float32)
 
+// weightsGradPanelPairsAVX512 computes
+//
+//	for r := range rows {
+//		for j := range NR {
+//			w := exp2(p[r][j])
+//			pRows[r][j/2][j%2] = bfloat16(w)
+//			dsRows[r][j/2][j%2] = bfloat16(w * ds[r][j])
+//			dsPairs[r/2][j][r%2] = bfloat16(w * ds[r][j])
+//		}
+//	}
+//
 //go:noescape
 func weightsGradPanelPairsAVX512(pRows, dsRows, dsPairs, p, ds *float32, rows int)
 
+// interleavePairsAVX512 computes
+//
+//	for i := range n {
+//		dst[i] = [2]uint16{bfloat16(a[i]), bfloat16(b[i])}
+//	}
+//
 //go:noescape
 func interleavePairsAVX512(dst, a, b *float32, n int)
 
+// runPairsT1AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 1 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT1AVX512(t *Tile)
 
+// runPairsT2AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 2 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT2AVX512(t *Tile)
 
+// runPairsT3AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 3 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT3AVX512(t *Tile)
 
+// runPairsT4AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 4 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT4AVX512(t *Tile)
 
+// runPairsT5AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 5 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT5AVX512(t *Tile)
 
+// runPairsT6AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 6 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT6AVX512(t *Tile)
 
+// runPairsT7AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 7 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT7AVX512(t *Tile)
 
+// runPairsT8AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 8 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT8AVX512(t *Tile)
 
+// runPairsT9AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 9 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT9AVX512(t *Tile)
 
+// runPairsT10AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 10 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT10AVX512(t *Tile)
 
+// runPairsT11AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 11 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT11AVX512(t *Tile)
 
+// runPairsT12AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 12 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT12AVX512(t *Tile)
 
+// runPairsT13AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 13 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT13AVX512(t *Tile)
 
+// runPairsT14AVX512 computes
+//
+//	for k := range t.K { // pairs of bfloat16
+//		for i := range 14 {
+//			for j := range NR {
+//				a, b := A[i+k*ACol], B[k*BRow+j]
+//				C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runPairsT14AVX512(t *Tile)
 
+// runWidePairs1AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 1 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs1AVX512(t *Tile)
 
+// runWidePairs2AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 2 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs2AVX512(t *Tile)
 
+// runWidePairs3AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 3 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs3AVX512(t *Tile)
 
+// runWidePairs4AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 4 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs4AVX512(t *Tile)
 
+// runWidePairs5AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 5 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs5AVX512(t *Tile)
 
+// runWidePairs6AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 6 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs6AVX512(t *Tile)
 
+// runWidePairs7AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 7 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs7AVX512(t *Tile)
 
+// runWidePairs8AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 8 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs8AVX512(t *Tile)
 
+// runWidePairs9AVX512 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 9 {
+//				for j := range NR + 8 {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func runWidePairs9AVX512(t *Tile)
 

@@ -4,10 +4,31 @@ package asm
 
 // Made by gen/ceiling.go, with as many accumulators as registers allow.
 
+// ceilingAVX2 computes, with 8 lanes in each accumulator,
+//
+//	for range rounds {
+//		for n := range 14 {
+//			acc[n] += factor * small
+//		}
+//	}
 func ceilingAVX2(rounds int)
 
+// ceilingAVX512 computes, with 16 lanes in each accumulator,
+//
+//	for range rounds {
+//		for n := range 28 {
+//			acc[n] += factor * small
+//		}
+//	}
 func ceilingAVX512(rounds int)
 
+// ceilingBF16 computes, with 16 lanes in each accumulator and pairs of bfloat16 as factors,
+//
+//	for range rounds {
+//		for n := range 28 {
+//			acc[n] += factor[0]*small[0] + factor[1]*small[1]
+//		}
+//	}
 func ceilingBF16(rounds int)
 
 var ceilings = map[Tier]ceiling{

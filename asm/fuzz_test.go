@@ -126,7 +126,7 @@ func FuzzElementwise(f *testing.F) {
 						abs = 2 * ulp * (math.Abs(float64(d)) + math.Abs(float64(a)))
 					case "SiLU", "GELU", "QuickGELU": // far below 0
 						abs = 2e-9
-					case "Sigmoid", "Exp":
+					case "Exp":
 						abs = 1e-37
 					case "ExpGrad":
 						abs = 1e-37 * math.Abs(float64(b))
@@ -192,16 +192,13 @@ func FuzzReductions(f *testing.F) {
 		wild, x, y := r.any(n), r.some(n), r.some(n)
 		mean := r.some(c)
 		type result struct {
-			max, maxAbs float32
-			nonFinite   bool
-			sums        [4]float64
-			cols        [5][]float32
-			exps        []float32
+			nonFinite bool
+			sums      [3]float64
+			cols      [5][]float32
 		}
 		run := func() (out result) {
-			out.max, out.maxAbs, out.nonFinite = Max(wild), MaxAbs(wild), HasNonFinite(wild)
-			out.exps = make([]float32, n)
-			out.sums = [4]float64{Dot(x, y), Sum(x), SumSq(x), ExpSum(out.exps, x, 1.5)}
+			out.nonFinite = HasNonFinite(wild)
+			out.sums = [3]float64{Dot(x, y), Sum(x), SumSq(x)}
 			for i := range out.cols {
 				out.cols[i] = make([]float32, c)
 			}
@@ -213,15 +210,13 @@ func FuzzReductions(f *testing.F) {
 		old := Use(Generic)
 		want := run()
 		Use(old)
-		size := [4]float64{0, 0, 0, want.sums[3]}
+		var size [3]float64
 		for i, v := range x {
 			a, b := math.Abs(float64(v)), math.Abs(float64(y[i]))
 			size[0], size[1], size[2] = size[0]+a*b, size[1]+a, size[2]+a*a
 		}
 		eachOther(func(tier Tier) {
 			got := run()
-			require.Equal(t, want.max, got.max)
-			require.Equal(t, want.maxAbs, got.maxAbs)
 			require.Equal(t, want.nonFinite, got.nonFinite)
 			for i, w := range want.sums {
 				bound := 4e-7 * size[i]
@@ -229,9 +224,6 @@ func FuzzReductions(f *testing.F) {
 					bound = 0
 				}
 				closeTo(t, float32(got.sums[i]), float32(w), 2*ulp, bound, "sum", i, tier)
-			}
-			for i, w := range want.exps {
-				closeTo(t, got.exps[i], w, 2*ulp, 1e-37, "ExpSum", tier, x[i])
 			}
 			for i, col := range want.cols {
 				for j, w := range col {

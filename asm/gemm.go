@@ -2,10 +2,10 @@ package asm
 
 import "unsafe"
 
-//go:generate go run gen/gemm.go
+//go:generate go run gen/gemm.go gen/loops.go
 //go:generate gofmt -w gemm_amd64.go
 //go:generate go run gen/amx.go
-//go:generate go run gen/gemm_arm64.go
+//go:generate go run gen/gemm_arm64.go gen/loops.go
 
 // Tile describes one register tile of a matrix product: m rows of C, [NR]
 // columns wide, with k running over Segs segments of K steps each. Strides are
@@ -50,9 +50,29 @@ func MR() int { return gemm.mr }
 func NR() int { return gemm.nr }
 
 // Run computes m rows, 1 <= m <= MR, with A row-major and B packed.
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range m {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
 func (t *Tile) Run(m int) { gemm.n[m](t) }
 
 // RunT computes m rows, 1 <= m <= MR, with A transposed and B strided.
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range m {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
 func (t *Tile) RunT(m int) { gemm.t[m](t) }
 
 // HasPairs tells whether the active tier has [Tile.RunPairs].
@@ -64,6 +84,17 @@ func PairsMR() int { return gemm.pairsMR }
 // RunPairs is Run on bfloat16: every 4 bytes of A are the elements 2k and 2k+1 of a
 // row, every 4 bytes of B the same two elements of a column, and K counts pairs.
 // Products are added in float32; subnormal numbers count as zero. C and Bias stay float32. 1 <= m <= PairsMR.
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range m {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
 func (t *Tile) RunPairs(m int) { gemm.pairs(t, m) }
 
 // HasSplit tells whether the active tier has [Tile.RunSplit].
@@ -73,5 +104,15 @@ func HasSplit() bool { return gemm.split != nil }
 // words (an even number) holds the elements rounded to bfloat16, in pairs, the second half what the rounding left, rounded
 // itself. High times high, high times low and low times high are added. The product of two
 // numbers has a relative error of about 2^-17: halves of 8 bits each hold 17 bits of a number, with the sign of the lower one, and the
-// product of the low halves, which is left out, is as large. 1 <= m <= PairsMR.
+// product of the low halves, which is left out, is as large. 1 <= m <= PairsMR. In one segment and part, with H = K/2:
+//
+//	for k := range H {
+//		for i := range m {
+//			for j := range NR {
+//				a, b := A[i*ARow+k], B[k*NR+j]            // high halves of two numbers each
+//				aLow, bLow := A[i*ARow+H+k], B[(H+k)*NR+j] // what they leave
+//				C[i*CRow+j] += dot(a, b) + dot(a, bLow) + dot(aLow, b)
+//			}
+//		}
+//	}
 func (t *Tile) RunSplit(m int) { gemm.split(t, m) }

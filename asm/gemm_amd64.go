@@ -4,165 +4,827 @@
 
 package asm
 
+// gemmNAVX5121 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5121(t *Tile)
 
+// gemmNAVX5122 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5122(t *Tile)
 
+// gemmNAVX5123 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5123(t *Tile)
 
+// gemmNAVX5124 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5124(t *Tile)
 
+// gemmNAVX5125 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 5 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5125(t *Tile)
 
+// gemmNAVX5126 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 6 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5126(t *Tile)
 
+// gemmNAVX5127 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 7 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5127(t *Tile)
 
+// gemmNAVX5128 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 8 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5128(t *Tile)
 
+// gemmNAVX5129 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 9 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX5129(t *Tile)
 
+// gemmNAVX51210 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 10 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX51210(t *Tile)
 
+// gemmNAVX51211 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 11 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX51211(t *Tile)
 
+// gemmNAVX51212 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 12 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX51212(t *Tile)
 
+// gemmNAVX51213 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 13 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX51213(t *Tile)
 
+// gemmNAVX51214 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 14 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX51214(t *Tile)
 
+// gemmTAVX5121 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5121(t *Tile)
 
+// gemmTAVX5122 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5122(t *Tile)
 
+// gemmTAVX5123 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5123(t *Tile)
 
+// gemmTAVX5124 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5124(t *Tile)
 
+// gemmTAVX5125 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 5 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5125(t *Tile)
 
+// gemmTAVX5126 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 6 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5126(t *Tile)
 
+// gemmTAVX5127 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 7 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5127(t *Tile)
 
+// gemmTAVX5128 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 8 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5128(t *Tile)
 
+// gemmTAVX5129 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 9 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX5129(t *Tile)
 
+// gemmTAVX51210 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 10 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX51210(t *Tile)
 
+// gemmTAVX51211 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 11 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX51211(t *Tile)
 
+// gemmTAVX51212 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 12 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX51212(t *Tile)
 
+// gemmTAVX51213 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 13 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX51213(t *Tile)
 
+// gemmTAVX51214 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 14 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX51214(t *Tile)
 
+// gemmNAVX21 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX21(t *Tile)
 
+// gemmNAVX22 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX22(t *Tile)
 
+// gemmNAVX23 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX23(t *Tile)
 
+// gemmNAVX24 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX24(t *Tile)
 
+// gemmNAVX25 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 5 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX25(t *Tile)
 
+// gemmNAVX26 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 6 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNAVX26(t *Tile)
 
+// gemmTAVX21 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX21(t *Tile)
 
+// gemmTAVX22 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX22(t *Tile)
 
+// gemmTAVX23 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX23(t *Tile)
 
+// gemmTAVX24 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX24(t *Tile)
 
+// gemmTAVX25 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 5 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX25(t *Tile)
 
+// gemmTAVX26 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 6 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTAVX26(t *Tile)
 
+// gemmNBF161 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 1 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF161(t *Tile)
 
+// gemmNBF162 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 2 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF162(t *Tile)
 
+// gemmNBF163 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 3 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF163(t *Tile)
 
+// gemmNBF164 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 4 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF164(t *Tile)
 
+// gemmNBF165 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 5 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF165(t *Tile)
 
+// gemmNBF166 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 6 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF166(t *Tile)
 
+// gemmNBF167 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 7 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF167(t *Tile)
 
+// gemmNBF168 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 8 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF168(t *Tile)
 
+// gemmNBF169 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 9 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF169(t *Tile)
 
+// gemmNBF1610 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 10 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF1610(t *Tile)
 
+// gemmNBF1611 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 11 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF1611(t *Tile)
 
+// gemmNBF1612 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 12 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF1612(t *Tile)
 
+// gemmNBF1613 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 13 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF1613(t *Tile)
 
+// gemmNBF1614 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K { // pairs of bfloat16
+//			for i := range 14 {
+//				for j := range NR {
+//					a, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]
+//					C[i*CRow+j] += low(a)*low(b) + high(a)*high(b)
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNBF1614(t *Tile)
 

@@ -4,39 +4,183 @@
 
 package asm
 
+// gemmNNEON1 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNNEON1(t *Tile)
 
+// gemmNNEON2 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNNEON2(t *Tile)
 
+// gemmNNEON3 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNNEON3(t *Tile)
 
+// gemmNNEON4 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNNEON4(t *Tile)
 
+// gemmNNEON5 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 5 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNNEON5(t *Tile)
 
+// gemmNNEON6 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 6 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmNNEON6(t *Tile)
 
+// gemmTNEON1 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 1 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTNEON1(t *Tile)
 
+// gemmTNEON2 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 2 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTNEON2(t *Tile)
 
+// gemmTNEON3 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 3 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTNEON3(t *Tile)
 
+// gemmTNEON4 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 4 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTNEON4(t *Tile)
 
+// gemmTNEON5 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 5 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTNEON5(t *Tile)
 
+// gemmTNEON6 computes
+//
+//	for s := range t.Segs {
+//		for k := range t.K {
+//			for i := range 6 {
+//				for j := range NR {
+//					C[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]
+//				}
+//			}
+//		}
+//	}
+//
 //go:noescape
 func gemmTNEON6(t *Tile)
 

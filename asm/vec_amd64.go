@@ -4,303 +4,945 @@
 
 package asm
 
+// addAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
 //go:noescape
 func addAVX2(dst []float32, a []float32, b []float32)
 
+// subAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] - b[i]
+//	}
+//
 //go:noescape
 func subAVX2(dst []float32, a []float32, b []float32)
 
+// mulAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] * b[i]
+//	}
+//
 //go:noescape
 func mulAVX2(dst []float32, a []float32, b []float32)
 
+// axpyAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] += t * x[i]
+//	}
+//
 //go:noescape
 func axpyAVX2(dst []float32, x []float32, t float32)
 
+// scaleAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = t * x[i]
+//	}
+//
 //go:noescape
 func scaleAVX2(dst []float32, x []float32, t float32)
 
+// lerpAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] += t * (x[i] - dst[i])
+//	}
+//
 //go:noescape
 func lerpAVX2(dst []float32, x []float32, t float32)
 
+// dotAVX2 computes
+//
+//	s := 0.0
+//	for i := range a {
+//		s += a[i] * b[i]
+//	}
+//	return s
+//
 //go:noescape
 func dotAVX2(a []float32, b []float32) float64
 
+// sumAVX2 computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += x[i]
+//	}
+//	return s
+//
 //go:noescape
 func sumAVX2(x []float32) float64
 
+// sumSqAVX2 computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += x[i] * x[i]
+//	}
+//	return s
+//
 //go:noescape
 func sumSqAVX2(x []float32) float64
 
-//go:noescape
-func maxAVX2(x []float32) float64
-
-//go:noescape
-func maxAbsAVX2(x []float32) float64
-
+// zeroTimesAVX2 computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += 0 * x[i]
+//	}
+//	return s
+//
 //go:noescape
 func zeroTimesAVX2(x []float32) float64
 
+// expAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = exp(x[i])
+//	}
+//
 //go:noescape
 func expAVX2(dst []float32, x []float32)
 
-//go:noescape
-func expSumAVX2(dst []float32, x []float32, t float32) float64
-
+// expGradAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * exp(x[i])
+//	}
+//
 //go:noescape
 func expGradAVX2(dst []float32, x []float32, dy []float32)
 
-//go:noescape
-func sigmoidAVX2(dst []float32, x []float32)
-
+// siluAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-x[i]))
+//	}
+//
 //go:noescape
 func siluAVX2(dst []float32, x []float32)
 
+// siluGradAVX2 computes
+//
+//	for i := range dst {
+//		s := 1 / (1 + exp(-x[i]))
+//		dst[i] = dy[i] * s * (1 + x[i]*(1-s))
+//	}
+//
 //go:noescape
 func siluGradAVX2(dst []float32, x []float32, dy []float32)
 
+// geluAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] * (1 + erf(x[i]/sqrt2)) / 2
+//	}
+//
 //go:noescape
 func geluAVX2(dst []float32, x []float32)
 
+// geluGradAVX2 computes
+//
+//	for i := range dst {
+//		phi := exp(-x[i]*x[i]/2) / sqrt(2*pi)
+//		dst[i] = dy[i] * ((1+erf(x[i]/sqrt2))/2 + x[i]*phi)
+//	}
+//
 //go:noescape
 func geluGradAVX2(dst []float32, x []float32, dy []float32)
 
+// quickGELUAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-1.702*x[i]))
+//	}
+//
 //go:noescape
 func quickGELUAVX2(dst []float32, x []float32)
 
+// quickGELUGradAVX2 computes
+//
+//	for i := range dst {
+//		s := 1 / (1 + exp(-1.702*x[i]))
+//		dst[i] = dy[i] * s * (1 + 1.702*x[i]*(1-s))
+//	}
+//
 //go:noescape
 func quickGELUGradAVX2(dst []float32, x []float32, dy []float32)
 
+// tanhAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = tanh(x[i])
+//	}
+//
 //go:noescape
 func tanhAVX2(dst []float32, x []float32)
 
+// tanhGradAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * (1 - tanh(x[i])*tanh(x[i]))
+//	}
+//
 //go:noescape
 func tanhGradAVX2(dst []float32, x []float32, dy []float32)
 
+// absAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = abs(x[i])
+//	}
+//
 //go:noescape
 func absAVX2(dst []float32, x []float32)
 
+// absGradAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * sign(x[i]) // 0 at 0
+//	}
+//
 //go:noescape
 func absGradAVX2(dst []float32, x []float32, dy []float32)
 
+// reluAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = max(x[i], 0)
+//	}
+//
 //go:noescape
 func reluAVX2(dst []float32, x []float32)
 
+// reluGradAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = 0
+//		if x[i] > 0 {
+//			dst[i] = dy[i]
+//		}
+//	}
+//
 //go:noescape
 func reluGradAVX2(dst []float32, x []float32, dy []float32)
 
+// clampAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = min(max(x[i], lo), hi)
+//	}
+//
 //go:noescape
 func clampAVX2(dst []float32, x []float32, lo, hi float32)
 
+// clampGradAVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = 0
+//		if lo <= x[i] && x[i] <= hi {
+//			dst[i] = dy[i]
+//		}
+//	}
+//
 //go:noescape
 func clampGradAVX2(dst []float32, x []float32, dy []float32, lo, hi float32)
 
+// scaleShiftRowsAVX2 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = x[i]*scale[j] + shift[j]
+//	}
+//
 //go:noescape
 func scaleShiftRowsAVX2(dst []float32, x []float32, scale []float32, shift []float32)
 
+// scaleShiftSiLURowsAVX2 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = silu(x[i]*scale[j] + shift[j])
+//	}
+//
 //go:noescape
 func scaleShiftSiLURowsAVX2(dst []float32, x []float32, scale []float32, shift []float32)
 
+// siluGradRowsAVX2 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = dy[i] * siluGrad(x[i]*scale[j]+shift[j])
+//	}
+//
 //go:noescape
 func siluGradRowsAVX2(dst []float32, x []float32, dy []float32, scale []float32, shift []float32)
 
+// linearRowsAVX2 computes
+//
+//	for i := range dst {
+//		j := i % len(a)
+//		dst[i] = a[j]*u[i] + b[j]*v[i] + d[j]
+//	}
+//
 //go:noescape
 func linearRowsAVX2(dst []float32, u []float32, v []float32, a []float32, b []float32, d []float32)
 
+// addRowsAVX2 computes
+//
+//	for i := range dst {
+//		j := i % len(v)
+//		dst[i] = x[i] + v[j]
+//	}
+//
 //go:noescape
 func addRowsAVX2(dst []float32, x []float32, v []float32)
 
+// adamWAVX2 computes
+//
+//	for i := range p {
+//		m[i] = b1*m[i] + nb1*g[i]
+//		v[i] = b2*v[i] + nb2*g[i]*g[i]
+//		p[i] -= lr * (m[i]*ic1/(sqrt(v[i]*ic2)+eps) + wd*p[i])
+//	}
+//
 //go:noescape
 func adamWAVX2(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
+// softmaxRowsAVX2 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		top, sum := max(x[r:r+c]...), 0
+//		for i := r; i < r+c; i++ {
+//			tmp[i-r] = exp(x[i] - top)
+//			sum += tmp[i-r]
+//		}
+//		for i := r; i < r+c; i++ {
+//			dst[i] = tmp[i-r] / sum
+//		}
+//	}
+//
 //go:noescape
 func softmaxRowsAVX2(dst []float32, x []float32, tmp []float32, c int)
 
+// softmaxGradRowsAVX2 computes
+//
+//	for r := 0; r < len(y); r += c {
+//		inner := dot(y[r:r+c], dy[r:r+c])
+//		for i := r; i < r+c; i++ {
+//			dst[i] = y[i] * (dy[i] - inner)
+//		}
+//	}
+//
 //go:noescape
 func softmaxGradRowsAVX2(dst []float32, dy []float32, y []float32, c int)
 
+// layerNormRowsAVX2 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean := sum(x[r:r+c]) * invC
+//		rstd := 1 / sqrt(sumOfSquares(x[r:r+c]-mean)*invC+eps)
+//		stats[2*r/c], stats[2*r/c+1] = mean, rstd
+//		for i := r; i < r+c; i++ {
+//			dst[i] = (x[i]-mean)*rstd*gamma[i-r] + beta[i-r]
+//		}
+//	}
+//
 //go:noescape
 func layerNormRowsAVX2(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
 
+// layerNormGradRowsAVX2 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean, rstd, s1, s2 := stats[2*r/c], stats[2*r/c+1], 0, 0
+//		for i := r; i < r+c; i++ {
+//			s1 += dy[i] * gamma[i-r] * invC
+//			s2 += dy[i] * gamma[i-r] * (x[i] - mean) * rstd * invC
+//		}
+//		for i := r; i < r+c; i++ {
+//			dst[i] = rstd * (dy[i]*gamma[i-r] - s1 - (x[i]-mean)*rstd*s2)
+//		}
+//	}
+//
 //go:noescape
 func layerNormGradRowsAVX2(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
 
+// layerNormGammaRowsAVX2 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean, rstd := stats[2*r/c], stats[2*r/c+1]
+//		for i := r; i < r+c; i++ {
+//			dst[i] = dy[i] * (x[i] - mean) * rstd
+//		}
+//	}
+//
 //go:noescape
 func layerNormGammaRowsAVX2(dst []float32, dy []float32, x []float32, stats []float32, c int)
 
+// gegluRowsAVX2 computes
+//
+//	for i := range dst {
+//		k := i/c*2*c + i%c
+//		dst[i] = x[k] * gelu(gate[k])
+//	}
+//
 //go:noescape
 func gegluRowsAVX2(dst []float32, x []float32, gate []float32, c int)
 
+// gegluGradRowsAVX2 computes
+//
+//	for i := range dy {
+//		k := i/c*2*c + i%c
+//		dx[k] = dy[i] * gelu(gate[k])
+//		dgate[k] = dy[i] * x[k] * geluGrad(gate[k])
+//	}
+//
 //go:noescape
 func gegluGradRowsAVX2(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
 
+// colSumAVX2 computes
+//
+//	for i := range x {
+//		j := i % len(sum)
+//		sum[j] += x[i]
+//	}
+//
 //go:noescape
 func colSumAVX2(sum []float32, x []float32)
 
+// colMomentsAVX2 computes
+//
+//	for i := range x {
+//		j := i % len(mean)
+//		s1[j] += x[i] - mean[j]
+//		s2[j] += (x[i] - mean[j]) * (x[i] - mean[j])
+//	}
+//
 //go:noescape
 func colMomentsAVX2(s1 []float32, s2 []float32, mean []float32, x []float32)
 
+// colSum2AVX2 computes
+//
+//	for i := range x {
+//		j := i % len(mean)
+//		s1[j] += dy[i]
+//		s2[j] += dy[i] * (x[i] - mean[j])
+//	}
+//
 //go:noescape
 func colSum2AVX2(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
 
+// f16ToF32AVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = float16ToFloat32(src[i])
+//	}
+//
 //go:noescape
 func f16ToF32AVX2(dst []float32, src []uint16)
 
+// bf16ToF32AVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = math.Float32frombits(uint32(src[i]) << 16)
+//	}
+//
 //go:noescape
 func bf16ToF32AVX2(dst []float32, src []uint16)
 
+// f32ToF16AVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = float32ToFloat16(src[i]) // to nearest even
+//	}
+//
 //go:noescape
 func f32ToF16AVX2(dst []uint16, src []float32)
 
+// f32ToBF16AVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = uint16(roundToEven(math.Float32bits(src[i]) / 65536))
+//	}
+//
 //go:noescape
 func f32ToBF16AVX2(dst []uint16, src []float32)
 
+// addAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
 //go:noescape
 func addAVX512(dst []float32, a []float32, b []float32)
 
+// subAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] - b[i]
+//	}
+//
 //go:noescape
 func subAVX512(dst []float32, a []float32, b []float32)
 
+// mulAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] * b[i]
+//	}
+//
 //go:noescape
 func mulAVX512(dst []float32, a []float32, b []float32)
 
+// axpyAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] += t * x[i]
+//	}
+//
 //go:noescape
 func axpyAVX512(dst []float32, x []float32, t float32)
 
+// scaleAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = t * x[i]
+//	}
+//
 //go:noescape
 func scaleAVX512(dst []float32, x []float32, t float32)
 
+// lerpAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] += t * (x[i] - dst[i])
+//	}
+//
 //go:noescape
 func lerpAVX512(dst []float32, x []float32, t float32)
 
+// dotAVX512 computes
+//
+//	s := 0.0
+//	for i := range a {
+//		s += a[i] * b[i]
+//	}
+//	return s
+//
 //go:noescape
 func dotAVX512(a []float32, b []float32) float64
 
+// sumAVX512 computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += x[i]
+//	}
+//	return s
+//
 //go:noescape
 func sumAVX512(x []float32) float64
 
+// sumSqAVX512 computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += x[i] * x[i]
+//	}
+//	return s
+//
 //go:noescape
 func sumSqAVX512(x []float32) float64
 
-//go:noescape
-func maxAVX512(x []float32) float64
-
-//go:noescape
-func maxAbsAVX512(x []float32) float64
-
+// zeroTimesAVX512 computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += 0 * x[i]
+//	}
+//	return s
+//
 //go:noescape
 func zeroTimesAVX512(x []float32) float64
 
+// expAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = exp(x[i])
+//	}
+//
 //go:noescape
 func expAVX512(dst []float32, x []float32)
 
-//go:noescape
-func expSumAVX512(dst []float32, x []float32, t float32) float64
-
+// expGradAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * exp(x[i])
+//	}
+//
 //go:noescape
 func expGradAVX512(dst []float32, x []float32, dy []float32)
 
-//go:noescape
-func sigmoidAVX512(dst []float32, x []float32)
-
+// siluAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-x[i]))
+//	}
+//
 //go:noescape
 func siluAVX512(dst []float32, x []float32)
 
+// siluGradAVX512 computes
+//
+//	for i := range dst {
+//		s := 1 / (1 + exp(-x[i]))
+//		dst[i] = dy[i] * s * (1 + x[i]*(1-s))
+//	}
+//
 //go:noescape
 func siluGradAVX512(dst []float32, x []float32, dy []float32)
 
+// geluAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] * (1 + erf(x[i]/sqrt2)) / 2
+//	}
+//
 //go:noescape
 func geluAVX512(dst []float32, x []float32)
 
+// geluGradAVX512 computes
+//
+//	for i := range dst {
+//		phi := exp(-x[i]*x[i]/2) / sqrt(2*pi)
+//		dst[i] = dy[i] * ((1+erf(x[i]/sqrt2))/2 + x[i]*phi)
+//	}
+//
 //go:noescape
 func geluGradAVX512(dst []float32, x []float32, dy []float32)
 
+// quickGELUAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-1.702*x[i]))
+//	}
+//
 //go:noescape
 func quickGELUAVX512(dst []float32, x []float32)
 
+// quickGELUGradAVX512 computes
+//
+//	for i := range dst {
+//		s := 1 / (1 + exp(-1.702*x[i]))
+//		dst[i] = dy[i] * s * (1 + 1.702*x[i]*(1-s))
+//	}
+//
 //go:noescape
 func quickGELUGradAVX512(dst []float32, x []float32, dy []float32)
 
+// tanhAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = tanh(x[i])
+//	}
+//
 //go:noescape
 func tanhAVX512(dst []float32, x []float32)
 
+// tanhGradAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * (1 - tanh(x[i])*tanh(x[i]))
+//	}
+//
 //go:noescape
 func tanhGradAVX512(dst []float32, x []float32, dy []float32)
 
+// absAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = abs(x[i])
+//	}
+//
 //go:noescape
 func absAVX512(dst []float32, x []float32)
 
+// absGradAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * sign(x[i]) // 0 at 0
+//	}
+//
 //go:noescape
 func absGradAVX512(dst []float32, x []float32, dy []float32)
 
+// reluAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = max(x[i], 0)
+//	}
+//
 //go:noescape
 func reluAVX512(dst []float32, x []float32)
 
+// reluGradAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = 0
+//		if x[i] > 0 {
+//			dst[i] = dy[i]
+//		}
+//	}
+//
 //go:noescape
 func reluGradAVX512(dst []float32, x []float32, dy []float32)
 
+// clampAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = min(max(x[i], lo), hi)
+//	}
+//
 //go:noescape
 func clampAVX512(dst []float32, x []float32, lo, hi float32)
 
+// clampGradAVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = 0
+//		if lo <= x[i] && x[i] <= hi {
+//			dst[i] = dy[i]
+//		}
+//	}
+//
 //go:noescape
 func clampGradAVX512(dst []float32, x []float32, dy []float32, lo, hi float32)
 
+// scaleShiftRowsAVX512 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = x[i]*scale[j] + shift[j]
+//	}
+//
 //go:noescape
 func scaleShiftRowsAVX512(dst []float32, x []float32, scale []float32, shift []float32)
 
+// scaleShiftSiLURowsAVX512 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = silu(x[i]*scale[j] + shift[j])
+//	}
+//
 //go:noescape
 func scaleShiftSiLURowsAVX512(dst []float32, x []float32, scale []float32, shift []float32)
 
+// siluGradRowsAVX512 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = dy[i] * siluGrad(x[i]*scale[j]+shift[j])
+//	}
+//
 //go:noescape
 func siluGradRowsAVX512(dst []float32, x []float32, dy []float32, scale []float32, shift []float32)
 
+// linearRowsAVX512 computes
+//
+//	for i := range dst {
+//		j := i % len(a)
+//		dst[i] = a[j]*u[i] + b[j]*v[i] + d[j]
+//	}
+//
 //go:noescape
 func linearRowsAVX512(dst []float32, u []float32, v []float32, a []float32, b []float32, d []float32)
 
+// addRowsAVX512 computes
+//
+//	for i := range dst {
+//		j := i % len(v)
+//		dst[i] = x[i] + v[j]
+//	}
+//
 //go:noescape
 func addRowsAVX512(dst []float32, x []float32, v []float32)
 
+// adamWAVX512 computes
+//
+//	for i := range p {
+//		m[i] = b1*m[i] + nb1*g[i]
+//		v[i] = b2*v[i] + nb2*g[i]*g[i]
+//		p[i] -= lr * (m[i]*ic1/(sqrt(v[i]*ic2)+eps) + wd*p[i])
+//	}
+//
 //go:noescape
 func adamWAVX512(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
+// softmaxRowsAVX512 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		top, sum := max(x[r:r+c]...), 0
+//		for i := r; i < r+c; i++ {
+//			tmp[i-r] = exp(x[i] - top)
+//			sum += tmp[i-r]
+//		}
+//		for i := r; i < r+c; i++ {
+//			dst[i] = tmp[i-r] / sum
+//		}
+//	}
+//
 //go:noescape
 func softmaxRowsAVX512(dst []float32, x []float32, tmp []float32, c int)
 
+// softmaxGradRowsAVX512 computes
+//
+//	for r := 0; r < len(y); r += c {
+//		inner := dot(y[r:r+c], dy[r:r+c])
+//		for i := r; i < r+c; i++ {
+//			dst[i] = y[i] * (dy[i] - inner)
+//		}
+//	}
+//
 //go:noescape
 func softmaxGradRowsAVX512(dst []float32, dy []float32, y []float32, c int)
 
+// layerNormRowsAVX512 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean := sum(x[r:r+c]) * invC
+//		rstd := 1 / sqrt(sumOfSquares(x[r:r+c]-mean)*invC+eps)
+//		stats[2*r/c], stats[2*r/c+1] = mean, rstd
+//		for i := r; i < r+c; i++ {
+//			dst[i] = (x[i]-mean)*rstd*gamma[i-r] + beta[i-r]
+//		}
+//	}
+//
 //go:noescape
 func layerNormRowsAVX512(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
 
+// layerNormGradRowsAVX512 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean, rstd, s1, s2 := stats[2*r/c], stats[2*r/c+1], 0, 0
+//		for i := r; i < r+c; i++ {
+//			s1 += dy[i] * gamma[i-r] * invC
+//			s2 += dy[i] * gamma[i-r] * (x[i] - mean) * rstd * invC
+//		}
+//		for i := r; i < r+c; i++ {
+//			dst[i] = rstd * (dy[i]*gamma[i-r] - s1 - (x[i]-mean)*rstd*s2)
+//		}
+//	}
+//
 //go:noescape
 func layerNormGradRowsAVX512(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
 
+// layerNormGammaRowsAVX512 computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean, rstd := stats[2*r/c], stats[2*r/c+1]
+//		for i := r; i < r+c; i++ {
+//			dst[i] = dy[i] * (x[i] - mean) * rstd
+//		}
+//	}
+//
 //go:noescape
 func layerNormGammaRowsAVX512(dst []float32, dy []float32, x []float32, stats []float32, c int)
 
+// gegluRowsAVX512 computes
+//
+//	for i := range dst {
+//		k := i/c*2*c + i%c
+//		dst[i] = x[k] * gelu(gate[k])
+//	}
+//
 //go:noescape
 func gegluRowsAVX512(dst []float32, x []float32, gate []float32, c int)
 
+// gegluGradRowsAVX512 computes
+//
+//	for i := range dy {
+//		k := i/c*2*c + i%c
+//		dx[k] = dy[i] * gelu(gate[k])
+//		dgate[k] = dy[i] * x[k] * geluGrad(gate[k])
+//	}
+//
 //go:noescape
 func gegluGradRowsAVX512(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
 
+// colSumAVX512 computes
+//
+//	for i := range x {
+//		j := i % len(sum)
+//		sum[j] += x[i]
+//	}
+//
 //go:noescape
 func colSumAVX512(sum []float32, x []float32)
 
+// colMomentsAVX512 computes
+//
+//	for i := range x {
+//		j := i % len(mean)
+//		s1[j] += x[i] - mean[j]
+//		s2[j] += (x[i] - mean[j]) * (x[i] - mean[j])
+//	}
+//
 //go:noescape
 func colMomentsAVX512(s1 []float32, s2 []float32, mean []float32, x []float32)
 
+// colSum2AVX512 computes
+//
+//	for i := range x {
+//		j := i % len(mean)
+//		s1[j] += dy[i]
+//		s2[j] += dy[i] * (x[i] - mean[j])
+//	}
+//
 //go:noescape
 func colSum2AVX512(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
 
+// f16ToF32AVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = float16ToFloat32(src[i])
+//	}
+//
 //go:noescape
 func f16ToF32AVX512(dst []float32, src []uint16)
 
+// bf16ToF32AVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = math.Float32frombits(uint32(src[i]) << 16)
+//	}
+//
 //go:noescape
 func bf16ToF32AVX512(dst []float32, src []uint16)
 
+// f32ToF16AVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = float32ToFloat16(src[i]) // to nearest even
+//	}
+//
 //go:noescape
 func f32ToF16AVX512(dst []uint16, src []float32)
 
+// f32ToBF16AVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = uint16(roundToEven(math.Float32bits(src[i]) / 65536))
+//	}
+//
 //go:noescape
 func f32ToBF16AVX512(dst []uint16, src []float32)
 
@@ -316,13 +958,9 @@ var vecTiers = [...]*vecKernels{
 		dot:                dotAVX2,
 		sum:                sumAVX2,
 		sumSq:              sumSqAVX2,
-		max:                maxAVX2,
-		maxAbs:             maxAbsAVX2,
 		zeroTimes:          zeroTimesAVX2,
 		exp:                expAVX2,
-		expSum:             expSumAVX2,
 		expGrad:            expGradAVX2,
-		sigmoid:            sigmoidAVX2,
 		silu:               siluAVX2,
 		siluGrad:           siluGradAVX2,
 		gelu:               geluAVX2,
@@ -368,13 +1006,9 @@ var vecTiers = [...]*vecKernels{
 		dot:                dotAVX512,
 		sum:                sumAVX512,
 		sumSq:              sumSqAVX512,
-		max:                maxAVX512,
-		maxAbs:             maxAbsAVX512,
 		zeroTimes:          zeroTimesAVX512,
 		exp:                expAVX512,
-		expSum:             expSumAVX512,
 		expGrad:            expGradAVX512,
-		sigmoid:            sigmoidAVX512,
 		silu:               siluAVX512,
 		siluGrad:           siluGradAVX512,
 		gelu:               geluAVX512,

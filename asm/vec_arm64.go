@@ -4,153 +4,474 @@
 
 package asm
 
+// addNEON computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
 //go:noescape
 func addNEON(dst []float32, a []float32, b []float32)
 
+// subNEON computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] - b[i]
+//	}
+//
 //go:noescape
 func subNEON(dst []float32, a []float32, b []float32)
 
+// mulNEON computes
+//
+//	for i := range dst {
+//		dst[i] = a[i] * b[i]
+//	}
+//
 //go:noescape
 func mulNEON(dst []float32, a []float32, b []float32)
 
+// axpyNEON computes
+//
+//	for i := range dst {
+//		dst[i] += t * x[i]
+//	}
+//
 //go:noescape
 func axpyNEON(dst []float32, x []float32, t float32)
 
+// scaleNEON computes
+//
+//	for i := range dst {
+//		dst[i] = t * x[i]
+//	}
+//
 //go:noescape
 func scaleNEON(dst []float32, x []float32, t float32)
 
+// lerpNEON computes
+//
+//	for i := range dst {
+//		dst[i] += t * (x[i] - dst[i])
+//	}
+//
 //go:noescape
 func lerpNEON(dst []float32, x []float32, t float32)
 
+// dotNEON computes
+//
+//	s := 0.0
+//	for i := range a {
+//		s += a[i] * b[i]
+//	}
+//	return s
+//
 //go:noescape
 func dotNEON(a []float32, b []float32) float64
 
+// sumNEON computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += x[i]
+//	}
+//	return s
+//
 //go:noescape
 func sumNEON(x []float32) float64
 
+// sumSqNEON computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += x[i] * x[i]
+//	}
+//	return s
+//
 //go:noescape
 func sumSqNEON(x []float32) float64
 
-//go:noescape
-func maxNEON(x []float32) float64
-
-//go:noescape
-func maxAbsNEON(x []float32) float64
-
+// zeroTimesNEON computes
+//
+//	s := 0.0
+//	for i := range x {
+//		s += 0 * x[i]
+//	}
+//	return s
+//
 //go:noescape
 func zeroTimesNEON(x []float32) float64
 
+// expNEON computes
+//
+//	for i := range dst {
+//		dst[i] = exp(x[i])
+//	}
+//
 //go:noescape
 func expNEON(dst []float32, x []float32)
 
-//go:noescape
-func expSumNEON(dst []float32, x []float32, t float32) float64
-
-//go:noescape
-func sigmoidNEON(dst []float32, x []float32)
-
+// siluNEON computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-x[i]))
+//	}
+//
 //go:noescape
 func siluNEON(dst []float32, x []float32)
 
+// siluGradNEON computes
+//
+//	for i := range dst {
+//		s := 1 / (1 + exp(-x[i]))
+//		dst[i] = dy[i] * s * (1 + x[i]*(1-s))
+//	}
+//
 //go:noescape
 func siluGradNEON(dst []float32, x []float32, dy []float32)
 
+// geluNEON computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] * (1 + erf(x[i]/sqrt2)) / 2
+//	}
+//
 //go:noescape
 func geluNEON(dst []float32, x []float32)
 
+// geluGradNEON computes
+//
+//	for i := range dst {
+//		phi := exp(-x[i]*x[i]/2) / sqrt(2*pi)
+//		dst[i] = dy[i] * ((1+erf(x[i]/sqrt2))/2 + x[i]*phi)
+//	}
+//
 //go:noescape
 func geluGradNEON(dst []float32, x []float32, dy []float32)
 
+// quickGELUNEON computes
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-1.702*x[i]))
+//	}
+//
 //go:noescape
 func quickGELUNEON(dst []float32, x []float32)
 
+// quickGELUGradNEON computes
+//
+//	for i := range dst {
+//		s := 1 / (1 + exp(-1.702*x[i]))
+//		dst[i] = dy[i] * s * (1 + 1.702*x[i]*(1-s))
+//	}
+//
 //go:noescape
 func quickGELUGradNEON(dst []float32, x []float32, dy []float32)
 
+// expGradNEON computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * exp(x[i])
+//	}
+//
 //go:noescape
 func expGradNEON(dst []float32, x []float32, dy []float32)
 
+// tanhNEON computes
+//
+//	for i := range dst {
+//		dst[i] = tanh(x[i])
+//	}
+//
 //go:noescape
 func tanhNEON(dst []float32, x []float32)
 
+// tanhGradNEON computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * (1 - tanh(x[i])*tanh(x[i]))
+//	}
+//
 //go:noescape
 func tanhGradNEON(dst []float32, x []float32, dy []float32)
 
+// absNEON computes
+//
+//	for i := range dst {
+//		dst[i] = abs(x[i])
+//	}
+//
 //go:noescape
 func absNEON(dst []float32, x []float32)
 
+// absGradNEON computes
+//
+//	for i := range dst {
+//		dst[i] = dy[i] * sign(x[i]) // 0 at 0
+//	}
+//
 //go:noescape
 func absGradNEON(dst []float32, x []float32, dy []float32)
 
+// reluNEON computes
+//
+//	for i := range dst {
+//		dst[i] = max(x[i], 0)
+//	}
+//
 //go:noescape
 func reluNEON(dst []float32, x []float32)
 
+// reluGradNEON computes
+//
+//	for i := range dst {
+//		dst[i] = 0
+//		if x[i] > 0 {
+//			dst[i] = dy[i]
+//		}
+//	}
+//
 //go:noescape
 func reluGradNEON(dst []float32, x []float32, dy []float32)
 
+// clampNEON computes
+//
+//	for i := range dst {
+//		dst[i] = min(max(x[i], lo), hi)
+//	}
+//
 //go:noescape
 func clampNEON(dst []float32, x []float32, lo, hi float32)
 
+// clampGradNEON computes
+//
+//	for i := range dst {
+//		dst[i] = 0
+//		if lo <= x[i] && x[i] <= hi {
+//			dst[i] = dy[i]
+//		}
+//	}
+//
 //go:noescape
 func clampGradNEON(dst []float32, x []float32, dy []float32, lo, hi float32)
 
+// scaleShiftRowsNEON computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = x[i]*scale[j] + shift[j]
+//	}
+//
 //go:noescape
 func scaleShiftRowsNEON(dst []float32, x []float32, scale []float32, shift []float32)
 
+// scaleShiftSiLURowsNEON computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = silu(x[i]*scale[j] + shift[j])
+//	}
+//
 //go:noescape
 func scaleShiftSiLURowsNEON(dst []float32, x []float32, scale []float32, shift []float32)
 
+// siluGradRowsNEON computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] = dy[i] * siluGrad(x[i]*scale[j]+shift[j])
+//	}
+//
 //go:noescape
 func siluGradRowsNEON(dst []float32, x []float32, dy []float32, scale []float32, shift []float32)
 
+// linearRowsNEON computes
+//
+//	for i := range dst {
+//		j := i % len(a)
+//		dst[i] = a[j]*u[i] + b[j]*v[i] + d[j]
+//	}
+//
 //go:noescape
 func linearRowsNEON(dst []float32, u []float32, v []float32, a []float32, b []float32, d []float32)
 
+// addRowsNEON computes
+//
+//	for i := range dst {
+//		j := i % len(v)
+//		dst[i] = x[i] + v[j]
+//	}
+//
 //go:noescape
 func addRowsNEON(dst []float32, x []float32, v []float32)
 
+// adamWNEON computes
+//
+//	for i := range p {
+//		m[i] = b1*m[i] + nb1*g[i]
+//		v[i] = b2*v[i] + nb2*g[i]*g[i]
+//		p[i] -= lr * (m[i]*ic1/(sqrt(v[i]*ic2)+eps) + wd*p[i])
+//	}
+//
 //go:noescape
 func adamWNEON(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
+// softmaxRowsNEON computes
+//
+//	for r := 0; r < len(x); r += c {
+//		top, sum := max(x[r:r+c]...), 0
+//		for i := r; i < r+c; i++ {
+//			tmp[i-r] = exp(x[i] - top)
+//			sum += tmp[i-r]
+//		}
+//		for i := r; i < r+c; i++ {
+//			dst[i] = tmp[i-r] / sum
+//		}
+//	}
+//
 //go:noescape
 func softmaxRowsNEON(dst []float32, x []float32, tmp []float32, c int)
 
+// softmaxGradRowsNEON computes
+//
+//	for r := 0; r < len(y); r += c {
+//		inner := dot(y[r:r+c], dy[r:r+c])
+//		for i := r; i < r+c; i++ {
+//			dst[i] = y[i] * (dy[i] - inner)
+//		}
+//	}
+//
 //go:noescape
 func softmaxGradRowsNEON(dst []float32, dy []float32, y []float32, c int)
 
+// layerNormRowsNEON computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean := sum(x[r:r+c]) * invC
+//		rstd := 1 / sqrt(sumOfSquares(x[r:r+c]-mean)*invC+eps)
+//		stats[2*r/c], stats[2*r/c+1] = mean, rstd
+//		for i := r; i < r+c; i++ {
+//			dst[i] = (x[i]-mean)*rstd*gamma[i-r] + beta[i-r]
+//		}
+//	}
+//
 //go:noescape
 func layerNormRowsNEON(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
 
+// layerNormGradRowsNEON computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean, rstd, s1, s2 := stats[2*r/c], stats[2*r/c+1], 0, 0
+//		for i := r; i < r+c; i++ {
+//			s1 += dy[i] * gamma[i-r] * invC
+//			s2 += dy[i] * gamma[i-r] * (x[i] - mean) * rstd * invC
+//		}
+//		for i := r; i < r+c; i++ {
+//			dst[i] = rstd * (dy[i]*gamma[i-r] - s1 - (x[i]-mean)*rstd*s2)
+//		}
+//	}
+//
 //go:noescape
 func layerNormGradRowsNEON(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
 
+// layerNormGammaRowsNEON computes
+//
+//	for r := 0; r < len(x); r += c {
+//		mean, rstd := stats[2*r/c], stats[2*r/c+1]
+//		for i := r; i < r+c; i++ {
+//			dst[i] = dy[i] * (x[i] - mean) * rstd
+//		}
+//	}
+//
 //go:noescape
 func layerNormGammaRowsNEON(dst []float32, dy []float32, x []float32, stats []float32, c int)
 
+// gegluRowsNEON computes
+//
+//	for i := range dst {
+//		k := i/c*2*c + i%c
+//		dst[i] = x[k] * gelu(gate[k])
+//	}
+//
 //go:noescape
 func gegluRowsNEON(dst []float32, x []float32, gate []float32, c int)
 
+// gegluGradRowsNEON computes
+//
+//	for i := range dy {
+//		k := i/c*2*c + i%c
+//		dx[k] = dy[i] * gelu(gate[k])
+//		dgate[k] = dy[i] * x[k] * geluGrad(gate[k])
+//	}
+//
 //go:noescape
 func gegluGradRowsNEON(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
 
+// colSumNEON computes
+//
+//	for i := range x {
+//		j := i % len(sum)
+//		sum[j] += x[i]
+//	}
+//
 //go:noescape
 func colSumNEON(sum []float32, x []float32)
 
+// colMomentsNEON computes
+//
+//	for i := range x {
+//		j := i % len(mean)
+//		s1[j] += x[i] - mean[j]
+//		s2[j] += (x[i] - mean[j]) * (x[i] - mean[j])
+//	}
+//
 //go:noescape
 func colMomentsNEON(s1 []float32, s2 []float32, mean []float32, x []float32)
 
+// colSum2NEON computes
+//
+//	for i := range x {
+//		j := i % len(mean)
+//		s1[j] += dy[i]
+//		s2[j] += dy[i] * (x[i] - mean[j])
+//	}
+//
 //go:noescape
 func colSum2NEON(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
 
+// f16ToF32NEON computes
+//
+//	for i := range dst {
+//		dst[i] = float16ToFloat32(src[i])
+//	}
+//
 //go:noescape
 func f16ToF32NEON(dst []float32, src []uint16)
 
+// bf16ToF32NEON computes
+//
+//	for i := range dst {
+//		dst[i] = math.Float32frombits(uint32(src[i]) << 16)
+//	}
+//
 //go:noescape
 func bf16ToF32NEON(dst []float32, src []uint16)
 
+// f32ToF16NEON computes
+//
+//	for i := range dst {
+//		dst[i] = float32ToFloat16(src[i]) // to nearest even
+//	}
+//
 //go:noescape
 func f32ToF16NEON(dst []uint16, src []float32)
 
+// f32ToBF16NEON computes
+//
+//	for i := range dst {
+//		dst[i] = uint16(roundToEven(math.Float32bits(src[i]) / 65536))
+//	}
+//
 //go:noescape
 func f32ToBF16NEON(dst []uint16, src []float32)
 
@@ -166,12 +487,8 @@ var vecTiers = [...]*vecKernels{
 		dot:                dotNEON,
 		sum:                sumNEON,
 		sumSq:              sumSqNEON,
-		max:                maxNEON,
-		maxAbs:             maxAbsNEON,
 		zeroTimes:          zeroTimesNEON,
 		exp:                expNEON,
-		expSum:             expSumNEON,
-		sigmoid:            sigmoidNEON,
 		silu:               siluNEON,
 		siluGrad:           siluGradNEON,
 		gelu:               geluNEON,

@@ -517,169 +517,11 @@ end:
 	FMOVD F0, ret+24(FP)
 	RET
 
-// largest x
-TEXT ·maxNEON(SB), NOSPLIT, $0-32
-	MOVD x_base+0(FP), R0
-	MOVD $constants<>(SB), R19
-	FMOVQ 0(R19), F16 // minusInf
-	FMOVQ 0(R19), F17 // minusInf
-	FMOVQ 0(R19), F18 // minusInf
-	FMOVQ 0(R19), F19 // minusInf
-	FMOVQ 0(R19), F20 // minusInf
-	FMOVQ 0(R19), F21 // minusInf
-	FMOVQ 0(R19), F22 // minusInf
-	FMOVQ 0(R19), F23 // minusInf
-	MOVD x_len+8(FP), R6
-	SUBS $32, R6
-	BLT few
-many:
-	FLDPQ 0(R0), (F0, F2)
-	FLDPQ 32(R0), (F4, F6)
-	FLDPQ 64(R0), (F8, F10)
-	FLDPQ 96(R0), (F12, F14)
-	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
-	WORD $0x6eb1e443 // fcmgt v3.4s, v2.4s, v17.4s
-	WORD $0x6eb2e485 // fcmgt v5.4s, v4.4s, v18.4s
-	WORD $0x6eb3e4c7 // fcmgt v7.4s, v6.4s, v19.4s
-	WORD $0x6eb4e509 // fcmgt v9.4s, v8.4s, v20.4s
-	WORD $0x6eb5e54b // fcmgt v11.4s, v10.4s, v21.4s
-	WORD $0x6eb6e58d // fcmgt v13.4s, v12.4s, v22.4s
-	WORD $0x6eb7e5cf // fcmgt v15.4s, v14.4s, v23.4s
-	WORD $0x6ea11c10 // bit v16.16b, v0.16b, v1.16b
-	WORD $0x6ea31c51 // bit v17.16b, v2.16b, v3.16b
-	WORD $0x6ea51c92 // bit v18.16b, v4.16b, v5.16b
-	WORD $0x6ea71cd3 // bit v19.16b, v6.16b, v7.16b
-	WORD $0x6ea91d14 // bit v20.16b, v8.16b, v9.16b
-	WORD $0x6eab1d55 // bit v21.16b, v10.16b, v11.16b
-	WORD $0x6ead1d96 // bit v22.16b, v12.16b, v13.16b
-	WORD $0x6eaf1dd7 // bit v23.16b, v14.16b, v15.16b
-	ADD $128, R0
-	SUBS $32, R6
-	BGE many
-few:
-	ADDS $28, R6
-	BLT rest
-one:
-	FMOVQ 0(R0), F0
-	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
-	WORD $0x6ea11c10 // bit v16.16b, v0.16b, v1.16b
-	ADD $16, R0
-	SUBS $4, R6
-	BGE one
-rest:
-	ADDS $4, R6
-	BEQ end
-element:
-	FMOVS 0(R0), F0
-	VDUP V0.S[0], V0.S4
-	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
-	WORD $0x6ea11c10 // bit v16.16b, v0.16b, v1.16b
-	ADD $4, R0
-	SUBS $1, R6
-	BNE element
-end:
-	WORD $0x4e34f610 // fmax v16.4s, v16.4s, v20.4s
-	WORD $0x4e35f631 // fmax v17.4s, v17.4s, v21.4s
-	WORD $0x4e36f652 // fmax v18.4s, v18.4s, v22.4s
-	WORD $0x4e37f673 // fmax v19.4s, v19.4s, v23.4s
-	WORD $0x4e32f610 // fmax v16.4s, v16.4s, v18.4s
-	WORD $0x4e33f631 // fmax v17.4s, v17.4s, v19.4s
-	WORD $0x4e31f610 // fmax v16.4s, v16.4s, v17.4s
-	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
-	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
-	FMOVS F16, F0
-	FCVTSD F0, F0
-	FMOVD F0, ret+24(FP)
-	RET
-
-// largest |x|
-TEXT ·maxAbsNEON(SB), NOSPLIT, $0-32
-	MOVD x_base+0(FP), R0
-	WORD $0x6e301e10 // eor v16.16b, v16.16b, v16.16b
-	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
-	WORD $0x6e321e52 // eor v18.16b, v18.16b, v18.16b
-	WORD $0x6e331e73 // eor v19.16b, v19.16b, v19.16b
-	WORD $0x6e341e94 // eor v20.16b, v20.16b, v20.16b
-	WORD $0x6e351eb5 // eor v21.16b, v21.16b, v21.16b
-	WORD $0x6e361ed6 // eor v22.16b, v22.16b, v22.16b
-	WORD $0x6e371ef7 // eor v23.16b, v23.16b, v23.16b
-	MOVD x_len+8(FP), R6
-	SUBS $32, R6
-	BLT few
-many:
-	FLDPQ 0(R0), (F0, F2)
-	FLDPQ 32(R0), (F4, F6)
-	FLDPQ 64(R0), (F8, F10)
-	FLDPQ 96(R0), (F12, F14)
-	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
-	WORD $0x4ea0f842 // fabs v2.4s, v2.4s
-	WORD $0x4ea0f884 // fabs v4.4s, v4.4s
-	WORD $0x4ea0f8c6 // fabs v6.4s, v6.4s
-	WORD $0x4ea0f908 // fabs v8.4s, v8.4s
-	WORD $0x4ea0f94a // fabs v10.4s, v10.4s
-	WORD $0x4ea0f98c // fabs v12.4s, v12.4s
-	WORD $0x4ea0f9ce // fabs v14.4s, v14.4s
-	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
-	WORD $0x6eb1e443 // fcmgt v3.4s, v2.4s, v17.4s
-	WORD $0x6eb2e485 // fcmgt v5.4s, v4.4s, v18.4s
-	WORD $0x6eb3e4c7 // fcmgt v7.4s, v6.4s, v19.4s
-	WORD $0x6eb4e509 // fcmgt v9.4s, v8.4s, v20.4s
-	WORD $0x6eb5e54b // fcmgt v11.4s, v10.4s, v21.4s
-	WORD $0x6eb6e58d // fcmgt v13.4s, v12.4s, v22.4s
-	WORD $0x6eb7e5cf // fcmgt v15.4s, v14.4s, v23.4s
-	WORD $0x6ea11c10 // bit v16.16b, v0.16b, v1.16b
-	WORD $0x6ea31c51 // bit v17.16b, v2.16b, v3.16b
-	WORD $0x6ea51c92 // bit v18.16b, v4.16b, v5.16b
-	WORD $0x6ea71cd3 // bit v19.16b, v6.16b, v7.16b
-	WORD $0x6ea91d14 // bit v20.16b, v8.16b, v9.16b
-	WORD $0x6eab1d55 // bit v21.16b, v10.16b, v11.16b
-	WORD $0x6ead1d96 // bit v22.16b, v12.16b, v13.16b
-	WORD $0x6eaf1dd7 // bit v23.16b, v14.16b, v15.16b
-	ADD $128, R0
-	SUBS $32, R6
-	BGE many
-few:
-	ADDS $28, R6
-	BLT rest
-one:
-	FMOVQ 0(R0), F0
-	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
-	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
-	WORD $0x6ea11c10 // bit v16.16b, v0.16b, v1.16b
-	ADD $16, R0
-	SUBS $4, R6
-	BGE one
-rest:
-	ADDS $4, R6
-	BEQ end
-element:
-	FMOVS 0(R0), F0
-	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
-	WORD $0x6eb0e401 // fcmgt v1.4s, v0.4s, v16.4s
-	WORD $0x6ea11c10 // bit v16.16b, v0.16b, v1.16b
-	ADD $4, R0
-	SUBS $1, R6
-	BNE element
-end:
-	WORD $0x4e34f610 // fmax v16.4s, v16.4s, v20.4s
-	WORD $0x4e35f631 // fmax v17.4s, v17.4s, v21.4s
-	WORD $0x4e36f652 // fmax v18.4s, v18.4s, v22.4s
-	WORD $0x4e37f673 // fmax v19.4s, v19.4s, v23.4s
-	WORD $0x4e32f610 // fmax v16.4s, v16.4s, v18.4s
-	WORD $0x4e33f631 // fmax v17.4s, v17.4s, v19.4s
-	WORD $0x4e31f610 // fmax v16.4s, v16.4s, v17.4s
-	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
-	WORD $0x6e30f610 // fmaxp v16.4s, v16.4s, v16.4s
-	FMOVS F16, F0
-	FCVTSD F0, F0
-	FMOVD F0, ret+24(FP)
-	RET
-
 // sum of 0*x
 TEXT ·zeroTimesNEON(SB), NOSPLIT, $0-32
 	MOVD x_base+0(FP), R0
 	MOVD $constants<>(SB), R19
-	FMOVQ 16(R19), F31 // zero
+	FMOVQ 0(R19), F31 // zero
 	WORD $0x6e281d08 // eor v8.16b, v8.16b, v8.16b
 	WORD $0x6e291d29 // eor v9.16b, v9.16b, v9.16b
 	WORD $0x6e2a1d4a // eor v10.16b, v10.16b, v10.16b
@@ -745,13 +587,13 @@ TEXT ·expNEON(SB), NOSPLIT, $0-48
 	MOVD dst_base+0(FP), R0
 	MOVD x_base+24(FP), R1
 	MOVD $constants<>(SB), R19
-	FMOVQ 32(R19), F31 // expHi
-	FMOVQ 48(R19), F30 // expLo
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
+	FMOVQ 16(R19), F31 // expHi
+	FMOVQ 32(R19), F30 // expLo
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -786,50 +628,50 @@ many:
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
 	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F6 // e5
-	FMOVQ 144(R19), F10 // e5
-	FMOVQ 144(R19), F14 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F6 // e5
+	FMOVQ 128(R19), F10 // e5
+	FMOVQ 128(R19), F14 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acc86 // fmla v6.4s, v4.4s, v26.4s
 	WORD $0x4e3acd0a // fmla v10.4s, v8.4s, v26.4s
 	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F7 // e4
-	FMOVQ 160(R19), F11 // e4
-	FMOVQ 160(R19), F15 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F7 // e4
+	FMOVQ 144(R19), F11 // e4
+	FMOVQ 144(R19), F15 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F6 // e3
-	FMOVQ 176(R19), F10 // e3
-	FMOVQ 176(R19), F14 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F6 // e3
+	FMOVQ 160(R19), F10 // e3
+	FMOVQ 160(R19), F14 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
 	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F7 // e2
-	FMOVQ 192(R19), F11 // e2
-	FMOVQ 192(R19), F15 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F7 // e2
+	FMOVQ 176(R19), F11 // e2
+	FMOVQ 176(R19), F15 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F10 // one
-	FMOVQ 128(R19), F14 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F6 // one
+	FMOVQ 112(R19), F10 // one
+	FMOVQ 112(R19), F14 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
 	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F15 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F11 // one
+	FMOVQ 112(R19), F15 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
@@ -884,17 +726,17 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
 	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
@@ -921,17 +763,17 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
 	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
@@ -941,439 +783,6 @@ element:
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
 	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	FMOVS F0, 0(R0)
-	ADD $4, R0
-	ADD $4, R1
-	SUBS $1, R6
-	BNE element
-end:
-	RET
-
-// dst = e^(x-t), and its sum
-TEXT ·expSumNEON(SB), NOSPLIT, $0-64
-	MOVD dst_base+0(FP), R0
-	MOVD x_base+24(FP), R1
-	FMOVS t+48(FP), F31
-	VDUP V31.S[0], V31.S4
-	MOVD $constants<>(SB), R19
-	FMOVQ 32(R19), F30 // expHi
-	FMOVQ 48(R19), F29 // expLo
-	FMOVQ 64(R19), F28 // log2e
-	FMOVQ 80(R19), F27 // ln2hi
-	FMOVQ 96(R19), F26 // ln2lo
-	FMOVQ 112(R19), F25 // e6
-	FMOVQ 128(R19), F24 // one
-	WORD $0x6e301e10 // eor v16.16b, v16.16b, v16.16b
-	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
-	WORD $0x6e321e52 // eor v18.16b, v18.16b, v18.16b
-	WORD $0x6e331e73 // eor v19.16b, v19.16b, v19.16b
-	MOVD dst_len+8(FP), R6
-	SUBS $16, R6
-	BLT few
-many:
-	FLDPQ 0(R1), (F0, F4)
-	FLDPQ 32(R1), (F8, F12)
-	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
-	WORD $0x4ebfd484 // fsub v4.4s, v4.4s, v31.4s
-	WORD $0x4ebfd508 // fsub v8.4s, v8.4s, v31.4s
-	WORD $0x4ebfd58c // fsub v12.4s, v12.4s, v31.4s
-	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
-	WORD $0x4ebef484 // fmin v4.4s, v4.4s, v30.4s
-	WORD $0x4ebef508 // fmin v8.4s, v8.4s, v30.4s
-	WORD $0x4ebef58c // fmin v12.4s, v12.4s, v30.4s
-	WORD $0x4e3df400 // fmax v0.4s, v0.4s, v29.4s
-	WORD $0x4e3df484 // fmax v4.4s, v4.4s, v29.4s
-	WORD $0x4e3df508 // fmax v8.4s, v8.4s, v29.4s
-	WORD $0x4e3df58c // fmax v12.4s, v12.4s, v29.4s
-	WORD $0x6e3cdc01 // fmul v1.4s, v0.4s, v28.4s
-	WORD $0x6e3cdc85 // fmul v5.4s, v4.4s, v28.4s
-	WORD $0x6e3cdd09 // fmul v9.4s, v8.4s, v28.4s
-	WORD $0x6e3cdd8d // fmul v13.4s, v12.4s, v28.4s
-	WORD $0x4e218821 // frintn v1.4s, v1.4s
-	WORD $0x4e2188a5 // frintn v5.4s, v5.4s
-	WORD $0x4e218929 // frintn v9.4s, v9.4s
-	WORD $0x4e2189ad // frintn v13.4s, v13.4s
-	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
-	WORD $0x4ebbcca4 // fmls v4.4s, v5.4s, v27.4s
-	WORD $0x4ebbcd28 // fmls v8.4s, v9.4s, v27.4s
-	WORD $0x4ebbcdac // fmls v12.4s, v13.4s, v27.4s
-	WORD $0x4ebacc20 // fmls v0.4s, v1.4s, v26.4s
-	WORD $0x4ebacca4 // fmls v4.4s, v5.4s, v26.4s
-	WORD $0x4ebacd28 // fmls v8.4s, v9.4s, v26.4s
-	WORD $0x4ebacdac // fmls v12.4s, v13.4s, v26.4s
-	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F6 // e5
-	FMOVQ 144(R19), F10 // e5
-	FMOVQ 144(R19), F14 // e5
-	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
-	WORD $0x4e39cc86 // fmla v6.4s, v4.4s, v25.4s
-	WORD $0x4e39cd0a // fmla v10.4s, v8.4s, v25.4s
-	WORD $0x4e39cd8e // fmla v14.4s, v12.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F7 // e4
-	FMOVQ 160(R19), F11 // e4
-	FMOVQ 160(R19), F15 // e4
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
-	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
-	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F6 // e3
-	FMOVQ 176(R19), F10 // e3
-	FMOVQ 176(R19), F14 // e3
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
-	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
-	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F7 // e2
-	FMOVQ 192(R19), F11 // e2
-	FMOVQ 192(R19), F15 // e2
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
-	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
-	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F10 // one
-	FMOVQ 128(R19), F14 // one
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
-	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
-	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F15 // one
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
-	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
-	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
-	WORD $0x4f3f04a6 // sshr v6.4s, v5.4s, #1
-	WORD $0x4f3f052a // sshr v10.4s, v9.4s, #1
-	WORD $0x4f3f05ae // sshr v14.4s, v13.4s, #1
-	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
-	WORD $0x6ea684a5 // sub v5.4s, v5.4s, v6.4s
-	WORD $0x6eaa8529 // sub v9.4s, v9.4s, v10.4s
-	WORD $0x6eae85ad // sub v13.4s, v13.4s, v14.4s
-	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4f3754c6 // shl v6.4s, v6.4s, #23
-	WORD $0x4f37554a // shl v10.4s, v10.4s, #23
-	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
-	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
-	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
-	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
-	WORD $0x4f3755ad // shl v13.4s, v13.4s, #23
-	WORD $0x4eb88442 // add v2.4s, v2.4s, v24.4s
-	WORD $0x4eb884c6 // add v6.4s, v6.4s, v24.4s
-	WORD $0x4eb8854a // add v10.4s, v10.4s, v24.4s
-	WORD $0x4eb885ce // add v14.4s, v14.4s, v24.4s
-	WORD $0x4eb88421 // add v1.4s, v1.4s, v24.4s
-	WORD $0x4eb884a5 // add v5.4s, v5.4s, v24.4s
-	WORD $0x4eb88529 // add v9.4s, v9.4s, v24.4s
-	WORD $0x4eb885ad // add v13.4s, v13.4s, v24.4s
-	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
-	WORD $0x6e26dce4 // fmul v4.4s, v7.4s, v6.4s
-	WORD $0x6e2add68 // fmul v8.4s, v11.4s, v10.4s
-	WORD $0x6e2eddec // fmul v12.4s, v15.4s, v14.4s
-	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	WORD $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e24d631 // fadd v17.4s, v17.4s, v4.4s
-	WORD $0x4e28d652 // fadd v18.4s, v18.4s, v8.4s
-	WORD $0x4e2cd673 // fadd v19.4s, v19.4s, v12.4s
-	FSTPQ (F0, F4), 0(R0)
-	FSTPQ (F8, F12), 32(R0)
-	ADD $64, R0
-	ADD $64, R1
-	SUBS $16, R6
-	BGE many
-few:
-	ADDS $12, R6
-	BLT rest
-one:
-	FMOVQ 0(R1), F0
-	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
-	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
-	WORD $0x4e3df400 // fmax v0.4s, v0.4s, v29.4s
-	WORD $0x6e3cdc01 // fmul v1.4s, v0.4s, v28.4s
-	WORD $0x4e218821 // frintn v1.4s, v1.4s
-	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
-	WORD $0x4ebacc20 // fmls v0.4s, v1.4s, v26.4s
-	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
-	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
-	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
-	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
-	WORD $0x4eb88442 // add v2.4s, v2.4s, v24.4s
-	WORD $0x4eb88421 // add v1.4s, v1.4s, v24.4s
-	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
-	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	FMOVQ F0, 0(R0)
-	ADD $16, R0
-	ADD $16, R1
-	SUBS $4, R6
-	BGE one
-rest:
-	ADDS $4, R6
-	BEQ end
-element:
-	FMOVS 0(R1), F0
-	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
-	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
-	WORD $0x4e3df400 // fmax v0.4s, v0.4s, v29.4s
-	WORD $0x6e3cdc01 // fmul v1.4s, v0.4s, v28.4s
-	WORD $0x4e218821 // frintn v1.4s, v1.4s
-	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
-	WORD $0x4ebacc20 // fmls v0.4s, v1.4s, v26.4s
-	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
-	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
-	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
-	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
-	WORD $0x4eb88442 // add v2.4s, v2.4s, v24.4s
-	WORD $0x4eb88421 // add v1.4s, v1.4s, v24.4s
-	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
-	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
-	FMOVS F0, F0
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	FMOVS F0, 0(R0)
-	ADD $4, R0
-	ADD $4, R1
-	SUBS $1, R6
-	BNE element
-end:
-	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
-	WORD $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
-	WORD $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
-	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
-	FMOVS F16, F0
-	FCVTSD F0, F0
-	FMOVD F0, ret+56(FP)
-	RET
-
-// dst = 1/(1+e^-x)
-TEXT ·sigmoidNEON(SB), NOSPLIT, $0-48
-	MOVD dst_base+0(FP), R0
-	MOVD x_base+24(FP), R1
-	MOVD $constants<>(SB), R19
-	FMOVQ 208(R19), F31 // actHi
-	FMOVQ 224(R19), F30 // actLo
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
-	MOVD dst_len+8(FP), R6
-	SUBS $16, R6
-	BLT few
-many:
-	FLDPQ 0(R1), (F0, F4)
-	FLDPQ 32(R1), (F8, F12)
-	WORD $0x6ea0f800 // fneg v0.4s, v0.4s
-	WORD $0x6ea0f884 // fneg v4.4s, v4.4s
-	WORD $0x6ea0f908 // fneg v8.4s, v8.4s
-	WORD $0x6ea0f98c // fneg v12.4s, v12.4s
-	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	WORD $0x4ebff484 // fmin v4.4s, v4.4s, v31.4s
-	WORD $0x4ebff508 // fmin v8.4s, v8.4s, v31.4s
-	WORD $0x4ebff58c // fmin v12.4s, v12.4s, v31.4s
-	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x4e3ef484 // fmax v4.4s, v4.4s, v30.4s
-	WORD $0x4e3ef508 // fmax v8.4s, v8.4s, v30.4s
-	WORD $0x4e3ef58c // fmax v12.4s, v12.4s, v30.4s
-	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
-	WORD $0x6e3ddc85 // fmul v5.4s, v4.4s, v29.4s
-	WORD $0x6e3ddd09 // fmul v9.4s, v8.4s, v29.4s
-	WORD $0x6e3ddd8d // fmul v13.4s, v12.4s, v29.4s
-	WORD $0x4e218821 // frintn v1.4s, v1.4s
-	WORD $0x4e2188a5 // frintn v5.4s, v5.4s
-	WORD $0x4e218929 // frintn v9.4s, v9.4s
-	WORD $0x4e2189ad // frintn v13.4s, v13.4s
-	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
-	WORD $0x4ebccca4 // fmls v4.4s, v5.4s, v28.4s
-	WORD $0x4ebccd28 // fmls v8.4s, v9.4s, v28.4s
-	WORD $0x4ebccdac // fmls v12.4s, v13.4s, v28.4s
-	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
-	WORD $0x4ebbcca4 // fmls v4.4s, v5.4s, v27.4s
-	WORD $0x4ebbcd28 // fmls v8.4s, v9.4s, v27.4s
-	WORD $0x4ebbcdac // fmls v12.4s, v13.4s, v27.4s
-	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
-	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
-	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F6 // e5
-	FMOVQ 144(R19), F10 // e5
-	FMOVQ 144(R19), F14 // e5
-	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	WORD $0x4e3acc86 // fmla v6.4s, v4.4s, v26.4s
-	WORD $0x4e3acd0a // fmla v10.4s, v8.4s, v26.4s
-	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F7 // e4
-	FMOVQ 160(R19), F11 // e4
-	FMOVQ 160(R19), F15 // e4
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
-	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
-	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F6 // e3
-	FMOVQ 176(R19), F10 // e3
-	FMOVQ 176(R19), F14 // e3
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
-	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
-	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F7 // e2
-	FMOVQ 192(R19), F11 // e2
-	FMOVQ 192(R19), F15 // e2
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
-	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
-	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F10 // one
-	FMOVQ 128(R19), F14 // one
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
-	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
-	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F15 // one
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
-	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
-	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
-	WORD $0x4f3754a5 // shl v5.4s, v5.4s, #23
-	WORD $0x4f375529 // shl v9.4s, v9.4s, #23
-	WORD $0x4f3755ad // shl v13.4s, v13.4s, #23
-	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
-	WORD $0x4eb984a5 // add v5.4s, v5.4s, v25.4s
-	WORD $0x4eb98529 // add v9.4s, v9.4s, v25.4s
-	WORD $0x4eb985ad // add v13.4s, v13.4s, v25.4s
-	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	WORD $0x6e25dce4 // fmul v4.4s, v7.4s, v5.4s
-	WORD $0x6e29dd68 // fmul v8.4s, v11.4s, v9.4s
-	WORD $0x6e2dddec // fmul v12.4s, v15.4s, v13.4s
-	WORD $0x4e39d400 // fadd v0.4s, v0.4s, v25.4s
-	WORD $0x4e39d484 // fadd v4.4s, v4.4s, v25.4s
-	WORD $0x4e39d508 // fadd v8.4s, v8.4s, v25.4s
-	WORD $0x4e39d58c // fadd v12.4s, v12.4s, v25.4s
-	WORD $0x6e20ff20 // fdiv v0.4s, v25.4s, v0.4s
-	WORD $0x6e24ff24 // fdiv v4.4s, v25.4s, v4.4s
-	WORD $0x6e28ff28 // fdiv v8.4s, v25.4s, v8.4s
-	WORD $0x6e2cff2c // fdiv v12.4s, v25.4s, v12.4s
-	FSTPQ (F0, F4), 0(R0)
-	FSTPQ (F8, F12), 32(R0)
-	ADD $64, R0
-	ADD $64, R1
-	SUBS $16, R6
-	BGE many
-few:
-	ADDS $12, R6
-	BLT rest
-one:
-	FMOVQ 0(R1), F0
-	WORD $0x6ea0f800 // fneg v0.4s, v0.4s
-	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
-	WORD $0x4e218821 // frintn v1.4s, v1.4s
-	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
-	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
-	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
-	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
-	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
-	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	WORD $0x4e39d400 // fadd v0.4s, v0.4s, v25.4s
-	WORD $0x6e20ff20 // fdiv v0.4s, v25.4s, v0.4s
-	FMOVQ F0, 0(R0)
-	ADD $16, R0
-	ADD $16, R1
-	SUBS $4, R6
-	BGE one
-rest:
-	ADDS $4, R6
-	BEQ end
-element:
-	FMOVS 0(R1), F0
-	WORD $0x6ea0f800 // fneg v0.4s, v0.4s
-	WORD $0x4ebff400 // fmin v0.4s, v0.4s, v31.4s
-	WORD $0x4e3ef400 // fmax v0.4s, v0.4s, v30.4s
-	WORD $0x6e3ddc01 // fmul v1.4s, v0.4s, v29.4s
-	WORD $0x4e218821 // frintn v1.4s, v1.4s
-	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
-	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
-	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
-	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
-	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
-	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
-	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
-	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	WORD $0x4e39d400 // fadd v0.4s, v0.4s, v25.4s
-	WORD $0x6e20ff20 // fdiv v0.4s, v25.4s, v0.4s
 	FMOVS F0, 0(R0)
 	ADD $4, R0
 	ADD $4, R1
@@ -1387,12 +796,12 @@ TEXT ·siluNEON(SB), NOSPLIT, $0-48
 	MOVD dst_base+0(FP), R0
 	MOVD x_base+24(FP), R1
 	MOVD $constants<>(SB), R19
-	FMOVQ 224(R19), F31 // actLo
-	FMOVQ 64(R19), F30 // log2e
-	FMOVQ 80(R19), F29 // ln2hi
-	FMOVQ 96(R19), F28 // ln2lo
-	FMOVQ 112(R19), F27 // e6
-	FMOVQ 128(R19), F26 // one
+	FMOVQ 192(R19), F31 // actLo
+	FMOVQ 48(R19), F30 // log2e
+	FMOVQ 64(R19), F29 // ln2hi
+	FMOVQ 80(R19), F28 // ln2lo
+	FMOVQ 96(R19), F27 // e6
+	FMOVQ 112(R19), F26 // one
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -1431,50 +840,50 @@ many:
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
-	FMOVQ 144(R19), F17 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
+	FMOVQ 128(R19), F17 // e5
 	WORD $0x4e3bcc02 // fmla v2.4s, v0.4s, v27.4s
 	WORD $0x4e3bcca7 // fmla v7.4s, v5.4s, v27.4s
 	WORD $0x4e3bcd4c // fmla v12.4s, v10.4s, v27.4s
 	WORD $0x4e3bcdf1 // fmla v17.4s, v15.4s, v27.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
-	FMOVQ 160(R19), F18 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
+	FMOVQ 144(R19), F18 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
-	FMOVQ 176(R19), F17 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
+	FMOVQ 160(R19), F17 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
-	FMOVQ 192(R19), F18 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
+	FMOVQ 176(R19), F18 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F12 // one
-	FMOVQ 128(R19), F17 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F12 // one
+	FMOVQ 112(R19), F17 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F13 // one
-	FMOVQ 128(R19), F18 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F13 // one
+	FMOVQ 112(R19), F18 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -1518,17 +927,17 @@ one:
 	WORD $0x4ebdcc20 // fmls v0.4s, v1.4s, v29.4s
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3bcc02 // fmla v2.4s, v0.4s, v27.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
@@ -1553,17 +962,17 @@ element:
 	WORD $0x4ebdcc20 // fmls v0.4s, v1.4s, v29.4s
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3bcc02 // fmla v2.4s, v0.4s, v27.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
@@ -1584,13 +993,13 @@ TEXT ·siluGradNEON(SB), NOSPLIT, $0-72
 	MOVD x_base+24(FP), R1
 	MOVD dy_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 224(R19), F31 // actLo
+	FMOVQ 192(R19), F31 // actLo
 	FMOVQ 208(R19), F30 // actHi
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -1629,50 +1038,50 @@ many:
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
-	FMOVQ 144(R19), F17 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
+	FMOVQ 128(R19), F17 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acca7 // fmla v7.4s, v5.4s, v26.4s
 	WORD $0x4e3acd4c // fmla v12.4s, v10.4s, v26.4s
 	WORD $0x4e3acdf1 // fmla v17.4s, v15.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
-	FMOVQ 160(R19), F18 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
+	FMOVQ 144(R19), F18 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
-	FMOVQ 176(R19), F17 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
+	FMOVQ 160(R19), F17 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
-	FMOVQ 192(R19), F18 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
+	FMOVQ 176(R19), F18 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F12 // one
-	FMOVQ 128(R19), F17 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F12 // one
+	FMOVQ 112(R19), F17 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F13 // one
-	FMOVQ 128(R19), F18 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F13 // one
+	FMOVQ 112(R19), F18 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -1701,10 +1110,10 @@ many:
 	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
 	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
 	WORD $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	FMOVQ 128(R19), F1 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F16 // one
+	FMOVQ 112(R19), F1 // one
+	FMOVQ 112(R19), F6 // one
+	FMOVQ 112(R19), F11 // one
+	FMOVQ 112(R19), F16 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x4e25cd26 // fmla v6.4s, v9.4s, v5.4s
 	WORD $0x4e2acdcb // fmla v11.4s, v14.4s, v10.4s
@@ -1739,17 +1148,17 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
@@ -1757,7 +1166,7 @@ one:
 	WORD $0x4e39d401 // fadd v1.4s, v0.4s, v25.4s
 	WORD $0x6e21ff22 // fdiv v2.4s, v25.4s, v1.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
 	FMOVQ 0(R2), F1
@@ -1781,17 +1190,17 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
@@ -1799,7 +1208,7 @@ element:
 	WORD $0x4e39d401 // fadd v1.4s, v0.4s, v25.4s
 	WORD $0x6e21ff22 // fdiv v2.4s, v25.4s, v1.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
 	FMOVS 0(R2), F1
@@ -1818,16 +1227,16 @@ TEXT ·geluNEON(SB), NOSPLIT, $0-48
 	MOVD dst_base+0(FP), R0
 	MOVD x_base+24(FP), R1
 	MOVD $constants<>(SB), R19
-	FMOVQ 240(R19), F31 // normHi
-	FMOVQ 256(R19), F30 // minusHalf
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
-	FMOVQ 272(R19), F24 // p4
-	FMOVQ 288(R19), F23 // q5
-	FMOVQ 16(R19), F22 // zero
+	FMOVQ 224(R19), F31 // normHi
+	FMOVQ 240(R19), F30 // minusHalf
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
+	FMOVQ 256(R19), F24 // p4
+	FMOVQ 272(R19), F23 // q5
+	FMOVQ 0(R19), F22 // zero
 	MOVD dst_len+8(FP), R6
 	SUBS $12, R6
 	BLT few
@@ -1861,39 +1270,39 @@ many:
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F8 // e5
-	FMOVQ 144(R19), F14 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F8 // e5
+	FMOVQ 128(R19), F14 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3accc8 // fmla v8.4s, v6.4s, v26.4s
 	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F9 // e4
-	FMOVQ 160(R19), F15 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F9 // e4
+	FMOVQ 144(R19), F15 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F8 // e3
-	FMOVQ 176(R19), F14 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F8 // e3
+	FMOVQ 160(R19), F14 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F9 // e2
-	FMOVQ 192(R19), F15 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F9 // e2
+	FMOVQ 176(R19), F15 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F14 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F14 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F9 // one
-	FMOVQ 128(R19), F15 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F9 // one
+	FMOVQ 112(R19), F15 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
@@ -1906,60 +1315,60 @@ many:
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
 	WORD $0x6e27dd26 // fmul v6.4s, v9.4s, v7.4s
 	WORD $0x6e2dddec // fmul v12.4s, v15.4s, v13.4s
-	FMOVQ 304(R19), F2 // p3
-	FMOVQ 304(R19), F8 // p3
-	FMOVQ 304(R19), F14 // p3
+	FMOVQ 288(R19), F2 // p3
+	FMOVQ 288(R19), F8 // p3
+	FMOVQ 288(R19), F14 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
 	WORD $0x4e38cd68 // fmla v8.4s, v11.4s, v24.4s
 	WORD $0x4e38ce2e // fmla v14.4s, v17.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
-	FMOVQ 320(R19), F9 // p2
-	FMOVQ 320(R19), F15 // p2
+	FMOVQ 304(R19), F3 // p2
+	FMOVQ 304(R19), F9 // p2
+	FMOVQ 304(R19), F15 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
-	FMOVQ 336(R19), F2 // p1
-	FMOVQ 336(R19), F8 // p1
-	FMOVQ 336(R19), F14 // p1
+	FMOVQ 320(R19), F2 // p1
+	FMOVQ 320(R19), F8 // p1
+	FMOVQ 320(R19), F14 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
 	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
 	WORD $0x4e31cdee // fmla v14.4s, v15.4s, v17.4s
-	FMOVQ 352(R19), F3 // p0
-	FMOVQ 352(R19), F9 // p0
-	FMOVQ 352(R19), F15 // p0
+	FMOVQ 336(R19), F3 // p0
+	FMOVQ 336(R19), F9 // p0
+	FMOVQ 336(R19), F15 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e26dd29 // fmul v9.4s, v9.4s, v6.4s
 	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
-	FMOVQ 368(R19), F1 // q4
-	FMOVQ 368(R19), F7 // q4
-	FMOVQ 368(R19), F13 // q4
+	FMOVQ 352(R19), F1 // q4
+	FMOVQ 352(R19), F7 // q4
+	FMOVQ 352(R19), F13 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
 	WORD $0x4e37cd67 // fmla v7.4s, v11.4s, v23.4s
 	WORD $0x4e37ce2d // fmla v13.4s, v17.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
-	FMOVQ 384(R19), F8 // q3
-	FMOVQ 384(R19), F14 // q3
+	FMOVQ 368(R19), F2 // q3
+	FMOVQ 368(R19), F8 // q3
+	FMOVQ 368(R19), F14 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
 	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
-	FMOVQ 400(R19), F1 // q2
-	FMOVQ 400(R19), F7 // q2
-	FMOVQ 400(R19), F13 // q2
+	FMOVQ 384(R19), F1 // q2
+	FMOVQ 384(R19), F7 // q2
+	FMOVQ 384(R19), F13 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
-	FMOVQ 416(R19), F2 // q1
-	FMOVQ 416(R19), F8 // q1
-	FMOVQ 416(R19), F14 // q1
+	FMOVQ 400(R19), F2 // q1
+	FMOVQ 400(R19), F8 // q1
+	FMOVQ 400(R19), F14 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
 	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
-	FMOVQ 128(R19), F1 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F13 // one
+	FMOVQ 112(R19), F1 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F13 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
@@ -1992,39 +1401,39 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
@@ -2048,39 +1457,39 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
@@ -2099,17 +1508,17 @@ TEXT ·geluGradNEON(SB), NOSPLIT, $0-72
 	MOVD x_base+24(FP), R1
 	MOVD dy_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 240(R19), F31 // normHi
-	FMOVQ 256(R19), F30 // minusHalf
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
-	FMOVQ 272(R19), F24 // p4
-	FMOVQ 288(R19), F23 // q5
-	FMOVQ 432(R19), F22 // sign
-	FMOVQ 448(R19), F21 // rsqrt2pi
+	FMOVQ 224(R19), F31 // normHi
+	FMOVQ 240(R19), F30 // minusHalf
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
+	FMOVQ 256(R19), F24 // p4
+	FMOVQ 272(R19), F23 // q5
+	FMOVQ 416(R19), F22 // sign
+	FMOVQ 432(R19), F21 // rsqrt2pi
 	MOVD dst_len+8(FP), R6
 	SUBS $12, R6
 	BLT few
@@ -2143,39 +1552,39 @@ many:
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F8 // e5
-	FMOVQ 144(R19), F14 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F8 // e5
+	FMOVQ 128(R19), F14 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3accc8 // fmla v8.4s, v6.4s, v26.4s
 	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F9 // e4
-	FMOVQ 160(R19), F15 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F9 // e4
+	FMOVQ 144(R19), F15 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F8 // e3
-	FMOVQ 176(R19), F14 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F8 // e3
+	FMOVQ 160(R19), F14 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F9 // e2
-	FMOVQ 192(R19), F15 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F9 // e2
+	FMOVQ 176(R19), F15 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F14 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F14 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F9 // one
-	FMOVQ 128(R19), F15 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F9 // one
+	FMOVQ 112(R19), F15 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
@@ -2188,60 +1597,60 @@ many:
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
 	WORD $0x6e27dd26 // fmul v6.4s, v9.4s, v7.4s
 	WORD $0x6e2dddec // fmul v12.4s, v15.4s, v13.4s
-	FMOVQ 304(R19), F2 // p3
-	FMOVQ 304(R19), F8 // p3
-	FMOVQ 304(R19), F14 // p3
+	FMOVQ 288(R19), F2 // p3
+	FMOVQ 288(R19), F8 // p3
+	FMOVQ 288(R19), F14 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
 	WORD $0x4e38cd68 // fmla v8.4s, v11.4s, v24.4s
 	WORD $0x4e38ce2e // fmla v14.4s, v17.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
-	FMOVQ 320(R19), F9 // p2
-	FMOVQ 320(R19), F15 // p2
+	FMOVQ 304(R19), F3 // p2
+	FMOVQ 304(R19), F9 // p2
+	FMOVQ 304(R19), F15 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
-	FMOVQ 336(R19), F2 // p1
-	FMOVQ 336(R19), F8 // p1
-	FMOVQ 336(R19), F14 // p1
+	FMOVQ 320(R19), F2 // p1
+	FMOVQ 320(R19), F8 // p1
+	FMOVQ 320(R19), F14 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
 	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
 	WORD $0x4e31cdee // fmla v14.4s, v15.4s, v17.4s
-	FMOVQ 352(R19), F3 // p0
-	FMOVQ 352(R19), F9 // p0
-	FMOVQ 352(R19), F15 // p0
+	FMOVQ 336(R19), F3 // p0
+	FMOVQ 336(R19), F9 // p0
+	FMOVQ 336(R19), F15 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e26dd29 // fmul v9.4s, v9.4s, v6.4s
 	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
-	FMOVQ 368(R19), F1 // q4
-	FMOVQ 368(R19), F7 // q4
-	FMOVQ 368(R19), F13 // q4
+	FMOVQ 352(R19), F1 // q4
+	FMOVQ 352(R19), F7 // q4
+	FMOVQ 352(R19), F13 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
 	WORD $0x4e37cd67 // fmla v7.4s, v11.4s, v23.4s
 	WORD $0x4e37ce2d // fmla v13.4s, v17.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
-	FMOVQ 384(R19), F8 // q3
-	FMOVQ 384(R19), F14 // q3
+	FMOVQ 368(R19), F2 // q3
+	FMOVQ 368(R19), F8 // q3
+	FMOVQ 368(R19), F14 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
 	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
-	FMOVQ 400(R19), F1 // q2
-	FMOVQ 400(R19), F7 // q2
-	FMOVQ 400(R19), F13 // q2
+	FMOVQ 384(R19), F1 // q2
+	FMOVQ 384(R19), F7 // q2
+	FMOVQ 384(R19), F13 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
-	FMOVQ 416(R19), F2 // q1
-	FMOVQ 416(R19), F8 // q1
-	FMOVQ 416(R19), F14 // q1
+	FMOVQ 400(R19), F2 // q1
+	FMOVQ 400(R19), F8 // q1
+	FMOVQ 400(R19), F14 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
 	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
-	FMOVQ 128(R19), F1 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F13 // one
+	FMOVQ 112(R19), F1 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F13 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
@@ -2298,39 +1707,39 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e361c81 // and v1.16b, v4.16b, v22.16b
@@ -2363,39 +1772,39 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e361c81 // and v1.16b, v4.16b, v22.16b
@@ -2422,14 +1831,14 @@ TEXT ·quickGELUNEON(SB), NOSPLIT, $0-48
 	MOVD dst_base+0(FP), R0
 	MOVD x_base+24(FP), R1
 	MOVD $constants<>(SB), R19
-	FMOVQ 464(R19), F31 // quickLo
-	FMOVQ 480(R19), F30 // minusQuick
-	FMOVQ 224(R19), F29 // actLo
-	FMOVQ 64(R19), F28 // log2e
-	FMOVQ 80(R19), F27 // ln2hi
-	FMOVQ 96(R19), F26 // ln2lo
-	FMOVQ 112(R19), F25 // e6
-	FMOVQ 128(R19), F24 // one
+	FMOVQ 448(R19), F31 // quickLo
+	FMOVQ 464(R19), F30 // minusQuick
+	FMOVQ 192(R19), F29 // actLo
+	FMOVQ 48(R19), F28 // log2e
+	FMOVQ 64(R19), F27 // ln2hi
+	FMOVQ 80(R19), F26 // ln2lo
+	FMOVQ 96(R19), F25 // e6
+	FMOVQ 112(R19), F24 // one
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -2468,50 +1877,50 @@ many:
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
-	FMOVQ 144(R19), F17 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
+	FMOVQ 128(R19), F17 // e5
 	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
 	WORD $0x4e39cca7 // fmla v7.4s, v5.4s, v25.4s
 	WORD $0x4e39cd4c // fmla v12.4s, v10.4s, v25.4s
 	WORD $0x4e39cdf1 // fmla v17.4s, v15.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
-	FMOVQ 160(R19), F18 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
+	FMOVQ 144(R19), F18 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
-	FMOVQ 176(R19), F17 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
+	FMOVQ 160(R19), F17 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
-	FMOVQ 192(R19), F18 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
+	FMOVQ 176(R19), F18 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F12 // one
-	FMOVQ 128(R19), F17 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F12 // one
+	FMOVQ 112(R19), F17 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F13 // one
-	FMOVQ 128(R19), F18 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F13 // one
+	FMOVQ 112(R19), F18 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -2555,17 +1964,17 @@ one:
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4ebacc20 // fmls v0.4s, v1.4s, v26.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb88421 // add v1.4s, v1.4s, v24.4s
@@ -2590,17 +1999,17 @@ element:
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4ebacc20 // fmls v0.4s, v1.4s, v26.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb88421 // add v1.4s, v1.4s, v24.4s
@@ -2621,14 +2030,14 @@ TEXT ·quickGELUGradNEON(SB), NOSPLIT, $0-72
 	MOVD x_base+24(FP), R1
 	MOVD dy_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 496(R19), F31 // quick
-	FMOVQ 224(R19), F30 // actLo
+	FMOVQ 480(R19), F31 // quick
+	FMOVQ 192(R19), F30 // actLo
 	FMOVQ 208(R19), F29 // actHi
-	FMOVQ 64(R19), F28 // log2e
-	FMOVQ 80(R19), F27 // ln2hi
-	FMOVQ 96(R19), F26 // ln2lo
-	FMOVQ 112(R19), F25 // e6
-	FMOVQ 128(R19), F24 // one
+	FMOVQ 48(R19), F28 // log2e
+	FMOVQ 64(R19), F27 // ln2hi
+	FMOVQ 80(R19), F26 // ln2lo
+	FMOVQ 96(R19), F25 // e6
+	FMOVQ 112(R19), F24 // one
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -2671,50 +2080,50 @@ many:
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
-	FMOVQ 144(R19), F17 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
+	FMOVQ 128(R19), F17 // e5
 	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
 	WORD $0x4e39cca7 // fmla v7.4s, v5.4s, v25.4s
 	WORD $0x4e39cd4c // fmla v12.4s, v10.4s, v25.4s
 	WORD $0x4e39cdf1 // fmla v17.4s, v15.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
-	FMOVQ 160(R19), F18 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
+	FMOVQ 144(R19), F18 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
-	FMOVQ 176(R19), F17 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
+	FMOVQ 160(R19), F17 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
-	FMOVQ 192(R19), F18 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
+	FMOVQ 176(R19), F18 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F12 // one
-	FMOVQ 128(R19), F17 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F12 // one
+	FMOVQ 112(R19), F17 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F13 // one
-	FMOVQ 128(R19), F18 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F13 // one
+	FMOVQ 112(R19), F18 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -2743,10 +2152,10 @@ many:
 	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
 	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
 	WORD $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	FMOVQ 128(R19), F1 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F16 // one
+	FMOVQ 112(R19), F1 // one
+	FMOVQ 112(R19), F6 // one
+	FMOVQ 112(R19), F11 // one
+	FMOVQ 112(R19), F16 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x4e25cd26 // fmla v6.4s, v9.4s, v5.4s
 	WORD $0x4e2acdcb // fmla v11.4s, v14.4s, v10.4s
@@ -2782,17 +2191,17 @@ one:
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4ebacc20 // fmls v0.4s, v1.4s, v26.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb88421 // add v1.4s, v1.4s, v24.4s
@@ -2800,7 +2209,7 @@ one:
 	WORD $0x4e38d401 // fadd v1.4s, v0.4s, v24.4s
 	WORD $0x6e21ff02 // fdiv v2.4s, v24.4s, v1.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
 	FMOVQ 0(R2), F1
@@ -2825,17 +2234,17 @@ element:
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4ebacc20 // fmls v0.4s, v1.4s, v26.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e39cc02 // fmla v2.4s, v0.4s, v25.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb88421 // add v1.4s, v1.4s, v24.4s
@@ -2843,7 +2252,7 @@ element:
 	WORD $0x4e38d401 // fadd v1.4s, v0.4s, v24.4s
 	WORD $0x6e21ff02 // fdiv v2.4s, v24.4s, v1.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
 	FMOVS 0(R2), F1
@@ -2863,13 +2272,13 @@ TEXT ·expGradNEON(SB), NOSPLIT, $0-72
 	MOVD x_base+24(FP), R1
 	MOVD dy_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 32(R19), F31 // expHi
-	FMOVQ 48(R19), F30 // expLo
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
+	FMOVQ 16(R19), F31 // expHi
+	FMOVQ 32(R19), F30 // expLo
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -2904,50 +2313,50 @@ many:
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
 	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F6 // e5
-	FMOVQ 144(R19), F10 // e5
-	FMOVQ 144(R19), F14 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F6 // e5
+	FMOVQ 128(R19), F10 // e5
+	FMOVQ 128(R19), F14 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acc86 // fmla v6.4s, v4.4s, v26.4s
 	WORD $0x4e3acd0a // fmla v10.4s, v8.4s, v26.4s
 	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F7 // e4
-	FMOVQ 160(R19), F11 // e4
-	FMOVQ 160(R19), F15 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F7 // e4
+	FMOVQ 144(R19), F11 // e4
+	FMOVQ 144(R19), F15 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F6 // e3
-	FMOVQ 176(R19), F10 // e3
-	FMOVQ 176(R19), F14 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F6 // e3
+	FMOVQ 160(R19), F10 // e3
+	FMOVQ 160(R19), F14 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
 	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F7 // e2
-	FMOVQ 192(R19), F11 // e2
-	FMOVQ 192(R19), F15 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F7 // e2
+	FMOVQ 176(R19), F11 // e2
+	FMOVQ 176(R19), F15 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F10 // one
-	FMOVQ 128(R19), F14 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F6 // one
+	FMOVQ 112(R19), F10 // one
+	FMOVQ 112(R19), F14 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
 	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F15 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F11 // one
+	FMOVQ 112(R19), F15 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
@@ -3009,17 +2418,17 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
 	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
@@ -3049,17 +2458,17 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
 	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
@@ -3085,15 +2494,15 @@ TEXT ·tanhNEON(SB), NOSPLIT, $0-48
 	MOVD dst_base+0(FP), R0
 	MOVD x_base+24(FP), R1
 	MOVD $constants<>(SB), R19
-	FMOVQ 512(R19), F31 // tanhHi
-	FMOVQ 528(R19), F30 // minusTwo
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
-	FMOVQ 544(R19), F24 // two
-	FMOVQ 432(R19), F23 // sign
+	FMOVQ 496(R19), F31 // tanhHi
+	FMOVQ 512(R19), F30 // minusTwo
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
+	FMOVQ 528(R19), F24 // two
+	FMOVQ 416(R19), F23 // sign
 	MOVD dst_len+8(FP), R6
 	SUBS $12, R6
 	BLT few
@@ -3124,27 +2533,27 @@ many:
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acca7 // fmla v7.4s, v5.4s, v26.4s
 	WORD $0x4e3acd4c // fmla v12.4s, v10.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -3200,13 +2609,13 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
@@ -3237,13 +2646,13 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
@@ -3270,14 +2679,14 @@ TEXT ·tanhGradNEON(SB), NOSPLIT, $0-72
 	MOVD x_base+24(FP), R1
 	MOVD dy_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 512(R19), F31 // tanhHi
-	FMOVQ 528(R19), F30 // minusTwo
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
-	FMOVQ 544(R19), F24 // two
+	FMOVQ 496(R19), F31 // tanhHi
+	FMOVQ 512(R19), F30 // minusTwo
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
+	FMOVQ 528(R19), F24 // two
 	MOVD dst_len+8(FP), R6
 	SUBS $12, R6
 	BLT few
@@ -3308,27 +2717,27 @@ many:
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acca7 // fmla v7.4s, v5.4s, v26.4s
 	WORD $0x4e3acd4c // fmla v12.4s, v10.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -3390,13 +2799,13 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
@@ -3430,13 +2839,13 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
@@ -3511,8 +2920,8 @@ TEXT ·absGradNEON(SB), NOSPLIT, $0-72
 	MOVD x_base+24(FP), R1
 	MOVD dy_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 432(R19), F31 // sign
-	FMOVQ 16(R19), F30 // zero
+	FMOVQ 416(R19), F31 // sign
+	FMOVQ 0(R19), F30 // zero
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -3590,7 +2999,7 @@ TEXT ·reluNEON(SB), NOSPLIT, $0-48
 	MOVD dst_base+0(FP), R0
 	MOVD x_base+24(FP), R1
 	MOVD $constants<>(SB), R19
-	FMOVQ 16(R19), F31 // zero
+	FMOVQ 0(R19), F31 // zero
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -3638,7 +3047,7 @@ TEXT ·reluGradNEON(SB), NOSPLIT, $0-72
 	MOVD x_base+24(FP), R1
 	MOVD dy_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 16(R19), F31 // zero
+	FMOVQ 0(R19), F31 // zero
 	MOVD dst_len+8(FP), R6
 	SUBS $16, R6
 	BLT few
@@ -3902,12 +3311,12 @@ TEXT ·scaleShiftSiLURowsNEON(SB), NOSPLIT, $0-96
 	MOVD scale_base+48(FP), R2
 	MOVD shift_base+72(FP), R3
 	MOVD $constants<>(SB), R19
-	FMOVQ 224(R19), F31 // actLo
-	FMOVQ 64(R19), F30 // log2e
-	FMOVQ 80(R19), F29 // ln2hi
-	FMOVQ 96(R19), F28 // ln2lo
-	FMOVQ 112(R19), F27 // e6
-	FMOVQ 128(R19), F26 // one
+	FMOVQ 192(R19), F31 // actLo
+	FMOVQ 48(R19), F30 // log2e
+	FMOVQ 64(R19), F29 // ln2hi
+	FMOVQ 80(R19), F28 // ln2lo
+	FMOVQ 96(R19), F27 // e6
+	FMOVQ 112(R19), F26 // one
 	MOVD scale_len+56(FP), R7
 	MOVD dst_len+8(FP), R8
 	MOVD R2, R10
@@ -3962,50 +3371,50 @@ many:
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
-	FMOVQ 144(R19), F17 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
+	FMOVQ 128(R19), F17 // e5
 	WORD $0x4e3bcc02 // fmla v2.4s, v0.4s, v27.4s
 	WORD $0x4e3bcca7 // fmla v7.4s, v5.4s, v27.4s
 	WORD $0x4e3bcd4c // fmla v12.4s, v10.4s, v27.4s
 	WORD $0x4e3bcdf1 // fmla v17.4s, v15.4s, v27.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
-	FMOVQ 160(R19), F18 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
+	FMOVQ 144(R19), F18 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
-	FMOVQ 176(R19), F17 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
+	FMOVQ 160(R19), F17 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
-	FMOVQ 192(R19), F18 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
+	FMOVQ 176(R19), F18 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F12 // one
-	FMOVQ 128(R19), F17 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F12 // one
+	FMOVQ 112(R19), F17 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F13 // one
-	FMOVQ 128(R19), F18 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F13 // one
+	FMOVQ 112(R19), F18 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -4054,17 +3463,17 @@ one:
 	WORD $0x4ebdcc20 // fmls v0.4s, v1.4s, v29.4s
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3bcc02 // fmla v2.4s, v0.4s, v27.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
@@ -4094,17 +3503,17 @@ element:
 	WORD $0x4ebdcc20 // fmls v0.4s, v1.4s, v29.4s
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3bcc02 // fmla v2.4s, v0.4s, v27.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eba8421 // add v1.4s, v1.4s, v26.4s
@@ -4132,13 +3541,13 @@ TEXT ·siluGradRowsNEON(SB), NOSPLIT, $0-120
 	MOVD scale_base+72(FP), R3
 	MOVD shift_base+96(FP), R4
 	MOVD $constants<>(SB), R19
-	FMOVQ 224(R19), F31 // actLo
+	FMOVQ 192(R19), F31 // actLo
 	FMOVQ 208(R19), F30 // actHi
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
 	MOVD scale_len+80(FP), R7
 	MOVD dst_len+8(FP), R8
 	MOVD R3, R10
@@ -4193,50 +3602,50 @@ many:
 	WORD $0x4e21a8c6 // fcvtns v6.4s, v6.4s
 	WORD $0x4e21a96b // fcvtns v11.4s, v11.4s
 	WORD $0x4e21aa10 // fcvtns v16.4s, v16.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F7 // e5
-	FMOVQ 144(R19), F12 // e5
-	FMOVQ 144(R19), F17 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F7 // e5
+	FMOVQ 128(R19), F12 // e5
+	FMOVQ 128(R19), F17 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acca7 // fmla v7.4s, v5.4s, v26.4s
 	WORD $0x4e3acd4c // fmla v12.4s, v10.4s, v26.4s
 	WORD $0x4e3acdf1 // fmla v17.4s, v15.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F8 // e4
-	FMOVQ 160(R19), F13 // e4
-	FMOVQ 160(R19), F18 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F8 // e4
+	FMOVQ 144(R19), F13 // e4
+	FMOVQ 144(R19), F18 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F7 // e3
-	FMOVQ 176(R19), F12 // e3
-	FMOVQ 176(R19), F17 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F7 // e3
+	FMOVQ 160(R19), F12 // e3
+	FMOVQ 160(R19), F17 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F8 // e2
-	FMOVQ 192(R19), F13 // e2
-	FMOVQ 192(R19), F18 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F8 // e2
+	FMOVQ 176(R19), F13 // e2
+	FMOVQ 176(R19), F18 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
 	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F12 // one
-	FMOVQ 128(R19), F17 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F12 // one
+	FMOVQ 112(R19), F17 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e25cd07 // fmla v7.4s, v8.4s, v5.4s
 	WORD $0x4e2acdac // fmla v12.4s, v13.4s, v10.4s
 	WORD $0x4e2fce51 // fmla v17.4s, v18.4s, v15.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F13 // one
-	FMOVQ 128(R19), F18 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F13 // one
+	FMOVQ 112(R19), F18 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e25cce8 // fmla v8.4s, v7.4s, v5.4s
 	WORD $0x4e2acd8d // fmla v13.4s, v12.4s, v10.4s
@@ -4265,10 +3674,10 @@ many:
 	WORD $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
 	WORD $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
 	WORD $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	FMOVQ 128(R19), F1 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F16 // one
+	FMOVQ 112(R19), F1 // one
+	FMOVQ 112(R19), F6 // one
+	FMOVQ 112(R19), F11 // one
+	FMOVQ 112(R19), F16 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x4e25cd26 // fmla v6.4s, v9.4s, v5.4s
 	WORD $0x4e2acdcb // fmla v11.4s, v14.4s, v10.4s
@@ -4308,17 +3717,17 @@ one:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
@@ -4326,7 +3735,7 @@ one:
 	WORD $0x4e39d401 // fadd v1.4s, v0.4s, v25.4s
 	WORD $0x6e21ff22 // fdiv v2.4s, v25.4s, v1.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
 	FMOVQ 0(R2), F1
@@ -4355,17 +3764,17 @@ element:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
@@ -4373,7 +3782,7 @@ element:
 	WORD $0x4e39d401 // fadd v1.4s, v0.4s, v25.4s
 	WORD $0x6e21ff22 // fdiv v2.4s, v25.4s, v1.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
 	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
 	FMOVS 0(R2), F1
@@ -4682,21 +4091,21 @@ TEXT ·softmaxRowsNEON(SB), NOSPLIT, $0-80
 	MOVD x_base+24(FP), R1
 	MOVD tmp_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 32(R19), F31 // expHi
-	FMOVQ 48(R19), F30 // expLo
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
+	FMOVQ 16(R19), F31 // expHi
+	FMOVQ 32(R19), F30 // expLo
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
 	MOVD c+72(FP), R7
 	MOVD dst_len+8(FP), R8
 	CBZ R8, done
 row:
-	FMOVQ 0(R19), F8 // minusInf
-	FMOVQ 0(R19), F9 // minusInf
-	FMOVQ 0(R19), F10 // minusInf
-	FMOVQ 0(R19), F11 // minusInf
+	FMOVQ 544(R19), F8 // minusInf
+	FMOVQ 544(R19), F9 // minusInf
+	FMOVQ 544(R19), F10 // minusInf
+	FMOVQ 544(R19), F11 // minusInf
 	MOVD R1, R11
 	MOVD R7, R6
 	SUBS $16, R6
@@ -4788,50 +4197,50 @@ Bmany:
 	WORD $0x4e21a8a5 // fcvtns v5.4s, v5.4s
 	WORD $0x4e21a929 // fcvtns v9.4s, v9.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F6 // e5
-	FMOVQ 144(R19), F10 // e5
-	FMOVQ 144(R19), F14 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F6 // e5
+	FMOVQ 128(R19), F10 // e5
+	FMOVQ 128(R19), F14 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acc86 // fmla v6.4s, v4.4s, v26.4s
 	WORD $0x4e3acd0a // fmla v10.4s, v8.4s, v26.4s
 	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F7 // e4
-	FMOVQ 160(R19), F11 // e4
-	FMOVQ 160(R19), F15 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F7 // e4
+	FMOVQ 144(R19), F11 // e4
+	FMOVQ 144(R19), F15 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F6 // e3
-	FMOVQ 176(R19), F10 // e3
-	FMOVQ 176(R19), F14 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F6 // e3
+	FMOVQ 160(R19), F10 // e3
+	FMOVQ 160(R19), F14 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
 	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F7 // e2
-	FMOVQ 192(R19), F11 // e2
-	FMOVQ 192(R19), F15 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F7 // e2
+	FMOVQ 176(R19), F11 // e2
+	FMOVQ 176(R19), F15 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F6 // one
-	FMOVQ 128(R19), F10 // one
-	FMOVQ 128(R19), F14 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F6 // one
+	FMOVQ 112(R19), F10 // one
+	FMOVQ 112(R19), F14 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e24cce6 // fmla v6.4s, v7.4s, v4.4s
 	WORD $0x4e28cd6a // fmla v10.4s, v11.4s, v8.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F11 // one
-	FMOVQ 128(R19), F15 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F11 // one
+	FMOVQ 112(R19), F15 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e24ccc7 // fmla v7.4s, v6.4s, v4.4s
 	WORD $0x4e28cd4b // fmla v11.4s, v10.4s, v8.4s
@@ -4891,17 +4300,17 @@ Bone:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
 	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
@@ -4930,17 +4339,17 @@ Belement:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f3f0422 // sshr v2.4s, v1.4s, #1
 	WORD $0x6ea28421 // sub v1.4s, v1.4s, v2.4s
@@ -4964,7 +4373,7 @@ Bend:
 	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
 	WORD $0x6e30d610 // faddp v16.4s, v16.4s, v16.4s
 	VDUP V16.S[0], V23.S4
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x6e37fc36 // fdiv v22.4s, v1.4s, v23.4s
 	MOVD R0, R10
 	MOVD R2, R12
@@ -5149,7 +4558,7 @@ TEXT ·layerNormRowsNEON(SB), NOSPLIT, $0-136
 	FMOVS invC+132(FP), F30
 	VDUP V30.S[0], V30.S4
 	MOVD $constants<>(SB), R19
-	FMOVQ 16(R19), F29 // zero
+	FMOVQ 0(R19), F29 // zero
 	MOVD c+120(FP), R7
 	MOVD dst_len+8(FP), R8
 	CBZ R8, done
@@ -5270,7 +4679,7 @@ Bend:
 	WORD $0x4e3df421 // fmax v1.4s, v1.4s, v29.4s
 	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
 	WORD $0x6ea1f821 // fsqrt v1.4s, v1.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x6e21fc59 // fdiv v25.4s, v2.4s, v1.4s
 	WORD $0x6e20df21 // fmul v1.4s, v25.4s, v0.4s
 	WORD $0x6ea0f838 // fneg v24.4s, v1.4s
@@ -5649,16 +5058,16 @@ TEXT ·gegluRowsNEON(SB), NOSPLIT, $0-80
 	MOVD x_base+24(FP), R1
 	MOVD gate_base+48(FP), R2
 	MOVD $constants<>(SB), R19
-	FMOVQ 240(R19), F31 // normHi
-	FMOVQ 256(R19), F30 // minusHalf
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
-	FMOVQ 272(R19), F24 // p4
-	FMOVQ 288(R19), F23 // q5
-	FMOVQ 16(R19), F22 // zero
+	FMOVQ 224(R19), F31 // normHi
+	FMOVQ 240(R19), F30 // minusHalf
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
+	FMOVQ 256(R19), F24 // p4
+	FMOVQ 272(R19), F23 // q5
+	FMOVQ 0(R19), F22 // zero
 	MOVD c+72(FP), R7
 	MOVD dst_len+8(FP), R8
 	CBZ R8, done
@@ -5699,39 +5108,39 @@ Amany:
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a8e7 // fcvtns v7.4s, v7.4s
 	WORD $0x4e21a9ad // fcvtns v13.4s, v13.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F8 // e5
-	FMOVQ 144(R19), F14 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F8 // e5
+	FMOVQ 128(R19), F14 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3accc8 // fmla v8.4s, v6.4s, v26.4s
 	WORD $0x4e3acd8e // fmla v14.4s, v12.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F9 // e4
-	FMOVQ 160(R19), F15 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F9 // e4
+	FMOVQ 144(R19), F15 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F8 // e3
-	FMOVQ 176(R19), F14 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F8 // e3
+	FMOVQ 160(R19), F14 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F9 // e2
-	FMOVQ 192(R19), F15 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F9 // e2
+	FMOVQ 176(R19), F15 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F8 // one
-	FMOVQ 128(R19), F14 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F8 // one
+	FMOVQ 112(R19), F14 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e26cd28 // fmla v8.4s, v9.4s, v6.4s
 	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F9 // one
-	FMOVQ 128(R19), F15 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F9 // one
+	FMOVQ 112(R19), F15 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e26cd09 // fmla v9.4s, v8.4s, v6.4s
 	WORD $0x4e2ccdcf // fmla v15.4s, v14.4s, v12.4s
@@ -5744,60 +5153,60 @@ Amany:
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
 	WORD $0x6e27dd26 // fmul v6.4s, v9.4s, v7.4s
 	WORD $0x6e2dddec // fmul v12.4s, v15.4s, v13.4s
-	FMOVQ 304(R19), F2 // p3
-	FMOVQ 304(R19), F8 // p3
-	FMOVQ 304(R19), F14 // p3
+	FMOVQ 288(R19), F2 // p3
+	FMOVQ 288(R19), F8 // p3
+	FMOVQ 288(R19), F14 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
 	WORD $0x4e38cd68 // fmla v8.4s, v11.4s, v24.4s
 	WORD $0x4e38ce2e // fmla v14.4s, v17.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
-	FMOVQ 320(R19), F9 // p2
-	FMOVQ 320(R19), F15 // p2
+	FMOVQ 304(R19), F3 // p2
+	FMOVQ 304(R19), F9 // p2
+	FMOVQ 304(R19), F15 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
-	FMOVQ 336(R19), F2 // p1
-	FMOVQ 336(R19), F8 // p1
-	FMOVQ 336(R19), F14 // p1
+	FMOVQ 320(R19), F2 // p1
+	FMOVQ 320(R19), F8 // p1
+	FMOVQ 320(R19), F14 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
 	WORD $0x4e2bcd28 // fmla v8.4s, v9.4s, v11.4s
 	WORD $0x4e31cdee // fmla v14.4s, v15.4s, v17.4s
-	FMOVQ 352(R19), F3 // p0
-	FMOVQ 352(R19), F9 // p0
-	FMOVQ 352(R19), F15 // p0
+	FMOVQ 336(R19), F3 // p0
+	FMOVQ 336(R19), F9 // p0
+	FMOVQ 336(R19), F15 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd09 // fmla v9.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcf // fmla v15.4s, v14.4s, v17.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e26dd29 // fmul v9.4s, v9.4s, v6.4s
 	WORD $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
-	FMOVQ 368(R19), F1 // q4
-	FMOVQ 368(R19), F7 // q4
-	FMOVQ 368(R19), F13 // q4
+	FMOVQ 352(R19), F1 // q4
+	FMOVQ 352(R19), F7 // q4
+	FMOVQ 352(R19), F13 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
 	WORD $0x4e37cd67 // fmla v7.4s, v11.4s, v23.4s
 	WORD $0x4e37ce2d // fmla v13.4s, v17.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
-	FMOVQ 384(R19), F8 // q3
-	FMOVQ 384(R19), F14 // q3
+	FMOVQ 368(R19), F2 // q3
+	FMOVQ 368(R19), F8 // q3
+	FMOVQ 368(R19), F14 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
 	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
-	FMOVQ 400(R19), F1 // q2
-	FMOVQ 400(R19), F7 // q2
-	FMOVQ 400(R19), F13 // q2
+	FMOVQ 384(R19), F1 // q2
+	FMOVQ 384(R19), F7 // q2
+	FMOVQ 384(R19), F13 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
-	FMOVQ 416(R19), F2 // q1
-	FMOVQ 416(R19), F8 // q1
-	FMOVQ 416(R19), F14 // q1
+	FMOVQ 400(R19), F2 // q1
+	FMOVQ 400(R19), F8 // q1
+	FMOVQ 400(R19), F14 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2bcce8 // fmla v8.4s, v7.4s, v11.4s
 	WORD $0x4e31cdae // fmla v14.4s, v13.4s, v17.4s
-	FMOVQ 128(R19), F1 // one
-	FMOVQ 128(R19), F7 // one
-	FMOVQ 128(R19), F13 // one
+	FMOVQ 112(R19), F1 // one
+	FMOVQ 112(R19), F7 // one
+	FMOVQ 112(R19), F13 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2bcd07 // fmla v7.4s, v8.4s, v11.4s
 	WORD $0x4e31cdcd // fmla v13.4s, v14.4s, v17.4s
@@ -5836,39 +5245,39 @@ Aone:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
@@ -5895,39 +5304,39 @@ Aelement:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f480 // fmax v0.4s, v4.4s, v22.4s
@@ -5957,18 +5366,18 @@ TEXT ·gegluGradRowsNEON(SB), NOSPLIT, $0-128
 	MOVD x_base+72(FP), R3
 	MOVD gate_base+96(FP), R4
 	MOVD $constants<>(SB), R19
-	FMOVQ 240(R19), F31 // normHi
-	FMOVQ 256(R19), F30 // minusHalf
-	FMOVQ 64(R19), F29 // log2e
-	FMOVQ 80(R19), F28 // ln2hi
-	FMOVQ 96(R19), F27 // ln2lo
-	FMOVQ 112(R19), F26 // e6
-	FMOVQ 128(R19), F25 // one
-	FMOVQ 272(R19), F24 // p4
-	FMOVQ 288(R19), F23 // q5
-	FMOVQ 16(R19), F22 // zero
-	FMOVQ 432(R19), F21 // sign
-	FMOVQ 448(R19), F20 // rsqrt2pi
+	FMOVQ 224(R19), F31 // normHi
+	FMOVQ 240(R19), F30 // minusHalf
+	FMOVQ 48(R19), F29 // log2e
+	FMOVQ 64(R19), F28 // ln2hi
+	FMOVQ 80(R19), F27 // ln2lo
+	FMOVQ 96(R19), F26 // e6
+	FMOVQ 112(R19), F25 // one
+	FMOVQ 256(R19), F24 // p4
+	FMOVQ 272(R19), F23 // q5
+	FMOVQ 0(R19), F22 // zero
+	FMOVQ 416(R19), F21 // sign
+	FMOVQ 432(R19), F20 // rsqrt2pi
 	MOVD c+120(FP), R7
 	MOVD dx_len+8(FP), R8
 	LSR $1, R8
@@ -6002,28 +5411,28 @@ Amany:
 	WORD $0x4ebbcd07 // fmls v7.4s, v8.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
 	WORD $0x4e21a908 // fcvtns v8.4s, v8.4s
-	FMOVQ 144(R19), F2 // e5
-	FMOVQ 144(R19), F9 // e5
+	FMOVQ 128(R19), F2 // e5
+	FMOVQ 128(R19), F9 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
 	WORD $0x4e3acce9 // fmla v9.4s, v7.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
-	FMOVQ 160(R19), F10 // e4
+	FMOVQ 144(R19), F3 // e4
+	FMOVQ 144(R19), F10 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
-	FMOVQ 176(R19), F2 // e3
-	FMOVQ 176(R19), F9 // e3
+	FMOVQ 160(R19), F2 // e3
+	FMOVQ 160(R19), F9 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e27cd49 // fmla v9.4s, v10.4s, v7.4s
-	FMOVQ 192(R19), F3 // e2
-	FMOVQ 192(R19), F10 // e2
+	FMOVQ 176(R19), F3 // e2
+	FMOVQ 176(R19), F10 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
-	FMOVQ 128(R19), F2 // one
-	FMOVQ 128(R19), F9 // one
+	FMOVQ 112(R19), F2 // one
+	FMOVQ 112(R19), F9 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
 	WORD $0x4e27cd49 // fmla v9.4s, v10.4s, v7.4s
-	FMOVQ 128(R19), F3 // one
-	FMOVQ 128(R19), F10 // one
+	FMOVQ 112(R19), F3 // one
+	FMOVQ 112(R19), F10 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
@@ -6032,42 +5441,42 @@ Amany:
 	WORD $0x4eb98508 // add v8.4s, v8.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
 	WORD $0x6e28dd47 // fmul v7.4s, v10.4s, v8.4s
-	FMOVQ 304(R19), F2 // p3
-	FMOVQ 304(R19), F9 // p3
+	FMOVQ 288(R19), F2 // p3
+	FMOVQ 288(R19), F9 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
 	WORD $0x4e38cd89 // fmla v9.4s, v12.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
-	FMOVQ 320(R19), F10 // p2
+	FMOVQ 304(R19), F3 // p2
+	FMOVQ 304(R19), F10 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2ccd2a // fmla v10.4s, v9.4s, v12.4s
-	FMOVQ 336(R19), F2 // p1
-	FMOVQ 336(R19), F9 // p1
+	FMOVQ 320(R19), F2 // p1
+	FMOVQ 320(R19), F9 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
 	WORD $0x4e2ccd49 // fmla v9.4s, v10.4s, v12.4s
-	FMOVQ 352(R19), F3 // p0
-	FMOVQ 352(R19), F10 // p0
+	FMOVQ 336(R19), F3 // p0
+	FMOVQ 336(R19), F10 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x4e2ccd2a // fmla v10.4s, v9.4s, v12.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
 	WORD $0x6e27dd4a // fmul v10.4s, v10.4s, v7.4s
-	FMOVQ 368(R19), F1 // q4
-	FMOVQ 368(R19), F8 // q4
+	FMOVQ 352(R19), F1 // q4
+	FMOVQ 352(R19), F8 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
 	WORD $0x4e37cd88 // fmla v8.4s, v12.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
-	FMOVQ 384(R19), F9 // q3
+	FMOVQ 368(R19), F2 // q3
+	FMOVQ 368(R19), F9 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2ccd09 // fmla v9.4s, v8.4s, v12.4s
-	FMOVQ 400(R19), F1 // q2
-	FMOVQ 400(R19), F8 // q2
+	FMOVQ 384(R19), F1 // q2
+	FMOVQ 384(R19), F8 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2ccd28 // fmla v8.4s, v9.4s, v12.4s
-	FMOVQ 416(R19), F2 // q1
-	FMOVQ 416(R19), F9 // q1
+	FMOVQ 400(R19), F2 // q1
+	FMOVQ 400(R19), F9 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
 	WORD $0x4e2ccd09 // fmla v9.4s, v8.4s, v12.4s
-	FMOVQ 128(R19), F1 // one
-	FMOVQ 128(R19), F8 // one
+	FMOVQ 112(R19), F1 // one
+	FMOVQ 112(R19), F8 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x4e2ccd28 // fmla v8.4s, v9.4s, v12.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
@@ -6126,39 +5535,39 @@ Aone:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f483 // fmax v3.4s, v4.4s, v22.4s
@@ -6201,39 +5610,39 @@ Aelement:
 	WORD $0x4ebccc20 // fmls v0.4s, v1.4s, v28.4s
 	WORD $0x4ebbcc20 // fmls v0.4s, v1.4s, v27.4s
 	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
-	FMOVQ 144(R19), F2 // e5
+	FMOVQ 128(R19), F2 // e5
 	WORD $0x4e3acc02 // fmla v2.4s, v0.4s, v26.4s
-	FMOVQ 160(R19), F3 // e4
+	FMOVQ 144(R19), F3 // e4
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 176(R19), F2 // e3
+	FMOVQ 160(R19), F2 // e3
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 192(R19), F3 // e2
+	FMOVQ 176(R19), F3 // e2
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
-	FMOVQ 128(R19), F2 // one
+	FMOVQ 112(R19), F2 // one
 	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
-	FMOVQ 128(R19), F3 // one
+	FMOVQ 112(R19), F3 // one
 	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4eb98421 // add v1.4s, v1.4s, v25.4s
 	WORD $0x6e21dc60 // fmul v0.4s, v3.4s, v1.4s
-	FMOVQ 304(R19), F2 // p3
+	FMOVQ 288(R19), F2 // p3
 	WORD $0x4e38cca2 // fmla v2.4s, v5.4s, v24.4s
-	FMOVQ 320(R19), F3 // p2
+	FMOVQ 304(R19), F3 // p2
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
-	FMOVQ 336(R19), F2 // p1
+	FMOVQ 320(R19), F2 // p1
 	WORD $0x4e25cc62 // fmla v2.4s, v3.4s, v5.4s
-	FMOVQ 352(R19), F3 // p0
+	FMOVQ 336(R19), F3 // p0
 	WORD $0x4e25cc43 // fmla v3.4s, v2.4s, v5.4s
 	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
-	FMOVQ 368(R19), F1 // q4
+	FMOVQ 352(R19), F1 // q4
 	WORD $0x4e37cca1 // fmla v1.4s, v5.4s, v23.4s
-	FMOVQ 384(R19), F2 // q3
+	FMOVQ 368(R19), F2 // q3
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 400(R19), F1 // q2
+	FMOVQ 384(R19), F1 // q2
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
-	FMOVQ 416(R19), F2 // q1
+	FMOVQ 400(R19), F2 // q1
 	WORD $0x4e25cc22 // fmla v2.4s, v1.4s, v5.4s
-	FMOVQ 128(R19), F1 // one
+	FMOVQ 112(R19), F1 // one
 	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
 	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
 	WORD $0x4e36f483 // fmax v3.4s, v4.4s, v22.4s
@@ -6679,76 +6088,76 @@ loop:
 end:
 	RET
 
-DATA constants<>+0(SB)/8, $0xff800000ff800000 // minusInf
-DATA constants<>+8(SB)/8, $0xff800000ff800000
-DATA constants<>+16(SB)/8, $0x0000000000000000 // zero
-DATA constants<>+24(SB)/8, $0x0000000000000000
-DATA constants<>+32(SB)/8, $0x42b2000042b20000 // expHi
-DATA constants<>+40(SB)/8, $0x42b2000042b20000
-DATA constants<>+48(SB)/8, $0xc2d10000c2d10000 // expLo
-DATA constants<>+56(SB)/8, $0xc2d10000c2d10000
-DATA constants<>+64(SB)/8, $0x3fb8aa3b3fb8aa3b // log2e
-DATA constants<>+72(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+80(SB)/8, $0x3f3172183f317218 // ln2hi
-DATA constants<>+88(SB)/8, $0x3f3172183f317218
-DATA constants<>+96(SB)/8, $0xb102e308b102e308 // ln2lo
-DATA constants<>+104(SB)/8, $0xb102e308b102e308
-DATA constants<>+112(SB)/8, $0x3ab52d953ab52d95 // e6
-DATA constants<>+120(SB)/8, $0x3ab52d953ab52d95
-DATA constants<>+128(SB)/8, $0x3f8000003f800000 // one
-DATA constants<>+136(SB)/8, $0x3f8000003f800000
-DATA constants<>+144(SB)/8, $0x3c091ccd3c091ccd // e5
-DATA constants<>+152(SB)/8, $0x3c091ccd3c091ccd
-DATA constants<>+160(SB)/8, $0x3d2aac473d2aac47 // e4
-DATA constants<>+168(SB)/8, $0x3d2aac473d2aac47
-DATA constants<>+176(SB)/8, $0x3e2aaa493e2aaa49 // e3
-DATA constants<>+184(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+192(SB)/8, $0x3efffffe3efffffe // e2
-DATA constants<>+200(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+0(SB)/8, $0x0000000000000000 // zero
+DATA constants<>+8(SB)/8, $0x0000000000000000
+DATA constants<>+16(SB)/8, $0x42b2000042b20000 // expHi
+DATA constants<>+24(SB)/8, $0x42b2000042b20000
+DATA constants<>+32(SB)/8, $0xc2d10000c2d10000 // expLo
+DATA constants<>+40(SB)/8, $0xc2d10000c2d10000
+DATA constants<>+48(SB)/8, $0x3fb8aa3b3fb8aa3b // log2e
+DATA constants<>+56(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+64(SB)/8, $0x3f3172183f317218 // ln2hi
+DATA constants<>+72(SB)/8, $0x3f3172183f317218
+DATA constants<>+80(SB)/8, $0xb102e308b102e308 // ln2lo
+DATA constants<>+88(SB)/8, $0xb102e308b102e308
+DATA constants<>+96(SB)/8, $0x3ab52d953ab52d95 // e6
+DATA constants<>+104(SB)/8, $0x3ab52d953ab52d95
+DATA constants<>+112(SB)/8, $0x3f8000003f800000 // one
+DATA constants<>+120(SB)/8, $0x3f8000003f800000
+DATA constants<>+128(SB)/8, $0x3c091ccd3c091ccd // e5
+DATA constants<>+136(SB)/8, $0x3c091ccd3c091ccd
+DATA constants<>+144(SB)/8, $0x3d2aac473d2aac47 // e4
+DATA constants<>+152(SB)/8, $0x3d2aac473d2aac47
+DATA constants<>+160(SB)/8, $0x3e2aaa493e2aaa49 // e3
+DATA constants<>+168(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+176(SB)/8, $0x3efffffe3efffffe // e2
+DATA constants<>+184(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+192(SB)/8, $0xc2ae0000c2ae0000 // actLo
+DATA constants<>+200(SB)/8, $0xc2ae0000c2ae0000
 DATA constants<>+208(SB)/8, $0x42ae000042ae0000 // actHi
 DATA constants<>+216(SB)/8, $0x42ae000042ae0000
-DATA constants<>+224(SB)/8, $0xc2ae0000c2ae0000 // actLo
-DATA constants<>+232(SB)/8, $0xc2ae0000c2ae0000
-DATA constants<>+240(SB)/8, $0x4150000041500000 // normHi
-DATA constants<>+248(SB)/8, $0x4150000041500000
-DATA constants<>+256(SB)/8, $0xbf000000bf000000 // minusHalf
-DATA constants<>+264(SB)/8, $0xbf000000bf000000
-DATA constants<>+272(SB)/8, $0x3b8374493b837449 // p4
-DATA constants<>+280(SB)/8, $0x3b8374493b837449
-DATA constants<>+288(SB)/8, $0x3c24c0463c24c046 // q5
-DATA constants<>+296(SB)/8, $0x3c24c0463c24c046
-DATA constants<>+304(SB)/8, $0x3d2389cd3d2389cd // p3
-DATA constants<>+312(SB)/8, $0x3d2389cd3d2389cd
-DATA constants<>+320(SB)/8, $0x3e397b503e397b50 // p2
-DATA constants<>+328(SB)/8, $0x3e397b503e397b50
-DATA constants<>+336(SB)/8, $0x3edef39e3edef39e // p1
-DATA constants<>+344(SB)/8, $0x3edef39e3edef39e
-DATA constants<>+352(SB)/8, $0x3f0000003f000000 // p0
-DATA constants<>+360(SB)/8, $0x3f0000003f000000
-DATA constants<>+368(SB)/8, $0x3dccfaea3dccfaea // q4
-DATA constants<>+376(SB)/8, $0x3dccfaea3dccfaea
-DATA constants<>+384(SB)/8, $0x3eed87a83eed87a8 // q3
-DATA constants<>+392(SB)/8, $0x3eed87a83eed87a8
-DATA constants<>+400(SB)/8, $0x3f98cd563f98cd56 // q2
-DATA constants<>+408(SB)/8, $0x3f98cd563f98cd56
-DATA constants<>+416(SB)/8, $0x3fd59ae73fd59ae7 // q1
-DATA constants<>+424(SB)/8, $0x3fd59ae73fd59ae7
-DATA constants<>+432(SB)/8, $0x8000000080000000 // sign
-DATA constants<>+440(SB)/8, $0x8000000080000000
-DATA constants<>+448(SB)/8, $0x3ecc422a3ecc422a // rsqrt2pi
-DATA constants<>+456(SB)/8, $0x3ecc422a3ecc422a
-DATA constants<>+464(SB)/8, $0xc24c7720c24c7720 // quickLo
-DATA constants<>+472(SB)/8, $0xc24c7720c24c7720
-DATA constants<>+480(SB)/8, $0xbfd9db23bfd9db23 // minusQuick
-DATA constants<>+488(SB)/8, $0xbfd9db23bfd9db23
-DATA constants<>+496(SB)/8, $0x3fd9db233fd9db23 // quick
-DATA constants<>+504(SB)/8, $0x3fd9db233fd9db23
-DATA constants<>+512(SB)/8, $0x4120000041200000 // tanhHi
-DATA constants<>+520(SB)/8, $0x4120000041200000
-DATA constants<>+528(SB)/8, $0xc0000000c0000000 // minusTwo
-DATA constants<>+536(SB)/8, $0xc0000000c0000000
-DATA constants<>+544(SB)/8, $0x4000000040000000 // two
-DATA constants<>+552(SB)/8, $0x4000000040000000
+DATA constants<>+224(SB)/8, $0x4150000041500000 // normHi
+DATA constants<>+232(SB)/8, $0x4150000041500000
+DATA constants<>+240(SB)/8, $0xbf000000bf000000 // minusHalf
+DATA constants<>+248(SB)/8, $0xbf000000bf000000
+DATA constants<>+256(SB)/8, $0x3b8374493b837449 // p4
+DATA constants<>+264(SB)/8, $0x3b8374493b837449
+DATA constants<>+272(SB)/8, $0x3c24c0463c24c046 // q5
+DATA constants<>+280(SB)/8, $0x3c24c0463c24c046
+DATA constants<>+288(SB)/8, $0x3d2389cd3d2389cd // p3
+DATA constants<>+296(SB)/8, $0x3d2389cd3d2389cd
+DATA constants<>+304(SB)/8, $0x3e397b503e397b50 // p2
+DATA constants<>+312(SB)/8, $0x3e397b503e397b50
+DATA constants<>+320(SB)/8, $0x3edef39e3edef39e // p1
+DATA constants<>+328(SB)/8, $0x3edef39e3edef39e
+DATA constants<>+336(SB)/8, $0x3f0000003f000000 // p0
+DATA constants<>+344(SB)/8, $0x3f0000003f000000
+DATA constants<>+352(SB)/8, $0x3dccfaea3dccfaea // q4
+DATA constants<>+360(SB)/8, $0x3dccfaea3dccfaea
+DATA constants<>+368(SB)/8, $0x3eed87a83eed87a8 // q3
+DATA constants<>+376(SB)/8, $0x3eed87a83eed87a8
+DATA constants<>+384(SB)/8, $0x3f98cd563f98cd56 // q2
+DATA constants<>+392(SB)/8, $0x3f98cd563f98cd56
+DATA constants<>+400(SB)/8, $0x3fd59ae73fd59ae7 // q1
+DATA constants<>+408(SB)/8, $0x3fd59ae73fd59ae7
+DATA constants<>+416(SB)/8, $0x8000000080000000 // sign
+DATA constants<>+424(SB)/8, $0x8000000080000000
+DATA constants<>+432(SB)/8, $0x3ecc422a3ecc422a // rsqrt2pi
+DATA constants<>+440(SB)/8, $0x3ecc422a3ecc422a
+DATA constants<>+448(SB)/8, $0xc24c7720c24c7720 // quickLo
+DATA constants<>+456(SB)/8, $0xc24c7720c24c7720
+DATA constants<>+464(SB)/8, $0xbfd9db23bfd9db23 // minusQuick
+DATA constants<>+472(SB)/8, $0xbfd9db23bfd9db23
+DATA constants<>+480(SB)/8, $0x3fd9db233fd9db23 // quick
+DATA constants<>+488(SB)/8, $0x3fd9db233fd9db23
+DATA constants<>+496(SB)/8, $0x4120000041200000 // tanhHi
+DATA constants<>+504(SB)/8, $0x4120000041200000
+DATA constants<>+512(SB)/8, $0xc0000000c0000000 // minusTwo
+DATA constants<>+520(SB)/8, $0xc0000000c0000000
+DATA constants<>+528(SB)/8, $0x4000000040000000 // two
+DATA constants<>+536(SB)/8, $0x4000000040000000
+DATA constants<>+544(SB)/8, $0xff800000ff800000 // minusInf
+DATA constants<>+552(SB)/8, $0xff800000ff800000
 DATA constants<>+560(SB)/8, $0x0000000100000001 // i1
 DATA constants<>+568(SB)/8, $0x0000000100000001
 DATA constants<>+576(SB)/8, $0x00007fff00007fff // i7fff

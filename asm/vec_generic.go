@@ -59,23 +59,6 @@ var genericVec = vecKernels{
 		}
 		return s
 	},
-	max: func(x []float32) float64 {
-		m := float32(math.Inf(-1))
-		for _, v := range x {
-			if v > m {
-				m = v
-			}
-		}
-		return float64(m)
-	},
-	maxAbs: func(x []float32) float64 {
-		var m float32
-		for _, v := range x {
-			m = max32(m, v)
-			m = max32(m, -v)
-		}
-		return float64(m)
-	},
 	zeroTimes: func(x []float32) float64 {
 		var s float32
 		for _, v := range x {
@@ -84,18 +67,10 @@ var genericVec = vecKernels{
 		return float64(s)
 	},
 
-	exp:       each(math.Exp),
-	sigmoid:   each(sigmoid),
-	silu:      each(silu),
-	gelu:      each(gelu),
-	quickGELU: each(func(x float64) float64 { return silu(quickK*x) / quickK }),
-	expSum: func(dst, x []float32, sub float32) (s float64) {
-		for i, v := range x {
-			dst[i] = float32(math.Exp(float64(v - sub)))
-			s += float64(dst[i])
-		}
-		return s
-	},
+	exp:           each(math.Exp),
+	silu:          each(silu),
+	gelu:          each(gelu),
+	quickGELU:     each(func(x float64) float64 { return silu(quickK*x) / quickK }),
 	siluGrad:      eachGrad(siluGrad),
 	geluGrad:      eachGrad(geluGrad),
 	quickGELUGrad: eachGrad(func(x float64) float64 { return siluGrad(quickK * x) }),

@@ -2,7 +2,7 @@ package asm
 
 import "unsafe"
 
-//go:generate go run gen/winograd.go
+//go:generate go run gen/winograd.go gen/loops.go
 //go:generate gofmt -w winograd_amd64.go winograd_arm64.go
 
 // Winograd's minimal filtering F(4x4, 3x3): 16 outputs of a 3x3 convolution of stride 1 from a
@@ -35,12 +35,39 @@ type winogradKernels struct {
 var winograd *winogradKernels
 
 // WinogradInput writes B' d B, 6x6, of 6x6 vectors.
+//
+//	for k := range g.N {
+//		y := B' x B'' // x [6][6] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j]
+//			}
+//		}
+//	}
 func WinogradInput(g *Grid) { winograd.input(g) }
 
 // WinogradWeight writes G g G', 6x6, of 3x3 vectors.
+//
+//	for k := range g.N {
+//		y := G x G' // x [3][3] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j]
+//			}
+//		}
+//	}
 func WinogradWeight(g *Grid) { winograd.weight(g) }
 
 // WinogradOutput writes A' m A + bias, 4x4, of 6x6 vectors.
+//
+//	for k := range g.N {
+//		y := A' x A'' // x [6][6] at Src, of number k of each vector
+//		for i := range 4 {
+//			for j := range 4 {
+//				Dst[i][j][k] = y[i][j] + Bias[k]
+//			}
+//		}
+//	}
 func WinogradOutput(g *Grid) { winograd.output(g) }
 
 // The points ±pa and ±pb.

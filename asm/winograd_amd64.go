@@ -4,21 +4,87 @@
 
 package asm
 
+// winogradInputAVX2 computes
+//
+//	for k := range grid.N {
+//		y := B' x B'' // x [6][6] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradInputAVX2(grid *Grid)
 
+// winogradWeightAVX2 computes
+//
+//	for k := range grid.N {
+//		y := G x G' // x [3][3] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradWeightAVX2(grid *Grid)
 
+// winogradOutputAVX2 computes
+//
+//	for k := range grid.N {
+//		y := A' x A'' // x [6][6] at Src, of number k of each vector
+//		for i := range 4 {
+//			for j := range 4 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradOutputAVX2(grid *Grid)
 
+// winogradInputAVX512 computes
+//
+//	for k := range grid.N {
+//		y := B' x B'' // x [6][6] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradInputAVX512(grid *Grid)
 
+// winogradWeightAVX512 computes
+//
+//	for k := range grid.N {
+//		y := G x G' // x [3][3] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradWeightAVX512(grid *Grid)
 
+// winogradOutputAVX512 computes
+//
+//	for k := range grid.N {
+//		y := A' x A'' // x [6][6] at Src, of number k of each vector
+//		for i := range 4 {
+//			for j := range 4 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradOutputAVX512(grid *Grid)
 

@@ -4,12 +4,45 @@
 
 package asm
 
+// winogradInputNEON computes
+//
+//	for k := range grid.N {
+//		y := B' x B'' // x [6][6] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradInputNEON(grid *Grid)
 
+// winogradWeightNEON computes
+//
+//	for k := range grid.N {
+//		y := G x G' // x [3][3] at Src, of number k of each vector
+//		for i := range 6 {
+//			for j := range 6 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradWeightNEON(grid *Grid)
 
+// winogradOutputNEON computes
+//
+//	for k := range grid.N {
+//		y := A' x A'' // x [6][6] at Src, of number k of each vector
+//		for i := range 4 {
+//			for j := range 4 {
+//				Dst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput
+//			}
+//		}
+//	}
+//
 //go:noescape
 func winogradOutputNEON(grid *Grid)
 

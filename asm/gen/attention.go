@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -41,7 +42,9 @@ func (t *isa) p(f string, a ...any) {
 
 func (t *isa) fn(name, doc, params string, size int) {
 	fmt.Fprintf(&t.b, "\n// %s\nTEXT ·%s%s(SB), NOSPLIT, $0-%d\n", doc, name, t.suffix, size)
-	fmt.Fprintf(&decl, "//go:noescape\nfunc %s%s(%s)\n\n", name, t.suffix, params)
+	base := strings.TrimRight(name, "0123456789")
+	m, _ := strconv.Atoi(name[len(base):])
+	decl.WriteString(declaration(base, name+t.suffix, "("+params+")", m) + "\n")
 }
 
 func (t *isa) end() { t.p("VZEROUPPER\nRET") }

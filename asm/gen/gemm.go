@@ -247,7 +247,11 @@ func main() {
 	for _, s := range tiers {
 		for _, form := range s.forms() {
 			for m := 1; m <= s.rows; m++ {
-				p("//go:noescape\nfunc gemm%s%s%d(t *Tile)\n", form, s.tier, m)
+				base := "gemm" + form
+				if s.pairs {
+					base = "gemmBF16"
+				}
+				p("%s", declaration(base, fmt.Sprintf("gemm%s%s%d", form, s.tier, m), "(t *Tile)", m))
 			}
 		}
 	}

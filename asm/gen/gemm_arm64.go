@@ -220,7 +220,7 @@ func main() {
 	p("package asm\n")
 	for _, form := range []string{"N", "T"} {
 		for m := 1; m <= rows; m++ {
-			p("//go:noescape\nfunc gemm%sNEON%d(t *Tile)\n", form, m)
+			p("%s", declaration("gemm"+form, fmt.Sprintf("gemm%sNEON%d", form, m), "(t *Tile)", m))
 		}
 	}
 	p("var gemmTiers = [...]*gemmKernels{\n\tGeneric: &gemmGeneric,")

@@ -160,7 +160,7 @@ func (t *tier) header(name, doc string, names []string, typ func(string) string,
 		size = (size+7)&^7 + 8
 		ret = " float64"
 	}
-	fmt.Fprintf(&t.decl, "//go:noescape\nfunc %s%s(%s)%s\n\n", name, t.suffix, strings.Join(params, ", "), ret)
+	t.decl.WriteString(declaration(name, name+t.suffix, "("+strings.Join(params, ", ")+")"+ret, 0) + "\n")
 	t.p("\n// %s\nTEXT ·%s%s(SB), NOSPLIT, $0-%d", doc, name, t.suffix, size)
 	for i, s := range names {
 		t.ptr[s] = ptrs[i]
@@ -347,17 +347,13 @@ func (t *tier) kernel(k kernel) {
 	for i := range strings.Fields(k.scalars) {
 		reserved += fmt.Sprintf(" V%d", 14-i)
 	}
-	p := pass{in: k.in, out: k.out, body: k.body, acc: k.acc, reduce: k.reduce, fill: k.fill, maskV0: k.maskV0, unroll: k.unroll}
+	p := pass{in: k.in, out: k.out, body: k.body, acc: k.acc, reduce: k.reduce, unroll: k.unroll}
 	if k.reduce != "" {
 		reserved += " V10 V11 V12 V13"
 	}
-	fill := ""
-	if k.fill != "" {
-		fill = "C." + k.fill
-	}
-	t.hold(reserved, p.body, p.acc, fill)
+	t.hold(reserved, p.body, p.acc)
 	if k.reduce != "" {
-		t.clear(10, k.unroll, k.fill)
+		t.clear(10, k.unroll, "")
 	}
 	t.twice(streamed(k.in, k.out), len(cols) > 0, "R12", func(label, stream string) {
 		if len(cols) > 0 {

@@ -39,10 +39,8 @@ type kernel struct {
 	out     string // slices stored, as slice=register
 	scalars string // float32 arguments
 	body    string
-	tail    string // in Go's syntax: after body where only lane 0 is an element; the other lanes of a load are 0
 	acc     string // accumulation, after body
-	reduce  string // fadd or fmax: how sums are combined; the result is returned
-	fill    string // constant that sums start from; 0 when empty
+	reduce  string // fadd: how sums are combined; the result is returned
 	unroll  int
 }
 
@@ -180,11 +178,6 @@ const timesDy = `
 	ldr V1, M.dy
 	fmul V0, V0, V1`
 
-// Unlike FMAX and FMAXNM a comparison passes over every kind of NaN.
-const larger = `
-	fcmgt V1, V0, ACC
-	bit ACC, V0, V1`
-
 var kernels = []kernel{
 	{name: "add", doc: "dst = a + b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `fadd V0, V0, V1`},
 	{name: "sub", doc: "dst = a - b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `fsub V0, V0, V1`},
@@ -198,19 +191,9 @@ var kernels = []kernel{
 	{name: "dot", doc: "sum of a*b", slices: "a b", in: "a b", unroll: 8, reduce: "fadd", acc: `fmla ACC, V0, V1`},
 	{name: "sum", doc: "sum of x", slices: "x", in: "x", unroll: 8, reduce: "fadd", acc: `fadd ACC, ACC, V0`},
 	{name: "sumSq", doc: "sum of x*x", slices: "x", in: "x", unroll: 8, reduce: "fadd", acc: `fmla ACC, V0, V0`},
-	{name: "max", doc: "largest x", slices: "x", in: "x", unroll: 8, reduce: "fmax", fill: "minusInf", tail: "VDUP V0.S[0], V0.S4", acc: larger},
-	{name: "maxAbs", doc: "largest |x|", slices: "x", in: "x", unroll: 8, reduce: "fmax", body: `fabs V0, V0`, acc: larger},
 	{name: "zeroTimes", doc: "sum of 0*x", slices: "x", in: "x", unroll: 8, reduce: "fadd", acc: `fmla ACC, V0, C.zero`},
 
 	{name: "exp", doc: "dst = e^x", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: exp},
-	{name: "expSum", doc: "dst = e^(x-t), and its sum", slices: "dst x", in: "x", out: "dst=V0", scalars: "t", unroll: 4, reduce: "fadd", body: `
-	fsub V0, V0, S.t` + exp, tail: "FMOVS F0, F0", acc: `fadd ACC, ACC, V0`},
-	{name: "sigmoid", doc: "dst = 1/(1+e^-x)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: `
-	fneg V0, V0
-	fmin V0, V0, C.actHi
-	fmax V0, V0, C.actLo` + expNormal + `
-	fadd V0, V0, C.one
-	fdiv V0, C.one, V0`},
 	{name: "silu", doc: "dst = x/(1+e^-x)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: silu},
 	{name: "siluGrad", doc: "dst = dy*silu'(x)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 4, body: siluGrad + timesDy},
 	{name: "gelu", doc: "dst = x*Phi(x) = max(x, 0) - a*tail(a)", slices: "dst x", in: "x=V4", out: "dst=V0", unroll: 3, body: normalTail + geluValue},
@@ -300,9 +283,9 @@ type rowKernel struct {
 }
 
 type pass struct {
-	in, out, body, tail, acc string // as of a kernel
+	in, out, body, tail, acc string // as of a kernel; tail, in Go's syntax, follows body where only lane 0 is an element, the other lanes being 0
 	sums                     string // A, or A B
-	reduce, fill             string // as of a kernel
+	reduce, fill             string // as of a kernel; fill is the constant that sums start from, 0 when empty
 	unroll                   int
 	then                     string // text after the pass
 }
@@ -589,7 +572,7 @@ func begin(name, doc string, slices []string, typ func(string) string, c bool, s
 		size = (size+7)&^7 + 8
 		ret = " float64"
 	}
-	fmt.Fprintf(&decl, "//go:noescape\nfunc %sNEON(%s)%s\n\n", name, strings.Join(params, ", "), ret)
+	decl.WriteString(declaration(name, name+"NEON", "("+strings.Join(params, ", ")+")"+ret, 0) + "\n")
 	p("\n// %s\nTEXT ·%sNEON(SB), NOSPLIT, $0-%d", doc, name, size)
 	f := &function{map[string]string{}, map[string]int{}, map[string]int{}, map[string]int{}, 32}
 	for i, s := range slices {
@@ -720,9 +703,6 @@ func float32s(string) string { return "[]float32" }
 func (k kernel) write() {
 	names, cols, inputs := strings.Fields(k.slices), strings.Fields(k.cols), strings.Fields(k.in)
 	start := "eor ACC, ACC, ACC"
-	if k.fill != "" {
-		start = "ldr ACC, C." + k.fill
-	}
 	f := begin(k.name, k.doc, names, float32s, false, strings.Fields(k.scalars), k.reduce != "", k.body, k.acc, start)
 
 	// Registers of a vector's work, then sums.
@@ -762,7 +742,7 @@ func (k kernel) write() {
 		p("\tMOVD %s_len+8(FP), R6", names[0])
 	}
 	loops("", k.unroll, func(_ string, n int, whole bool) {
-		f.step(pass{in: k.in, out: k.out, body: k.body, tail: k.tail, acc: k.acc}, n, whole, size, reg)
+		f.step(pass{in: k.in, out: k.out, body: k.body, acc: k.acc}, n, whole, size, reg)
 		for _, s := range names {
 			p("\tADD $%d, %s", bytesOf(n, whole), f.ptr[s])
 		}

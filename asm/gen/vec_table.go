@@ -14,9 +14,7 @@ type kernel struct {
 	scalars string // float32 arguments
 	body    string
 	acc     string // accumulation, after body
-	reduce  string // ADD or MAX: how accumulators are combined; the result is returned
-	fill    string // constant in the lanes beyond the end; 0 when empty
-	maskV0  bool   // clear V0 beyond the end before acc
+	reduce  string // ADD: how accumulators are combined; the result is returned
 	unroll  int
 }
 
@@ -88,12 +86,6 @@ const expNormal = reduced + expMinus1 + power
 const power = `
 	VADDPS C.one, V0, V0
 	VPADDD V1, V0, V0`
-
-const sigmoid = `
-	VXORPS C.sign, V0, V0` + exp + `
-	VADDPS C.one, V0, V0
-	VMOVUPS C.one, V1
-	VDIVPS V0, V1, V0`
 
 // The first limit keeps e^-x finite, hence Inf/Inf away; the second keeps it normal.
 const silu = `
@@ -181,19 +173,11 @@ var kernels = []kernel{
 	{name: "dot", doc: "sum of a*b", slices: "a b", in: "a b", unroll: 4, reduce: "ADD", acc: `VFMADD231PS V1, V0, ACC`},
 	{name: "sum", doc: "sum of x", slices: "x", in: "x", unroll: 4, reduce: "ADD", acc: `VADDPS V0, ACC, ACC`},
 	{name: "sumSq", doc: "sum of x*x", slices: "x", in: "x", unroll: 4, reduce: "ADD", acc: `VFMADD231PS V0, V0, ACC`},
-	// MAX gives its first operand here when one is NaN: the accumulator.
-	{name: "max", doc: "largest x", slices: "x", in: "x", unroll: 4, reduce: "MAX", fill: "minusInf", acc: `VMAXPS ACC, V0, ACC`},
-	{name: "maxAbs", doc: "largest |x|", slices: "x", in: "x", unroll: 4, reduce: "MAX", body: `
-	VMOVUPS C.sign, V1
-	VANDNPS V0, V1, V0`, acc: `VMAXPS ACC, V0, ACC`},
 	{name: "zeroTimes", doc: "sum of 0*x", slices: "x", in: "x", unroll: 4, reduce: "ADD", acc: `VFMADD231PS C.zero, V0, ACC`},
 
 	{name: "exp", doc: "dst = e^x", slices: "dst x", in: "x", out: "dst=V0", unroll: 1, body: exp},
-	{name: "expSum", doc: "dst = e^(x-t), and its sum", slices: "dst x", in: "x", out: "dst=V0", scalars: "t", unroll: 2, reduce: "ADD", maskV0: true, body: `
-	VSUBPS S.t, V0, V0` + exp, acc: `VADDPS V0, ACC, ACC`},
 	{name: "expGrad", doc: "dst = dy*e^x", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1, body: exp + `
 	VMULPS M.dy, V0, V0`},
-	{name: "sigmoid", doc: "dst = 1/(1+e^-x)", slices: "dst x", in: "x", out: "dst=V0", unroll: 1, body: sigmoid},
 	{name: "silu", doc: "dst = x/(1+e^-x)", slices: "dst x", in: "x", out: "dst=V0", unroll: 1, body: silu},
 	{name: "siluGrad", doc: "dst = dy*silu'(x)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1, body: siluGrad + `
 	VMULPS M.dy, V0, V0`},

@@ -338,7 +338,7 @@ func declare(tiers ...string) {
 	p("package asm\n")
 	for _, t := range tiers {
 		for _, l := range lines {
-			p("//go:noescape\nfunc winograd%s%s(grid *Grid)\n", l.name, t)
+			p("%s", declaration("winograd"+l.name, "winograd"+l.name+t, "(grid *Grid)", 0))
 		}
 	}
 	p("var winogradTiers = [...]*winogradKernels{\n\tGeneric: &winogradGeneric,")
