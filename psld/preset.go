@@ -39,6 +39,12 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 		values = taskPreset(m, what, h, w, o)
 	case spec.Name == "tv":
 		values = param.Values{"lambda": what.TV, "iterations": 300}
+	case what.Presets[spec.Name] != nil:
+		sigma := 0.0
+		if o.Sigma != nil {
+			sigma = *o.Sigma
+		}
+		values = what.Presets[spec.Name](sigma)
 	}
 	if o.Reference {
 		values["back"], values["strength"], values["sample_encoder"] = "reference", 1.0, true

@@ -120,7 +120,15 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	method, err := Preset(m, p.Task, h, w, o)
+	sigma, sure := 0.0, true
+	if o.Sigma != nil {
+		sigma = *o.Sigma
+	} else {
+		sigma, sure = EstimateNoise(y.Pix, y.H, y.W, p.Keep)
+	}
+	withSigma := o
+	withSigma.Sigma = &sigma
+	method, err := Preset(m, p.Task, h, w, withSigma)
 	if err != nil {
 		return nil, err
 	}
@@ -134,12 +142,6 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 		if !known { // whatever stands in the hole was not measured
 			clear(prob.Y[3*i : 3*i+3])
 		}
-	}
-	sigma, sure := 0.0, true
-	if o.Sigma != nil {
-		sigma = *o.Sigma
-	} else {
-		sigma, sure = EstimateNoise(y.Pix, y.H, y.W, p.Keep)
 	}
 	prob.Sigma = sigma
 	strength, ok := param.ValuesOf(method)["strength"].(float64)

@@ -66,9 +66,14 @@ type Task struct {
 	// TV is the weight of total variation that suits the task: best of a grid on 16 other validation photographs at
 	// 64x64 pixels and noise 0.05.
 	TV float64
+	// Presets are the parameters of further methods, by name. A method that is not in it has its defaults.
+	Presets map[string]Preset
 	// Rough is a quick restoration of y for solvers to start from, of shape a.In(). nil: by total variation.
 	Rough func(ctx context.Context, a operator.Linear, y []float32, d Damage) ([]float32, error)
 }
+
+// Preset gives the parameters of a method that suit a measurement with noise of deviation sigma, on [-1,1].
+type Preset func(sigma float64) param.Values
 
 // Parameter is a number of a task's test damage.
 type Parameter struct {
