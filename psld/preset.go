@@ -24,11 +24,14 @@ var family = []string{"psld", "gmldps", "ldps"}
 // moves each latent value less in a larger picture: the weights found at 64x64
 // grow with the side. Squared norms need weights of their own; there are no presets for them.
 func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
-	spec, err := solver.Lookup(or(o.Method, "psld"))
+	what, err := task.Find(string(t))
 	if err != nil {
 		return nil, err
 	}
-	what, err := task.Find(string(t))
+	if o.Method == Auto {
+		o.Method = Best(what, m)
+	}
+	spec, err := solver.Lookup(or(o.Method, "psld"))
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ type Problem struct {
 // Options steer Solve. Zero fields take the defaults given. Options are the same after JSON, but for what a run is
 // given to call.
 type Options struct {
-	Method string `json:"method,omitempty"` // a name of solver.Names; "" for psld
+	Method string `json:"method,omitempty"` // a name of solver.Names, or Auto; "" for psld
 	// Params are parameters of the method by name, as in its struct (package param): they win over presets. What is
 	// not in it has its preset (see [Preset]).
 	Params  param.Values `json:"params,omitempty"`
@@ -110,6 +110,9 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	t, err := task.Find(string(p.Task))
 	if err != nil {
 		return nil, err
+	}
+	if o.Method == Auto {
+		o.Method = Best(t, m)
 	}
 	y := picture.FromImage(p.Measurement)
 	h, w := t.Scale*y.H, t.Scale*y.W

@@ -13,115 +13,160 @@ import (
 	"psld/psld/task"
 )
 
-func degrade(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	name := fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or "))
-	in := fs.String("in", "", "the `picture` to damage: PNG, JPEG or WebP")
-	out := fs.String("out", "", "`file` for the measurement: .png or .jpg")
-	mask := fs.String("mask", "", "`picture` of the same size, white or transparent = missing (inpainting; needed for inpaint)")
-	maskOut := fs.String("mask-out", "", "`PNG` for the mask, white = missing")
-	kernel := fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)")
-	kernelOut := fs.String("kernel-out", "", "`PNG` for the kernel")
-	sigma := fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]")
-	values := addParameterFlags(fs)
-	seed := seedFlag(fs)
+var degradeVerb = verb{
+	name: "degrade", args: "--task T --in x.png --out y.png", short: "damage a picture, to make a test measurement",
+	lists: func() string {
+		return taskList("What is lost:", func(t *task.Task) string { return t.Lost }) + "\n"
+	},
+	notes: `Missing pixels are black. Masks are written white where pixels are missing. The noise is
+Gaussian; --sigma is on the scale [-1,1] of the models.
 
-	return func(_ context.Context, c *console, _ []string) error {
-		t, err := required(*name, *in, *out)
-		if err != nil {
-			return err
-		}
-		set := given(fs)
-		for _, f := range []struct {
-			use   bool
-			names []string
-		}{
-			{t.Needs == task.Mask, []string{"mask", "mask-out"}},
-			{t.Needs == task.Kernel, []string{"kernel", "kernel-out"}},
-		} {
-			if err := onlyFor(set, t, f.use, f.names...); err != nil {
-				return err
-			}
-		}
-		v, err := values(set, t, *mask == "" && *kernel == "")
-		if err != nil {
-			return err
-		}
-		if !(*sigma >= 0 && *sigma <= 100) {
-			return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
-		}
-		s, err := seed()
-		if err != nil {
-			return err
-		}
-		outs := map[string]bool{}
-		for _, f := range []struct {
-			flag, path string
-			exts       []string
-		}{{"--out", *out, pictureFiles}, {"--mask-out", *maskOut, pictureFiles[:1]}, {"--kernel-out", *kernelOut, pictureFiles[:1]}} {
-			if f.path == "" {
-				continue
-			}
-			if err := checkOutput(f.flag, f.path, f.exts, *in, *mask, *kernel); err != nil {
-				return err
-			}
-			if outs[filepath.Clean(f.path)] {
-				return fmt.Errorf("%s %s: another output has the same name", f.flag, f.path)
-			}
-			outs[filepath.Clean(f.path)] = true
-		}
-		x, err := picture.Load(*in)
-		if err != nil {
-			return err
-		}
-		x.Alpha = nil
-		d, err := testDamage(t, x, *mask, *kernel, v, s)
-		if err != nil {
-			return err
-		}
-		y, err := psld.Measure(x, d, *sigma, s)
-		if err != nil {
-			return err
-		}
-		if min(y.W, y.H) < picture.MinSide {
-			return fmt.Errorf("%s: the measurement would have %dx%d pixels, want at least %d a side", *in, y.W, y.H, picture.MinSide)
-		}
-		if err := picture.Save(*out, y); err != nil {
-			return err
-		}
-		what := ""
-		if d.Keep != nil {
-			n := 0
-			m := picture.New(x.W, x.H)
-			m.Grey = true
-			for i, k := range d.Keep {
-				if !k {
-					n++
-					m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = 1, 1, 1
-				}
-			}
-			what = fmt.Sprintf(", %d of %d pixels missing", n, len(d.Keep))
-			if *maskOut != "" {
-				if err := picture.Save(*maskOut, m); err != nil {
-					return err
-				}
-			}
-		}
-		if *kernelOut != "" {
-			if err := operator.SaveKernel(*kernelOut, d.Kernel); err != nil {
-				return err
-			}
-		}
-		fmt.Fprintf(c.out, "wrote %s: %dx%d%s, noise of deviation %g on [-1,1] (%g on [0,1]), seed %d\n", *out, y.W, y.H, what, *sigma, *sigma/2, s)
-		for _, f := range []string{*maskOut, *kernelOut} {
-			if f != "" {
-				fmt.Fprintln(c.out, "wrote", f)
-			}
-		}
-		if !strings.EqualFold(filepath.Ext(*out), ".png") {
-			c.say("note: JPEG changes the measurement a little; use .png for tests")
-		}
-		return nil
+`,
+	setup: func(fs *flag.FlagSet) work { return addDegradeFlags(fs).run },
+}
+
+// degradeFlags are those of psld degrade.
+type degradeFlags struct {
+	fs                *flag.FlagSet
+	task, in, out     *string
+	mask, maskOut     *string
+	kernel, kernelOut *string
+	sigma             *float64
+	values            func(set map[string]bool, t *task.Task, drawn bool) (task.Values, error)
+	seed              func() (uint64, error)
+}
+
+func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
+	return &degradeFlags{
+		fs:   fs,
+		task: fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or ")),
+		in:   fs.String("in", "", "the `picture` to damage: PNG, JPEG or WebP"),
+		out:  fs.String("out", "", "`file` for the measurement: .png or .jpg"),
+		mask: fs.String("mask", "",
+			"`picture` of the same size, white or transparent = missing (inpainting; needed for inpaint)"),
+		maskOut:   fs.String("mask-out", "", "`PNG` for the mask, white = missing"),
+		kernel:    fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)"),
+		kernelOut: fs.String("kernel-out", "", "`PNG` for the kernel"),
+		sigma:     fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
+		values:    addParameterFlags(fs),
+		seed:      seedFlag(fs),
 	}
+}
+
+func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
+	t, v, err := f.check()
+	if err != nil {
+		return err
+	}
+	s, err := f.seed()
+	if err != nil {
+		return err
+	}
+	if err := f.checkFiles(); err != nil {
+		return err
+	}
+	x, err := picture.Load(*f.in)
+	if err != nil {
+		return err
+	}
+	x.Alpha = nil
+	d, err := testDamage(t, x, *f.mask, *f.kernel, v, s)
+	if err != nil {
+		return err
+	}
+	y, err := psld.Measure(x, d, *f.sigma, s)
+	if err != nil {
+		return err
+	}
+	if min(y.W, y.H) < picture.MinSide {
+		return fmt.Errorf("%s: the measurement would have %dx%d pixels, want at least %d a side",
+			*f.in, y.W, y.H, picture.MinSide)
+	}
+	what, err := f.save(x, y, d)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "wrote %s: %dx%d%s, noise of deviation %g on [-1,1] (%g on [0,1]), seed %d\n",
+		*f.out, y.W, y.H, what, *f.sigma, *f.sigma/2, s)
+	for _, path := range []string{*f.maskOut, *f.kernelOut} {
+		if path != "" {
+			fmt.Fprintln(c.out, "wrote", path)
+		}
+	}
+	if !strings.EqualFold(filepath.Ext(*f.out), ".png") {
+		c.say("note: JPEG changes the measurement a little; use .png for tests")
+	}
+	return nil
+}
+
+// check looks at the flags, and gives the task with the parameters of its damage.
+func (f *degradeFlags) check() (*task.Task, task.Values, error) {
+	t, err := required(*f.task, *f.in, *f.out)
+	if err != nil {
+		return nil, nil, err
+	}
+	set := given(f.fs)
+	if err := onlyFor(set, t, t.Needs == task.Mask, "mask", "mask-out"); err != nil {
+		return nil, nil, err
+	}
+	if err := onlyFor(set, t, t.Needs == task.Kernel, "kernel", "kernel-out"); err != nil {
+		return nil, nil, err
+	}
+	v, err := f.values(set, t, *f.mask == "" && *f.kernel == "")
+	if err == nil && !(*f.sigma >= 0 && *f.sigma <= 100) {
+		err = fmt.Errorf("--sigma %v, want 0 to 100", *f.sigma)
+	}
+	return t, v, err
+}
+
+// checkFiles looks at the outputs.
+func (f *degradeFlags) checkFiles() error {
+	outs := map[string]bool{}
+	for _, o := range []struct {
+		flag, path string
+		exts       []string
+	}{{"--out", *f.out, pictureFiles}, {"--mask-out", *f.maskOut, pictureFiles[:1]},
+		{"--kernel-out", *f.kernelOut, pictureFiles[:1]}} {
+		if o.path == "" {
+			continue
+		}
+		if err := checkOutput(o.flag, o.path, o.exts, *f.in, *f.mask, *f.kernel); err != nil {
+			return err
+		}
+		if outs[filepath.Clean(o.path)] {
+			return fmt.Errorf("%s %s: another output has the same name", o.flag, o.path)
+		}
+		outs[filepath.Clean(o.path)] = true
+	}
+	return nil
+}
+
+// save writes the measurement y of x, mask and kernel; what says what is missing.
+func (f *degradeFlags) save(x, y *picture.Picture, d psld.Damage) (what string, err error) {
+	if err := picture.Save(*f.out, y); err != nil {
+		return "", err
+	}
+	if d.Keep != nil {
+		n := 0
+		m := picture.New(x.W, x.H)
+		m.Grey = true
+		for i, k := range d.Keep {
+			if !k {
+				n++
+				m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = 1, 1, 1
+			}
+		}
+		what = fmt.Sprintf(", %d of %d pixels missing", n, len(d.Keep))
+		if *f.maskOut != "" {
+			if err := picture.Save(*f.maskOut, m); err != nil {
+				return "", err
+			}
+		}
+	}
+	if *f.kernelOut != "" {
+		err = operator.SaveKernel(*f.kernelOut, d.Kernel)
+	}
+	return what, err
 }
 
 // addParameterFlags adds a flag for each parameter of a task's test damage. values checks those that are given and

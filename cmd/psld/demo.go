@@ -16,6 +16,7 @@ import (
 	"psld/psld/operator"
 	"psld/psld/param"
 	"psld/psld/picture"
+	"psld/psld/prior"
 	"psld/psld/solver"
 )
 
@@ -39,7 +40,12 @@ func demoPhoto(side int) (*picture.Picture, error) {
 	return picture.Resize(sq, side, side, operator.CubicSmall)
 }
 
-func demo(fs *flag.FlagSet) func(context.Context, *console, []string) error {
+var demoVerb = verb{
+	name: "demo", short: "damage and restore a photo that comes with the program (the same as no arguments)",
+	setup: demo,
+}
+
+func demo(fs *flag.FlagSet) work {
 	out := fs.String("out", "psld-out", "`folder` for the pictures")
 	model := addModelFlags(fs)
 	side := fs.Int("size", 256, "`pixels` a side, 256 to 427")
@@ -90,8 +96,8 @@ func demo(fs *flag.FlagSet) func(context.Context, *console, []string) error {
 			return err
 		}
 		c.say("task      restore a photo of %dx%d pixels: 70 %% of them missing, noise of deviation %g on [-1,1]", *side, *side, psld.DefaultSigma)
-		c.say("method    %s, seed %d", describeMethod(u), s)
-		c.say("model     %s", describeModel(m))
+		c.say("method    %s, seed %d", psld.DescribeMethod(u), s)
+		c.say("model     %s", prior.Describe(m))
 		c.say("machine   %s", machine())
 		start := time.Now()
 		bar := newProgress(c.log, "step")

@@ -11,10 +11,21 @@ import (
 	"psld/psld"
 	"psld/psld/eval"
 	"psld/psld/picture"
+	"psld/psld/prior"
 	"psld/psld/task"
 )
 
-func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error {
+var evalVerb = verb{
+	name: "eval", args: "--data DIR", short: "compare methods on a folder of pictures",
+	notes: `The pictures are spread evenly over the folder; of each the largest central square is scaled to
+--size. Every picture has damage and noise of its own, the same for all methods.
+Needs no Internet and prints a Markdown table. An eval that was stopped starts over.
+
+`,
+	setup: evaluate,
+}
+
+func evaluate(fs *flag.FlagSet) work {
 	data := fs.String("data", "", "`folder` of pictures")
 	n := fs.Int("n", 32, "`N` pictures; 0 for all")
 	size := fs.Int("size", 64, "`pixels` a side")
@@ -69,7 +80,7 @@ func evaluate(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 		if err != nil {
 			return err
 		}
-		c.say("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s", len(pics), *size, *size, *sigma, o.Seed, describeModel(m), machine())
+		c.say("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s", len(pics), *size, *size, *sigma, o.Seed, prior.Describe(m), machine())
 		bar := newProgress(c.log, "picture")
 		before := 0
 		per := 1 + len(o.Methods)

@@ -17,144 +17,211 @@ import (
 	"psld/psld/schedule"
 )
 
-func generate(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	out := fs.String("out", "generated.png", "`file` for the picture: .png or .jpg; of several, each has its seed in its name")
-	initial := fs.String("init", "", "`picture` to start from (image-to-image)")
-	strength := fs.Float64("strength", 0, "`share` of the steps that change the --init picture, up to 1 (default 0.8)")
-	width := fs.Int("width", 0, "`pixels`, a multiple of 64 for Stable Diffusion (default: as in training, or of --init)")
-	height := fs.Int("height", 0, "`pixels`, like --width")
-	steps := fs.Int("steps", 25, "`N` steps, 1 to 1000")
-	sampler := fs.String("sampler", "dpm++2m", "`S`: "+strings.Join(schedule.Samplers(), ", "))
-	eta := fs.Float64("eta", 0, "`share` of fresh noise in each step of sampler ddim, 0 to 1")
-	batch := fs.Int("batch", 1, "`N` pictures, of seeds --seed, --seed + 1, ...")
-	kind := fs.String("rng", "torch", "`generator` of the noise: torch (as PyTorch on a CPU) or cuda (as on an NVIDIA GPU)")
-	preview := fs.String("preview", "", "`file` that shows the picture in the making: .png or .jpg (quick with --taesd)")
-	every := fs.Int("preview-every", 5, "`N` steps between previews")
-	tile := fs.Int("vae-tile", 0, "`pixels`, a side of the tiles in which the autoencoder works, for less memory (default: 512 above 512x512)")
-	noMetadata := fs.Bool("no-metadata", false, "do not write the settings into the PNG")
-	asJSON := fs.Bool("json", false, "print progress and result as JSON lines")
-	model, prompts, seed, threads := addModelFlags(fs), addPromptFlags(fs), seedFlag(fs), threadsFlag(fs)
+var generateVerb = verb{
+	name: "generate", args: "--prompt TEXT --out x.png", short: "make pictures from noise or from a picture (text-to-image, image-to-image)",
+	notes: `The start noise of a seed is the one that diffusers users know, and PNG files carry the settings
+as AUTOMATIC1111 writes them. Without --model the embedded model makes flowers; it knows no prompts.
+  psld generate --model sd15.safetensors --prompt "a photo of a red fox" --negative "blurry" --out fox.png
+  psld generate --model sd15.safetensors --prompt "an oil painting" --init photo.jpg --strength 0.6 --out painting.png
+Ctrl-C writes the picture as far as it is and exits with code 130.
 
-	return func(ctx context.Context, c *console, _ []string) error {
-		s, err := seed()
-		if err != nil {
-			return err
-		}
-		if err := threads(); err != nil {
-			return err
-		}
-		o := prior.Generation{Prompt: *prompts.prompt, Negative: *prompts.negative, Emphasis: *prompts.emphasis, GuidanceScale: *prompts.guidance,
-			Sampler: *sampler, Steps: *steps, Eta: *eta, Width: *width, Height: *height, Seed: s, RNG: *kind, Strength: *strength, Tile: *tile}
-		switch set := given(fs); {
-		case *steps < 1 || *steps > 1000:
-			return fmt.Errorf("--steps %d, want 1 to 1000", *steps)
-		case *batch < 1 || *batch > 10000:
-			return fmt.Errorf("--batch %d, want 1 to 10000", *batch)
-		case *every < 1:
-			return fmt.Errorf("--preview-every %d, want at least 1", *every)
-		case set["strength"] && !(*strength > 0 && *strength <= 1):
-			return fmt.Errorf("--strength %v, want more than 0 and at most 1", *strength)
-		case set["strength"] && *initial == "":
-			return errors.New("--strength needs --init")
-		case set["width"] && *width < 1 || set["height"] && *height < 1:
-			return fmt.Errorf("--width %d, --height %d, want at least 1", *width, *height)
-		}
-		if _, err := schedule.NewSampler(*sampler, *steps, schedule.SamplerOptions{Eta: *eta}); err != nil {
-			return err
-		}
-		if _, err := rng.New(*kind, s); err != nil {
-			return fmt.Errorf("--rng: %w", err)
-		}
-		if err := prompts.check(); err != nil {
-			return err
-		}
-		name := func(i int) string { // of picture i
-			if *batch == 1 {
-				return *out
-			}
-			ext := filepath.Ext(*out)
-			return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(*out, ext), s+uint64(i), ext)
-		}
-		for i := range *batch {
-			if err := checkOutput("--out", name(i), pictureFiles, *initial); err != nil {
-				return err
-			}
-			if filepath.Clean(*preview) == filepath.Clean(name(i)) {
-				return fmt.Errorf("--preview and --out are the same file %s", *preview)
-			}
-		}
-		if *preview != "" {
-			if err := checkOutput("--preview", *preview, pictureFiles, *initial); err != nil {
-				return err
-			}
-		}
-		if *initial != "" {
-			if o.Init, err = loadImage(*initial); err != nil {
-				return err
-			}
-		}
-		m, err := model.open(ctx)
-		if err != nil {
-			return err
-		}
-		if err := prompts.fit(c, m); err != nil {
-			return err
-		}
-		o = m.Defaults(o)
-		c.say("model     %s", describeModel(m))
-		c.say("sampler   %s, %d steps, seed %d (%s), %dx%d pixels", o.Sampler, o.Steps, o.Seed, o.RNG, o.Width, o.Height)
-		c.say("machine   %s", machine())
+`,
+	setup: func(fs *flag.FlagSet) work { return addGenerateFlags(fs).run },
+}
 
-		start := time.Now()
-		bar := newProgress(c.log, "step")
-		var previewErr error
-		for i := range *batch { // one by one: each is on disk as soon as it is made
-			var at prior.GenerationProgress
-			o.Seed = s + uint64(i)
-			o.Progress = func(p prior.GenerationProgress) {
-				at = p
-				done, n := i*p.Steps+p.Step, *batch*p.Steps
-				if *asJSON {
-					_, left := bar.pace(done, n)
-					printJSON(c, map[string]any{"picture": i + 1, "pictures": *batch, "step": p.Step, "steps": p.Steps, "seconds_left": left.Seconds()})
-				} else {
-					bar.step(done, n, fmt.Sprintf("picture %d of %d", i+1, *batch))
-				}
-				if *preview != "" && previewErr == nil && (p.Step%*every == 0 || p.Step == p.Steps) {
-					var img image.Image
-					if img, previewErr = p.Preview(); previewErr == nil {
-						previewErr = picture.Save(*preview, picture.FromImage(img))
-					}
-				}
-			}
-			images, err := m.Generate(ctx, o)
-			bar.clear()
-			settings, wrote := parametersText(m, o), "wrote"
-			if err != nil && errors.Is(err, ctx.Err()) {
-				err = fmt.Errorf("stopped after step %d of picture %d of %d: %w", at.Step, i+1, *batch, ctx.Err())
-				settings += fmt.Sprintf(", Done: %d of %d", at.Step, at.Steps)
-				wrote = "stopped: the picture so far is in"
-			}
-			if len(images) == 0 {
-				return errors.Join(err, previewErr)
-			}
-			var texts []picture.Text
-			if !*noMetadata {
-				texts = []picture.Text{{Key: "parameters", Value: settings}}
-			}
-			if err := picture.Save(name(i), picture.FromImage(images[0]), texts...); err != nil {
-				return err
-			}
-			if *asJSON {
-				printJSON(c, map[string]any{"out": name(i), "seed": o.Seed, "seconds": time.Since(start).Seconds(), "stopped": err != nil})
-			} else {
-				fmt.Fprintf(c.out, "%s %s (seed %d) in %s\n", wrote, name(i), o.Seed, round(time.Since(start)))
-			}
-			if err != nil {
-				return errors.Join(err, previewErr)
-			}
+// generateFlags are those of psld generate.
+type generateFlags struct {
+	fs                                       *flag.FlagSet
+	out, initial, sampler, kind, preview     *string
+	strength, eta                            *float64
+	width, height, steps, batch, every, tile *int
+	noMetadata, asJSON                       *bool
+	model                                    *modelFlags
+	prompts                                  *promptFlags
+	seed                                     func() (uint64, error)
+	threads                                  func() error
+}
+
+func addGenerateFlags(fs *flag.FlagSet) *generateFlags {
+	return &generateFlags{
+		fs: fs,
+		out: fs.String("out", "generated.png",
+			"`file` for the picture: .png or .jpg; of several, each has its seed in its name"),
+		initial: fs.String("init", "", "`picture` to start from (image-to-image)"),
+		strength: fs.Float64("strength", 0,
+			"`share` of the steps that change the --init picture, up to 1 (default 0.8)"),
+		width: fs.Int("width", 0,
+			"`pixels`, a multiple of 64 for Stable Diffusion (default: as in training, or of --init)"),
+		height:  fs.Int("height", 0, "`pixels`, like --width"),
+		steps:   fs.Int("steps", 25, "`N` steps, 1 to 1000"),
+		sampler: fs.String("sampler", "dpm++2m", "`S`: "+strings.Join(schedule.Samplers(), ", ")),
+		eta:     fs.Float64("eta", 0, "`share` of fresh noise in each step of sampler ddim, 0 to 1"),
+		batch:   fs.Int("batch", 1, "`N` pictures, of seeds --seed, --seed + 1, ..."),
+		kind: fs.String("rng", "torch",
+			"`generator` of the noise: torch (as PyTorch on a CPU) or cuda (as on an NVIDIA GPU)"),
+		preview: fs.String("preview", "", "`file` that shows the picture in the making: .png or .jpg (quick with --taesd)"),
+		every:   fs.Int("preview-every", 5, "`N` steps between previews"),
+		tile: fs.Int("vae-tile", 0, "`pixels`, a side of the tiles in which the autoencoder works, for less memory "+
+			"(default: 512 above 512x512)"),
+		noMetadata: fs.Bool("no-metadata", false, "do not write the settings into the PNG"),
+		asJSON:     fs.Bool("json", false, "print progress and result as JSON lines"),
+		model:      addModelFlags(fs), prompts: addPromptFlags(fs), seed: seedFlag(fs), threads: threadsFlag(fs),
+	}
+}
+
+// generation is a run of psld generate.
+type generation struct {
+	*generateFlags
+	c          *console
+	first      uint64 // seed
+	m          *prior.LatentDiffusion
+	o          prior.Generation
+	start      time.Time
+	bar        *progress
+	at         prior.GenerationProgress
+	previewErr error
+}
+
+func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err error) {
+	r := &generation{generateFlags: f, c: c}
+	if r.first, err = f.seed(); err != nil {
+		return err
+	}
+	if err := f.threads(); err != nil {
+		return err
+	}
+	if err := r.check(); err != nil {
+		return err
+	}
+	if err := r.checkFiles(); err != nil {
+		return err
+	}
+	p := f.prompts
+	r.o = prior.Generation{Prompt: *p.prompt, Negative: *p.negative, Emphasis: *p.emphasis, GuidanceScale: *p.guidance,
+		Sampler: *f.sampler, Steps: *f.steps, Eta: *f.eta, Width: *f.width, Height: *f.height, Seed: r.first, RNG: *f.kind,
+		Strength: *f.strength, Tile: *f.tile}
+	if *f.initial != "" {
+		if r.o.Init, err = loadImage(*f.initial); err != nil {
+			return err
 		}
-		return previewErr
+	}
+	if r.m, err = f.model.open(ctx); err != nil {
+		return err
+	}
+	if err := p.fit(c, r.m); err != nil {
+		return err
+	}
+	r.o = r.m.Defaults(r.o)
+	c.say("model     %s", prior.Describe(r.m))
+	c.say("sampler   %s, %d steps, seed %d (%s), %dx%d pixels", r.o.Sampler, r.o.Steps, r.o.Seed, r.o.RNG, r.o.Width, r.o.Height)
+	c.say("machine   %s", machine())
+	r.start, r.bar = time.Now(), newProgress(c.log, "step")
+	for i := range *f.batch { // one by one: each is on disk as soon as it is made
+		if err := r.picture(ctx, i); err != nil {
+			return errors.Join(err, r.previewErr)
+		}
+	}
+	return r.previewErr
+}
+
+// check looks at the flags that need no file.
+func (r *generation) check() error {
+	switch set := given(r.fs); {
+	case *r.steps < 1 || *r.steps > 1000:
+		return fmt.Errorf("--steps %d, want 1 to 1000", *r.steps)
+	case *r.batch < 1 || *r.batch > 10000:
+		return fmt.Errorf("--batch %d, want 1 to 10000", *r.batch)
+	case *r.every < 1:
+		return fmt.Errorf("--preview-every %d, want at least 1", *r.every)
+	case set["strength"] && !(*r.strength > 0 && *r.strength <= 1):
+		return fmt.Errorf("--strength %v, want more than 0 and at most 1", *r.strength)
+	case set["strength"] && *r.initial == "":
+		return errors.New("--strength needs --init")
+	case set["width"] && *r.width < 1 || set["height"] && *r.height < 1:
+		return fmt.Errorf("--width %d, --height %d, want at least 1", *r.width, *r.height)
+	}
+	if _, err := schedule.NewSampler(*r.sampler, *r.steps, schedule.SamplerOptions{Eta: *r.eta}); err != nil {
+		return err
+	}
+	if _, err := rng.New(*r.kind, r.first); err != nil {
+		return fmt.Errorf("--rng: %w", err)
+	}
+	return r.prompts.check()
+}
+
+// name is the file of picture i.
+func (r *generation) name(i int) string {
+	if *r.batch == 1 {
+		return *r.out
+	}
+	ext := filepath.Ext(*r.out)
+	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(*r.out, ext), r.first+uint64(i), ext)
+}
+
+// checkFiles looks at the outputs.
+func (r *generation) checkFiles() error {
+	for i := range *r.batch {
+		if err := checkOutput("--out", r.name(i), pictureFiles, *r.initial); err != nil {
+			return err
+		}
+		if filepath.Clean(*r.preview) == filepath.Clean(r.name(i)) {
+			return fmt.Errorf("--preview and --out are the same file %s", *r.preview)
+		}
+	}
+	if *r.preview == "" {
+		return nil
+	}
+	return checkOutput("--preview", *r.preview, pictureFiles, *r.initial)
+}
+
+// picture makes picture i.
+func (r *generation) picture(ctx context.Context, i int) error {
+	r.o.Seed = r.first + uint64(i)
+	r.o.Progress = func(p prior.GenerationProgress) { r.show(i, p) }
+	images, err := r.m.Generate(ctx, r.o)
+	r.bar.clear()
+	settings, wrote := parametersText(r.m, r.o), "wrote"
+	if err != nil && errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("stopped after step %d of picture %d of %d: %w", r.at.Step, i+1, *r.batch, ctx.Err())
+		settings += fmt.Sprintf(", Done: %d of %d", r.at.Step, r.at.Steps)
+		wrote = "stopped: the picture so far is in"
+	}
+	if len(images) == 0 {
+		return err
+	}
+	var texts []picture.Text
+	if !*r.noMetadata {
+		texts = []picture.Text{{Key: "parameters", Value: settings}}
+	}
+	if err := picture.Save(r.name(i), picture.FromImage(images[0]), texts...); err != nil {
+		return err
+	}
+	if *r.asJSON {
+		printJSON(r.c, map[string]any{"out": r.name(i), "seed": r.o.Seed, "seconds": time.Since(r.start).Seconds(),
+			"stopped": err != nil})
+	} else {
+		fmt.Fprintf(r.c.out, "%s %s (seed %d) in %s\n", wrote, r.name(i), r.o.Seed, round(time.Since(r.start)))
+	}
+	return err
+}
+
+// show prints the progress of picture i, and its preview.
+func (r *generation) show(i int, p prior.GenerationProgress) {
+	r.at = p
+	done, n := i*p.Steps+p.Step, *r.batch*p.Steps
+	if *r.asJSON {
+		_, left := r.bar.pace(done, n)
+		printJSON(r.c, map[string]any{"picture": i + 1, "pictures": *r.batch, "step": p.Step, "steps": p.Steps,
+			"seconds_left": left.Seconds()})
+	} else {
+		r.bar.step(done, n, fmt.Sprintf("picture %d of %d", i+1, *r.batch))
+	}
+	if *r.preview == "" || r.previewErr != nil || p.Step%*r.every != 0 && p.Step != p.Steps {
+		return
+	}
+	var img image.Image
+	if img, r.previewErr = p.Preview(); r.previewErr == nil {
+		r.previewErr = picture.Save(*r.preview, picture.FromImage(img))
 	}
 }
 

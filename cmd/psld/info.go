@@ -23,7 +23,12 @@ import (
 var features = []cpuid.FeatureID{cpuid.AVX, cpuid.FMA3, cpuid.F16C, cpuid.AVX2, cpuid.AVXVNNI, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ,
 	cpuid.AVX512VL, cpuid.AVX512VNNI, cpuid.AVX512BF16, cpuid.AVX512FP16, cpuid.AMXTILE, cpuid.AMXBF16, cpuid.ASIMD, cpuid.ASIMDHP, cpuid.SVE}
 
-func info(fs *flag.FlagSet) func(context.Context, *console, []string) error {
+var infoVerb = verb{
+	name: "info", short: "show processor, kernels, memory, model and credits",
+	setup: info,
+}
+
+func info(fs *flag.FlagSet) work {
 	model := addModelFlags(fs)
 	verify := fs.Bool("verify", false, "also read every tensor and report NaN and infinities")
 	threads := threadsFlag(fs)
@@ -138,7 +143,7 @@ const (
 )
 
 func printModel(line func(string, string, ...any), m *prior.LatentDiffusion) {
-	line("model", "%s", describeModel(m))
+	line("model", "%s", prior.Describe(m))
 	for _, n := range []struct {
 		name   string
 		count  int

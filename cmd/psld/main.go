@@ -18,27 +18,21 @@ import (
 	"psld/asm"
 )
 
-// verb is one of the program's commands.
+// work does what a verb is for. args are the arguments that are no flags.
+type work = func(ctx context.Context, c *console, args []string) error
+
+// verb is one of the program's commands. Each is a file, with its flags, its help and its work.
 type verb struct {
 	name, args, short string
-	// setup defines the flags and returns what to run once they are parsed.
-	// args are the arguments that are no flags; maxArgs is how many there may be.
-	setup   func(fs *flag.FlagSet) func(ctx context.Context, c *console, args []string) error
-	maxArgs int
+	lists             func() string // of what there is to choose from, nil for none; help shows it before the notes
+	notes             string        // paragraphs of help between title and flags
+	setup             func(fs *flag.FlagSet) work
+	maxArgs           int // how many arguments may be no flags
 }
 
-var verbs = []verb{
-	{"demo", "", "damage and restore a photo that comes with the program (the same as no arguments)", demo, 0},
-	{"restore", "--task T --in y.png --out x.png", "restore a damaged picture", restore, 0},
-	{"degrade", "--task T --in x.png --out y.png", "damage a picture, to make a test measurement", degrade, 0},
-	{"eval", "--data DIR", "compare methods on a folder of pictures", evaluate, 0},
-	{"tune", "--data DIR --out presets.json", "find a task's parameters on a folder of pictures", tuneTask, 0},
-	{"generate", "--prompt TEXT --out x.png", "make pictures from noise or from a picture (text-to-image, image-to-image)", generate, 0},
-	{"convert", "--in MODEL --out PATH", "write a Stable Diffusion model in another layout or precision", convert, 0},
-	{"train", "vae|unet --data DIR --val DIR --out DIR", "train a model", trainModel, 1},
-	{"info", "", "show processor, kernels, memory, model and credits", info, 0},
-	{"bench", "kernels|step|train", "time the operations of the engine, whole steps of PSLD, or of a training", bench, 1},
-}
+// verbs has all verbs, in the order of the help: a new one is a file and a line here.
+var verbs = []*verb{&demoVerb, &restoreVerb, &degradeVerb, &evalVerb, &tuneVerb, &generateVerb, &convertVerb, &trainVerb,
+	&infoVerb, &benchVerb}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -107,9 +101,9 @@ func dispatch(ctx context.Context, args []string, c *console) error {
 }
 
 func find(name string) *verb {
-	for i := range verbs {
-		if verbs[i].name == name {
-			return &verbs[i]
+	for _, v := range verbs {
+		if v.name == name {
+			return v
 		}
 	}
 	return nil

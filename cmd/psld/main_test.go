@@ -541,7 +541,7 @@ func TestEmbedded(t *testing.T) {
 		t.Skip(err)
 	}
 	out, _ := must(t, "info")
-	require.Contains(t, out, describeModel(m))
+	require.Contains(t, out, prior.Describe(m))
 }
 
 // Errors are printed whole, and names out of files do not steer the terminal.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -72,6 +73,18 @@ func (f *modelFlags) open(ctx context.Context) (*prior.LatentDiffusion, error) {
 	return m, nil
 }
 
+// openAny loads the model of any kind; of the embedded ones pixel tells which.
+func (f *modelFlags) openAny(ctx context.Context, pixel bool) (prior.Prior, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	m, err := prior.OpenAny(ctx, *f.path, f.options(), pixel)
+	if err != nil {
+		return nil, fmt.Errorf("--model: %w", err)
+	}
+	return m, nil
+}
+
 // promptFlags are those of a model that knows prompts.
 type promptFlags struct {
 	fs               *flag.FlagSet
@@ -99,7 +112,14 @@ func (f *promptFlags) check() error {
 }
 
 // fit warns of what m cuts off the prompts, and reports those that it cannot take.
-func (f *promptFlags) fit(c *console, m *prior.LatentDiffusion) error {
+func (f *promptFlags) fit(c *console, p prior.Prior) error {
+	m, ok := p.(*prior.LatentDiffusion)
+	if !ok {
+		if *f.prompt != "" || *f.negative != "" {
+			return errors.New("--prompt, --negative: this model knows no prompts")
+		}
+		return nil
+	}
 	_, warnings, err := m.Prompts(*f.prompt, *f.negative, *f.emphasis)
 	for _, w := range warnings {
 		c.say("warning   %s", w)
@@ -111,37 +131,6 @@ func (f *promptFlags) fit(c *console, m *prior.LatentDiffusion) error {
 		return fmt.Errorf("--prompt, --negative: %w", err)
 	}
 	return nil
-}
-
-func parameters(m *prior.LatentDiffusion) int {
-	n := m.VAE.Params.Count() + m.UNet.Params.Count()
-	if m.Text != nil {
-		n += m.Text.Params.Count()
-	}
-	return n
-}
-
-func describeModel(m *prior.LatentDiffusion) string {
-	s := fmt.Sprintf("%s, %.2f million parameters", m.Name, float64(parameters(m))/1e6)
-	if m.TrainSize > 0 {
-		s += fmt.Sprintf(", trained at %dx%d", m.TrainSize, m.TrainSize)
-	}
-	return s
-}
-
-// layout says how a picture of w x h pixels is solved.
-func layout(m *prior.LatentDiffusion, w, h int) string {
-	how := "in one piece"
-	if m.Window > 0 && max(w, h) > m.Window {
-		how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", m.Window)
-	}
-	if w*h > prior.WholePixels {
-		how += fmt.Sprintf(", autoencoder in overlapping tiles of %d pixels", prior.Tile)
-	}
-	if m.TrainSize > 0 && max(w, h) > m.TrainSize {
-		return fmt.Sprintf("%s (larger than the %dx%d pictures of the training)", how, m.TrainSize, m.TrainSize)
-	}
-	return how
 }
 
 func machine() string {

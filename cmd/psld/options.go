@@ -165,34 +165,6 @@ func (f *methodFlags) options(methods ...string) (o psld.Options, err error) {
 	return o, nil
 }
 
-// describeMethod tells a method with its parameters in words.
-func describeMethod(m solver.Method) string {
-	words := []string{solver.SpecOf(m).Name}
-	for _, f := range param.Fields(m) {
-		if f.Name == "steps" {
-			words = append(words, fmt.Sprintf("%v steps", f.Of(m)))
-			continue
-		}
-		words = append(words, fmt.Sprintf("%s %v", strings.ReplaceAll(f.Name, "_", " "), f.Of(m)))
-	}
-	return strings.Join(words, ", ")
-}
-
-// methodSettings tells a method, how many of its steps were done, and its parameters, in the form of a PNG's
-// parameters.
-func methodSettings(m solver.Method, done, of int) string {
-	first, rest := "Method: "+solver.SpecOf(m).Name, ""
-	for _, f := range param.Fields(m) {
-		text := fmt.Sprintf(", %s: %v", upperFirst(strings.ReplaceAll(f.Name, "_", " ")), f.Of(m))
-		if f.Name == "steps" {
-			first += text
-		} else {
-			rest += text
-		}
-	}
-	return fmt.Sprintf("%s, Done: %d of %d%s", first, done, of, rest)
-}
-
 // parseSize reads a size of memory: a number with B, KiB, MiB, GiB or TiB, of which "iB" may be left out; "" is 0.
 func parseSize(text string) (int64, error) {
 	if text == "" {

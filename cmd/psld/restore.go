@@ -20,204 +20,339 @@ import (
 	"psld/psld/task"
 )
 
-func restore(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	taskName := fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or "))
-	in := fs.String("in", "", "the damaged `picture`: PNG, JPEG or WebP")
-	out := fs.String("out", "", "`file` for the restored picture: .png or .jpg")
-	mask := fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)")
-	invert := fs.Bool("invert-mask", false, "the mask's white and black change places")
-	kernel := fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)")
-	method := fs.String("method", "psld", "`M`: "+strings.Join(solver.Names(), ", "))
-	model := addModelFlags(fs)
-	paste := fs.Bool("paste", true, "keep the known pixels exactly (inpainting)")
-	sheet := fs.String("sheet", "", "also write a `PNG` with both pictures side by side")
-	asJSON := fs.Bool("json", false, "print progress and result as JSON lines")
-	sigma := fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)")
-	maxMem := fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)")
-	guide := fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance")
-	flags, prompts, keep, seed, threads := addMethodFlags(fs), addPromptFlags(fs), addKeepFlags(fs), seedFlag(fs), threadsFlag(fs)
+var restoreVerb = verb{
+	name: "restore", args: "--task T --in y.png --out x.png", short: "restore a damaged picture",
+	lists: func() string {
+		return taskList("Tasks:", func(t *task.Task) string { return t.Does })
+	},
+	notes: `Masks are given by --mask, kernels by --kernel.
+No noise is added to the picture. It keeps its size (times 4 for sr4) and, when
+inpainting, its known pixels exactly. Ctrl-C writes the best picture so far and
+the state of the run, prints the command that goes on from there, and exits with
+code 130.
+  psld restore --task denoise --in noisy.png --out clean.png
+  psld restore --task inpaint --in photo.jpg --mask mask.png --out restored.png
 
-	return func(ctx context.Context, c *console, _ []string) error {
-		t, err := required(*taskName, *in, *out)
-		if err != nil {
-			return err
-		}
-		o, err := flags.options(*method)
-		if err != nil {
-			return err
-		}
-		spec, err := solver.Lookup(*method)
-		if err != nil {
-			return err
-		}
-		if given(fs)["sigma"] {
-			if !(*sigma >= 0 && *sigma <= 100) {
-				return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
-			}
-			o.Sigma = sigma
-		}
-		if o.MaxMemory, err = parseSize(*maxMem); err != nil {
-			return fmt.Errorf("--max-mem: %w", err)
-		}
-		o.Method, o.PasteKnown = *method, *paste
-		if o.Seed, err = seed(); err != nil {
-			return err
-		}
-		if err := threads(); err != nil {
-			return err
-		}
-		set := given(fs)
-		if err := onlyFor(set, t, t.Needs == task.Mask, "mask", "invert-mask", "paste"); err != nil {
-			return err
-		}
-		if err := onlyFor(set, t, t.Needs == task.Kernel, "kernel"); err != nil {
-			return err
-		}
-		if err := prompts.check(); err != nil {
-			return err
-		}
-		if err := model.check(); err != nil {
-			return err
-		}
-		if *guide && *model.taesd == "" {
-			return errors.New("--guide-vae needs --taesd")
-		}
-		if *invert && *mask == "" {
-			return errors.New("--invert-mask needs --mask")
-		}
-		if err := checkOutput("--out", *out, pictureFiles, *in, *mask, *kernel); err != nil {
-			return err
-		}
-		if *sheet != "" {
-			if err := checkOutput("--sheet", *sheet, pictureFiles, *in, *mask, *kernel); err != nil {
-				return err
-			}
-			if filepath.Clean(*sheet) == filepath.Clean(*out) {
-				return fmt.Errorf("--sheet and --out are the same file %s", *out)
-			}
-		}
-		if o.Keep, err = keep.options(*out, *in, *mask, *kernel, *sheet); err != nil {
-			return err
-		}
-		y, err := picture.Load(*in)
-		if err != nil {
-			return err
-		}
-		d, note, err := knownDamage(t, y, *mask, *invert, *kernel)
-		if err != nil {
-			return err
-		}
-		h, w := t.Scale*y.H, t.Scale*y.W
-		if err := psld.CheckSize(h, w); err != nil {
-			return fmt.Errorf("%s: %w", *in, err)
-		}
-		if _, err := d.Operator(h, w); err != nil {
-			return err
-		}
-		total, err := keep.look(c, o.Keep) // may be a little more than asked for: the schedule divides 1000
-		if err != nil {
-			return err
-		}
-		var m *prior.LatentDiffusion
-		var p prior.Prior // nil where the method needs none
-		name := "none"
-		if spec.Needs.Prior {
-			if m, err = model.open(ctx); err != nil {
-				return err
-			}
-			if err := prompts.fit(c, m); err != nil {
-				return err
-			}
-			p, name = m, m.Name
-		}
-		o.Prompt, o.Negative, o.GuidanceScale, o.Emphasis, o.LightCodec = *prompts.prompt, *prompts.negative, *prompts.guidance, *prompts.emphasis, *guide
-		u, err := psld.Preset(p, t.Name, h, w, o)
-		if err != nil {
-			return err
-		}
-		c.say("picture   %s, %dx%d; result %dx%d", *in, y.W, y.H, w, h)
-		c.say("task      %s", strings.Join(append([]string{string(t.Name)}, note...), "; "))
-		c.say("method    %s, seed %d", describeMethod(u), o.Seed)
-		if m != nil {
-			c.say("model     %s", describeModel(m))
-			c.say("layout    solved %s", layout(m, w, h))
-		}
-		c.say("machine   %s", machine())
+A run of more than five minutes also keeps its state on disk as it goes
+(--save-every), in --out with .state behind (--save-state), until the picture is
+written. Whatever ended the program, the same command with --resume goes on from
+there and gives the same file as without a break. It is refused, with the reason, where
+input, mask, kernel, model, options, --dtype or processor kernels are not the same; --threads,
+--max-mem, --save-every, and what comes after the steps (--raw, --sigma, --paste) may differ
+(but for methods that make use of the noise: --sigma).
+A state is a few hundred kilobytes. The memory that is planned for is the least of --max-mem,
+GOMEMLIMIT (heap and weights together) and three quarters of what is available.
 
-		start := time.Now()
-		bar := newProgress(c.log, "step")
-		kept := o.Keep.Resume
-		o.Progress = func(p solver.Progress) {
-			total, kept = p.Steps, kept || p.Kept
-			per, left := bar.pace(p.Step, p.Steps)
-			if p.KeepErr != nil {
-				bar.clear()
-				c.say("warning   %v; the run goes on without it", p.KeepErr)
-			}
-			if *asJSON {
-				printJSON(c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement, "gluing": p.Term("gluing"), "rms": p.RMS,
-					"memory_bytes": p.Memory, "seconds_per_step": per.Seconds(), "seconds_left": left.Seconds(), "kept": p.Kept})
-				return
-			}
-			var note []string
-			if p.Memory > 0 {
-				note = append(note, gib(float64(p.Memory)))
-			}
-			note = append(note, fmt.Sprintf("loss %.4g", p.Loss), fmt.Sprintf("measurement %.4g", p.Measurement))
-			for _, t := range p.Terms {
-				note = append(note, fmt.Sprintf("%s %.4g", t.Name, t.Value))
-			}
-			bar.show(p.Step, p.Steps, strings.Join(note, "  "))
-		}
-		res, err := psld.Solve(ctx, p, psld.Problem{Damage: d, Measurement: y}, o)
-		stopped := err
-		if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
-			return err
-		}
-		bar.clear()
-		settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-			t.Name, methodSettings(u, res.Steps, total), o.Seed, *paste && t.Needs == task.Mask, name, asm.Active(), w, h, version())
-		if err := picture.Save(*out, res.Picture, picture.Text{Key: "parameters", Value: settings}); err != nil {
-			return errors.Join(err, stopped)
-		}
-		if *sheet != "" {
-			s, err := picture.Sheet([]picture.Panel{
-				{Title: "Measurement", Sub: string(t.Name), Pic: y},
-				{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", spec.Name, res.Steps, o.Seed), Pic: res.Picture}}, 0)
-			if err == nil {
-				err = picture.Save(*sheet, s)
-			}
-			if err != nil {
-				return errors.Join(err, stopped)
-			}
-		}
-		goOn := "" // the command
-		switch st, err := solver.ReadState(o.Keep.File); {
-		case stopped == nil && kept: // it has served
-			if err := os.Remove(o.Keep.File); err != nil && !errors.Is(err, os.ErrNotExist) {
-				c.say("warning   %v", err)
-			}
-		case stopped != nil && err == nil && st.Step == res.Steps:
-			goOn = keep.command(o.Seed)
-		}
-		if *asJSON {
-			printJSON(c, map[string]any{"out": *out, "steps_done": res.Steps, "rms": res.RMS, "seed": o.Seed, "seconds": time.Since(start).Seconds(), "stopped": stopped != nil, "resume": goOn})
-			return stopped
-		}
-		if stopped != nil {
-			fmt.Fprintf(c.out, "stopped: the best picture so far is in %s\n", *out)
-			if goOn != "" {
-				fmt.Fprintf(c.out, "its state is in %s; to go on:\n  %s\n", o.Keep.File, goOn)
-			}
-			return stopped
-		}
-		fmt.Fprintf(c.out, "wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s\n", *out, round(time.Since(start)), res.RMS, pasted(*out, *paste && t.Needs == task.Mask))
-		return nil
+`,
+	setup: func(fs *flag.FlagSet) work { return addRestoreFlags(fs).run },
+}
+
+// restoreFlags are those of psld restore.
+type restoreFlags struct {
+	fs                           *flag.FlagSet
+	task, in, out                *string
+	mask, kernel, sheet          *string
+	invert, paste, guide, asJSON *bool
+	methodName, maxMem           *string
+	sigma                        *float64
+	model                        *modelFlags
+	methods                      *methodFlags
+	prompts                      *promptFlags
+	keep                         *keepFlags
+	seed                         func() (uint64, error)
+	threads                      func() error
+}
+
+func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
+	return &restoreFlags{
+		fs:     fs,
+		task:   fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or ")),
+		in:     fs.String("in", "", "the damaged `picture`: PNG, JPEG or WebP"),
+		out:    fs.String("out", "", "`file` for the restored picture: .png or .jpg"),
+		mask:   fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)"),
+		invert: fs.Bool("invert-mask", false, "the mask's white and black change places"),
+		kernel: fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)"),
+		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
+			strings.Join(solver.Names(), ", ")),
+		model:  addModelFlags(fs),
+		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
+		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
+		asJSON: fs.Bool("json", false, "print progress and result as JSON lines"),
+		sigma:  fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)"),
+		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are "+
+			"kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)"),
+		guide:   fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance"),
+		methods: addMethodFlags(fs), prompts: addPromptFlags(fs), keep: addKeepFlags(fs), seed: seedFlag(fs), threads: threadsFlag(fs),
 	}
 }
 
-// pasted says what became of the known pixels.
-func pasted(out string, paste bool) string {
+// restoration is a run of psld restore.
+type restoration struct {
+	*restoreFlags
+	c      *console
+	o      psld.Options
+	t      *task.Task
+	y      *picture.Picture
+	d      psld.Damage
+	words  string // of the damage
+	h, w   int    // of the result
+	total  int    // steps
+	m      prior.Prior
+	method solver.Method
+	start  time.Time
+	bar    *progress
+	kept   bool // there is a state of the run on disk
+}
+
+func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
+	r := &restoration{restoreFlags: f, c: c}
+	for _, step := range []func(context.Context) error{r.check, r.checkFiles, r.load, r.open} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	r.announce()
+	r.start, r.bar, r.kept = time.Now(), newProgress(c.log, "step"), r.o.Keep.Resume
+	r.o.Progress = r.show
+	res, err := psld.Solve(ctx, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
+	if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
+		return err
+	}
+	r.bar.clear()
+	if e := r.save(res); e != nil {
+		return errors.Join(e, err)
+	}
+	r.report(res, err)
+	return err
+}
+
+// check looks at the flags that need no file.
+func (r *restoration) check(context.Context) (err error) {
+	if r.t, err = required(*r.task, *r.in, *r.out); err != nil {
+		return err
+	}
+	if err := r.model.check(); err != nil {
+		return err
+	}
+	r.o.Method = *r.methodName
+	if r.o.Method == psld.Auto {
+		r.o.Method = "psld"
+		if *r.model.path == "" || prior.IsPixel(*r.model.path) {
+			r.o.Method = psld.Best(r.t, nil)
+		}
+	}
+	name := r.o.Method
+	if r.o, err = r.methods.options(name); err != nil {
+		return err
+	}
+	r.o.Method, r.o.PasteKnown = name, *r.paste
+	set := given(r.fs)
+	if set["sigma"] {
+		if !(*r.sigma >= 0 && *r.sigma <= 100) {
+			return fmt.Errorf("--sigma %v, want 0 to 100", *r.sigma)
+		}
+		r.o.Sigma = r.sigma
+	}
+	if r.o.MaxMemory, err = parseSize(*r.maxMem); err != nil {
+		return fmt.Errorf("--max-mem: %w", err)
+	}
+	if r.o.Seed, err = r.seed(); err != nil {
+		return err
+	}
+	if err := onlyFor(set, r.t, r.t.Needs == task.Mask, "mask", "invert-mask", "paste"); err != nil {
+		return err
+	}
+	if err := onlyFor(set, r.t, r.t.Needs == task.Kernel, "kernel"); err != nil {
+		return err
+	}
+	if err := r.prompts.check(); err != nil {
+		return err
+	}
+	switch {
+	case *r.guide && *r.model.taesd == "":
+		return errors.New("--guide-vae needs --taesd")
+	case *r.invert && *r.mask == "":
+		return errors.New("--invert-mask needs --mask")
+	}
+	return r.threads()
+}
+
+// checkFiles looks at the outputs.
+func (r *restoration) checkFiles(context.Context) (err error) {
+	if err := checkOutput("--out", *r.out, pictureFiles, *r.in, *r.mask, *r.kernel); err != nil {
+		return err
+	}
+	if *r.sheet != "" {
+		if err := checkOutput("--sheet", *r.sheet, pictureFiles, *r.in, *r.mask, *r.kernel); err != nil {
+			return err
+		}
+		if filepath.Clean(*r.sheet) == filepath.Clean(*r.out) {
+			return fmt.Errorf("--sheet and --out are the same file %s", *r.out)
+		}
+	}
+	r.o.Keep, err = r.keep.options(*r.out, *r.in, *r.mask, *r.kernel, *r.sheet)
+	return err
+}
+
+// load reads the picture and what is known of its damage.
+func (r *restoration) load(context.Context) (err error) {
+	if r.y, err = picture.Load(*r.in); err != nil {
+		return err
+	}
+	if err := r.damage(); err != nil {
+		return err
+	}
+	r.h, r.w = r.t.Scale*r.y.H, r.t.Scale*r.y.W
+	if err := psld.CheckSize(r.h, r.w); err != nil {
+		return fmt.Errorf("%s: %w", *r.in, err)
+	}
+	if _, err := r.d.Operator(r.h, r.w); err != nil {
+		return err
+	}
+	r.total, err = r.keep.look(r.c, r.o.Keep) // may be a little more than asked for: the schedule divides 1000
+	return err
+}
+
+// damage finds the mask or kernel of the picture.
+func (r *restoration) damage() (err error) {
+	var keep []bool
+	var kernel *operator.Kernel
+	switch {
+	case r.t.Needs == task.Mask && *r.mask != "":
+		if keep, err = picture.LoadMask(*r.mask, r.y.W, r.y.H, *r.invert); err != nil {
+			return err
+		}
+	case *r.kernel != "":
+		if kernel, err = operator.LoadKernel(*r.kernel); err != nil {
+			return fmt.Errorf("--kernel: %w", err)
+		}
+	case r.t.Needs == task.Kernel && r.t.Assume == nil:
+		return fmt.Errorf("task %s needs --kernel, %s (psld degrade --kernel-out makes one)", r.t.Name, r.t.File)
+	}
+	r.d, r.words, err = psld.FindDamage(r.t, r.y, keep, kernel)
+	switch {
+	case err != nil && r.t.Needs == task.Mask && keep == nil:
+		return fmt.Errorf("no --mask, and %w (--mask names one)", err)
+	case err != nil && keep != nil:
+		return fmt.Errorf("%w (--invert-mask swaps)", err)
+	}
+	return err
+}
+
+// open loads the model and completes the options.
+func (r *restoration) open(ctx context.Context) (err error) {
+	spec, err := solver.Lookup(r.o.Method)
+	if err != nil {
+		return err
+	}
+	if spec.Needs.Prior {
+		if r.m, err = r.model.openAny(ctx, !spec.Needs.Gradient); err != nil {
+			return err
+		}
+		if err := r.prompts.fit(r.c, r.m); err != nil {
+			return err
+		}
+	}
+	p := r.prompts
+	r.o.Prompt, r.o.Negative, r.o.GuidanceScale, r.o.Emphasis = *p.prompt, *p.negative, *p.guidance, *p.emphasis
+	r.o.LightCodec = *r.guide
+	r.method, err = psld.Preset(r.m, r.t.Name, r.h, r.w, r.o)
+	return err
+}
+
+// announce says what is about to be done.
+func (r *restoration) announce() {
+	r.c.say("picture   %s, %dx%d; result %dx%d", *r.in, r.y.W, r.y.H, r.w, r.h)
+	words := string(r.t.Name)
+	if r.words != "" {
+		words += "; " + r.words
+	}
+	r.c.say("task      %s", words)
+	r.c.say("method    %s, seed %d", psld.DescribeMethod(r.method), r.o.Seed)
+	if r.m != nil {
+		r.c.say("model     %s", prior.Describe(r.m))
+		r.c.say("layout    solved %s", prior.Layout(r.m, r.w, r.h))
+	}
+	r.c.say("machine   %s", machine())
+}
+
+// show prints the progress of a step.
+func (r *restoration) show(p solver.Progress) {
+	r.total, r.kept = p.Steps, r.kept || p.Kept
+	per, left := r.bar.pace(p.Step, p.Steps)
+	if p.KeepErr != nil {
+		r.bar.clear()
+		r.c.say("warning   %v; the run goes on without it", p.KeepErr)
+	}
+	if *r.asJSON {
+		printJSON(r.c, map[string]any{"step": p.Step, "steps": p.Steps, "loss": p.Loss, "measurement": p.Measurement,
+			"gluing": p.Term("gluing"), "rms": p.RMS, "memory_bytes": p.Memory, "seconds_per_step": per.Seconds(),
+			"seconds_left": left.Seconds(), "kept": p.Kept})
+		return
+	}
+	var note []string
+	if p.Memory > 0 {
+		note = append(note, gib(float64(p.Memory)))
+	}
+	note = append(note, fmt.Sprintf("loss %.4g", p.Loss), fmt.Sprintf("measurement %.4g", p.Measurement))
+	for _, t := range p.Terms {
+		note = append(note, fmt.Sprintf("%s %.4g", t.Name, t.Value))
+	}
+	r.bar.show(p.Step, p.Steps, strings.Join(note, "  "))
+}
+
+// pasted tells whether known pixels are put back.
+func (r *restoration) pasted() bool { return *r.paste && r.t.Needs == task.Mask }
+
+// save writes the picture and the sheet.
+func (r *restoration) save(res *psld.Result) error {
+	model := "none"
+	if r.m != nil {
+		model = r.m.Info().Name
+	}
+	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
+		r.t.Name, psld.MethodSettings(r.method, res.Steps, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w, r.h, version())
+	err := picture.Save(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings})
+	if err != nil || *r.sheet == "" {
+		return err
+	}
+	s, err := picture.Sheet([]picture.Panel{
+		{Title: "Measurement", Sub: string(r.t.Name), Pic: r.y},
+		{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", r.o.Method, res.Steps, r.o.Seed), Pic: res.Picture}}, 0)
+	if err != nil {
+		return err
+	}
+	return picture.Save(*r.sheet, s)
+}
+
+// report says what was done, and how to go on after a stop.
+func (r *restoration) report(res *psld.Result, stopped error) {
+	goOn := "" // the command
+	switch st, err := solver.ReadState(r.o.Keep.File); {
+	case stopped == nil && r.kept: // it has served
+		if err := os.Remove(r.o.Keep.File); err != nil && !errors.Is(err, os.ErrNotExist) {
+			r.c.say("warning   %v", err)
+		}
+	case stopped != nil && err == nil && st.Step == res.Steps:
+		goOn = r.keep.command(r.o.Seed)
+	}
+	switch {
+	case *r.asJSON:
+		printJSON(r.c, map[string]any{"out": *r.out, "steps_done": res.Steps, "rms": res.RMS, "seed": r.o.Seed,
+			"seconds": time.Since(r.start).Seconds(), "stopped": stopped != nil, "resume": goOn})
+	case stopped != nil:
+		fmt.Fprintf(r.c.out, "stopped: the best picture so far is in %s\n", *r.out)
+		if goOn != "" {
+			fmt.Fprintf(r.c.out, "its state is in %s; to go on:\n  %s\n", r.o.Keep.File, goOn)
+		}
+	default:
+		fmt.Fprintf(r.c.out, "wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s\n",
+			*r.out, round(time.Since(r.start)), res.RMS, pastedWords(*r.out, r.pasted()))
+	}
+}
+
+// pastedWords says what became of the known pixels.
+func pastedWords(out string, paste bool) string {
 	switch ext := strings.ToLower(filepath.Ext(out)); {
 	case !paste:
 		return ""
@@ -253,59 +388,4 @@ func onlyFor(set map[string]bool, t *task.Task, use bool, names ...string) error
 		}
 	}
 	return nil
-}
-
-// knownDamage finds the mask or kernel of the user's picture y, and says where it comes from. Missing
-// pixels become opaque in y, since they will be painted.
-func knownDamage(t *task.Task, y *picture.Picture, mask string, invert bool, kernel string) (psld.Damage, []string, error) {
-	d := psld.Damage{Task: t.Name}
-	switch {
-	case t.Needs == task.Mask:
-		note, err := knownPixels(&d, t, y, mask, invert)
-		return d, []string{note}, err
-	case kernel != "":
-		var err error
-		if d.Kernel, err = operator.LoadKernel(kernel); err != nil {
-			return d, nil, fmt.Errorf("--kernel: %w", err)
-		}
-		return d, []string{fmt.Sprintf("kernel %s, %dx%d", kernel, d.Kernel.Size, d.Kernel.Size)}, nil
-	case t.Assume != nil:
-		d, words, err := t.Assume()
-		d.Task = t.Name
-		return d, []string{"no --kernel, so " + words}, err
-	case t.Needs == task.Kernel:
-		return d, nil, fmt.Errorf("task %s needs --kernel, %s (psld degrade --kernel-out makes one)", t.Name, t.File)
-	}
-	return d, nil, nil
-}
-
-// knownPixels sets which pixels are known, and says how many are missing.
-func knownPixels(d *psld.Damage, t *task.Task, y *picture.Picture, mask string, invert bool) (note string, err error) {
-	from := "the mask"
-	if mask != "" {
-		d.Keep, err = picture.LoadMask(mask, y.W, y.H, invert)
-	} else {
-		d.Keep, from, err = t.FindKnown(y)
-		from += " pixels"
-		if err != nil {
-			err = fmt.Errorf("no --mask, and %w with --mask", err)
-		}
-	}
-	if err != nil {
-		return "", err
-	}
-	missing, n := 0, len(d.Keep)
-	for i, k := range d.Keep {
-		if !k {
-			missing++
-			if y.Alpha != nil {
-				y.Alpha[i] = 1
-			}
-		}
-	}
-	if missing == 0 || missing == n {
-		return "", fmt.Errorf("%s marks %d of %d pixels as missing: nothing to do, or nothing to go by (--invert-mask swaps)",
-			from, missing, n)
-	}
-	return fmt.Sprintf("%d of %d pixels missing (%.1f %%), from %s", missing, n, 100*float64(missing)/float64(n), from), nil
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 
 	"psld/psld/prior"
 	"psld/psld/train"
@@ -15,118 +16,208 @@ import (
 	"psld/vae"
 )
 
-func trainModel(fs *flag.FlagSet) func(context.Context, *console, []string) error {
-	data := fs.String("data", "", "`folders` of training photos (.jpg, .png), a list with commas")
-	val := fs.String("val", "", "`folders` of validation photos, at least 8 in all")
-	out := fs.String("out", "", "`folder` for checkpoint, log, sample sheets and the model")
-	size := fs.Int("size", 64, "`pixels` a side of the training crops")
-	steps := fs.Int("steps", 5000, "`N` steps of the whole run")
-	batch := fs.Int("batch", 16, "`N` pictures a step")
-	lr := fs.Float64("lr", 0, "learning `rate` after the warm-up (default 0.002 for vae, 0.001 for unet)")
-	warmup := fs.Int("warmup", 100, "`N` steps of warm-up")
-	ema := fs.Float64("ema", 0.998, "`decay` of the weights' moving average, 0 to less than 1")
-	seed := fs.Uint64("seed", 1, "`N` of all random numbers")
-	logEvery := fs.Int("log-every", 20, "`N` steps between log lines")
-	saveEvery := fs.Int("save-every", 500, "`N` steps between validations, sample sheets and checkpoints")
-	resume := fs.Bool("resume", false, "go on from the checkpoint in --out")
-	channels := fs.String("channels", "", "`list` of channels, one for each resolution (default 32,64 for vae, 64,64,128 for unet)")
-	layers := fs.Int("layers", 1, "`N` residual blocks for each resolution")
-	groups := fs.Int("groups", 8, "`N` groups of the norms")
-	latent := fs.Int("latent", 4, "`N` latent channels (vae)")
-	mid := fs.Bool("mid-attention", false, "self-attention in the middle (vae)")
-	kl := fs.Float64("kl", 1e-4, "`weight` of the KL divergence (vae)")
-	edge := fs.Float64("edge", 0.3, "`weight` of the edges' difference (vae)")
-	vaeFile := fs.String("vae", "", "model.safetensors `file` of the trained autoencoder (unet)")
-	blocks := fs.String("blocks", "", "`list` of DownBlock2D or CrossAttnDownBlock2D, one for each resolution (unet; default: attention at the last)")
-	heads := fs.Int("heads", 4, "`N` attention heads (unet)")
-	crossDim := fs.Int("cross-dim", 32, "`N` channels of the context (unet)")
-	initial := fs.String("init", "", "model.safetensors `file` of the same network, whose weights are trained on (a warm restart)")
-	dtype := fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32")
-	low := fs.Float64("low", 0.75, "`share` of pictures with noise of a deviation below 2 (pixel)")
-	threads := threadsFlag(fs)
+var trainVerb = verb{
+	name: "train", args: "vae|unet|pixel --data DIR --val DIR --out DIR", short: "train a model", maxArgs: 1,
+	notes: `First the autoencoder, then the UNet on its latents:
+  psld train vae --data DIR --val DIR --out runs/vae
+  psld train unet --data DIR --val DIR --out runs/unet --vae runs/vae/model.safetensors
+  psld restore --model runs/unet ...
+Or a pixel prior, which needs no autoencoder:
+  psld train pixel --data DIR --val DIR --out runs/pixel --dtype bf16
+  psld restore --model runs/pixel/model.safetensors ...
+Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
 
-	return func(ctx context.Context, c *console, args []string) error {
-		if len(args) == 0 || args[0] != "vae" && args[0] != "unet" && args[0] != "pixel" {
-			return fmt.Errorf("train what? psld train vae, psld train unet or psld train pixel (see psld help train)")
-		}
-		isVAE := args[0] == "vae"
-		for _, f := range [][2]string{{"data", *data}, {"val", *val}, {"out", *out}} {
-			if f[1] == "" {
-				return fmt.Errorf("--%s is missing (see psld help train)", f[0])
-			}
-		}
-		set := given(fs)
-		for _, name := range []string{"latent", "mid-attention", "kl", "edge", "vae", "blocks", "heads", "cross-dim"} {
-			forVAE := name == "latent" || name == "mid-attention" || name == "kl" || name == "edge"
-			if set[name] && forVAE != isVAE {
-				return fmt.Errorf("--%s has no meaning for train %s", name, args[0])
-			}
-		}
-		for _, f := range []struct {
-			name      string
-			v, lo, hi int
-		}{{"size", *size, 8, 4096}, {"steps", *steps, 1, 1 << 30}, {"batch", *batch, 1, 1 << 16}, {"warmup", *warmup, 0, 1 << 30}, {"log-every", *logEvery, 1, 1 << 30}, {"save-every", *saveEvery, 1, 1 << 30}} {
-			if f.v < f.lo || f.v > f.hi {
-				return fmt.Errorf("--%s %d, want %d to %d", f.name, f.v, f.lo, f.hi)
-			}
-		}
-		if !set["lr"] {
-			*lr = map[bool]float64{true: 2e-3, false: 1e-3}[isVAE]
-		}
-		if !(*lr > 0 && *lr <= 1) || !(*ema >= 0 && *ema < 1) || !(*kl >= 0 && *kl <= 1e6) || !(*edge >= 0 && *edge <= 1e6) {
-			return fmt.Errorf("--lr %v --ema %v --kl %v --edge %v: want 0 < lr <= 1, 0 <= ema < 1, kl and edge 0 to 1e6", *lr, *ema, *kl, *edge)
-		}
-		if *channels == "" {
-			*channels = map[string]string{"vae": "32,64", "unet": "64,64,128", "pixel": "64,64,128,128"}[args[0]]
-		}
-		var chs []int
-		for _, s := range list(*channels) {
-			n, err := strconv.Atoi(s)
-			if err != nil {
-				return fmt.Errorf("--channels %s: %q is no number", *channels, s)
-			}
-			chs = append(chs, n)
-		}
-		if err := threads(); err != nil {
-			return err
-		}
-		device, err := prior.Device(*dtype)
-		if err != nil {
-			return err
-		}
-		o := train.Options{Data: list(*data), Val: list(*val), Init: *initial, Device: device, Out: *out, Size: *size, Steps: *steps, Batch: *batch, LR: *lr, Warmup: *warmup, EMA: *ema,
-			Seed: *seed, LogEvery: *logEvery, SaveEvery: *saveEvery, Resume: *resume, Log: c.log}
-		if args[0] == "pixel" {
-			cfg := unet.GuidedConfig{ImageSize: *size, NumChannels: chs[0], NumResBlocks: *layers, ScaleShift: true, ResBlockUpDown: true, NormGroups: *groups}
-			for _, ch := range chs {
-				cfg.ChannelMult = append(cfg.ChannelMult, ch/chs[0])
-			}
-			if err := cfg.Validate(); err != nil {
-				return err
-			}
-			c.say("pixel %v channels, %s", chs, machine())
-			err = train.Pixel(ctx, train.PixelOptions{Options: o, Config: cfg, Low: *low})
-		} else if isVAE {
-			err = trainVAE(ctx, c, train.VAEOptions{Options: o, KL: *kl, Edge: *edge, Config: vae.Config{InChannels: 3, LatentChannels: *latent,
-				BlockOutChannels: chs, LayersPerBlock: *layers, NormNumGroups: *groups, ScalingFactor: 1, MidAttention: *mid}})
-		} else {
-			cfg := unet.SD15() // for what has no flag
-			cfg.BlockOutChannels, cfg.LayersPerBlock, cfg.NormNumGroups = chs, *layers, *groups
-			cfg.Heads, cfg.CrossAttentionDim = unet.Heads{*heads}, *crossDim
-			cfg.DownBlockTypes = list(*blocks)
-			if *blocks == "" && len(chs) > 0 {
-				for range len(chs) - 1 {
-					cfg.DownBlockTypes = append(cfg.DownBlockTypes, unet.DownPlain)
-				}
-				cfg.DownBlockTypes = append(cfg.DownBlockTypes, unet.DownCross)
-			}
-			err = trainUNet(ctx, c, train.UNetOptions{Options: o, Config: cfg}, *vaeFile)
-		}
-		if errors.Is(err, context.Canceled) {
-			c.say("the checkpoint is in %s: the same command with --resume goes on from it", *out)
-		}
+`,
+	setup: func(fs *flag.FlagSet) work { return addTrainFlags(fs).run },
+}
+
+// trainFlags are those of psld train.
+type trainFlags struct {
+	fs                                       *flag.FlagSet
+	data, val, out, initial, dtype, channels *string
+	steps, batch, micro, cycle, warmup, size *int
+	logEvery, saveEvery, layers, groups      *int
+	lr, ema                                  *float64
+	seed                                     *uint64
+	resume                                   *bool
+	latent                                   *int // vae
+	mid                                      *bool
+	kl, edge                                 *float64
+	vae, blocks                              *string // unet
+	heads, crossDim                          *int
+	low                                      *float64 // pixel
+	threads                                  func() error
+}
+
+// ofNetwork tells which network a flag is for; the others are for all.
+var ofNetwork = map[string]string{"latent": "vae", "mid-attention": "vae", "kl": "vae", "edge": "vae",
+	"vae": "unet", "blocks": "unet", "heads": "unet", "cross-dim": "unet", "low": "pixel"}
+
+func addTrainFlags(fs *flag.FlagSet) *trainFlags {
+	return &trainFlags{
+		fs:        fs,
+		data:      fs.String("data", "", "`folders` of training photos (.jpg, .png, .webp), a list with commas"),
+		val:       fs.String("val", "", "`folders` of validation photos, at least 8 in all"),
+		out:       fs.String("out", "", "`folder` for checkpoint, log, sample sheets and the model"),
+		size:      fs.Int("size", 64, "`pixels` a side of the training crops"),
+		steps:     fs.Int("steps", 5000, "`N` steps of the whole run"),
+		batch:     fs.Int("batch", 16, "`N` pictures a step"),
+		micro:     fs.Int("micro", 1, "`N` parts in which they go through the network, for less memory"),
+		lr:        fs.Float64("lr", 0, "learning `rate` after the warm-up (default 0.002 for vae, 0.001 for the others)"),
+		warmup:    fs.Int("warmup", 100, "`N` steps of warm-up"),
+		cycle:     fs.Int("cycle", 0, "`N` steps after which the rate rises again; 0 is never"),
+		ema:       fs.Float64("ema", 0.998, "`decay` of the weights' moving average, 0 to less than 1"),
+		seed:      fs.Uint64("seed", 1, "`N` of all random numbers"),
+		logEvery:  fs.Int("log-every", 20, "`N` steps between log lines"),
+		saveEvery: fs.Int("save-every", 500, "`N` steps between validations, sample sheets and checkpoints"),
+		resume:    fs.Bool("resume", false, "go on from the checkpoint in --out"),
+		initial:   fs.String("init", "", "model.safetensors `file` of the same network, whose weights are trained on (a warm restart)"),
+		dtype:     fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32"),
+		channels: fs.String("channels", "", "`list` of channels, one for each resolution "+
+			"(default 32,64 for vae, 64,64,128 for unet, 64,64,128,128 for pixel)"),
+		layers: fs.Int("layers", 1, "`N` residual blocks for each resolution"),
+		groups: fs.Int("groups", 8, "`N` groups of the norms; vae: 0 leaves them out"),
+		latent: fs.Int("latent", 4, "`N` latent channels (vae)"),
+		mid:    fs.Bool("mid-attention", false, "self-attention in the middle (vae)"),
+		kl:     fs.Float64("kl", 1e-4, "`weight` of the KL divergence (vae)"),
+		edge:   fs.Float64("edge", 0.3, "`weight` of the edges' difference (vae)"),
+		vae:    fs.String("vae", "", "model.safetensors `file` of the trained autoencoder (unet)"),
+		blocks: fs.String("blocks", "", "`list` of DownBlock2D or CrossAttnDownBlock2D, one for each resolution "+
+			"(unet; default: attention at the last)"),
+		heads:    fs.Int("heads", 4, "`N` attention heads (unet)"),
+		crossDim: fs.Int("cross-dim", 32, "`N` channels of the context (unet)"),
+		low:      fs.Float64("low", 0.75, "`share` of pictures with noise of a deviation below 2 (pixel)"),
+		threads:  threadsFlag(fs),
+	}
+}
+
+func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
+	if len(args) == 0 || args[0] != "vae" && args[0] != "unet" && args[0] != "pixel" {
+		return fmt.Errorf("train what? psld train vae, psld train unet or psld train pixel (see psld help train)")
+	}
+	if err := f.check(args[0]); err != nil {
 		return err
 	}
+	chs, err := counts("--channels", *f.channels, 0)
+	if err != nil {
+		return err
+	}
+	if chs[0] == 0 {
+		return fmt.Errorf("--channels %q: want at least one number", *f.channels)
+	}
+	o, err := f.options(c)
+	if err != nil {
+		return err
+	}
+	if err := f.threads(); err != nil {
+		return err
+	}
+	switch args[0] {
+	case "pixel":
+		err = f.pixel(ctx, c, o, chs)
+	case "vae":
+		err = trainVAE(ctx, c, train.VAEOptions{Options: o, KL: *f.kl, Edge: *f.edge, Config: vae.Config{InChannels: 3,
+			LatentChannels: *f.latent, BlockOutChannels: chs, LayersPerBlock: *f.layers, NormNumGroups: *f.groups,
+			ScalingFactor: 1, MidAttention: *f.mid}})
+	default:
+		err = trainUNet(ctx, c, train.UNetOptions{Options: o, Config: f.unet(chs)}, *f.vae)
+	}
+	if errors.Is(err, context.Canceled) {
+		c.say("the checkpoint is in %s: the same command with --resume goes on from it", *f.out)
+	}
+	return err
+}
+
+// check looks at the flags for a network, and sets the defaults that depend on it.
+func (f *trainFlags) check(network string) error {
+	for _, g := range [][2]string{{"data", *f.data}, {"val", *f.val}, {"out", *f.out}} {
+		if g[1] == "" {
+			return fmt.Errorf("--%s is missing (see psld help train)", g[0])
+		}
+	}
+	set := given(f.fs)
+	for _, name := range slices.Sorted(maps.Keys(ofNetwork)) {
+		if set[name] && ofNetwork[name] != network {
+			return fmt.Errorf("--%s has no meaning for train %s", name, network)
+		}
+	}
+	for _, g := range []struct {
+		name      string
+		v, lo, hi int
+	}{{"size", *f.size, 8, 4096}, {"steps", *f.steps, 1, 1 << 30}, {"batch", *f.batch, 1, 1 << 16}, {"micro", *f.micro, 1, *f.batch},
+		{"cycle", *f.cycle, 0, 1 << 30}, {"warmup", *f.warmup, 0, 1 << 30}, {"log-every", *f.logEvery, 1, 1 << 30},
+		{"save-every", *f.saveEvery, 1, 1 << 30}} {
+		if g.v < g.lo || g.v > g.hi {
+			return fmt.Errorf("--%s %d, want %d to %d", g.name, g.v, g.lo, g.hi)
+		}
+	}
+	if !set["lr"] {
+		*f.lr = 1e-3
+		if network == "vae" {
+			*f.lr = 2e-3
+		}
+	}
+	if !(*f.lr > 0 && *f.lr <= 1) || !(*f.ema >= 0 && *f.ema < 1) || !(*f.kl >= 0 && *f.kl <= 1e6) || !(*f.edge >= 0 && *f.edge <= 1e6) {
+		return fmt.Errorf("--lr %v --ema %v --kl %v --edge %v: want 0 < lr <= 1, 0 <= ema < 1, kl and edge 0 to 1e6",
+			*f.lr, *f.ema, *f.kl, *f.edge)
+	}
+	if !(*f.low > 0 && *f.low < 1) {
+		return fmt.Errorf("--low %v, want more than 0 and less than 1", *f.low)
+	}
+	if *f.channels == "" {
+		*f.channels = map[string]string{"vae": "32,64", "unet": "64,64,128", "pixel": "64,64,128,128"}[network]
+	}
+	return nil
+}
+
+// options are those of all networks.
+func (f *trainFlags) options(c *console) (train.Options, error) {
+	device, err := prior.Device(*f.dtype)
+	if err != nil {
+		return train.Options{}, fmt.Errorf("--dtype: %w", err)
+	}
+	return train.Options{Data: list(*f.data), Val: list(*f.val), Init: *f.initial, Device: device, Out: *f.out, Size: *f.size,
+		Steps: *f.steps, Batch: *f.batch, Micro: *f.micro, Cycle: *f.cycle, LR: *f.lr, Warmup: *f.warmup, EMA: *f.ema,
+		Seed: *f.seed, LogEvery: *f.logEvery, SaveEvery: *f.saveEvery, Resume: *f.resume, Log: c.log}, nil
+}
+
+// pixel trains a pixel prior.
+func (f *trainFlags) pixel(ctx context.Context, c *console, o train.Options, chs []int) error {
+	cfg := unet.GuidedConfig{ImageSize: *f.size, NumChannels: chs[0], NumResBlocks: *f.layers, ScaleShift: true,
+		ResBlockUpDown: true, NormGroups: *f.groups}
+	for _, ch := range chs {
+		if ch%chs[0] != 0 {
+			return fmt.Errorf("--channels %s: want multiples of the first one", *f.channels)
+		}
+		cfg.ChannelMult = append(cfg.ChannelMult, ch/chs[0])
+	}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if k := cfg.Factor(); o.Size%k != 0 {
+		return fmt.Errorf("--size %d is no multiple of %d, the factor of the network", o.Size, k)
+	}
+	c.say("pixel %v channels, %s", chs, machine())
+	if err := train.Pixel(ctx, train.PixelOptions{Options: o, Config: cfg, Low: *f.low}); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out, "wrote", filepath.Join(o.Out, "model.safetensors"))
+	return nil
+}
+
+// unet is the configuration of a UNet in latents.
+func (f *trainFlags) unet(chs []int) unet.Config {
+	cfg := unet.SD15() // for what has no flag
+	cfg.BlockOutChannels, cfg.LayersPerBlock, cfg.NormNumGroups = chs, *f.layers, *f.groups
+	cfg.Heads, cfg.CrossAttentionDim = unet.Heads{*f.heads}, *f.crossDim
+	cfg.DownBlockTypes = list(*f.blocks)
+	if *f.blocks == "" {
+		for range len(chs) - 1 {
+			cfg.DownBlockTypes = append(cfg.DownBlockTypes, unet.DownPlain)
+		}
+		cfg.DownBlockTypes = append(cfg.DownBlockTypes, unet.DownCross)
+	}
+	return cfg
 }
 
 func trainVAE(ctx context.Context, c *console, o train.VAEOptions) error {

@@ -17,6 +17,7 @@ import (
 	kernels "psld/internal/bench"
 	"psld/psld"
 	"psld/psld/picture"
+	"psld/psld/prior"
 	"psld/psld/task"
 	"psld/psld/tune"
 )
@@ -34,7 +35,22 @@ type tuneFile struct {
 	Results   []tune.Result `json:"results"`
 }
 
-func tuneTask(fs *flag.FlagSet) func(context.Context, *console, []string) error {
+var tuneVerb = verb{
+	name: "tune", args: "--data DIR --out presets.json", short: "find a task's parameters on a folder of pictures",
+	notes: `For each number of --steps it walks to better omega and gamma, and to a better strength where that is not --fixed, one at a
+time by factors of two, then tries --gluing-every; the preset is the setting of least work within --tolerance of the best
+mean PSNR. A higher PSNR is not always a better picture: with a free strength large holes come out smooth.
+  psld tune --data photos --tasks sr4,denoise --out presets.json
+  psld restore --task sr4 --preset presets.json --in small.png --out large.png
+The file has every result. After Ctrl-C or --budget the same command goes on from it, and the presets found so far are in
+it. --plot measures PSNR against time over --steps and --gluing-every in place of a search:
+  psld tune --data photos --tasks sr4 --steps 10,20,50,100,200 --out curve.json --plot curve.png
+
+`,
+	setup: tuneTask,
+}
+
+func tuneTask(fs *flag.FlagSet) work {
 	data := fs.String("data", "", "`folder` of pictures, which should not be those of the final test")
 	n := fs.Int("n", 8, "`N` pictures; 0 for all")
 	size := fs.Int("size", 64, "`pixels` a side")
@@ -131,7 +147,7 @@ func tuneTask(fs *flag.FlagSet) func(context.Context, *console, []string) error 
 				round(time.Since(start)), r.Task, r.Steps, r.Strength, r.Gamma, r.Omega, r.GluingEvery, r.PSNR, r.Seconds)
 			return save()
 		}
-		c.say("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s, %d results known", len(s.Pictures), *size, *size, *sigma, s.Seed, describeModel(s.Model), machine(), len(s.Known))
+		c.say("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s, %d results known", len(s.Pictures), *size, *size, *sigma, s.Seed, prior.Describe(s.Model), machine(), len(s.Known))
 		var rows []tune.Result
 		var gains []float64
 		for _, t := range chosen {

@@ -19,7 +19,25 @@ var (
 	defaultVAE []byte
 	//go:embed default/unet.safetensors
 	defaultUNet []byte
+	//go:embed default/pixel.safetensors
+	defaultPixel []byte
 )
+
+// DefaultPixel is the embedded pixel prior, a small one trained on photographs. It is loaded once; all callers share it.
+var DefaultPixel = sync.OnceValues(func() (*Pixel, error) { return embeddedPixel(cpu.F32) })
+
+func embeddedPixel(dev tensor.Device) (*Pixel, error) {
+	f, err := weights.Parse(defaultPixel)
+	if err != nil {
+		return nil, fmt.Errorf("embedded pixel model: %w", err)
+	}
+	m, err := pixelOf(f, "", dev)
+	if err != nil {
+		return nil, fmt.Errorf("embedded pixel model: %w", err)
+	}
+	m.Name = "embedded pixel model"
+	return m, nil
+}
 
 // Default is the embedded model, a small one trained on flower photographs. It is
 // loaded once; all callers share it.

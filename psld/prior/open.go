@@ -80,6 +80,30 @@ func Open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 	return m, nil
 }
 
+// OpenAny loads a prior of any kind: a pixel prior where the file at path is one (see [OpenPixel]), else a latent one (see
+// [Open]). Of the embedded models, for path "", pixel tells which.
+func OpenAny(ctx context.Context, path string, o Options, pixel bool) (Prior, error) {
+	if path == "" && !pixel || path != "" && !IsPixel(path) {
+		m, err := Open(ctx, path, o)
+		if err != nil { // no nil pointer in a prior that is not nil
+			return nil, err
+		}
+		return m, nil
+	}
+	if o.VAE != "" || o.Vocabulary != "" || o.TAESD != "" {
+		return nil, errors.New("a pixel model has no autoencoder and knows no prompts")
+	}
+	dev, err := Device(o.Precision)
+	if err != nil {
+		return nil, err
+	}
+	m, err := OpenPixel(path, dev)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error) {
 	dev, err := Device(o.Precision)
 	if err != nil {

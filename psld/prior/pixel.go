@@ -40,10 +40,16 @@ const pixelWindow = 1024
 // PixelSchedule is the noise schedule of pixel priors: that of Ho et al. 2020 and of guided diffusion.
 func PixelSchedule() schedule.Noise { return schedule.Linear(1e-4, 0.02, schedule.TrainSteps) }
 
-// OpenPixel loads a pixel prior: a file of `psld train pixel`, or a checkpoint of guided diffusion (.pt, .safetensors)
-// whose tensors are those of [unet.FFHQ] or [unet.ImageNet256], or of the configuration in a file of the same name that
-// ends in .json.
+// OpenPixel loads a pixel prior: the embedded one for "", a file of `psld train pixel`, or a checkpoint of guided
+// diffusion (.pt, .safetensors) whose tensors are those of [unet.FFHQ] or [unet.ImageNet256], or of the configuration in
+// a file of the same name that ends in .json.
 func OpenPixel(path string, dev tensor.Device) (*Pixel, error) {
+	if path == "" {
+		if dev == cpu.F32 {
+			return DefaultPixel()
+		}
+		return embeddedPixel(dev)
+	}
 	f, err := weights.Open(path)
 	if err != nil {
 		return nil, err
@@ -55,6 +61,19 @@ func OpenPixel(path string, dev tensor.Device) (*Pixel, error) {
 	}
 	m.Name = filepath.Base(path)
 	return m, nil
+}
+
+// IsPixel tells whether a file has the tensors of a pixel prior.
+func IsPixel(path string) bool {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := weights.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return f.Has("input_blocks.0.0.weight") && f.Has("time_embed.0.weight")
 }
 
 func pixelOf(f *weights.File, configFile string, dev tensor.Device) (*Pixel, error) {
@@ -75,7 +94,11 @@ func guidedConfig(f *weights.File, set *weights.Set, configFile string) (unet.Gu
 	if text := f.Metadata()["config"]; text != "" {
 		return unet.ParseGuidedConfig([]byte(text))
 	}
-	text, err := os.ReadFile(configFile)
+	var text []byte
+	err := os.ErrNotExist
+	if configFile != "" {
+		text, err = os.ReadFile(configFile)
+	}
 	if err == nil {
 		return unet.ParseGuidedConfig(text)
 	}

@@ -66,6 +66,8 @@ type Task struct {
 	// TV is the weight of total variation that suits the task: best of a grid on 16 other validation photographs at
 	// 64x64 pixels and noise 0.05.
 	TV float64
+	// Best is the method that restored the task best on validation pictures, with the embedded models; "" is psld.
+	Best string
 	// Presets are the parameters of further methods, by name. A method that is not in it has its defaults.
 	Presets map[string]Preset
 	// Rough is a quick restoration of y for solvers to start from, of shape a.In(). nil: by total variation.

@@ -1,0 +1,50 @@
+package prior
+
+import "fmt"
+
+// Parameters is the number of parameters of a prior's networks, a text encoder among them.
+func Parameters(p Prior) int {
+	n := 0
+	for _, net := range p.Networks() {
+		n += net.Params.Count()
+	}
+	if m, ok := p.(*LatentDiffusion); ok && m.Text != nil {
+		n += m.Text.Params.Count()
+	}
+	return n
+}
+
+// Describe tells in words what a prior is.
+func Describe(p Prior) string {
+	info := p.Info()
+	s := info.Name
+	if n := Parameters(p); n > 0 {
+		s += fmt.Sprintf(", %.2f million parameters", float64(n)/1e6)
+	}
+	if info.TrainSize > 0 {
+		s += fmt.Sprintf(", trained at %dx%d", info.TrainSize, info.TrainSize)
+	}
+	return s
+}
+
+// Layout tells in words how a picture of w x h pixels goes through a prior: in one piece, or in windows and tiles.
+func Layout(p Prior, w, h int) string {
+	how := "in one piece"
+	switch m := p.(type) {
+	case *LatentDiffusion:
+		if m.Window > 0 && max(w, h) > m.Window {
+			how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", m.Window)
+		}
+		if w*h > WholePixels {
+			how += fmt.Sprintf(", autoencoder in overlapping tiles of %d pixels", Tile)
+		}
+		if m.TrainSize > 0 && max(w, h) > m.TrainSize {
+			how += fmt.Sprintf(" (larger than the %dx%d pictures of the training)", m.TrainSize, m.TrainSize)
+		}
+	case *Pixel:
+		if m.Window > 0 && max(w, h) > m.Window {
+			how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", m.Window)
+		}
+	}
+	return how
+}

@@ -1,0 +1,38 @@
+package psld
+
+import (
+	"fmt"
+	"strings"
+
+	"psld/psld/param"
+	"psld/psld/solver"
+)
+
+// DescribeMethod tells a method with its parameters in words.
+func DescribeMethod(m solver.Method) string {
+	words := []string{solver.SpecOf(m).Name}
+	for _, f := range param.Fields(m) {
+		if f.Name == "steps" {
+			words = append(words, fmt.Sprintf("%v steps", f.Of(m)))
+			continue
+		}
+		words = append(words, fmt.Sprintf("%s %v", strings.ReplaceAll(f.Name, "_", " "), f.Of(m)))
+	}
+	return strings.Join(words, ", ")
+}
+
+// MethodSettings tells a method, how many of its steps were done, and its parameters, in the form of a PNG's
+// parameters: "Method: psld, Steps: 30, Done: 30 of 30, Eta: 0, ...".
+func MethodSettings(m solver.Method, done, of int) string {
+	first, rest := "Method: "+solver.SpecOf(m).Name, ""
+	for _, f := range param.Fields(m) {
+		name := strings.ReplaceAll(f.Name, "_", " ")
+		text := fmt.Sprintf(", %s: %v", strings.ToUpper(name[:1])+name[1:], f.Of(m))
+		if f.Name == "steps" {
+			first += text
+		} else {
+			rest += text
+		}
+	}
+	return fmt.Sprintf("%s, Done: %d of %d%s", first, done, of, rest)
+}
