@@ -22,94 +22,149 @@ var evalVerb = verb{
 Needs no Internet and prints a Markdown table. An eval that was stopped starts over.
 
 `,
-	setup: evaluate,
+	setup: func(fs *flag.FlagSet) work { return addEvalFlags(fs).run },
 }
 
-func evaluate(fs *flag.FlagSet) work {
-	data := fs.String("data", "", "`folder` of pictures")
-	n := fs.Int("n", 32, "`N` pictures; 0 for all")
-	size := fs.Int("size", 64, "`pixels` a side")
-	tasks := fs.String("tasks", taskNames(task.Drawn(), ",", ","), "`list` of tasks")
-	methods := fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods")
-	sigma := fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]")
-	model := addModelFlags(fs)
-	csvOut := fs.String("csv", "", "also write the table to a CSV `file`")
-	jsonOut := fs.String("json", "", "also write the table to a JSON `file`")
-	flags, seed, threads := addMethodFlags(fs), seedFlag(fs), threadsFlag(fs)
+// picturesFlags are those of verbs that measure methods on a folder of pictures.
+type picturesFlags struct {
+	data, tasks *string
+	n, size     *int
+	sigma       *float64
+	model       *modelFlags
+	seed        func() (uint64, error)
+	threads     func() error
+}
 
-	return func(ctx context.Context, c *console, _ []string) error {
-		if *data == "" {
-			return fmt.Errorf("--data is missing (see psld help eval)")
-		}
-		if *n < 0 || *size < 8 || *size > 2048 {
-			return fmt.Errorf("--n %d --size %d, want at least 0 and 8 to 2048", *n, *size)
-		}
-		if !(*sigma >= 0 && *sigma <= 100) {
-			return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
-		}
-		o := eval.Options{Sigma: *sigma}
-		var err error
-		o.Methods = list(*methods)
-		if o.Solve, err = flags.options(o.Methods...); err != nil {
-			return err
-		}
-		if o.Seed, err = seed(); err != nil {
-			return err
-		}
-		if o.Tasks, err = drawnTasks(*tasks); err != nil {
-			return err
-		}
-		if len(o.Tasks) == 0 || len(o.Methods) == 0 {
-			return fmt.Errorf("--tasks and --methods need at least one name")
-		}
-		for _, f := range [][3]string{{"--csv", *csvOut, ".csv"}, {"--json", *jsonOut, ".json"}} {
-			if f[1] != "" {
-				if err := checkOutput(f[0], f[1], f[2:]); err != nil {
-					return err
-				}
-			}
-		}
-		if err := threads(); err != nil {
-			return err
-		}
-		pics, err := picture.LoadSquares(*data, *n, *size)
-		if err != nil {
-			return fmt.Errorf("--data: %w", err)
-		}
-		m, err := model.open(ctx)
-		if err != nil {
-			return err
-		}
-		c.say("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s", len(pics), *size, *size, *sigma, o.Seed, prior.Describe(m), machine())
-		bar := newProgress(c.log, "picture")
-		before := 0
-		per := 1 + len(o.Methods)
-		o.Progress = func(t psld.Task, method string, done, of int) {
-			bar.step(before+done, len(o.Tasks)*per*of, string(t)+" "+method)
-			if done == of {
-				before += of
-			}
-		}
-		report, err := eval.Run(ctx, m, pics, o)
-		bar.clear()
-		if err != nil {
-			return err
-		}
-		if err := report.Markdown(c.out); err != nil {
-			return err
-		}
-		for _, f := range []struct {
-			path  string
-			write func(io.Writer) error
-		}{{*csvOut, report.CSV}, {*jsonOut, report.JSON}} {
-			if f.path != "" {
-				if err := atomicfile.Write(f.path, f.write); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+func addPicturesFlags(fs *flag.FlagSet, n int, data string) *picturesFlags {
+	return &picturesFlags{
+		data:    fs.String("data", "", "`folder` of pictures"+data),
+		n:       fs.Int("n", n, "`N` pictures; 0 for all"),
+		size:    fs.Int("size", 64, "`pixels` a side"),
+		tasks:   fs.String("tasks", taskNames(task.Drawn(), ",", ","), "`list` of tasks"),
+		sigma:   fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
+		model:   addModelFlags(fs),
+		seed:    seedFlag(fs),
+		threads: threadsFlag(fs),
 	}
+}
+
+func (f *picturesFlags) check() error {
+	switch {
+	case *f.n < 0 || *f.size < 8 || *f.size > 2048:
+		return fmt.Errorf("--n %d --size %d, want at least 0 and 8 to 2048", *f.n, *f.size)
+	case !(*f.sigma >= 0 && *f.sigma <= 100):
+		return fmt.Errorf("--sigma %v, want 0 to 100", *f.sigma)
+	}
+	return nil
+}
+
+func (f *picturesFlags) load() ([]*picture.Picture, error) {
+	pics, err := picture.LoadSquares(*f.data, *f.n, *f.size)
+	if err != nil {
+		err = fmt.Errorf("--data: %w", err)
+	}
+	return pics, err
+}
+
+// describe says what is measured on what.
+func (f *picturesFlags) describe(pictures int, seed uint64, m prior.Prior) string {
+	return fmt.Sprintf("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s",
+		pictures, *f.size, *f.size, *f.sigma, seed, prior.Describe(m), machine())
+}
+
+// evalFlags are those of psld eval.
+type evalFlags struct {
+	*picturesFlags
+	methods, csvOut, jsonOut *string
+	options                  *methodFlags
+}
+
+func addEvalFlags(fs *flag.FlagSet) *evalFlags {
+	return &evalFlags{
+		picturesFlags: addPicturesFlags(fs, 32, ""),
+		methods:       fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods"),
+		csvOut:        fs.String("csv", "", "also write the table to a CSV `file`"),
+		jsonOut:       fs.String("json", "", "also write the table to a JSON `file`"),
+		options:       addMethodFlags(fs),
+	}
+}
+
+func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
+	o, err := f.check()
+	if err != nil {
+		return err
+	}
+	if err := f.threads(); err != nil {
+		return err
+	}
+	pics, err := f.load()
+	if err != nil {
+		return err
+	}
+	m, err := f.model.open(ctx)
+	if err != nil {
+		return err
+	}
+	c.say("%s", f.describe(len(pics), o.Seed, m))
+	bar := newProgress(c.log, "picture")
+	before := 0
+	per := 1 + len(o.Methods)
+	o.Progress = func(t psld.Task, method string, done, of int) {
+		bar.step(before+done, len(o.Tasks)*per*of, string(t)+" "+method)
+		if done == of {
+			before += of
+		}
+	}
+	report, err := eval.Run(ctx, m, pics, o)
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if err := report.Markdown(c.out); err != nil {
+		return err
+	}
+	for _, g := range []struct {
+		path  string
+		write func(io.Writer) error
+	}{{*f.csvOut, report.CSV}, {*f.jsonOut, report.JSON}} {
+		if g.path != "" {
+			if err := atomicfile.Write(g.path, g.write); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// check looks at the flags.
+func (f *evalFlags) check() (o eval.Options, err error) {
+	if *f.data == "" {
+		return o, fmt.Errorf("--data is missing (see psld help eval)")
+	}
+	if err := f.picturesFlags.check(); err != nil {
+		return o, err
+	}
+	o.Sigma, o.Methods = *f.sigma, list(*f.methods)
+	if o.Solve, err = f.options.options(o.Methods...); err != nil {
+		return o, err
+	}
+	if o.Seed, err = f.seed(); err != nil {
+		return o, err
+	}
+	if o.Tasks, err = drawnTasks(*f.tasks); err != nil {
+		return o, err
+	}
+	if len(o.Tasks) == 0 || len(o.Methods) == 0 {
+		return o, fmt.Errorf("--tasks and --methods need at least one name")
+	}
+	for _, g := range [][3]string{{"--csv", *f.csvOut, ".csv"}, {"--json", *f.jsonOut, ".json"}} {
+		if g[1] != "" {
+			if err := checkOutput(g[0], g[1], g[2:]); err != nil {
+				return o, err
+			}
+		}
+	}
+	return o, nil
 }
 
 // drawnTasks reads a list of tasks that make up test damages.

@@ -16,9 +16,6 @@ import (
 	"psld/internal/atomicfile"
 	kernels "psld/internal/bench"
 	"psld/psld"
-	"psld/psld/picture"
-	"psld/psld/prior"
-	"psld/psld/task"
 	"psld/psld/tune"
 )
 
@@ -47,144 +44,169 @@ it. --plot measures PSNR against time over --steps and --gluing-every in place o
   psld tune --data photos --tasks sr4 --steps 10,20,50,100,200 --out curve.json --plot curve.png
 
 `,
-	setup: tuneTask,
+	setup: func(fs *flag.FlagSet) work { return addTuneFlags(fs).run },
 }
 
-func tuneTask(fs *flag.FlagSet) work {
-	data := fs.String("data", "", "`folder` of pictures, which should not be those of the final test")
-	n := fs.Int("n", 8, "`N` pictures; 0 for all")
-	size := fs.Int("size", 64, "`pixels` a side")
-	tasks := fs.String("tasks", taskNames(task.Drawn(), ",", ","), "`list` of tasks")
-	steps := fs.String("steps", "10,30,100", "`list` of numbers of steps")
-	every := fs.String("gluing-every", "1,2,5", "`list` of numbers of steps from gluing to gluing")
-	fixed := fs.String("fixed", "strength", "`list` of parameters that keep the preset's value: strength, omega, gamma; \"\" for none")
-	strength := fs.Float64("strength", 0, "`share` of the diffusion time for --plot (default: the task's preset)")
-	tolerance := fs.Float64("tolerance", 0.05, "`dB` that less work may cost")
-	budget := fs.Duration("budget", 0, "`time` after which nothing new is tried, such as 30m (default: no limit)")
-	sigma := fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]")
-	out := fs.String("out", "", "`file` for presets and results: .json; an existing one is gone on with")
-	plot := fs.String("plot", "", "measure quality against time in place of a search, and draw it as a PNG `file`")
-	model, seed, threads := addModelFlags(fs), seedFlag(fs), threadsFlag(fs)
+// tuneFlags are those of psld tune.
+type tuneFlags struct {
+	*picturesFlags
+	fs                             *flag.FlagSet
+	steps, every, fixed, out, plot *string
+	strength, tolerance            *float64
+	budget                         *time.Duration
+}
 
-	return func(ctx context.Context, c *console, _ []string) error {
-		switch {
-		case *data == "" || *out == "":
-			return fmt.Errorf("--data and --out are needed (see psld help tune)")
-		case *n < 0 || *size < 8 || *size > 2048:
-			return fmt.Errorf("--n %d --size %d, want at least 0 and 8 to 2048", *n, *size)
-		case !(*sigma >= 0 && *sigma <= 100):
-			return fmt.Errorf("--sigma %v, want 0 to 100", *sigma)
-		case !(*tolerance >= 0 && *tolerance <= 10):
-			return fmt.Errorf("--tolerance %v, want 0 to 10 dB", *tolerance)
-		case *budget < 0:
-			return fmt.Errorf("--budget %v, want a time of at least 0", *budget)
-		case given(fs)["strength"] && !(*strength > 0 && *strength <= 1):
-			return fmt.Errorf("--strength %v, want more than 0 and at most 1", *strength)
-		case given(fs)["strength"] && *plot == "":
-			return fmt.Errorf("--strength is for --plot; the search finds it")
-		}
-		s := &tune.Search{Sigma: *sigma, Tolerance: *tolerance, Budget: *budget, Fixed: list(*fixed)}
-		chosen, err := drawnTasks(*tasks)
-		if err != nil {
-			return err
-		}
-		for _, name := range s.Fixed {
-			if !slices.Contains(tune.Parameters, name) {
-				return fmt.Errorf("--fixed %q, want some of %s", name, strings.Join(tune.Parameters, ", "))
-			}
-		}
-		if s.Steps, err = counts("--steps", *steps, 0); err != nil {
-			return err
-		}
-		if s.Gluing, err = counts("--gluing-every", *every, 0); err != nil {
-			return err
-		}
-		if len(chosen) == 0 || slices.Min(s.Steps) < 1 || slices.Max(s.Steps) > 1000 || slices.Min(s.Gluing) < 1 {
-			return fmt.Errorf("--tasks, --steps (1 to 1000) and --gluing-every need at least one entry each")
-		}
-		if s.Seed, err = seed(); err != nil {
-			return err
-		}
-		if err := threads(); err != nil {
-			return err
-		}
-		if err := checkOutput("--out", *out, []string{".json"}); err != nil {
-			return err
-		}
-		if *plot != "" {
-			if err := checkOutput("--plot", *plot, []string{".png"}); err != nil {
-				return err
-			}
-		}
-		if s.Pictures, err = picture.LoadSquares(*data, *n, *size); err != nil {
-			return fmt.Errorf("--data: %w", err)
-		}
-		if s.Model, err = model.open(ctx); err != nil {
-			return err
-		}
-		file := tuneFile{Presets: psld.Presets{Size: *size, Tasks: map[psld.Task]psld.TaskPreset{}}, Model: s.Model.Name, DType: *model.dtype,
-			Pictures: len(s.Pictures), Data: *data, Sigma: *sigma, Seed: s.Seed, Tolerance: *tolerance}
-		if err := file.goOn(*out); err != nil {
-			return err
-		}
-		s.Known = file.Results
-		mult := s.Model.Multiple()
-		padded := (*size + mult - 1) / mult * mult
-		w := kernels.StepWork(s.Model, padded, padded)
-		s.Work = func(gluing bool) float64 {
-			if gluing {
-				return w.Total()
-			}
-			return w.Total() - w.Encoder.Total()
-		}
-		save := func() error {
-			file.Results = s.Known
-			return writeJSON(*out, file)
-		}
-		start := time.Now()
-		s.Found = func(r tune.Result) error {
-			c.say("%8s  %-15s %4d steps, strength %-7.3g gamma %-7.3g omega %-7.3g gluing every %d: %.2f dB, %.2f s a picture",
-				round(time.Since(start)), r.Task, r.Steps, r.Strength, r.Gamma, r.Omega, r.GluingEvery, r.PSNR, r.Seconds)
-			return save()
-		}
-		c.say("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s, %d results known", len(s.Pictures), *size, *size, *sigma, s.Seed, prior.Describe(s.Model), machine(), len(s.Known))
-		var rows []tune.Result
-		var gains []float64
-		for _, t := range chosen {
-			if *plot != "" {
-				p := s.Preset(t)
-				if given(fs)["strength"] {
-					p.Strength = *strength
-				}
-				var curve []tune.Result
-				curve, err = s.Curve(ctx, t, p)
-				rows = append(rows, curve...)
-			} else {
-				var best tune.Result
-				var gain float64
-				if best, gain, err = s.Task(ctx, t); best.Steps > 0 {
-					rows, gains = append(rows, best), append(gains, gain)
-					file.Tasks[t] = best.TaskPreset
-				}
-			}
-			if err != nil {
-				break
-			}
-		}
-		if errors.Is(err, tune.ErrBudget) {
-			c.say("the budget of %s is used up: the same command goes on", *budget)
-			err = nil
-		}
-		printTuned(c, rows, gains)
-		if len(rows) == 0 {
-			return err
-		}
-		err = errors.Join(err, save())
-		if *plot != "" {
-			err = errors.Join(err, atomicfile.Write(*plot, func(w io.Writer) error { return tune.Plot(w, rows) }))
-		}
+func addTuneFlags(fs *flag.FlagSet) *tuneFlags {
+	return &tuneFlags{
+		picturesFlags: addPicturesFlags(fs, 8, ", which should not be those of the final test"),
+		fs:            fs,
+		steps:         fs.String("steps", "10,30,100", "`list` of numbers of steps"),
+		every:         fs.String("gluing-every", "1,2,5", "`list` of numbers of steps from gluing to gluing"),
+		fixed: fs.String("fixed", "strength",
+			"`list` of parameters that keep the preset's value: strength, omega, gamma; \"\" for none"),
+		strength:  fs.Float64("strength", 0, "`share` of the diffusion time for --plot (default: the task's preset)"),
+		tolerance: fs.Float64("tolerance", 0.05, "`dB` that less work may cost"),
+		budget:    fs.Duration("budget", 0, "`time` after which nothing new is tried, such as 30m (default: no limit)"),
+		out:       fs.String("out", "", "`file` for presets and results: .json; an existing one is gone on with"),
+		plot:      fs.String("plot", "", "measure quality against time in place of a search, and draw it as a PNG `file`"),
+	}
+}
+
+func (f *tuneFlags) run(ctx context.Context, c *console, _ []string) error {
+	s, chosen, err := f.check()
+	if err != nil {
 		return err
 	}
+	if err := f.threads(); err != nil {
+		return err
+	}
+	if s.Pictures, err = f.load(); err != nil {
+		return err
+	}
+	if s.Model, err = f.model.open(ctx); err != nil {
+		return err
+	}
+	file := tuneFile{Presets: psld.Presets{Size: *f.size, Tasks: map[psld.Task]psld.TaskPreset{}}, Model: s.Model.Name,
+		DType: *f.model.dtype, Pictures: len(s.Pictures), Data: *f.data, Sigma: *f.sigma, Seed: s.Seed, Tolerance: *f.tolerance}
+	if err := file.goOn(*f.out); err != nil {
+		return err
+	}
+	s.Known = file.Results
+	f.setWork(s)
+	save := func() error {
+		file.Results = s.Known
+		return writeJSON(*f.out, file)
+	}
+	start := time.Now()
+	s.Found = func(r tune.Result) error {
+		c.say("%8s  %-15s %4d steps, strength %-7.3g gamma %-7.3g omega %-7.3g gluing every %d: %.2f dB, %.2f s a picture",
+			round(time.Since(start)), r.Task, r.Steps, r.Strength, r.Gamma, r.Omega, r.GluingEvery, r.PSNR, r.Seconds)
+		return save()
+	}
+	c.say("%s, %d results known", f.describe(len(s.Pictures), s.Seed, s.Model), len(s.Known))
+	rows, gains, err := f.search(ctx, s, chosen, file.Tasks)
+	if errors.Is(err, tune.ErrBudget) {
+		c.say("the budget of %s is used up: the same command goes on", *f.budget)
+		err = nil
+	}
+	printTuned(c, rows, gains)
+	if len(rows) == 0 {
+		return err
+	}
+	err = errors.Join(err, save())
+	if *f.plot != "" {
+		err = errors.Join(err, atomicfile.Write(*f.plot, func(w io.Writer) error { return tune.Plot(w, rows) }))
+	}
+	return err
+}
+
+// check looks at the flags.
+func (f *tuneFlags) check() (*tune.Search, []psld.Task, error) {
+	set := given(f.fs)
+	switch {
+	case *f.data == "" || *f.out == "":
+		return nil, nil, fmt.Errorf("--data and --out are needed (see psld help tune)")
+	case !(*f.tolerance >= 0 && *f.tolerance <= 10):
+		return nil, nil, fmt.Errorf("--tolerance %v, want 0 to 10 dB", *f.tolerance)
+	case *f.budget < 0:
+		return nil, nil, fmt.Errorf("--budget %v, want a time of at least 0", *f.budget)
+	case set["strength"] && !(*f.strength > 0 && *f.strength <= 1):
+		return nil, nil, fmt.Errorf("--strength %v, want more than 0 and at most 1", *f.strength)
+	case set["strength"] && *f.plot == "":
+		return nil, nil, fmt.Errorf("--strength is for --plot; the search finds it")
+	}
+	if err := f.picturesFlags.check(); err != nil {
+		return nil, nil, err
+	}
+	s := &tune.Search{Sigma: *f.sigma, Tolerance: *f.tolerance, Budget: *f.budget, Fixed: list(*f.fixed)}
+	chosen, err := drawnTasks(*f.tasks)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range s.Fixed {
+		if !slices.Contains(tune.Parameters, name) {
+			return nil, nil, fmt.Errorf("--fixed %q, want some of %s", name, strings.Join(tune.Parameters, ", "))
+		}
+	}
+	if s.Steps, err = counts("--steps", *f.steps, 0); err != nil {
+		return nil, nil, err
+	}
+	if s.Gluing, err = counts("--gluing-every", *f.every, 0); err != nil {
+		return nil, nil, err
+	}
+	if len(chosen) == 0 || slices.Min(s.Steps) < 1 || slices.Max(s.Steps) > 1000 || slices.Min(s.Gluing) < 1 {
+		return nil, nil, fmt.Errorf("--tasks, --steps (1 to 1000) and --gluing-every need at least one entry each")
+	}
+	if s.Seed, err = f.seed(); err != nil {
+		return nil, nil, err
+	}
+	if err := checkOutput("--out", *f.out, []string{".json"}); err != nil {
+		return nil, nil, err
+	}
+	if *f.plot != "" {
+		err = checkOutput("--plot", *f.plot, []string{".png"})
+	}
+	return s, chosen, err
+}
+
+// setWork tells the search how much work a step is.
+func (f *tuneFlags) setWork(s *tune.Search) {
+	mult := s.Model.Multiple()
+	padded := (*f.size + mult - 1) / mult * mult
+	w := kernels.StepWork(s.Model, padded, padded)
+	s.Work = func(gluing bool) float64 {
+		if gluing {
+			return w.Total()
+		}
+		return w.Total() - w.Encoder.Total()
+	}
+}
+
+// search goes through the tasks and puts their best presets into found; gains are what they have over the built-in ones.
+func (f *tuneFlags) search(ctx context.Context, s *tune.Search, chosen []psld.Task,
+	found map[psld.Task]psld.TaskPreset) (rows []tune.Result, gains []float64, err error) {
+	for _, t := range chosen {
+		if *f.plot != "" {
+			p := s.Preset(t)
+			if given(f.fs)["strength"] {
+				p.Strength = *f.strength
+			}
+			var curve []tune.Result
+			curve, err = s.Curve(ctx, t, p)
+			rows = append(rows, curve...)
+		} else {
+			var best tune.Result
+			var gain float64
+			if best, gain, err = s.Task(ctx, t); best.Steps > 0 {
+				rows, gains = append(rows, best), append(gains, gain)
+				found[t] = best.TaskPreset
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	return rows, gains, err
 }
 
 // goOn takes the results of an existing file, which must be of the same pictures and model.
