@@ -44,6 +44,9 @@ func TestEveryOpHasCases(t *testing.T) {
 // TestTiers runs the suite on every tier of this machine.
 func TestTiers(t *testing.T) {
 	for _, tier := range asm.Available() {
+		if testing.Short() && tier != asm.Active() {
+			continue
+		}
 		t.Run(tier.String(), func(t *testing.T) {
 			defer asm.Use(asm.Use(tier))
 			Run(t, cpu.F32)
