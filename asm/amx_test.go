@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPairsParts: a segment may be made of runs that the kernel takes in another order, and a run may be long enough to be
-// cut in several calls. The sums are the same up to rounding.
+// TestPairsParts: a segment may be made of runs that the kernel takes in another order, and a run may be long
+// enough to be cut in several calls. The sums are the same up to rounding.
 func TestPairsParts(t *testing.T) {
 	for _, tier := range Available() {
 		t.Run(tier.String(), func(t *testing.T) {
@@ -39,7 +39,8 @@ func TestPairsParts(t *testing.T) {
 	}
 }
 
-// TestPairsNaN puts a NaN, or an infinity beside ones, into A or B: it must come out in its row, or column, and nowhere else.
+// TestPairsNaN puts a NaN, or an infinity beside ones, into A or B: it must come out in its row, or column, and
+// nowhere else.
 func TestPairsNaN(t *testing.T) {
 	for _, tier := range Available() {
 		t.Run(tier.String(), func(t *testing.T) {
@@ -212,8 +213,8 @@ func splitProblem(t *testing.T, r *rand.Rand, m, c, parts, segs int, start strin
 	return math.Sqrt(diff / norm)
 }
 
-// TestAMXUnderFire multiplies on several threads while the collector runs and signals rain: the same bits every time. Only a
-// processor can fail it, or a system that loses tiles at a signal.
+// TestAMXUnderFire multiplies on several threads while the collector runs and signals rain: the same bits every
+// time. Only a processor can fail it, or a system that loses tiles at a signal.
 func TestAMXUnderFire(t *testing.T) {
 	if !slices.Contains(Available(), Tier(AMX)) || os.Getenv("PSLD_AMX_EMULATED") != "" {
 		t.Skip("this machine has no AMX")

@@ -216,7 +216,8 @@ func TestRunPairsT(t *testing.T) {
 					c, whole := guarded((m-1)*cRow+nr, 7)
 					start := random(rng, len(c), 1)
 					copy(c, start)
-					tile := Tile{A: unsafe.Pointer(&a[0]), B: unsafe.Pointer(&b[0]), C: unsafe.Pointer(&c[0]), ACol: 4 * aCol, BRow: 4 * bRow, CRow: 4 * cRow, Segs: 1, K: k, Accumulate: accumulate}
+					tile := Tile{A: unsafe.Pointer(&a[0]), B: unsafe.Pointer(&b[0]), C: unsafe.Pointer(&c[0]),
+						ACol: 4 * aCol, BRow: 4 * bRow, CRow: 4 * cRow, Segs: 1, K: k, Accumulate: accumulate}
 					tile.RunPairsT(m)
 					checkGuard(t, whole, 7, len(c))
 					for i, v := range c {
@@ -267,7 +268,8 @@ func TestRunWide(t *testing.T) {
 						c, whole := guarded((m-1)*cRow+width, 7)
 						start := random(rng, len(c), 1)
 						copy(c, start)
-						tile := Tile{A: unsafe.Pointer(&a[0]), B: unsafe.Pointer(&b[0]), C: unsafe.Pointer(&c[0]), ARow: 4 * aRow, ASeg: 4 * aSeg, CRow: 4 * cRow, Segs: segs, K: k, Accumulate: 1}
+						tile := Tile{A: unsafe.Pointer(&a[0]), B: unsafe.Pointer(&b[0]), C: unsafe.Pointer(&c[0]),
+							ARow: 4 * aRow, ASeg: 4 * aSeg, CRow: 4 * cRow, Segs: segs, K: k, Accumulate: 1}
 						if pairs {
 							tile.RunWidePairs(m)
 						} else {

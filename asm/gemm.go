@@ -100,11 +100,12 @@ func (t *Tile) RunPairs(m int) { gemm.pairs(t, m) }
 // HasSplit tells whether the active tier has [Tile.RunSplit].
 func HasSplit() bool { return gemm.split != nil }
 
-// RunSplit is RunPairs on numbers that are split in two bfloat16: the first half of each of the Parts runs of K/Parts
-// words (an even number) holds the elements rounded to bfloat16, in pairs, the second half what the rounding left, rounded
-// itself. High times high, high times low and low times high are added. The product of two
-// numbers has a relative error of about 2^-17: halves of 8 bits each hold 17 bits of a number, with the sign of the lower one, and the
-// product of the low halves, which is left out, is as large. 1 <= m <= PairsMR. In one segment and part, with H = K/2:
+// RunSplit is RunPairs on numbers that are split in two bfloat16: the first half of each of the Parts runs of
+// K/Parts words (an even number) holds the elements rounded to bfloat16, in pairs, the second half what the
+// rounding left, rounded itself. High times high, high times low and low times high are added. The product of two
+// numbers has a relative error of about 2^-17: halves of 8 bits each hold 17 bits of a number, with the sign of the
+// lower one, and the product of the low halves, which is left out, is as large. 1 <= m <= PairsMR. In one segment
+// and part, with H = K/2:
 //
 //	for k := range H {
 //		for i := range m {

@@ -64,9 +64,10 @@ func JoinPairs(words, even, odd []float32) {
 	layout.join(&words[0], &even[0], &odd[0], len(words))
 }
 
-// CrossPairs turns pairs of bfloat16 into pairs across them: words a and b at a place of two neighbouring rows of src, rows
-// width long, become the words (lower a, lower b) and (upper a, upper b), neighbours in a row of dst, rows
-// 2*width long. Together with [Transpose] it transposes a matrix of bfloat16. width is a positive multiple of 8.
+// CrossPairs turns pairs of bfloat16 into pairs across them: words a and b at a place of two neighbouring rows of
+// src, rows width long, become the words (lower a, lower b) and (upper a, upper b), neighbours in a row of dst,
+// rows 2*width long. Together with [Transpose] it transposes a matrix of bfloat16. width is a positive multiple of
+// 8.
 //
 //	for r := 0; r < len(src)/width; r += 2 {
 //		for j := range width {

@@ -44,7 +44,9 @@ func statsOf(x []float32, c int) []float32 {
 }
 
 var normCases = []normCase{
-	{"Softmax", []int{1}, 1, func(dst []float32, in [][]float32, c int) { SoftmaxRows(dst, in[0], make([]float32, c), c) },
+	{"Softmax", []int{1}, 1, func(dst []float32, in [][]float32, c int) {
+		SoftmaxRows(dst, in[0], make([]float32, c), c)
+	},
 		func(in [][]float32, c int) (want, size []float64) {
 			top, sum := math.Inf(-1), 0.0
 			for _, v := range in[0] {
@@ -202,7 +204,8 @@ func TestNormSpecial(t *testing.T) {
 		normal := func() float32 { return float32(rng.NormFloat64()) }
 		for _, k := range normCases[:4] {
 			for _, c := range []int{1, 7, 16, 19, 77} {
-				for _, bad := range []float32{float32(math.NaN()), math.Float32frombits(0x7f800001), float32(math.Inf(1)), float32(math.Inf(-1))} {
+				for _, bad := range []float32{float32(math.NaN()), math.Float32frombits(0x7f800001),
+					float32(math.Inf(1)), float32(math.Inf(-1))} {
 					in := k.inputs(3, c, normal)
 					good := make([]float32, 3*c)
 					k.f(good, in, c)

@@ -96,28 +96,50 @@ var elementwise = []struct {
 	want     func(d, a, b float64) float64
 	rel, abs float64 // abs is times max(1, |b|), the gradient factor
 }{
-	{"Add", func(d []float32, in [][]float32) { Add(d, in[1], in[2]) }, func(d, a, b float64) float64 { return a + b }, ulp, 0},
-	{"Sub", func(d []float32, in [][]float32) { Sub(d, in[1], in[2]) }, func(d, a, b float64) float64 { return a - b }, ulp, 0},
-	{"Mul", func(d []float32, in [][]float32) { Mul(d, in[1], in[2]) }, func(d, a, b float64) float64 { return a * b }, ulp, 0},
-	{"Axpy", func(d []float32, in [][]float32) { Axpy(d, 0.75, in[1]) }, func(d, a, b float64) float64 { return d + 0.75*a }, ulp, 2e-6},
-	{"Scale", func(d []float32, in [][]float32) { Scale(d, -1.75, in[1]) }, func(d, a, b float64) float64 { return -1.75 * a }, ulp, 0},
-	{"Lerp", func(d []float32, in [][]float32) { Lerp(d, in[1], 0.125) }, func(d, a, b float64) float64 { return d + 0.125*(a-d) }, ulp, 2e-6},
-	{"Exp", func(d []float32, in [][]float32) { Exp(d, in[1]) }, func(d, a, b float64) float64 { return math.Exp(a) }, ulp, 0},
-	{"SiLU", func(d []float32, in [][]float32) { SiLU(d, in[1]) }, func(d, a, b float64) float64 { return f64Silu(a) }, 3 * ulp, 0},
-	{"SiLUGrad", func(d []float32, in [][]float32) { SiLUGrad(d, in[1], in[2]) }, func(d, a, b float64) float64 { return b * f64SiluGrad(a) }, ulp, 2.5e-7},
-	{"GELU", func(d []float32, in [][]float32) { GELU(d, in[1]) }, func(d, a, b float64) float64 { return f64GELU(a) }, 16 * ulp, 1e-12},
-	{"GELUGrad", func(d []float32, in [][]float32) { GELUGrad(d, in[1], in[2]) }, func(d, a, b float64) float64 { return b * f64GELUGrad(a) }, ulp, 2.5e-7},
-	{"QuickGELU", func(d []float32, in [][]float32) { QuickGELU(d, in[1]) }, func(d, a, b float64) float64 { return f64Silu(1.702*a) / 1.702 }, 2e-6, 0},
-	{"ExpGrad", func(d []float32, in [][]float32) { ExpGrad(d, in[1], in[2]) }, func(d, a, b float64) float64 { return b * math.Exp(a) }, 2 * ulp, 0},
-	{"Tanh", func(d []float32, in [][]float32) { Tanh(d, in[1]) }, func(d, a, b float64) float64 { return math.Tanh(a) }, 3 * ulp, 0},
-	{"TanhGrad", func(d []float32, in [][]float32) { TanhGrad(d, in[1], in[2]) }, func(d, a, b float64) float64 { return b / (math.Cosh(a) * math.Cosh(a)) }, ulp, 2.5e-7},
-	{"Abs", func(d []float32, in [][]float32) { Abs(d, in[1]) }, func(d, a, b float64) float64 { return math.Abs(a) }, 0, 0},
-	{"AbsGrad", func(d []float32, in [][]float32) { AbsGrad(d, in[1], in[2]) }, func(d, a, b float64) float64 { return math.Copysign(b, a*b) }, 0, 0},
-	{"ReLU", func(d []float32, in [][]float32) { ReLU(d, in[1]) }, func(d, a, b float64) float64 { return math.Max(a, 0) }, 0, 0},
-	{"ReLUGrad", func(d []float32, in [][]float32) { ReLUGrad(d, in[1], in[2]) }, func(d, a, b float64) float64 { return within(a, 0, 1e9) * b }, 0, 0},
-	{"Clamp", func(d []float32, in [][]float32) { Clamp(d, in[1], -1.5, 2) }, func(d, a, b float64) float64 { return math.Min(math.Max(a, -1.5), 2) }, 0, 0},
-	{"ClampGrad", func(d []float32, in [][]float32) { ClampGrad(d, in[1], in[2], -1.5, 2) }, func(d, a, b float64) float64 { return within(a, -1.5, 2) * b }, 0, 0},
-	{"QuickGELUGrad", func(d []float32, in [][]float32) { QuickGELUGrad(d, in[1], in[2]) }, func(d, a, b float64) float64 { return b * f64SiluGrad(1.702*a) }, ulp, 4e-7},
+	{"Add", func(d []float32, in [][]float32) { Add(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return a + b }, ulp, 0},
+	{"Sub", func(d []float32, in [][]float32) { Sub(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return a - b }, ulp, 0},
+	{"Mul", func(d []float32, in [][]float32) { Mul(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return a * b }, ulp, 0},
+	{"Axpy", func(d []float32, in [][]float32) { Axpy(d, 0.75, in[1]) },
+		func(d, a, b float64) float64 { return d + 0.75*a }, ulp, 2e-6},
+	{"Scale", func(d []float32, in [][]float32) { Scale(d, -1.75, in[1]) },
+		func(d, a, b float64) float64 { return -1.75 * a }, ulp, 0},
+	{"Lerp", func(d []float32, in [][]float32) { Lerp(d, in[1], 0.125) },
+		func(d, a, b float64) float64 { return d + 0.125*(a-d) }, ulp, 2e-6},
+	{"Exp", func(d []float32, in [][]float32) { Exp(d, in[1]) },
+		func(d, a, b float64) float64 { return math.Exp(a) }, ulp, 0},
+	{"SiLU", func(d []float32, in [][]float32) { SiLU(d, in[1]) },
+		func(d, a, b float64) float64 { return f64Silu(a) }, 3 * ulp, 0},
+	{"SiLUGrad", func(d []float32, in [][]float32) { SiLUGrad(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return b * f64SiluGrad(a) }, ulp, 2.5e-7},
+	{"GELU", func(d []float32, in [][]float32) { GELU(d, in[1]) },
+		func(d, a, b float64) float64 { return f64GELU(a) }, 16 * ulp, 1e-12},
+	{"GELUGrad", func(d []float32, in [][]float32) { GELUGrad(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return b * f64GELUGrad(a) }, ulp, 2.5e-7},
+	{"QuickGELU", func(d []float32, in [][]float32) { QuickGELU(d, in[1]) },
+		func(d, a, b float64) float64 { return f64Silu(1.702*a) / 1.702 }, 2e-6, 0},
+	{"ExpGrad", func(d []float32, in [][]float32) { ExpGrad(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return b * math.Exp(a) }, 2 * ulp, 0},
+	{"Tanh", func(d []float32, in [][]float32) { Tanh(d, in[1]) },
+		func(d, a, b float64) float64 { return math.Tanh(a) }, 3 * ulp, 0},
+	{"TanhGrad", func(d []float32, in [][]float32) { TanhGrad(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return b / (math.Cosh(a) * math.Cosh(a)) }, ulp, 2.5e-7},
+	{"Abs", func(d []float32, in [][]float32) { Abs(d, in[1]) },
+		func(d, a, b float64) float64 { return math.Abs(a) }, 0, 0},
+	{"AbsGrad", func(d []float32, in [][]float32) { AbsGrad(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return math.Copysign(b, a*b) }, 0, 0},
+	{"ReLU", func(d []float32, in [][]float32) { ReLU(d, in[1]) },
+		func(d, a, b float64) float64 { return math.Max(a, 0) }, 0, 0},
+	{"ReLUGrad", func(d []float32, in [][]float32) { ReLUGrad(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return within(a, 0, 1e9) * b }, 0, 0},
+	{"Clamp", func(d []float32, in [][]float32) { Clamp(d, in[1], -1.5, 2) },
+		func(d, a, b float64) float64 { return math.Min(math.Max(a, -1.5), 2) }, 0, 0},
+	{"ClampGrad", func(d []float32, in [][]float32) { ClampGrad(d, in[1], in[2], -1.5, 2) },
+		func(d, a, b float64) float64 { return within(a, -1.5, 2) * b }, 0, 0},
+	{"QuickGELUGrad", func(d []float32, in [][]float32) { QuickGELUGrad(d, in[1], in[2]) },
+		func(d, a, b float64) float64 { return b * f64SiluGrad(1.702*a) }, ulp, 4e-7},
 }
 
 func TestElementwise(t *testing.T) {
@@ -133,7 +155,8 @@ func TestElementwise(t *testing.T) {
 				checkGuard(t, whole, off, n)
 				for i := range dst {
 					b := float64(in[2][i])
-					near(t, dst[i], c.want(float64(in[0][i]), float64(in[1][i]), b), c.rel, c.abs*math.Max(1, math.Abs(b)), c.name, n, i)
+					near(t, dst[i], c.want(float64(in[0][i]), float64(in[1][i]), b), c.rel,
+						c.abs*math.Max(1, math.Abs(b)), c.name, n, i)
 				}
 				// dst may be an input
 				in[1] = slices.Clone(in[1])
@@ -173,7 +196,8 @@ func TestSpecialValues(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		for _, c := range cases {
 			for i := range 37 {
-				for _, v := range []struct{ x, want float64 }{{nan, nan}, {inf, c.atInf}, {-inf, c.atNegInf}, {3e38, c.atInf}, {-3e38, c.atNegInf}} {
+				for _, v := range []struct{ x, want float64 }{{nan, nan}, {inf, c.atInf}, {-inf, c.atNegInf},
+					{3e38, c.atInf}, {-3e38, c.atNegInf}} {
 					x := make([]float32, 37)
 					x[i] = float32(v.x)
 					dst := make([]float32, 37)
@@ -244,7 +268,8 @@ func TestAccuracy(t *testing.T) {
 		{"ExpGrad", func(dst, x []float32) { ExpGrad(dst, x, ones(len(x))) }, math.Exp, -87, 88.7, ulps, 1.1},
 		{"Tanh", Tanh, math.Tanh, -20, 20, ulps, 3},
 		{"Tanh, small", Tanh, math.Tanh, -1e-3, 1e-3, ulps, 3},
-		{"TanhGrad", func(dst, x []float32) { TanhGrad(dst, x, ones(len(x))) }, func(x float64) float64 { return 1 / (math.Cosh(x) * math.Cosh(x)) }, -30, 30, absolute, 2.5e-7},
+		{"TanhGrad", func(dst, x []float32) { TanhGrad(dst, x, ones(len(x))) },
+			func(x float64) float64 { return 1 / (math.Cosh(x) * math.Cosh(x)) }, -30, 30, absolute, 2.5e-7},
 	}
 	eachTier(t, func(t *testing.T) {
 		for _, c := range cases {
@@ -315,7 +340,9 @@ func TestRows(t *testing.T) {
 	}{
 		{"ScaleShiftRows", func(dst, x, y []float32, v [3][]float32, c int) { ScaleShiftRows(dst, x, v[0], v[1], c) },
 			func(x, y, a, b, d float64) float64 { return x*a + b }, 1e-6},
-		{"ScaleShiftSiLURows", func(dst, x, y []float32, v [3][]float32, c int) { ScaleShiftSiLURows(dst, x, v[0], v[1], c) },
+		{"ScaleShiftSiLURows", func(dst, x, y []float32, v [3][]float32, c int) {
+			ScaleShiftSiLURows(dst, x, v[0], v[1], c)
+		},
 			func(x, y, a, b, d float64) float64 { return f64Silu(x*a + b) }, 2e-6},
 		{"SiLUGradRows", func(dst, x, y []float32, v [3][]float32, c int) { SiLUGradRows(dst, x, v[0], v[1], y, c) },
 			func(x, y, a, b, d float64) float64 { return y * f64SiluGrad(x*a+b) }, 2e-6},

@@ -41,8 +41,10 @@ func testWinograd(t *testing.T, n, gap int, withBias bool) {
 	at := func(s []float32) unsafe.Pointer { return unsafe.Pointer(&s[gap]) }
 	d, g, bias := square(6, true), square(3, true), square(1, true)
 	v, u, y := square(6, false), square(6, false), square(4, false)
-	WinogradInput(&Grid{Src: at(d), Dst: at(v), SrcRow: 24 * col, SrcCol: 4 * col, DstRow: 24 * col, DstCol: 4 * col, N: n})
-	WinogradWeight(&Grid{Src: at(g), Dst: at(u), SrcRow: 12 * col, SrcCol: 4 * col, DstRow: 24 * col, DstCol: 4 * col, N: n})
+	WinogradInput(&Grid{Src: at(d), Dst: at(v), SrcRow: 24 * col, SrcCol: 4 * col, DstRow: 24 * col,
+		DstCol: 4 * col, N: n})
+	WinogradWeight(&Grid{Src: at(g), Dst: at(u), SrcRow: 12 * col, SrcCol: 4 * col, DstRow: 24 * col,
+		DstCol: 4 * col, N: n})
 	for i := range v {
 		if v[i] != guard {
 			v[i] *= u[i]
@@ -74,15 +76,18 @@ func testWinograd(t *testing.T, n, gap int, withBias bool) {
 		}
 	}
 	require.Equal(t, 16*n, written)
-	require.Equal(t, len(y), len(slices.DeleteFunc(y, func(v float32) bool { return v != guard })), "elements between the vectors are touched")
+	require.Equal(t, len(y), len(slices.DeleteFunc(y, func(v float32) bool { return v != guard })),
+		"elements between the vectors are touched")
 }
 
 func BenchmarkWinograd(b *testing.B) {
 	const n = 128
 	src, dst := make([]float32, 36*n), make([]float32, 36*n+64)
-	g := Grid{Src: unsafe.Pointer(&src[0]), Dst: unsafe.Pointer(&dst[0]), SrcRow: 24 * n, SrcCol: 4 * n, DstRow: 24 * n, DstCol: 4 * n, N: n}
+	g := Grid{Src: unsafe.Pointer(&src[0]), Dst: unsafe.Pointer(&dst[0]), SrcRow: 24 * n, SrcCol: 4 * n,
+		DstRow: 24 * n, DstCol: 4 * n, N: n}
 	for _, tier := range Available() {
-		for name, f := range map[string]func(*Grid){"input": WinogradInput, "weight": WinogradWeight, "output": WinogradOutput} {
+		for name, f := range map[string]func(*Grid){"input": WinogradInput, "weight": WinogradWeight,
+			"output": WinogradOutput} {
 			b.Run(tier.String()+"/"+name, func(b *testing.B) {
 				defer Use(Use(tier))
 				for b.Loop() {

@@ -24,11 +24,13 @@ type opCase struct {
 // others are modules or resizers and have tests where they live.
 var engineOps = map[string]func(g *Graph, c opCase, x []*Value, w map[string]*Value) *Value{
 	"conv2d": func(g *Graph, c opCase, x []*Value, w map[string]*Value) *Value {
-		p := tensor.Conv{KH: c.Kernel, KW: c.Kernel, Stride: c.Stride, PadTop: c.Padding, PadLeft: c.Padding, PadBottom: c.Padding, PadRight: c.Padding}
+		p := tensor.Conv{KH: c.Kernel, KW: c.Kernel, Stride: c.Stride, PadTop: c.Padding, PadLeft: c.Padding,
+			PadBottom: c.Padding, PadRight: c.Padding}
 		return g.Conv2d(x[0], w["weight"], w["bias"], p)
 	},
 	"vae_downsample": func(g *Graph, c opCase, x []*Value, w map[string]*Value) *Value {
-		return g.Conv2d(x[0], w["conv.weight"], w["conv.bias"], tensor.Conv{KH: 3, KW: 3, Stride: 2, PadBottom: 1, PadRight: 1})
+		return g.Conv2d(x[0], w["conv.weight"], w["conv.bias"], tensor.Conv{KH: 3, KW: 3, Stride: 2, PadBottom: 1,
+			PadRight: 1})
 	},
 	"upsample_conv": func(g *Graph, c opCase, x []*Value, w map[string]*Value) *Value {
 		p := tensor.SameConv(3)

@@ -73,8 +73,8 @@ type Graph struct {
 	Frugal bool
 	// OnTrace, when set, sees the named intermediate values of the networks.
 	OnTrace func(name string, v *Value)
-	// OnOp, when set, sees the result of every operation and every gradient that one gives to an
-	// input, in the order in which they are computed: for a search of where a number comes from. It costs nothing when it is nil.
+	// OnOp, when set, sees the result of every operation and every gradient that one gives to an input, in the
+	// order in which they are computed: for a search of where a number comes from. It costs nothing when it is nil.
 	OnOp func(op Op)
 
 	dev       tensor.Device
@@ -225,7 +225,8 @@ func (g *Graph) wants(in ...*Value) bool {
 
 // result makes the value of an operation and puts it on the tape when wanted, with the forward values that
 // backward reads: a Block keeps no others.
-func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.Tensor) bool, saved ...*tensor.Tensor) *Value {
+func (g *Graph) result(t *tensor.Tensor, wanted bool, backward func(dy *tensor.Tensor) bool,
+	saved ...*tensor.Tensor) *Value {
 	v := &Value{T: t, dev: g.dev, requires: wanted}
 	if g.OnOp != nil {
 		backward = g.show(t, backward)
@@ -320,7 +321,8 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 	inside := &block{fn: fn, in: in, onOp: g.OnOp}
 	g.blocks = append(g.blocks, inside) // released with the graph, also where fn panics
 	start := time.Now()
-	out := inside.run(&Graph{dev: g.dev, record: keep || measure, Checkpoint: !keep, measure: measure, OnTrace: g.OnTrace})
+	out := inside.run(&Graph{dev: g.dev, record: keep || measure, Checkpoint: !keep, measure: measure,
+		OnTrace: g.OnTrace})
 	took := time.Since(start)
 	sub := inside.sub
 	if sub.disown(out.T) {

@@ -36,7 +36,8 @@ type net struct {
 }
 
 func newNet(train bool) *net {
-	n := &net{NewParam(random(1, 8, 8, 3, 3)), NewParam(random(2, 8)), NewParam(random(3, 8)), NewParam(random(4, 8)), NewParam(random(5, 24, 8)), NewParam(random(6, 8, 8))}
+	n := &net{NewParam(random(1, 8, 8, 3, 3)), NewParam(random(2, 8)), NewParam(random(3, 8)),
+		NewParam(random(4, 8)), NewParam(random(5, 24, 8)), NewParam(random(6, 8, 8))}
 	for _, p := range n.params() {
 		p.RequireGrad(train)
 	}
@@ -198,7 +199,10 @@ func TestUsedTwice(t *testing.T) {
 		"itself":       {func(g *Graph, x *Value) *Value { return x }, 1},
 		"concat":       {func(g *Graph, x *Value) *Value { return g.Sum(g.Concat(x, x)) }, 2},
 		"repeat once":  {func(g *Graph, x *Value) *Value { return g.Add(g.Repeat(x, 1), x) }, 2},
-		"attention":    {func(g *Graph, x *Value) *Value { y := g.Reshape(x, 1, 1, 1); return g.Attention(y, y, y, 1, false) }, 1},
+		"attention": {func(g *Graph, x *Value) *Value {
+			y := g.Reshape(x, 1, 1, 1)
+			return g.Attention(y, y, y, 1, false)
+		}, 1},
 		"block, twice": {func(g *Graph, x *Value) *Value {
 			return g.Block(func(g *Graph, in []*Value) *Value { return g.Mul(in[0], in[1]) }, x, x)
 		}, 6},
@@ -417,7 +421,8 @@ func (d poisoned) Put(t *tensor.Tensor) {
 	d.Device.Put(t)
 }
 
-// TestKeepsWhatGradientsRead: a block, and Backward of a frugal graph, give back memory early. Nobody may read it after.
+// TestKeepsWhatGradientsRead: a block, and Backward of a frugal graph, give back memory early. Nobody may read it
+// after.
 func TestKeepsWhatGradientsRead(t *testing.T) {
 	gamma, beta, square := NewParam(random(1, 8)), NewParam(random(2, 8)), NewParam(random(3, 8, 8))
 	ops := map[string]func(g *Graph, x *Value) *Value{

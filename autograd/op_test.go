@@ -26,7 +26,8 @@ func TestOnOp(t *testing.T) {
 	want := run(false, nil)
 	for checkpoint, names := range map[bool][]string{
 		false: {"Linear", "SiLU", "Block", "Mean", "Mean", "d Mean", "d Mean", "d SiLU", "d Linear", "d Block"},
-		true:  {"Linear", "SiLU", "Block", "Mean", "Mean", "d Mean", "d Mean", "Linear", "SiLU", "d SiLU", "d Linear", "d Block"},
+		true: {"Linear", "SiLU", "Block", "Mean", "Mean", "d Mean", "d Mean", "Linear", "SiLU", "d SiLU",
+			"d Linear", "d Block"},
 	} {
 		var seen []string
 		got := run(checkpoint, func(op Op) {

@@ -89,7 +89,8 @@ func TestPlanCountsBlocksWithin(t *testing.T) {
 	defer g.Release()
 	g.Plan = p
 	twice := func(g *Graph, in []*Value) *Value { return g.SiLU(g.SiLU(in[0])) }
-	g.Block(func(g *Graph, in []*Value) *Value { return g.Block(twice, g.Block(twice, in[0])) }, g.Input(tensor.New(1, n)))
+	g.Block(func(g *Graph, in []*Value) *Value { return g.Block(twice, g.Block(twice, in[0])) },
+		g.Input(tensor.New(1, n)))
 	require.Len(t, p.blocks, 1)
 	require.EqualValues(t, 3*4*n, p.blocks[0].bytes) // one within each, and the first one's result
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // scalar makes a [1] value.
-func (g *Graph) scalar(x *Value, v float64, backward func(dy float32, dx *tensor.Tensor), saved ...*tensor.Tensor) *Value {
+func (g *Graph) scalar(x *Value, v float64, backward func(dy float32, dx *tensor.Tensor),
+	saved ...*tensor.Tensor) *Value {
 	y := g.alloc(1)
 	g.dev.Upload(y, []float32{float32(v)})
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {

@@ -119,7 +119,8 @@ func (g *Graph) AddWindows(x *Value, h, w int, at [][2]int) *Value {
 // checkOffsets checks that windows of h x w at these offsets lie inside a picture.
 func checkOffsets(op string, at [][2]int, h, w, pictureH, pictureW int) {
 	for _, o := range at {
-		check(o[0] >= 0 && o[1] >= 0 && o[0]+h <= pictureH && o[1]+w <= pictureW, op, "offset", o, []any{"inside", pictureH, pictureW, "for a window of", h, w})
+		check(o[0] >= 0 && o[1] >= 0 && o[0]+h <= pictureH && o[1]+w <= pictureW, op, "offset", o,
+			[]any{"inside", pictureH, pictureW, "for a window of", h, w})
 	}
 }
 
@@ -139,7 +140,8 @@ func (g *Graph) Enlarge2x(x *Value) *Value {
 
 // Mean2x2 halves height and width of x[N,H,W,C], both even, by means: [N,H/2,W/2,C].
 func (g *Graph) Mean2x2(x *Value) *Value {
-	check(len(x.T.Shape) == 4 && x.T.Dim(1)%2 == 0 && x.T.Dim(2)%2 == 0, "Mean2x2", "x", x.T.Shape, "[N H W C], H and W even")
+	check(len(x.T.Shape) == 4 && x.T.Dim(1)%2 == 0 && x.T.Dim(2)%2 == 0, "Mean2x2", "x", x.T.Shape,
+		"[N H W C], H and W even")
 	y := g.alloc(x.T.Dim(0), x.T.Dim(1)/2, x.T.Dim(2)/2, x.T.Dim(3))
 	g.dev.Mean2x2(y, x.T)
 	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {

@@ -10,23 +10,23 @@ package tensor
 // (autograd), which panics on a programmer's mistake. Each forward op stands next
 // to its gradients.
 //
-// A device knows its memory by [Tensor.Storage], which views share; one whose memory is not the host's keeps its buffer there
-// and leaves Data nil. What it writes to comes from its own Get. What it reads may lie in host memory as well, such as the
-// inputs of a graph and weights that were neither packed nor placed: it copies them at each use, or once for a
-// weight, with [Tensor.Keep]. What lies outside the passes (initialising weights, the optimizer) works on host
-// memory. Work may be queued: Host, the sums and Sync wait for it. An operation that a device does not have panics with
-// [NotImplemented], one that finds no memory with *[OutOfMemory].
+// A device knows its memory by [Tensor.Storage], which views share; one whose memory is not the host's keeps its
+// buffer there and leaves Data nil. What it writes to comes from its own Get. What it reads may lie in host memory
+// as well, such as the inputs of a graph and weights that were neither packed nor placed: it copies them at each
+// use, or once for a weight, with [Tensor.Keep]. What lies outside the passes (initialising weights, the optimizer)
+// works on host memory. Work may be queued: Host, the sums and Sync wait for it. An operation that a device does
+// not have panics with [NotImplemented], one that finds no memory with *[OutOfMemory].
 type Device interface {
 	Name() string
 
-	// Get returns a tensor with undefined contents. Put takes it, or any view of it, back: neither it nor a view may be used
-	// afterwards. Put of a tensor that is not from Get does nothing.
+	// Get returns a tensor with undefined contents. Put takes it, or any view of it, back: neither it nor a view
+	// may be used afterwards. Put of a tensor that is not from Get does nothing.
 	Get(shape ...int) *Tensor
 	Put(t *Tensor)
-	// Pack turns a frozen weight [O,I] or [O,I,KH,KW] into the layout that this
-	// device multiplies by and lets its elements go: Data is nil afterwards, and
-	// only Conv2d, Conv2dGradInput and Host of this device take the tensor. Place moves another frozen tensor, such as a bias,
-	// into the device's memory; where that is the host's it does nothing.
+	// Pack turns a frozen weight [O,I] or [O,I,KH,KW] into the layout that this device multiplies by and lets its
+	// elements go: Data is nil afterwards, and only Conv2d, Conv2dGradInput and Host of this device take the
+	// tensor. Place moves another frozen tensor, such as a bias, into the device's memory; where that is the host's
+	// it does nothing.
 	Pack(w *Tensor)
 	Place(t *Tensor)
 	// Host returns the elements in ordinary memory, for reading; Upload writes them. Sync returns when all is computed

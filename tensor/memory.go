@@ -2,9 +2,9 @@ package tensor
 
 import "fmt"
 
-// OutOfMemory is what a device panics with when it has no memory for a tensor, in Get, Place, Pack or where an operation
-// needs some for its own use. It is a panic so that networks need not look at an error after each operation;
-// whoever begins a computation defers [Catch].
+// OutOfMemory is what a device panics with when it has no memory for a tensor, in Get, Place, Pack or where an
+// operation needs some for its own use. It is a panic so that networks need not look at an error after each
+// operation; whoever begins a computation defers [Catch].
 type OutOfMemory struct {
 	Device string // its name
 	Bytes  int64  // that were asked for
@@ -17,8 +17,8 @@ func (e *OutOfMemory) Error() string {
 		e.Device, float64(e.Bytes)/(1<<20), float64(e.InUse)/(1<<20))
 }
 
-// Catch, deferred, makes the error of the function that defers it out of an [OutOfMemory] panic. Other panics go on. What was
-// deferred after it, such as the Release of a graph, has run by then.
+// Catch, deferred, makes the error of the function that defers it out of an [OutOfMemory] panic. Other panics go
+// on. What was deferred after it, such as the Release of a graph, has run by then.
 func Catch(err *error) {
 	switch r := recover().(type) {
 	case nil:

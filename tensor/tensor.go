@@ -17,8 +17,9 @@ import (
 // make one with [New], [From] or a Device.
 type Tensor struct {
 	Shape []int
-	// Data are the elements, as many as the product of Shape says, where they lie in host memory. It is nil for a tensor of a
-	// device with memory of its own, a weight after [Device].Pack, and one of [Shaped]: ask [Device].Host.
+	// Data are the elements, as many as the product of Shape says, where they lie in host memory. It is nil for a
+	// tensor of a device with memory of its own, a weight after [Device].Pack, and one of [Shaped]: ask
+	// [Device].Host.
 	Data []float32
 
 	storage *Storage
@@ -107,8 +108,9 @@ func (t *Tensor) Reshaped(shape ...int) *Tensor {
 	return &Tensor{Shape: slices.Clone(shape), Data: t.Data, storage: t.storage}
 }
 
-// Keep is for devices: fn sees and may change what one keeps with t as a weight, layouts or copies made of its elements.
-// device says whose it is, nil stands for nothing yet. Keep holds a lock meanwhile, which guards Data as well.
+// Keep is for devices: fn sees and may change what one keeps with t as a weight, layouts or copies made of its
+// elements. device says whose it is, nil stands for nothing yet. Keep holds a lock meanwhile, which guards Data as
+// well.
 func (t *Tensor) Keep(device any, fn func(kept any) any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -18,7 +18,8 @@ func attention(heads, l, m, d int) problem {
 	}, func(r *random) []job {
 		c := heads * d
 		t := &attentionTensors{heads: heads, d: d,
-			q: r.tensor(0, 2, 1, l, c), k: r.tensor(0, 2, 1, m, c), v: r.tensor(0, 1, 1, m, c), o: tensor.New(1, l, c), stats: tensor.New(1, heads, 2, l),
+			q: r.tensor(0, 2, 1, l, c), k: r.tensor(0, 2, 1, m, c), v: r.tensor(0, 1, 1, m, c),
+			o: tensor.New(1, l, c), stats: tensor.New(1, heads, 2, l),
 			do: tensor.New(1, l, c), dq: tensor.New(1, l, c), dk: tensor.New(1, m, c), dv: tensor.New(1, m, c)}
 		return []job{{t.forward, func(d tensor.Device, s *sample) {
 			t.forward(d)

@@ -135,7 +135,8 @@ func (c choice) device() tensor.Device {
 func (p problem) choose(filter *regexp.Regexp) (list []choice) {
 	for i, op := range p.ops {
 		for _, dtype := range []string{"f32", "bf16", "f32x3"} {
-			if (dtype == "f32" || dtype == "bf16" && op.pairs || dtype == "f32x3" && op.split && asm.HasSplit()) && (filter == nil || filter.MatchString(op.name+"/"+p.shape+"/"+dtype)) {
+			if (dtype == "f32" || dtype == "bf16" && op.pairs || dtype == "f32x3" && op.split && asm.HasSplit()) &&
+				(filter == nil || filter.MatchString(op.name+"/"+p.shape+"/"+dtype)) {
 				list = append(list, choice{i, dtype})
 			}
 		}
@@ -154,7 +155,8 @@ func (m *machine) problem(ctx context.Context, p problem, chosen []choice, o Opt
 			return ctx.Err()
 		}
 		op := p.ops[c.op]
-		rows[i] = Row{Op: op.name, Shape: p.shape, DType: c.dtype, Tier: m.tier.String(), Threads: m.threads, Group: op.group}
+		rows[i] = Row{Op: op.name, Shape: p.shape, DType: c.dtype, Tier: m.tier.String(), Threads: m.threads,
+			Group: op.group}
 		var s sample
 		jobs[c.op].check(c.device(), &s) // also packs weights and fills the pool
 		rows[i].Err = s.error()

@@ -22,7 +22,8 @@ func small() []problem {
 	down.Stride = 2
 	return []problem{
 		linear(7, 5, 3, true), linear(33, 40, 17, true),
-		conv(5, 3, 4, tensor.SameConv(3), true), conv(6, 4, 3, pad, true), conv(7, 3, 5, down, true), conv(4, 3, 2, up, true),
+		conv(5, 3, 4, tensor.SameConv(3), true), conv(6, 4, 3, pad, true), conv(7, 3, 5, down, true), conv(4, 3, 2,
+			up, true),
 		conv(5, 3, 4, tensor.Conv{KH: 1, KW: 1, Stride: 1}, true),
 		attention(2, 9, 7, 5), attention(1, 33, 40, 16),
 		groupNormOp(3, 4, 64, false, epsUNet), groupNormOp(5, 4, 96, true, epsVAE), layerNormOp(5, 33), softmaxOp(6, 19),
@@ -120,7 +121,8 @@ func TestNames(t *testing.T) {
 				seen[name], ops[p.ops[c.op].name] = true, true
 			}
 		}
-		for _, want := range []string{"Linear", "LinearGradInput", "LinearGradWeight", "Conv2d", "Conv2dGradInput", "Conv2dGradWeight", "Attention", "AttentionGrad",
+		for _, want := range []string{"Linear", "LinearGradInput", "LinearGradWeight", "Conv2d", "Conv2dGradInput",
+			"Conv2dGradWeight", "Attention", "AttentionGrad",
 			"GroupNormSiLU", "GroupNormSiLUGrad", "LayerNorm", "Softmax", "SiLU", "GEGLU", "Add", "F32ToBF16"} {
 			require.True(t, ops[want], want)
 		}

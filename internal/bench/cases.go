@@ -44,7 +44,8 @@ func cases(quick bool) []problem {
 		}
 	}
 	linears := []problem{
-		linear(4096, 320, 320, true), linear(4096, 320, 1280, true), linear(4096, 320, 2560, true), linear(4096, 1280, 320, true),
+		linear(4096, 320, 320, true), linear(4096, 320, 1280, true), linear(4096, 320, 2560, true), linear(4096,
+			1280, 320, true),
 		linear(1024, 640, 640, true), linear(1024, 640, 5120, true), linear(1024, 2560, 640, true),
 		linear(256, 1280, 1280, true), linear(256, 1280, 10240, true), linear(256, 5120, 1280, true),
 		linear(64, 1280, 1280, true),
@@ -61,7 +62,8 @@ func cases(quick bool) []problem {
 		conv(8, 1280, 1280, up, false), conv(16, 1280, 1280, up, false), conv(32, 640, 640, up, false),
 		conv(64, 960, 320, one, true), conv(32, 1920, 640, one, false), conv(16, 2560, 1280, one, false),
 		// The VAE.
-		conv(64, 512, 512, same, false), conv(128, 512, 512, same, false), conv(256, 256, 256, same, false), conv(512, 128, 128, same, false),
+		conv(64, 512, 512, same, false), conv(128, 512, 512, same, false), conv(256, 256, 256, same,
+			false), conv(512, 128, 128, same, false),
 		conv(512, 3, 128, same, false), conv(512, 128, 3, same, false),
 		conv(512, 128, 128, downVAE, false), conv(128, 512, 512, up, false), conv(256, 512, 256, one, false),
 	}
@@ -71,9 +73,11 @@ func cases(quick bool) []problem {
 		attention(1, 4096, 4096, 512),
 	}
 	rest := []problem{
-		groupNormOp(64, 64, 320, true, epsUNet), groupNormOp(32, 32, 640, true, epsUNet), groupNormOp(16, 16, 1280, true, epsUNet),
+		groupNormOp(64, 64, 320, true, epsUNet), groupNormOp(32, 32, 640, true, epsUNet), groupNormOp(16, 16, 1280,
+			true, epsUNet),
 		groupNormOp(64, 64, 320, false, epsUNet),
-		groupNormOp(64, 64, 512, true, epsVAE), groupNormOp(256, 256, 256, true, epsVAE), groupNormOp(512, 512, 128, true, epsVAE),
+		groupNormOp(64, 64, 512, true, epsVAE), groupNormOp(256, 256, 256, true, epsVAE), groupNormOp(512, 512, 128,
+			true, epsVAE),
 		layerNormOp(4096, 320), layerNormOp(1024, 640), layerNormOp(256, 1280),
 		softmaxOp(4096, 4096), softmaxOp(32768, 77),
 		unary("SiLU", tensor.SiLU, 4096, 320), unary("SiLU", tensor.SiLU, 262144, 128),

@@ -44,7 +44,8 @@ func (m *machine) ceilings(ctx context.Context, passes int, emit func(Row)) erro
 	products := len(rows)
 	for _, n := range threads {
 		for _, size := range []int{n * 256 << 10, n * 4 << 20, len(m.src)} { // each thread's part fits in L2; in L3; neither
-			rows = append(rows, Row{Shape: fmt.Sprintf("copy %g MiB", float64(2*size)/(1<<20)), DType: "f32", Tier: m.tier.String(), Threads: n})
+			rows = append(rows, Row{Shape: fmt.Sprintf("copy %g MiB", float64(2*size)/(1<<20)), DType: "f32",
+				Tier: m.tier.String(), Threads: n})
 			rates = append(rates, func() float64 { return m.copyRate(n, size, slice) })
 		}
 	}

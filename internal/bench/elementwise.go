@@ -36,7 +36,8 @@ func elementwise(shape string, n int, ops []op, setup func(r *random) []mapped) 
 // at reads an element when it is called.
 func at(t *tensor.Tensor) func(i int) float32 { return func(i int) float32 { return t.Data[i] } }
 
-// forwardOp and gradOp count flop operations and 4-byte words for each of n elements. With float32 the limit is memory.
+// forwardOp and gradOp count flop operations and 4-byte words for each of n elements. With float32 the limit is
+// memory.
 func forwardOp(name string, n int, flop, words float64) op {
 	return op{name: name, group: groupElementwise + forward, flop: flop * float64(n), bytes: 4 * words * float64(n)}
 }
@@ -57,7 +58,8 @@ func unary(name string, f tensor.Func, rows, c int) problem {
 		x, dy, y, dx := r.tensor(0, 6, rows, c), r.tensor(0, 1, rows, c), tensor.New(rows, c), tensor.New(rows, c)
 		return []mapped{
 			{func(d tensor.Device) { d.Unary(f, y, x) }, at(y), func(i int) float64 { return formula(float64(x.Data[i])) }},
-			{func(d tensor.Device) { d.UnaryGrad(f, dx, dy, x) }, at(dx), func(i int) float64 { return float64(dy.Data[i]) * slope(float64(x.Data[i])) }},
+			{func(d tensor.Device) { d.UnaryGrad(f, dx, dy, x) }, at(dx),
+				func(i int) float64 { return float64(dy.Data[i]) * slope(float64(x.Data[i])) }},
 		}
 	})
 }
@@ -78,13 +80,14 @@ func geglu(rows, c int) problem {
 				return v * gelu(gate)
 			}},
 			// Checked: the gradient to the value for even i, to the gate for odd i.
-			{func(d tensor.Device) { d.GEGLUGrad(dx, dy, x) }, func(i int) float32 { return dx.Data[i/c*2*c+i%c+i%2*c] }, func(i int) float64 {
-				v, gate := halves(i)
-				if i%2 == 0 {
-					return float64(dy.Data[i]) * gelu(gate)
-				}
-				return float64(dy.Data[i]) * v * geluGrad(gate)
-			}},
+			{func(d tensor.Device) { d.GEGLUGrad(dx, dy, x) },
+				func(i int) float32 { return dx.Data[i/c*2*c+i%c+i%2*c] }, func(i int) float64 {
+					v, gate := halves(i)
+					if i%2 == 0 {
+						return float64(dy.Data[i]) * gelu(gate)
+					}
+					return float64(dy.Data[i]) * v * geluGrad(gate)
+				}},
 		}
 	})
 }
@@ -96,7 +99,8 @@ func add(rows, c int) problem {
 	return elementwise(fmt.Sprintf("%dx%d", rows, c), n, ops, func(r *random) []mapped {
 		a, b, y, z := r.tensor(0, 1, rows, c), r.tensor(0, 1, rows, c), tensor.New(rows, c), tensor.New(rows, c)
 		return []mapped{
-			{func(d tensor.Device) { d.Add(y, a, b) }, at(y), func(i int) float64 { return float64(a.Data[i]) + float64(b.Data[i]) }},
+			{func(d tensor.Device) { d.Add(y, a, b) }, at(y),
+				func(i int) float64 { return float64(a.Data[i]) + float64(b.Data[i]) }},
 			{func(d tensor.Device) { d.CopyCols(z, 0, a, 0, c) }, at(z), func(i int) float64 { return float64(a.Data[i]) }},
 		}
 	})
@@ -105,28 +109,31 @@ func add(rows, c int) problem {
 // addChannels adds the time embedding [1,c] to every pixel.
 func addChannels(pixels, c int) problem {
 	n := pixels * c
-	return elementwise(fmt.Sprintf("%dx%d", pixels, c), n, []op{forwardOp("AddChannels", n, 1, 2)}, func(r *random) []mapped {
-		x, e, y := r.tensor(0, 1, 1, pixels, c), r.tensor(0, 1, 1, c), tensor.New(1, pixels, c)
-		return []mapped{{func(d tensor.Device) { d.AddChannels(y, x, e) }, at(y), func(i int) float64 { return float64(x.Data[i]) + float64(e.Data[i%c]) }}}
-	})
+	return elementwise(fmt.Sprintf("%dx%d", pixels, c), n, []op{forwardOp("AddChannels", n, 1, 2)},
+		func(r *random) []mapped {
+			x, e, y := r.tensor(0, 1, 1, pixels, c), r.tensor(0, 1, 1, c), tensor.New(1, pixels, c)
+			return []mapped{{func(d tensor.Device) { d.AddChannels(y, x, e) }, at(y),
+				func(i int) float64 { return float64(x.Data[i]) + float64(e.Data[i%c]) }}}
+		})
 }
 
 // concat joins the columns of a skip connection: [pixels,a] and [pixels,b].
 func concat(pixels, a, b int) problem {
 	c := a + b
 	n := pixels * c
-	return elementwise(fmt.Sprintf("%dx%d+%d", pixels, a, b), n, []op{forwardOp("Concat", n, 0, 2)}, func(r *random) []mapped {
-		x, z, y := r.tensor(0, 1, pixels, a), r.tensor(0, 1, pixels, b), tensor.New(pixels, c)
-		return []mapped{{func(d tensor.Device) {
-			d.CopyCols(y, 0, x, 0, a)
-			d.CopyCols(y, a, z, 0, b)
-		}, at(y), func(i int) float64 {
-			if col := i % c; col >= a {
-				return float64(z.Data[i/c*b+col-a])
-			}
-			return float64(x.Data[i/c*a+i%c])
-		}}}
-	})
+	return elementwise(fmt.Sprintf("%dx%d+%d", pixels, a, b), n, []op{forwardOp("Concat", n, 0, 2)},
+		func(r *random) []mapped {
+			x, z, y := r.tensor(0, 1, pixels, a), r.tensor(0, 1, pixels, b), tensor.New(pixels, c)
+			return []mapped{{func(d tensor.Device) {
+				d.CopyCols(y, 0, x, 0, a)
+				d.CopyCols(y, a, z, 0, b)
+			}, at(y), func(i int) float64 {
+				if col := i % c; col >= a {
+					return float64(z.Data[i/c*b+col-a])
+				}
+				return float64(x.Data[i/c*a+i%c])
+			}}}
+		})
 }
 
 // conversions turn n numbers of 2 bytes into float32 and back; errors are against what

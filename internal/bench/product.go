@@ -82,7 +82,8 @@ func product(name, group, shape string, h, w, in, out int, p tensor.Conv, train 
 	}}
 }
 
-// epilogues are products with what follows them fused, or as operations of their own: the fractions differ by what that saves.
+// epilogues are products with what follows them fused, or as operations of their own: the fractions differ by what
+// that saves.
 func epilogues(name, what, shape string, h, w, in, out int, p tensor.Conv, e tensor.Epilogue, add bool) problem {
 	flop := productFlop(h, w, in, out, p)
 	ops := []op{
@@ -91,7 +92,8 @@ func epilogues(name, what, shape string, h, w, in, out int, p tensor.Conv, e ten
 	}
 	return problem{shape, ops, func(r *random) []job {
 		oh, ow := p.Out(h, w)
-		t := &convTensors{p: p, x: r.tensor(0, 1, 1, h, w, in), w: r.tensor(0, 1, out, in, p.KH, p.KW), bias: r.tensor(0, 1, out), y: tensor.New(1, oh, ow, out)}
+		t := &convTensors{p: p, x: r.tensor(0, 1, 1, h, w, in), w: r.tensor(0, 1, out, in, p.KH, p.KW),
+			bias: r.tensor(0, 1, out), y: tensor.New(1, oh, ow, out)}
 		o := out
 		if e.GEGLU {
 			o /= 2

@@ -74,7 +74,8 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	}
 	work := StepWork(m, n, n)
 	cpu.Memory().Drop()
-	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: cpu.Threads(), Size: n, Batch: max(1, o.Batch), Steps: o.Steps,
+	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: cpu.Threads(), Size: n,
+		Batch: max(1, o.Batch), Steps: o.Steps,
 		Weights: int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * 4, UNetAloneTFLOP: work.UNet.Forward / 1e12}
 	if o.DType == "bf16" {
 		r.Weights /= 2
@@ -157,7 +158,8 @@ func (o StepOptions) solve(parent context.Context, batch int, after func(solver.
 					}
 				}
 			}
-			if _, errs[i] = solver.Solve(ctx, o.Model, solver.Problem{A: a, Y: y}, &method, so); !errors.Is(errs[i], context.Canceled) {
+			if _, errs[i] = solver.Solve(ctx, o.Model, solver.Problem{A: a, Y: y}, &method, so); !errors.Is(errs[i],
+				context.Canceled) {
 				cancel() // one failure is enough
 			}
 		})

@@ -17,7 +17,8 @@ import (
 // peak, without weights, and that nothing stays.
 func TestStepMemory(t *testing.T) {
 	c := &counter{Device: cpu.F32}
-	m := (&prior.LatentDiffusion{UNet: unet.New(unet.SD15()), VAE: vae.New(vae.SD15()), Empty: tensor.New(1, 77, 768), Window: prior.DefaultWindow}).On(c)
+	m := (&prior.LatentDiffusion{UNet: unet.New(unet.SD15()), VAE: vae.New(vae.SD15()),
+		Empty: tensor.New(1, 77, 768), Window: prior.DefaultWindow}).On(c)
 	pool := cpu.Memory()
 	for _, p := range []struct {
 		checkpoint bool

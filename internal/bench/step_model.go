@@ -21,7 +21,8 @@ func RandomModel(tiny bool, dev tensor.Device) (*prior.LatentDiffusion, error) {
 		m := prior.RandomTiny(1)
 		u, v, tokens, name = m.UNet.Config, m.VAE.Config, m.Empty.Dim(1), m.Name
 	}
-	m := (&prior.LatentDiffusion{Name: name, UNet: unet.New(u), VAE: vae.New(v), StableDiffusion: true, TrainSize: 512, Window: prior.DefaultWindow}).On(dev)
+	m := (&prior.LatentDiffusion{Name: name, UNet: unet.New(u), VAE: vae.New(v), StableDiffusion: true,
+		TrainSize: 512, Window: prior.DefaultWindow}).On(dev)
 	m.Empty = newRandom("context").tensor(0, 1, 1, tokens, u.CrossAttentionDim)
 	return m, errors.Join(m.UNet.Params.LoadFrozen(randomWeights{}, dev), m.VAE.Params.LoadFrozen(randomWeights{}, dev))
 }

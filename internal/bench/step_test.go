@@ -13,10 +13,11 @@ import (
 	"psld/vae"
 )
 
-// The operations of Stable Diffusion 1.5 as known from elsewhere: 0.40, 1.26 and 0.56 TMAC forward for UNet, decoder and
-// encoder at 512x512. An operation of the engine that the counter does not know would change them.
+// The operations of Stable Diffusion 1.5 as known from elsewhere: 0.40, 1.26 and 0.56 TMAC forward for UNet,
+// decoder and encoder at 512x512. An operation of the engine that the counter does not know would change them.
 func TestStepWork(t *testing.T) {
-	m := &prior.LatentDiffusion{UNet: unet.New(unet.SD15()), VAE: vae.New(vae.SD15()), Window: 512, Empty: tensor.New(1, 77, 768)}
+	m := &prior.LatentDiffusion{UNet: unet.New(unet.SD15()), VAE: vae.New(vae.SD15()), Window: 512,
+		Empty: tensor.New(1, 77, 768)}
 	w := StepWork(m, 512, 512)
 	t.Logf("%+v", w)
 	require.InEpsilon(t, 0.40e12, w.UNet.Forward/2, 0.02)

@@ -58,7 +58,8 @@ func Train(ctx context.Context, o Training) ([]TrainingRow, error) {
 				speeds[i][k] = append(speeds[i][k], v)
 			}
 			count, _ := train.Parameters(o.Network, o.Size)
-			rows[i] = TrainingRow{Network: o.Network, DType: precision, Size: o.Size, Batch: o.Batch, Threads: threads, Parameters: count}
+			rows[i] = TrainingRow{Network: o.Network, DType: precision, Size: o.Size, Batch: o.Batch,
+				Threads: threads, Parameters: count}
 		}
 	}
 	for i := range rows {

@@ -12,7 +12,8 @@ import (
 	"psld/tensor"
 )
 
-// TestOperationsAllocateNothing: a call leaves nothing to the collector once the pools hold what it needs, for one task and for many.
+// TestOperationsAllocateNothing: a call leaves nothing to the collector once the pools hold what it needs, for one
+// task and for many.
 func TestOperationsAllocateNothing(t *testing.T) {
 	if race {
 		t.Skip("pools lose memory at random under the race detector")
@@ -45,7 +46,8 @@ func TestOperationsAllocateNothing(t *testing.T) {
 	}
 	for _, size := range sizes {
 		x, e := normal(r, 1, size, size+1, 64), normal(r, 1, 64)
-		y, dx, wide, dwide := tensor.New(x.Shape...), tensor.New(x.Shape...), normal(r, 1, size, size+1, 128), tensor.New(1, size, size+1, 128)
+		y, dx, wide, dwide := tensor.New(x.Shape...), tensor.New(x.Shape...), normal(r, 1, size, size+1,
+			128), tensor.New(1, size, size+1, 128)
 		gamma, stats, rowStats := normal(r, 64), tensor.New(1, 8, 2), tensor.New(x.Rows(), 2)
 		q, kv, o := normal(r, 1, 11*size, 80), normal(r, 1, 7*size, 80), tensor.New(1, 11*size, 80)
 		as, dq, dk, dv := tensor.New(1, 2, 2, 11*size), tensor.New(o.Shape...), tensor.New(kv.Shape...), tensor.New(kv.Shape...)
@@ -91,12 +93,15 @@ func TestOperationsAllocateNothing(t *testing.T) {
 			p       tensor.Conv
 			in, out int
 		}{
-			"3x3": {tensor.SameConv(3), 64, 64}, "1x1": {tensor.Conv{KH: 1, KW: 1, Stride: 1}, 64, 128}, "3x3, direct": {tensor.SameConv(3), 20, 50},
-			"3x3, thin": {tensor.SameConv(3), 64, 3}, "3x3 to the few": {tensor.SameConv(3), 4, 64}, "stride 2": {down, 64, 64}, "enlarged": {up, 64, 64},
+			"3x3": {tensor.SameConv(3), 64, 64}, "1x1": {tensor.Conv{KH: 1, KW: 1, Stride: 1}, 64,
+				128}, "3x3, direct": {tensor.SameConv(3), 20, 50},
+			"3x3, thin": {tensor.SameConv(3), 64, 3}, "3x3 to the few": {tensor.SameConv(3), 4,
+				64}, "stride 2": {down, 64, 64}, "enlarged": {up, 64, 64},
 		} {
 			oh, ow := c.p.Out(size, size+1)
 			w, b, res := normal(r, c.out, c.in, c.p.KH, c.p.KW), normal(r, c.out), normal(r, 1, oh, ow, c.out)
-			x, y, dx, dw := normal(r, 1, size, size+1, c.in), tensor.New(1, oh, ow, c.out), tensor.New(1, size, size+1, c.in), tensor.New(w.Shape...)
+			x, y, dx, dw := normal(r, 1, size, size+1, c.in), tensor.New(1, oh, ow, c.out), tensor.New(1, size,
+				size+1, c.in), tensor.New(w.Shape...)
 			all["Conv2d "+name] = func(d tensor.Device) { d.Conv2d(y, x, w, b, c.p, tensor.Epilogue{}) }
 			all["Conv2d+ "+name] = func(d tensor.Device) {
 				d.Conv2d(y, x, w, b, c.p, tensor.Epilogue{Scale: 2, Add: res, Func: tensor.SiLU})

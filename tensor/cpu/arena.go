@@ -87,7 +87,8 @@ func (a *arena) put(b []float32) bool {
 
 func (s *segment) give(b span) {
 	i, _ := slices.BinarySearchFunc(s.free, b.from, func(f span, from int) int { return f.from - from })
-	if b.from%arenaGrain != 0 || b.to%arenaGrain != 0 || i > 0 && s.free[i-1].to > b.from || i < len(s.free) && s.free[i].from < b.to {
+	if b.from%arenaGrain != 0 || b.to%arenaGrain != 0 || i > 0 && s.free[i-1].to > b.from || i < len(s.free) &&
+		s.free[i].from < b.to {
 		panic("tensor: memory put back that was not lent")
 	}
 	left, right := i > 0 && s.free[i-1].to == b.from, i < len(s.free) && s.free[i].from == b.to

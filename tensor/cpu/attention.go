@@ -249,7 +249,8 @@ func (a *attention) task(task, _ int, s *scratch) {
 	for p := range count {
 		query := first + p*nr
 		fill(columns[p*3*nr:][:nr], a.scale*math.Log2E)
-		a.queryPanel(s, queries[p*a.words*nr:][:a.words*nr], a.row(a.q, head, query, a.l), columns[p*3*nr:], min(nr, a.l-query))
+		a.queryPanel(s, queries[p*a.words*nr:][:a.words*nr], a.row(a.q, head, query, a.l), columns[p*3*nr:],
+			min(nr, a.l-query))
 		fill(columns[p*3*nr:][:nr], minusInf)
 		clear(columns[p*3*nr+nr:][:nr])
 	}

@@ -36,7 +36,8 @@ type attentionGrad struct {
 
 // AttentionGrad implements [tensor.Device].
 func (dev *device) AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *tensor.Tensor, heads int, causal bool) {
-	a := attentionGrad{attentionShape: dev.attention(q, k, heads, causal), dq: dq, dk: dk, dv: dv, do: do, o: o, q: q, k: k, v: v, stats: stats}
+	a := attentionGrad{attentionShape: dev.attention(q, k, heads, causal), dq: dq, dk: dk, dv: dv, do: do, o: o,
+		q: q, k: k, v: v, stats: stats}
 	nr, all := asm.NR(), a.n*a.heads
 	a.delta = dev.take(all * a.l)
 	defer dev.give(a.delta)
@@ -205,7 +206,8 @@ func (a *attentionGrad) task(task, _ int, s *scratch) {
 		query := at * span
 		count := min(a.panels, (a.l-query+nr-1)/nr)
 		for p := range count {
-			a.pack(s, head, query+p*nr, scales, pair, panelsQ[p*words*nr:][:words*nr], panelsG[p*words*nr:][:words*nr], rowsQ, rowsG, p, count)
+			a.pack(s, head, query+p*nr, scales, pair, panelsQ[p*words*nr:][:words*nr],
+				panelsG[p*words*nr:][:words*nr], rowsQ, rowsG, p, count)
 		}
 		if group > 0 {
 			for before := &a.done[task-a.parts*all]; int(before.Load()) <= at; {
@@ -287,7 +289,8 @@ func (a *attentionGrad) biases(dst []float32, head, query int) {
 
 // pack makes a panel of q, with the scale of scores, and one of do, times f, and panel p of count of their rows,
 // the right-hand factors of dk and dv: [panels of columns][count*NR][columns], or half as many rows of pairs.
-func (a *attentionGrad) pack(s *scratch, head, query int, scales, pair, panelQ, panelG, rowsQ, rowsG []float32, p, count int) {
+func (a *attentionGrad) pack(s *scratch, head, query int, scales, pair, panelQ, panelG, rowsQ, rowsG []float32, p,
+	count int) {
 	nr := asm.NR()
 	cols := min(nr, a.l-query)
 	q, g := a.row(a.q, head, query, a.l), a.row(a.do, head, query, a.l)

@@ -261,7 +261,8 @@ func TestAttentionMemory(t *testing.T) {
 		}
 		r, c := rand.New(rand.NewPCG(1, 1)), s.heads*s.d
 		q, k, v, do := normal(r, 1, s.l, c), normal(r, 1, s.m, c), normal(r, 1, s.m, c), normal(r, 1, s.l, c)
-		o, dq, dk, dv, stats := tensor.New(1, s.l, c), tensor.New(1, s.l, c), tensor.New(1, s.m, c), tensor.New(1, s.m, c), tensor.New(1, s.heads, 2, s.l)
+		o, dq, dk, dv, stats := tensor.New(1, s.l, c), tensor.New(1, s.l, c), tensor.New(1, s.m, c), tensor.New(1,
+			s.m, c), tensor.New(1, s.heads, 2, s.l)
 		for _, dev := range []tensor.Device{F32, BF16} {
 			for name, run := range map[string]func(){
 				"forward":  func() { dev.Attention(o, stats, q, k, v, s.heads, false) },
@@ -292,7 +293,8 @@ func FuzzAttention(f *testing.F) {
 	f.Add(uint16(40), uint16(77), uint8(2), uint8(40), true, uint8(1))
 	f.Add(uint16(260), uint16(300), uint8(1), uint8(8), false, uint8(2))
 	f.Fuzz(func(t *testing.T, l, m uint16, heads, d uint8, causal bool, n uint8) {
-		c := newAttentionCase(uint64(l)+uint64(m)<<16, 1+int(n%2), 1+int(l%600), 1+int(m%600), 1+int(heads%3), 1+int(d%50), causal)
+		c := newAttentionCase(uint64(l)+uint64(m)<<16, 1+int(n%2), 1+int(l%600), 1+int(m%600), 1+int(heads%3),
+			1+int(d%50), causal)
 		for _, tier := range asm.Available()[1:] {
 			defer asm.Use(asm.Use(tier))
 			c.check(t, F32, tier.String())

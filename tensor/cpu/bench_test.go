@@ -17,7 +17,8 @@ func random(shape ...int) *tensor.Tensor {
 }
 
 func BenchmarkConv3x3(b *testing.B) {
-	for _, s := range [][4]int{{16, 64, 32, 32}, {16, 32, 64, 64}, {16, 16, 96, 96}, {16, 8, 192, 192}, {1, 64, 320, 320}} {
+	for _, s := range [][4]int{{16, 64, 32, 32}, {16, 32, 64, 64}, {16, 16, 96, 96}, {16, 8, 192, 192},
+		{1, 64, 320, 320}} {
 		n, hw, ci, co := s[0], s[1], s[2], s[3]
 		x, w, bias, y := random(n, hw, hw, ci), random(co, ci, 3, 3), random(co), tensor.New(n, hw, hw, co)
 		p := tensor.SameConv(3)

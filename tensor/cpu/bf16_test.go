@@ -46,7 +46,8 @@ var bf16Convs = []struct {
 	{1, 1, 300, 17, 40, tensor.SameConv(1)},
 	{1, 8, 8, 7, 6, tensor.Conv{KH: 3, KW: 3, Stride: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1}},
 	{1, 8, 6, 16, 5, tensor.Conv{KH: 3, KW: 3, Stride: 2, PadBottom: 1, PadRight: 1}},
-	{1, 4, 5, 9, 12, tensor.Conv{KH: 3, KW: 3, Stride: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1, Upsample: true}},
+	{1, 4, 5, 9, 12, tensor.Conv{KH: 3, KW: 3, Stride: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1,
+		Upsample: true}},
 }
 
 // TestBF16 holds the bfloat16 device against the float32 one on numbers rounded beforehand: all

@@ -170,8 +170,8 @@ func (d *device) gradPhase(dx pictures, dy *tensor.Tensor, w *packed, p tensor.C
 	}
 }
 
-// phaseTaps gives the taps of a line, the last first and the stride apart, that reach positions of the given remainder, how many they
-// are, and the padding before the gradient under them.
+// phaseTaps gives the taps of a line, the last first and the stride apart, that reach positions of the given
+// remainder, how many they are, and the padding before the gradient under them.
 func phaseTaps(remainder, k, pad, stride int) (first, count, before int) {
 	first = k - 1 - (k-1-(remainder+pad)%stride+stride)%stride
 	if first < 0 {
@@ -208,7 +208,8 @@ func (g *convolution) task(task, _ int, s *scratch) {
 	g.run(s, (img*g.oh+r0)*g.ow*g.outs, pad, rows, g.ow, group*panels/g.groups, (group+1)*panels/g.groups)
 }
 
-// conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the weight f. p's padding at the bottom and on the right is in y's size.
+// conv is the driver of both: y[N,OH,OW,O] from x[N,...] through the weight f. p's padding at the bottom and on the
+// right is in y's size.
 func (d *device) conv(y, x pictures, f *factor, e epilogue, p tensor.Conv) {
 	in := convInput{pictures: x, top: p.PadTop, left: p.PadLeft, double: p.Upsample}
 	if in.winograd(f, p, y.h, y.w) {
@@ -228,7 +229,8 @@ func (d *device) conv(y, x pictures, f *factor, e epilogue, p tensor.Conv) {
 	in.cols = (y.w-1)*p.Stride + p.KW
 	in.rowLen = in.cols * in.words
 	g := convolution{in: in, height: (y.h-1)*p.Stride + p.KH, stride: p.Stride, oh: y.h, ow: y.w}
-	g.product = product{f: *f, e: e, y: y.data, outs: y.c, segs: p.KH, kw: p.KW, words: in.words, aCol: p.Stride * in.words, aLine: p.Stride * in.rowLen,
+	g.product = product{f: *f, e: e, y: y.data, outs: y.c, segs: p.KH, kw: p.KW, words: in.words,
+		aCol: p.Stride * in.words, aLine: p.Stride * in.rowLen,
 		segStride: in.rowLen, cLine: y.w * y.c}
 	g.rb = max(1, min(convRows(in.rowLen, y.h, p), 96<<10/(y.w*y.c))) // and the result in L2
 	g.blocks = (y.h + g.rb - 1) / g.rb
@@ -256,42 +258,45 @@ func convRows(rowLen, oh int, p tensor.Conv) int {
 
 // sum2x2 is the transpose of the nearest two-fold enlargement.
 func sum2x2(dx *tensor.Tensor, up []float32) {
-	parallelWith(dx.Dim(0)*dx.Dim(1), 1, args{y: dx.Data, a: up, c: dx.Dim(3), w: dx.Dim(2)}, func(t *args, r, _ int, _ *scratch) {
-		w, c := t.w, t.c
-		a := t.a[2*r*2*w*c:][:2*w*c]
-		b := t.a[(2*r+1)*2*w*c:][:2*w*c]
-		out := t.y[r*w*c:][:w*c]
-		asm.Add(a, a, b)
-		for x := range w {
-			asm.Add(out[x*c:][:c], a[2*x*c:][:c], a[(2*x+1)*c:][:c])
-		}
-	})
+	parallelWith(dx.Dim(0)*dx.Dim(1), 1, args{y: dx.Data, a: up, c: dx.Dim(3), w: dx.Dim(2)},
+		func(t *args, r, _ int, _ *scratch) {
+			w, c := t.w, t.c
+			a := t.a[2*r*2*w*c:][:2*w*c]
+			b := t.a[(2*r+1)*2*w*c:][:2*w*c]
+			out := t.y[r*w*c:][:w*c]
+			asm.Add(a, a, b)
+			for x := range w {
+				asm.Add(out[x*c:][:c], a[2*x*c:][:c], a[(2*x+1)*c:][:c])
+			}
+		})
 }
 
 // Enlarge2x implements [tensor.Device].
 func (d *device) Enlarge2x(y, x *tensor.Tensor) {
-	parallelWith(x.Dim(0)*x.Dim(1), 1, args{y: y.Data, a: x.Data, c: x.Dim(3), w: x.Dim(2)}, func(t *args, r, _ int, _ *scratch) {
-		row := t.w * t.c
-		out := t.y[4*r*row:][:4*row]
-		for x := range t.w {
-			px := t.a[r*row+x*t.c:][:t.c]
-			copy(out[2*x*t.c:], px)
-			copy(out[(2*x+1)*t.c:], px)
-		}
-		copy(out[2*row:], out[:2*row])
-	})
+	parallelWith(x.Dim(0)*x.Dim(1), 1, args{y: y.Data, a: x.Data, c: x.Dim(3), w: x.Dim(2)},
+		func(t *args, r, _ int, _ *scratch) {
+			row := t.w * t.c
+			out := t.y[4*r*row:][:4*row]
+			for x := range t.w {
+				px := t.a[r*row+x*t.c:][:t.c]
+				copy(out[2*x*t.c:], px)
+				copy(out[(2*x+1)*t.c:], px)
+			}
+			copy(out[2*row:], out[:2*row])
+		})
 }
 
 // Mean2x2 implements [tensor.Device].
 func (d *device) Mean2x2(y, x *tensor.Tensor) {
-	parallelWith(y.Dim(0)*y.Dim(1), 1, args{y: y.Data, a: x.Data, c: y.Dim(3), w: y.Dim(2)}, func(t *args, r, _ int, s *scratch) {
-		w, c := t.w, t.c
-		sum := s.floats(0, 2*w*c)
-		asm.Add(sum, t.a[4*r*w*c:][:2*w*c], t.a[(4*r+2)*w*c:][:2*w*c])
-		out := t.y[r*w*c:][:w*c]
-		for x := range w {
-			asm.Add(out[x*c:][:c], sum[2*x*c:][:c], sum[(2*x+1)*c:][:c])
-		}
-		asm.Scale(out, 0.25, out)
-	})
+	parallelWith(y.Dim(0)*y.Dim(1), 1, args{y: y.Data, a: x.Data, c: y.Dim(3), w: y.Dim(2)},
+		func(t *args, r, _ int, s *scratch) {
+			w, c := t.w, t.c
+			sum := s.floats(0, 2*w*c)
+			asm.Add(sum, t.a[4*r*w*c:][:2*w*c], t.a[(4*r+2)*w*c:][:2*w*c])
+			out := t.y[r*w*c:][:w*c]
+			for x := range w {
+				asm.Add(out[x*c:][:c], sum[2*x*c:][:c], sum[(2*x+1)*c:][:c])
+			}
+			asm.Scale(out, 0.25, out)
+		})
 }

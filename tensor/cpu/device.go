@@ -103,16 +103,22 @@ func rowParts(rows int, t args, fn func(t *args, lo, hi int, s *scratch)) {
 	parallelWith(rows, rowGrain(rows, t.c), t, fn)
 }
 
-var unary = [...]func(dst, x []float32){tensor.Identity: func(dst, x []float32) { copy(dst, x) }, tensor.SiLU: asm.SiLU, tensor.GELU: asm.GELU,
-	tensor.QuickGELU: asm.QuickGELU, tensor.Exp: asm.Exp, tensor.Abs: asm.Abs, tensor.ReLU: asm.ReLU, tensor.Tanh: asm.Tanh}
+var unary = [...]func(dst, x []float32){tensor.Identity: func(dst, x []float32) { copy(dst, x) },
+	tensor.SiLU: asm.SiLU, tensor.GELU: asm.GELU,
+	tensor.QuickGELU: asm.QuickGELU, tensor.Exp: asm.Exp, tensor.Abs: asm.Abs,
+	tensor.ReLU: asm.ReLU, tensor.Tanh: asm.Tanh}
 
 // Unary implements [tensor.Device].
 func (d *device) Unary(f tensor.Func, y, x *tensor.Tensor) {
-	elements(args{y: y.Data, a: x.Data, f: unary[f]}, func(t *args, lo, hi int, _ *scratch) { t.f(t.y[lo:hi], t.a[lo:hi]) })
+	elements(args{y: y.Data, a: x.Data, f: unary[f]}, func(t *args, lo, hi int, _ *scratch) {
+		t.f(t.y[lo:hi], t.a[lo:hi])
+	})
 }
 
-var unaryGrad = [...]func(dst, x, dy []float32){tensor.Identity: func(dst, _, dy []float32) { copy(dst, dy) }, tensor.SiLU: asm.SiLUGrad, tensor.GELU: asm.GELUGrad,
-	tensor.QuickGELU: asm.QuickGELUGrad, tensor.Exp: asm.ExpGrad, tensor.Abs: asm.AbsGrad, tensor.ReLU: asm.ReLUGrad, tensor.Tanh: asm.TanhGrad}
+var unaryGrad = [...]func(dst, x, dy []float32){tensor.Identity: func(dst, _, dy []float32) { copy(dst, dy) },
+	tensor.SiLU: asm.SiLUGrad, tensor.GELU: asm.GELUGrad,
+	tensor.QuickGELU: asm.QuickGELUGrad, tensor.Exp: asm.ExpGrad, tensor.Abs: asm.AbsGrad,
+	tensor.ReLU: asm.ReLUGrad, tensor.Tanh: asm.TanhGrad}
 
 // UnaryGrad implements [tensor.Device].
 func (d *device) UnaryGrad(f tensor.Func, dx, dy, x *tensor.Tensor) {
@@ -139,27 +145,37 @@ func (d *device) GEGLUGrad(dx, dy, x *tensor.Tensor) {
 func (d *device) Add(y, a, b *tensor.Tensor) { addTo(y.Data, a.Data, b.Data) }
 
 func addTo(y, a, b []float32) {
-	elements(args{y: y, a: a, b: b}, func(t *args, lo, hi int, _ *scratch) { asm.Add(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi]) })
+	elements(args{y: y, a: a, b: b}, func(t *args, lo, hi int, _ *scratch) {
+		asm.Add(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi])
+	})
 }
 
 // Mul implements [tensor.Device].
 func (d *device) Mul(y, a, b *tensor.Tensor) {
-	elements(args{y: y.Data, a: a.Data, b: b.Data}, func(t *args, lo, hi int, _ *scratch) { asm.Mul(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi]) })
+	elements(args{y: y.Data, a: a.Data, b: b.Data}, func(t *args, lo, hi int, _ *scratch) {
+		asm.Mul(t.y[lo:hi], t.a[lo:hi], t.b[lo:hi])
+	})
 }
 
 // Axpy implements [tensor.Device].
 func (d *device) Axpy(y *tensor.Tensor, alpha float32, x *tensor.Tensor) {
-	elements(args{y: y.Data, a: x.Data, u: alpha}, func(t *args, lo, hi int, _ *scratch) { asm.Axpy(t.y[lo:hi], t.u, t.a[lo:hi]) })
+	elements(args{y: y.Data, a: x.Data, u: alpha}, func(t *args, lo, hi int, _ *scratch) {
+		asm.Axpy(t.y[lo:hi], t.u, t.a[lo:hi])
+	})
 }
 
 // Scale implements [tensor.Device].
 func (d *device) Scale(y *tensor.Tensor, alpha float32, x *tensor.Tensor) {
-	elements(args{y: y.Data, a: x.Data, u: alpha}, func(t *args, lo, hi int, _ *scratch) { asm.Scale(t.y[lo:hi], t.u, t.a[lo:hi]) })
+	elements(args{y: y.Data, a: x.Data, u: alpha}, func(t *args, lo, hi int, _ *scratch) {
+		asm.Scale(t.y[lo:hi], t.u, t.a[lo:hi])
+	})
 }
 
 // Clamp implements [tensor.Device].
 func (d *device) Clamp(y, x *tensor.Tensor, lo, hi float32) {
-	elements(args{y: y.Data, a: x.Data, u: lo, v: hi}, func(t *args, lo, hi int, _ *scratch) { asm.Clamp(t.y[lo:hi], t.a[lo:hi], t.u, t.v) })
+	elements(args{y: y.Data, a: x.Data, u: lo, v: hi}, func(t *args, lo, hi int, _ *scratch) {
+		asm.Clamp(t.y[lo:hi], t.a[lo:hi], t.u, t.v)
+	})
 }
 
 // ClampGrad implements [tensor.Device].
@@ -246,7 +262,8 @@ func (d *device) CopyCols(dst *tensor.Tensor, dCol int, src *tensor.Tensor, sCol
 		if len(src.Data) >= large {
 			size = 1 << 19
 		}
-		parallelWith(len(src.Data), size, args{y: dst.Data, a: src.Data}, func(t *args, lo, hi int, _ *scratch) { copy(t.y[lo:hi], t.a[lo:hi]) })
+		parallelWith(len(src.Data), size, args{y: dst.Data, a: src.Data},
+			func(t *args, lo, hi int, _ *scratch) { copy(t.y[lo:hi], t.a[lo:hi]) })
 		return
 	}
 	if len(dst.Data) == 0 {
@@ -256,11 +273,12 @@ func (d *device) CopyCols(dst *tensor.Tensor, dCol int, src *tensor.Tensor, sCol
 		dst, src  []float32
 		dc, sc, n int
 	}
-	parallelWith(dst.Rows(), max(1, grain/max(1, n)), columns{dst.Data[dCol:], src.Data[sCol:], dc, sc, n}, func(t *columns, lo, hi int, _ *scratch) {
-		for r := lo; r < hi; r++ {
-			copy(t.dst[r*t.dc:][:t.n], t.src[r*t.sc:])
-		}
-	})
+	parallelWith(dst.Rows(), max(1, grain/max(1, n)), columns{dst.Data[dCol:], src.Data[sCol:], dc, sc, n},
+		func(t *columns, lo, hi int, _ *scratch) {
+			for r := lo; r < hi; r++ {
+				copy(t.dst[r*t.dc:][:t.n], t.src[r*t.sc:])
+			}
+		})
 }
 
 // Windows implements [tensor.Device].
@@ -345,5 +363,8 @@ func (d *device) SumSquares(x *tensor.Tensor) float64 {
 
 // Dot implements [tensor.Device].
 func (d *device) Dot(a, b *tensor.Tensor) float64 {
-	return reduce(args{a: a.Data, b: b.Data}, func(t *args, lo, hi int, _ *scratch) { t.sums[lo/grain] = asm.Dot(t.a[lo:hi], t.b[lo:hi]) })
+	return reduce(args{a: a.Data, b: b.Data}, func(t *args, lo, hi int,
+		_ *scratch) {
+		t.sums[lo/grain] = asm.Dot(t.a[lo:hi], t.b[lo:hi])
+	})
 }

@@ -37,7 +37,8 @@ func TestEdgesOfFunctions(t *testing.T) {
 	// A picture of one colour: the variance is zero, and the norm is beta.
 	flat := tensor.New(1, 4, 4, 2)
 	F32.Fill(flat, 3.3)
-	out, stats, gamma, beta := tensor.New(1, 4, 4, 2), tensor.New(1, 1, 2), tensor.From([]float32{2, 2}, 2), tensor.From([]float32{0.5, -0.5}, 2)
+	out, stats, gamma, beta := tensor.New(1, 4, 4, 2), tensor.New(1, 1, 2), tensor.From([]float32{2, 2},
+		2), tensor.From([]float32{0.5, -0.5}, 2)
 	F32.GroupNorm(out, stats, flat, gamma, beta, 1, 1e-6, false)
 	for i, v := range out.Data {
 		require.InDelta(t, beta.Data[i%2], v, 2e-3)

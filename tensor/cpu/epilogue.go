@@ -5,8 +5,8 @@ import (
 	"psld/tensor"
 )
 
-// epilogue is what follows the sums of a convolution: the bias, and an [Epilogue], which is applied to pieces of the result
-// that are still in the caches.
+// epilogue is what follows the sums of a convolution: the bias, and an [Epilogue], which is applied to pieces of
+// the result that are still in the caches.
 type epilogue struct {
 	bias, add []float32 // or nil; add in the layout of the result
 	scale     float32
@@ -33,8 +33,8 @@ func (e *epilogue) none() bool {
 	return e.scale == 1 && !e.gated && e.add == nil && e.f == tensor.Identity
 }
 
-// finish writes n elements of a row of the result y, from element at on, of their sums x, which may lie there already. With a
-// gate x are 2n.
+// finish writes n elements of a row of the result y, from element at on, of their sums x, which may lie there
+// already. With a gate x are 2n.
 func (e *epilogue) finish(y []float32, at, n int, x []float32) {
 	out := y[at:][:n]
 	if e.scale != 1 {

@@ -22,11 +22,13 @@ func TestEpilogueBits(t *testing.T) {
 		p             tensor.Conv
 	}{
 		{1, 77, 2 * nr, 2 * nr, point}, {1, 500, 1300, nr, point}, {30, 31, 9, 2*nr + 2, point}, {1, 5, 7, 4, point},
-		{17, 18, 16, 32, tensor.SameConv(3)}, {16, 16, 32, 64, tensor.SameConv(3)}, {9, 7, 5, 3*nr - 4, tensor.SameConv(3)}, {12, 12, 16, 2 * nr, down},
+		{17, 18, 16, 32, tensor.SameConv(3)}, {16, 16, 32, 64, tensor.SameConv(3)}, {9, 7, 5, 3*nr - 4,
+			tensor.SameConv(3)}, {12, 12, 16, 2 * nr, down},
 	} {
 		x, w, b := normal(r, 2, c.h, c.w, c.in), normal(r, c.out, c.in, c.p.KH, c.p.KW), normal(r, c.out)
 		oh, ow := c.p.Out(c.h, c.w)
-		for _, e := range []tensor.Epilogue{{}, {Scale: 0.3}, {Func: tensor.SiLU}, {Scale: -1.7, Func: tensor.GELU}, {GEGLU: true}, {GEGLU: true, Scale: 2, Func: tensor.ReLU}} {
+		for _, e := range []tensor.Epilogue{{}, {Scale: 0.3}, {Func: tensor.SiLU}, {Scale: -1.7, Func: tensor.GELU},
+			{GEGLU: true}, {GEGLU: true, Scale: 2, Func: tensor.ReLU}} {
 			for _, add := range []bool{false, true} {
 				out := c.out
 				if e.GEGLU {

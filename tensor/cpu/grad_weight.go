@@ -7,8 +7,9 @@ import (
 
 // The gradient to the weights of a convolution is a matrix product over all pixels: sum[o][tap*c + i] of
 // dy[pixel][o] times x[pixel under the tap][i]. Some thousand pixels at a time, dy is packed in tiles of outputs; a
-// task packs the inputs of NR columns, a few hundred pixels at a time so that they stay in L1, and multiplies them by all
-// tiles. Pixels are shared among tasks, with partial sums, for small weights only. The splits depend on shapes alone.
+// task packs the inputs of NR columns, a few hundred pixels at a time so that they stay in L1, and multiplies them
+// by all tiles. Pixels are shared among tasks, with partial sums, for small weights only. The splits depend on
+// shapes alone.
 
 const (
 	gradChunk  = 256     // pixels of packed inputs

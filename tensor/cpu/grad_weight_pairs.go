@@ -6,8 +6,8 @@ import (
 )
 
 // The gradient to the weights on bfloat16, of stride 1: pictures lie on one grid of padded pictures, pixel behind
-// pixel, x with its padding, dy with zeros in the place of it. Then for a tap the pixels of x under those of dy are the
-// same run of memory, some words further on:
+// pixel, x with its padding, dy with zeros in the place of it. Then for a tap the pixels of x under those of dy are
+// the same run of memory, some words further on:
 //
 //	sum[tap][i][o] = sum over pixels k of x[i][k + offset(tap)] dy[k][o],
 //
@@ -79,15 +79,16 @@ func (d *device) gradWeightPairs(dw, x, dy *tensor.Tensor, p tensor.Conv) {
 		taps, c, o, n int
 	}
 	// [taps][I][count*NR] to [O][I][taps]
-	parallelWith(g.x.c, 1, turning{dw.Data, g.sum, taps, g.x.c, g.dy.c, g.count * nr}, func(t *turning, c, _ int, _ *scratch) {
-		for tap := range t.taps {
-			from := t.sum[(tap*t.c+c)*t.n:][:t.o]
-			at := c*t.taps + tap
-			for o, v := range from {
-				t.dw[o*t.c*t.taps+at] = v
+	parallelWith(g.x.c, 1, turning{dw.Data, g.sum, taps, g.x.c, g.dy.c, g.count * nr},
+		func(t *turning, c, _ int, _ *scratch) {
+			for tap := range t.taps {
+				from := t.sum[(tap*t.c+c)*t.n:][:t.o]
+				at := c*t.taps + tap
+				for o, v := range from {
+					t.dw[o*t.c*t.taps+at] = v
+				}
 			}
-		}
-	})
+		})
 }
 
 // packLine writes a line of the padded pictures: [I][line].

@@ -26,12 +26,15 @@ func TestGradWeightPairs(t *testing.T) {
 		return out
 	}
 	r := rand.New(rand.NewPCG(3, 4))
-	one, wide := tensor.Conv{KH: 1, KW: 1, Stride: 1}, tensor.Conv{KH: 3, KW: 2, Stride: 1, PadTop: 2, PadLeft: 1, PadRight: 1}
+	one, wide := tensor.Conv{KH: 1, KW: 1, Stride: 1}, tensor.Conv{KH: 3, KW: 2, Stride: 1, PadTop: 2, PadLeft: 1,
+		PadRight: 1}
 	for _, c := range []struct {
 		n, h, w, in, out int
 		p                tensor.Conv
-	}{{1, 1, 1, 1, 1, one}, {2, 3, 5, 3, 33, tensor.SameConv(3)}, {1, 40, 41, 64, 64, tensor.SameConv(3)}, {3, 8, 8, 130, 40, tensor.SameConv(3)},
-		{1, 1, 77, 20, 100, one}, {2, 9, 4, 5, 7, wide}, {1, 6, 7, 40, 3, tensor.SameConv(5)}, {16, 16, 16, 32, 96, tensor.SameConv(3)}} {
+	}{{1, 1, 1, 1, 1, one}, {2, 3, 5, 3, 33, tensor.SameConv(3)}, {1, 40, 41, 64, 64, tensor.SameConv(3)}, {3, 8, 8,
+		130, 40, tensor.SameConv(3)},
+		{1, 1, 77, 20, 100, one}, {2, 9, 4, 5, 7, wide}, {1, 6, 7, 40, 3, tensor.SameConv(5)}, {16, 16, 16, 32, 96,
+			tensor.SameConv(3)}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			oh, ow := c.p.Out(c.h, c.w)
 			x, dy := normal(r, c.n, c.h, c.w, c.in), normal(r, c.n, oh, ow, c.out)

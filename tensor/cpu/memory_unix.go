@@ -12,9 +12,9 @@ import (
 // not matter.
 const largeWords = 1 << 18
 
-// allocLarge returns n zeroed words outside of Go's heap, in huge pages where the system has them,
-// and what frees them; free is nil for ordinary memory. Packed weights are gigabytes that live as long as the
-// model: on the heap they would let the collector put up with as much garbage again. Where the system refuses, words are nil.
+// allocLarge returns n zeroed words outside of Go's heap, in huge pages where the system has them, and what frees
+// them; free is nil for ordinary memory. Packed weights are gigabytes that live as long as the model: on the heap
+// they would let the collector put up with as much garbage again. Where the system refuses, words are nil.
 func allocLarge(n int) (words []float32, free func()) {
 	if n < largeWords {
 		return make([]float32, n), nil

@@ -67,7 +67,8 @@ func TestRowsOnAnyNumberOfThreads(t *testing.T) {
 	wide, gamma, beta := noise(3, rows, 2*c), noise(4, c), noise(5, c)
 	d := F32
 	run := func() [][]float32 {
-		y, dx, g, dg, s := tensor.New(rows, c), tensor.New(rows, c), tensor.New(rows, c), tensor.New(rows, 2*c), tensor.New(rows, c)
+		y, dx, g, dg, s := tensor.New(rows, c), tensor.New(rows, c), tensor.New(rows, c), tensor.New(rows,
+			2*c), tensor.New(rows, c)
 		ln, ldx, stats := tensor.New(rows, c), tensor.New(rows, c), tensor.New(rows, 2)
 		d.Softmax(y, x)
 		d.SoftmaxGrad(dx, dy, y)

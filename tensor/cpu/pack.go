@@ -14,10 +14,12 @@ import (
 type format int
 
 const (
-	single  format = iota // one float32
-	split                 // two bfloat16 for each value: a run's halves of more weight in pairs, then what they leave, see asm.Tile.RunSplit
-	rounded               // one float32 rounded to bfloat16, where the tier multiplies no bfloat16
-	pairs                 // two bfloat16, neighbours along k; a zero after an odd last one
+	single format = iota // one float32
+	// two bfloat16 for each value: a run's halves of more weight in pairs, then what they leave, see
+	// asm.Tile.RunSplit
+	split
+	rounded // one float32 rounded to bfloat16, where the tier multiplies no bfloat16
+	pairs   // two bfloat16, neighbours along k; a zero after an odd last one
 )
 
 // words is the length of a run of c values.
@@ -205,8 +207,8 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 	return w
 }
 
-// read writes n rows [NR] of panel p as float32: those of inputs from, from+1, ... (from is even) at a tap. There must be
-// room for one row more. Of split weights it takes one half, 0 for that of more weight.
+// read writes n rows [NR] of panel p as float32: those of inputs from, from+1, ... (from is even) at a tap. There
+// must be room for one row more. Of split weights it takes one half, 0 for that of more weight.
 func (w *layout) read(dst []float32, p, tap, half, from, n int) {
 	nr := asm.NR()
 	words := w.format.words(w.ins)

@@ -65,8 +65,8 @@ func lendLoop[T any]() *loop[T] {
 	return l
 }
 
-// patience is for how long helpers stay awake for the next loop, and a loop for its helpers, before they sleep: to wake one up takes the
-// scheduler and the system up to a hundred microseconds, as long as a small operation.
+// patience is for how long helpers stay awake for the next loop, and a loop for its helpers, before they sleep: to
+// wake one up takes the scheduler and the system up to a hundred microseconds, as long as a small operation.
 const patience = 100 * time.Microsecond
 
 // helper is a loop of any type.
@@ -81,11 +81,11 @@ var helpers struct {
 
 func init() { helpers.queue = make(chan helper, 256) }
 
-// parallelWith calls fn on the parts [lo, hi) of [0, n), of size each, on up to [Threads] goroutines. The size
-// is the caller's and must depend on shapes only; since every part
-// writes its own part of the output, results do not depend on the thread count.
-// t is what the parts know. They get it in memory of a pool, and fn is to be a plain function, one that captures nothing:
-// then a loop leaves nothing to the garbage collector. fn may call parallelWith.
+// parallelWith calls fn on the parts [lo, hi) of [0, n), of size each, on up to [Threads] goroutines. The size is
+// the caller's and must depend on shapes only; since every part writes its own part of the output, results do not
+// depend on the thread count. t is what the parts know. They get it in memory of a pool, and fn is to be a plain
+// function, one that captures nothing: then a loop leaves nothing to the garbage collector. fn may call
+// parallelWith.
 func parallelWith[T any](n, size int, t T, fn func(t *T, lo, hi int, s *scratch)) {
 	if n <= 0 {
 		return
@@ -116,7 +116,8 @@ func parallelWith[T any](n, size int, t T, fn func(t *T, lo, hi int, s *scratch)
 	l.release()
 }
 
-// parallel calls fn(i) for i in [0, n) in the same way. What fn captures is left to the collector: it is for what is done once.
+// parallel calls fn(i) for i in [0, n) in the same way. What fn captures is left to the collector: it is for what
+// is done once.
 func parallel(n int, fn func(i int, s *scratch)) {
 	parallelWith(n, 1, fn, func(fn *func(int, *scratch), i, _ int, s *scratch) { (*fn)(i, s) })
 }

@@ -69,7 +69,8 @@ func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
 		c := heads * hd
 		q, k, v, do := noise(1, n, l, c), noise(2, n, m, c), noise(3, n, m, c), noise(4, n, l, c)
 		return func() []float32 {
-			o, stats, dq, dk, dv := tensor.New(n, l, c), tensor.New(n, heads, 2, l), tensor.New(n, l, c), tensor.New(n, m, c), tensor.New(n, m, c)
+			o, stats, dq, dk, dv := tensor.New(n, l, c), tensor.New(n, heads, 2, l), tensor.New(n, l,
+				c), tensor.New(n, m, c), tensor.New(n, m, c)
 			d.Attention(o, stats, q, k, v, heads, causal)
 			d.AttentionGrad(dq, dk, dv, do, o, stats, q, k, v, heads, causal)
 			return slices.Concat(o.Data, dq.Data, dk.Data, dv.Data)
@@ -87,14 +88,16 @@ func TestSameBitsOnAnyNumberOfThreads(t *testing.T) {
 		"attention large": attention(1, 600, 64, 1, 16, true),
 		"groupnorm": func() []float32 {
 			x, gamma, beta, dy := noise(1, 2, 61, 67, 24), noise(2, 24), noise(3, 24), noise(4, 2, 61, 67, 24)
-			y, stats, dx, dg, db := tensor.New(x.Shape...), tensor.New(2, 6, 2), tensor.New(x.Shape...), tensor.New(24), tensor.New(24)
+			y, stats, dx, dg, db := tensor.New(x.Shape...), tensor.New(2, 6,
+				2), tensor.New(x.Shape...), tensor.New(24), tensor.New(24)
 			d.GroupNorm(y, stats, x, gamma, beta, 6, 1e-5, true)
 			d.GroupNormGrad(dx, dg, db, dy, x, stats, gamma, beta, 6, true)
 			return slices.Concat(y.Data, stats.Data, dx.Data, dg.Data, db.Data)
 		},
 		"layernorm": func() []float32 {
 			x, gamma, beta, dy := noise(1, 1500, 40), noise(2, 40), noise(3, 40), noise(4, 1500, 40)
-			y, stats, dx, dg, db := tensor.New(x.Shape...), tensor.New(1500, 2), tensor.New(x.Shape...), tensor.New(40), tensor.New(40)
+			y, stats, dx, dg, db := tensor.New(x.Shape...), tensor.New(1500,
+				2), tensor.New(x.Shape...), tensor.New(40), tensor.New(40)
 			d.LayerNorm(y, stats, x, gamma, beta, 1e-5)
 			d.LayerNormGrad(dx, dg, db, dy, x, stats, gamma)
 			return slices.Concat(y.Data, stats.Data, dx.Data, dg.Data, db.Data)

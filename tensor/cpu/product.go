@@ -31,7 +31,8 @@ func (t taps) count() int { return t.lines * t.line }
 func (t taps) at(i int) int { return t.first + i/t.line*t.down + i%t.line*t.right }
 
 func (w *packed) factor() factor {
-	return factor{w: w.layout, owner: w, format: w.format, outs: w.outs, ins: w.ins, taps: taps{lines: 1, line: w.taps, right: 1}}
+	return factor{w: w.layout, owner: w, format: w.format, outs: w.outs, ins: w.ins,
+		taps: taps{lines: 1, line: w.taps, right: 1}}
 }
 
 func (w *packed) turnedFactor(f format, t taps) factor {
@@ -60,8 +61,8 @@ func (f *factor) whole() factor {
 	return to
 }
 
-// turn writes words of a tap and a panel of the turned weight, from one on, which is where a panel of the packed weight
-// begins: [words][NR] in the format to. Of split weights they are all of a tap.
+// turn writes words of a tap and a panel of the turned weight, from one on, which is where a panel of the packed
+// weight begins: [words][NR] in the format to. Of split weights they are all of a tap.
 func (f *factor) turn(s *scratch, dst []float32, to format, panel, tap, from int) {
 	if to == split {
 		f.turnHalf(s, dst[:len(dst)/2], pairs, panel, tap, 0, 0)
@@ -124,7 +125,8 @@ func (f *factor) get(s *scratch, panel int, b block) []float32 {
 	return dst
 }
 
-// product is what the tasks of a convolution share. A window is segs segments, segStride words apart, of kw pixels each.
+// product is what the tasks of a convolution share. A window is segs segments, segStride words apart, of kw pixels
+// each.
 type product struct {
 	f           factor
 	e           epilogue
@@ -140,8 +142,8 @@ type product struct {
 // blockWords is the length of a sum for which a panel stays in L2 beside the rows.
 const blockWords = 1280
 
-// cut tells how the sums are cut where they are too long for L2: in so many blocks, of some taps each or, if one tap is too long, of
-// pieces of it.
+// cut tells how the sums are cut where they are too long for L2: in so many blocks, of some taps each or, if one
+// tap is too long, of pieces of it.
 func (g *product) cut() (count, taps, pieces int) {
 	taps = g.f.taps.count()
 	switch {
@@ -171,7 +173,8 @@ func (g *product) panels() int { return (g.outs + asm.NR() - 1) / asm.NR() }
 // finishWords is the size of a piece of the result that is still in L2 when its epilogue is computed.
 const finishWords = 64 << 10
 
-// run computes lines of cols windows each, for panels lo to hi: at is where the first is in y, a where the windows begin.
+// run computes lines of cols windows each, for panels lo to hi: at is where the first is in y, a where the windows
+// begin.
 func (g *product) run(s *scratch, at int, a []float32, lines, cols, lo, hi int) {
 	nr, step := asm.NR(), 1
 	if !g.e.none() { // several panels, so that memory is read in long runs
@@ -284,7 +287,8 @@ func (g *rows) task(task, _ int, s *scratch) {
 	g.run(s, r*g.outs, a, 1, n, group*panels/g.groups, (group+1)*panels/g.groups)
 }
 
-// linear is conv for windows of one pixel: y[count][outs] from x[count][ins]. e may be gated if half the panels of f are whole.
+// linear is conv for windows of one pixel: y[count][outs] from x[count][ins]. e may be gated if half the panels of
+// f are whole.
 func (d *device) linear(y, x []float32, outs, count int, f *factor, e epilogue) {
 	defer runtime.KeepAlive(f.owner)
 	g := rows{x: x, count: count}

@@ -87,7 +87,8 @@ func TestProductLong(t *testing.T) {
 	for _, tier := range asm.Available() {
 		defer asm.Use(asm.Use(tier))
 		r := rand.New(rand.NewPCG(5, 6))
-		for _, s := range [][3]int{{15, 1300, 33}, {3, 5000, 2}, {37, 2048, 40}, {5, 41, 2600}, {500, 20, 70}, {300, 70, 64}} {
+		for _, s := range [][3]int{{15, 1300, 33}, {3, 5000, 2}, {37, 2048, 40}, {5, 41, 2600}, {500, 20, 70},
+			{300, 70, 64}} {
 			x, w := normal(r, 1, 1, s[0], s[1]), normal(r, s[2], s[1], 1, 1)
 			checkConv(t, x, w, nil, tensor.Conv{KH: 1, KW: 1, Stride: 1})
 		}
@@ -102,9 +103,9 @@ func TestProductLong(t *testing.T) {
 	}
 }
 
-// TestX3: the error of sums of three products, and that weights keep 17 bits. Halves of 8 bits with a sign between them round
-// both factors to 17 bits, 2.5e-6 of their value on average, and the product of the low halves, as large, is left out:
-// computed exactly, sums of normal numbers have an error of 4.4e-6.
+// TestX3: the error of sums of three products, and that weights keep 17 bits. Halves of 8 bits with a sign between
+// them round both factors to 17 bits, 2.5e-6 of their value on average, and the product of the low halves, as
+// large, is left out: computed exactly, sums of normal numbers have an error of 4.4e-6.
 func TestX3(t *testing.T) {
 	for _, tier := range asm.Available() {
 		defer asm.Use(asm.Use(tier))
@@ -196,7 +197,8 @@ func FuzzConv(f *testing.F) {
 		p := tensor.Conv{KH: 1 + int(k%3), KW: 1 + int(k/3%3), Stride: 1 + int(stride%3), Upsample: up}
 		p.PadTop, p.PadLeft, p.PadBottom, p.PadRight = int(pad)%p.KH, int(pad/4)%p.KW, int(pad/16)%3, int(pad/64)%3
 		r := rand.New(rand.NewPCG(uint64(h), uint64(in)))
-		x, w := normal(r, 1+int(pad%2), 1+int(h%9), 1+int(wd%70), 1+int(in%90)), normal(r, 1+int(out%90), 1+int(in%90), p.KH, p.KW)
+		x, w := normal(r, 1+int(pad%2), 1+int(h%9), 1+int(wd%70), 1+int(in%90)), normal(r, 1+int(out%90),
+			1+int(in%90), p.KH, p.KW)
 		if oh, ow := p.Out(x.Dim(1), x.Dim(2)); oh < 1 || ow < 1 {
 			return
 		}

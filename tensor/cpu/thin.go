@@ -7,9 +7,9 @@ import (
 	"psld/tensor"
 )
 
-// Convolutions to few channels, such as the last of a network and the gradient to the picture: a panel of NR outputs would
-// be almost empty. Instead every input pixel is multiplied by the weights of all taps at once, as a linear layer to
-// taps*O outputs, and an output pixel adds up those of its window.
+// Convolutions to few channels, such as the last of a network and the gradient to the picture: a panel of NR
+// outputs would be almost empty. Instead every input pixel is multiplied by the weights of all taps at once, as a
+// linear layer to taps*O outputs, and an output pixel adds up those of its window.
 
 // thin tells whether this pays.
 func (f *factor) thin(p tensor.Conv) bool {

@@ -14,10 +14,10 @@ type budget struct {
 	callers, helping atomic.Int64
 }
 
-// SetThreads bounds the goroutines that compute at the same time in the loops of this package, over all devices and runs of
-// the process: with n threads and k runs, n-k of them help, or none where k is larger. 0, with which a program begins,
-// stands for GOMAXPROCS, beyond which n has no effect. It may be called at any time, and changes no result. It returns what was
-// set before.
+// SetThreads bounds the goroutines that compute at the same time in the loops of this package, over all devices and
+// runs of the process: with n threads and k runs, n-k of them help, or none where k is larger. 0, with which a
+// program begins, stands for GOMAXPROCS, beyond which n has no effect. It may be called at any time, and changes no
+// result. It returns what was set before.
 func SetThreads(n int) (before int) { return int(threads.limit.Swap(int64(max(0, n)))) }
 
 // Threads is how many goroutines compute at the same time at the most, at least 1.

@@ -22,7 +22,8 @@ const (
 // winograd tells whether the convolution has this form and pays in it: with bfloat16 products, which
 // are twice as fast, the picture must be large enough for the transformed weights; on tiles they are faster still.
 func (in *convInput) winograd(f *factor, p tensor.Conv, oh, ow int) bool {
-	return p.KH == 3 && p.KW == 3 && p.Stride == 1 && in.left >= 0 && in.c%16 == 0 && f.outs%16 == 0 && min(oh, ow) >= 4 &&
+	return p.KH == 3 && p.KW == 3 && p.Stride == 1 && in.left >= 0 && in.c%16 == 0 && f.outs%16 == 0 &&
+		min(oh, ow) >= 4 &&
 		(f.format == single || f.format == pairs && oh*ow >= 256 && !asm.HasSplit())
 }
 
@@ -130,8 +131,8 @@ func (t *winogradConv) finish(i, _ int, _ *scratch) {
 	t.e.finish(t.y.data, at, n, t.y.data[at:][:n])
 }
 
-// winogradProducts computes the 36 products m of transformed inputs v with the weights of a panel: [pieces][NR], between apart, from
-// [pieces][channels], step apart.
+// winogradProducts computes the 36 products m of transformed inputs v with the weights of a panel: [pieces][NR],
+// between apart, from [pieces][channels], step apart.
 func winogradProducts(s *scratch, m []float32, between int, v []float32, step int, f *factor, panel, pieces int) {
 	nr, c := asm.NR(), f.ins
 	uStep := winogradInputs*nr + 16
@@ -153,7 +154,8 @@ func winogradProducts(s *scratch, m []float32, between int, v []float32, step in
 		} else {
 			src = ptr(f.w.data[panel*f.w.size+from*nr:])
 		}
-		s.grid = asm.Grid{Src: src, Dst: ptr(u), SrcRow: 3 * srcStep, SrcCol: srcStep, DstRow: 24 * uStep, DstCol: 4 * uStep, N: k * nr}
+		s.grid = asm.Grid{Src: src, Dst: ptr(u), SrcRow: 3 * srcStep, SrcCol: srcStep, DstRow: 24 * uStep,
+			DstCol: 4 * uStep, N: k * nr}
 		asm.WinogradWeight(&s.grid)
 		t := &s.tile
 		*t = asm.Tile{ARow: 4 * c, CRow: 4 * nr, Segs: 1, K: k}

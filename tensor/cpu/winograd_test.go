@@ -94,7 +94,8 @@ func TestWinograd(t *testing.T) {
 		{3, 20, 17, 16, 16, 1, 1, 1, 1},
 	} {
 		for _, up := range []bool{false, true} {
-			p := tensor.Conv{KH: 3, KW: 3, Stride: 1, PadTop: c.padTop, PadLeft: c.padLeft, PadBottom: c.padBottom, PadRight: c.padRight, Upsample: up}
+			p := tensor.Conv{KH: 3, KW: 3, Stride: 1, PadTop: c.padTop, PadLeft: c.padLeft, PadBottom: c.padBottom,
+				PadRight: c.padRight, Upsample: up}
 			r := rand.New(rand.NewPCG(uint64(c.h), uint64(c.w)))
 			x, w, b := normal(r, c.n, c.h, c.w, c.i), normal(r, c.o, c.i, 3, 3), normal(r, c.o)
 			oh, ow := p.Out(c.h, c.w)

@@ -17,8 +17,8 @@ type Entry struct {
 	Open func() (tensor.Device, error)
 }
 
-// All is the list; the first one is the one to take where nobody asks for another. A backend that needs a build tag adds its
-// line in the init of a file behind that tag.
+// All is the list; the first one is the one to take where nobody asks for another. A backend that needs a build tag
+// adds its line in the init of a file behind that tag.
 var All = []Entry{
 	{"f32", "the processor, in float32", always(cpu.F32)},
 	{"bf16", "the processor, factors of products rounded to bfloat16", always(cpu.BF16)},

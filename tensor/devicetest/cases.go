@@ -35,7 +35,8 @@ func Bench() []Case {
 		c.Name += "/" + where
 		list = append(list, c)
 	}
-	same, down := tensor.SameConv(3), tensor.Conv{KH: 3, KW: 3, Stride: 2, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1}
+	same, down := tensor.SameConv(3), tensor.Conv{KH: 3, KW: 3, Stride: 2, PadTop: 1, PadLeft: 1, PadBottom: 1,
+		PadRight: 1}
 	up := same
 	up.Upsample = true
 	add("sd15-unet-in", conv(1, 64, 64, 4, 320, same))
@@ -84,7 +85,8 @@ func convCases() []Case {
 			conv(n, 3, 5+i, co, ci, tensor.Conv{KH: 1, KW: 1, Stride: 1}))
 	}
 	pad := func(k, stride, top, left, bottom, right int, up bool) tensor.Conv {
-		return tensor.Conv{KH: k, KW: k, Stride: stride, PadTop: top, PadLeft: left, PadBottom: bottom, PadRight: right, Upsample: up}
+		return tensor.Conv{KH: k, KW: k, Stride: stride, PadTop: top, PadLeft: left, PadBottom: bottom,
+			PadRight: right, Upsample: up}
 	}
 	geometries := []tensor.Conv{
 		pad(3, 1, 1, 1, 1, 1, true),
@@ -129,7 +131,8 @@ func convCases() []Case {
 // conv is a case of Conv2d on x[n,h,w,ci] with a weight [co,ci,KH,KW] and a bias.
 func conv(n, h, w, ci, co int, p tensor.Conv) Case {
 	oh, ow := p.Out(h, w)
-	name := fmt.Sprintf("Conv2d/%dx%dx%d_%d_%d_k%dx%ds%dp%d%d%d%d", n, h, w, ci, co, p.KH, p.KW, p.Stride, p.PadTop, p.PadLeft, p.PadBottom, p.PadRight)
+	name := fmt.Sprintf("Conv2d/%dx%dx%d_%d_%d_k%dx%ds%dp%d%d%d%d", n, h, w, ci, co, p.KH, p.KW, p.Stride, p.PadTop,
+		p.PadLeft, p.PadBottom, p.PadRight)
 	if p.Upsample {
 		name += "_up"
 	}
@@ -163,7 +166,8 @@ func bias(x []Array) Array {
 }
 
 func linearCases() []Case {
-	list := []Case{linearOp(1, 1, 1), linearOp(7, 5, 3, 4, 2), linearOp(33, 100, 17), linearOp(100, 64, 2, 29), linearOp(64, 48, 1, 1, 1),
+	list := []Case{linearOp(1, 1, 1), linearOp(7, 5, 3, 4, 2), linearOp(33, 100, 17), linearOp(100, 64, 2, 29),
+		linearOp(64, 48, 1, 1, 1),
 		linearOp(3, 31, 257), linearOp(17, 5, 3, 1, 211), linearOp(16, 130, 14), linearOp(1, 8, 2500)}
 	noBias := linearOp(32, 33, 15)
 	noBias.Args = noBias.Args[:2]
@@ -182,8 +186,9 @@ func linearOp(o, i int, rows ...int) Case {
 	}
 }
 
-// epilogueCases go through every kernel that has an epilogue: products of whole and of partial panels, in one block and in
-// several, Winograd's form with whole and with partial pieces, and what falls back to operations of their own.
+// epilogueCases go through every kernel that has an epilogue: products of whole and of partial panels, in one block
+// and in several, Winograd's form with whole and with partial pieces, and what falls back to operations of their
+// own.
 func epilogueCases() []Case {
 	one, same, down := tensor.SameConv(1), tensor.SameConv(3), tensor.SameConv(3)
 	down.Stride = 2
@@ -245,7 +250,8 @@ func epilogueOp(n, h, w, ci, co int, p tensor.Conv, e autograd.Epilogue, add boo
 	if scale == 0 {
 		scale = 1
 	}
-	f := map[tensor.Func]func(float64) float64{tensor.Identity: func(v float64) float64 { return v }, tensor.SiLU: silu, tensor.GELU: gelu,
+	f := map[tensor.Func]func(float64) float64{tensor.Identity: func(v float64) float64 { return v },
+		tensor.SiLU: silu, tensor.GELU: gelu,
 		tensor.QuickGELU: quickGELU, tensor.Exp: math.Exp, tensor.Abs: math.Abs, tensor.Tanh: math.Tanh,
 		tensor.ReLU: func(v float64) float64 { return max(v, 0) }}[e.Func]
 	c.Reference = func(x []Array) Array {
@@ -269,7 +275,8 @@ func normCases() []Case {
 	// input is, and what is left of the gradient is below float32 rounding.
 	for _, silu := range []bool{false, true} {
 		list = append(list, groupNormOp(silu, 1, 1e-5, 1, 1, 1, 5), groupNormOp(silu, 2, 1e-5, 3, 5, 7, 4),
-			groupNormOp(silu, 32, 1e-6, 2, 3, 3, 64), groupNormOp(silu, 17, 1e-5, 1, 9, 4, 17), groupNormOp(silu, 5, 1e-5, 2, 11, 100),
+			groupNormOp(silu, 32, 1e-6, 2, 3, 3, 64), groupNormOp(silu, 17, 1e-5, 1, 9, 4, 17), groupNormOp(silu, 5,
+				1e-5, 2, 11, 100),
 			groupNormOp(silu, 3, 1e-5, 1, 33, 31, 33), groupNormOp(silu, 2, 1e-5, 3, 12))
 		for _, shape := range [][]int{{2, 5, 7, 4}, {3, 9, 4, 34}, {3, 12}} {
 			k := groupNormOp(silu, 2, 1e-5, shape...)
@@ -280,7 +287,8 @@ func normCases() []Case {
 			list = append(list, k)
 		}
 	}
-	return append(list, layerNormOp(1e-5, 1, 5), layerNormOp(1e-5, 3, 5, 17), layerNormOp(1e-5, 2, 7, 100), layerNormOp(1e-5, 600, 48), layerNormOp(1e-5, 2, 2, 2, 33))
+	return append(list, layerNormOp(1e-5, 1, 5), layerNormOp(1e-5, 3, 5, 17), layerNormOp(1e-5, 2, 7, 100),
+		layerNormOp(1e-5, 600, 48), layerNormOp(1e-5, 2, 2, 2, 33))
 }
 
 func scales(c int) Arg { return Arg{Shape: []int{c}, Param: true, Mean: 1, Spread: 0.5} }
@@ -323,11 +331,14 @@ func attentionCases() []Case {
 		if d > 100 {
 			heads = 1
 		}
-		list = append(list, attend(1+i%2, 9+i, 13, heads, d, false), attend(2-i%2, 15, 15, heads, d, true), attend(1, 1, 33, heads, d, false))
+		list = append(list, attend(1+i%2, 9+i, 13, heads, d, false), attend(2-i%2, 15, 15, heads, d, true),
+			attend(1, 1, 33, heads, d, false))
 	}
 	// More queries than one task takes, causal with unequal lengths, one position.
-	return append(list, attend(1, 57, 77, 2, 8, false), attend(2, 130, 16, 1, 5, false), attend(1, 113, 113, 1, 8, true), attend(1, 600, 3, 1, 8, false),
-		attend(1, 20, 7, 2, 8, true), attend(1, 5, 19, 1, 40, true), attend(3, 1, 1, 4, 8, false), attend(5, 3, 2, 3, 3, false))
+	return append(list, attend(1, 57, 77, 2, 8, false), attend(2, 130, 16, 1, 5, false),
+		attend(1, 113, 113, 1, 8, true), attend(1, 600, 3, 1, 8, false),
+		attend(1, 20, 7, 2, 8, true), attend(1, 5, 19, 1, 40, true), attend(3, 1, 1, 4, 8, false), attend(5, 3, 2,
+			3, 3, false))
 }
 
 // attend is a case of Attention: q[n,l,heads*d], k and v[n,m,heads*d].
@@ -347,9 +358,11 @@ func attend(n, l, m, heads, d int, causal bool) Case {
 }
 
 // one is a case of an operation on a single tensor.
-func one(op, attributes string, arg Arg, flops float64, run func(g graph, x *autograd.Value) *autograd.Value, ref func(x Array) Array) Case {
+func one(op, attributes string, arg Arg, flops float64, run func(g graph, x *autograd.Value) *autograd.Value,
+	ref func(x Array) Array) Case {
 	return Case{
-		Op: op, Name: fmt.Sprintf("%s/%v%s", op, arg.Shape, attributes), Args: []Arg{arg}, Flops: flops * float64(tensor.Len(arg.Shape)),
+		Op: op, Name: fmt.Sprintf("%s/%v%s", op, arg.Shape,
+			attributes), Args: []Arg{arg}, Flops: flops * float64(tensor.Len(arg.Shape)),
 		Run:       func(g graph, x values) *autograd.Value { return run(g, x[0]) },
 		Reference: func(x []Array) Array { return ref(x[0]) },
 	}
@@ -384,7 +397,8 @@ func elementwiseCases() []Case {
 		{"ReLU", graph.ReLU, func(v float64) float64 { return max(v, 0) }},
 		{"Clamp", func(g graph, x *autograd.Value) *autograd.Value { return g.Clamp(x, -1.5, 2.25) },
 			func(v float64) float64 { return min(max(v, -1.5), 2.25) }},
-		{"Scale", func(g graph, x *autograd.Value) *autograd.Value { return g.Scale(x, -1.75) }, func(v float64) float64 { return -1.75 * v }},
+		{"Scale", func(g graph, x *autograd.Value) *autograd.Value { return g.Scale(x, -1.75) },
+			func(v float64) float64 { return -1.75 * v }},
 	}
 	for _, f := range functions {
 		// Lengths below, at and above the vector widths and the length of a task (1<<14).
@@ -420,7 +434,8 @@ func elementwiseCases() []Case {
 	for _, shape := range [][]int{{2, 3}, {1, 1, 1, 1}, {3, 5, 7, 17}, {2, 9, 33}, {1, 140, 130, 2}} {
 		n, c := shape[0], shape[len(shape)-1]
 		list = append(list, Case{
-			Op: "AddChannels", Name: fmt.Sprintf("AddChannels/%v", shape), Linear: []int{0, 1}, Args: []Arg{{Shape: shape}, {Shape: []int{n, c}}},
+			Op: "AddChannels", Name: fmt.Sprintf("AddChannels/%v", shape), Linear: []int{0,
+				1}, Args: []Arg{{Shape: shape}, {Shape: []int{n, c}}},
 			Flops:     float64(tensor.Len(shape)),
 			Run:       func(g graph, x values) *autograd.Value { return g.AddChannels(x[0], x[1]) },
 			Reference: func(x []Array) Array { return addChannels(x[0], x[1]) },
@@ -434,7 +449,8 @@ func shapeCases() []Case {
 	for _, s := range [][]int{{1, 1, 1}, {15, 3, 5}, {7, 17, 33}, {1, 100, 4}, {600, 31, 2}} { // rows, columns of both
 		rows, a, b := s[0], s[1], s[2]
 		list = append(list, Case{
-			Op: "Concat", Name: fmt.Sprintf("Concat/%d_%d_%d", rows, a, b), Linear: []int{0, 1}, Args: []Arg{{Shape: []int{1, rows, a}}, {Shape: []int{1, rows, b}}},
+			Op: "Concat", Name: fmt.Sprintf("Concat/%d_%d_%d", rows, a, b), Linear: []int{0,
+				1}, Args: []Arg{{Shape: []int{1, rows, a}}, {Shape: []int{1, rows, b}}},
 			Run:       func(g graph, x values) *autograd.Value { return g.Concat(x[0], x[1]) },
 			Reference: func(x []Array) Array { return concat(x[0], x[1]) },
 		})

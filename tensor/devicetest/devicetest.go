@@ -2,11 +2,11 @@
 //
 //	func TestDevice(t *testing.T) { devicetest.Run(t, dev) }
 //
-// The list of cases behind it is the one list of engine operations: an operation of [autograd.Graph] on tensors of certain
-// shapes, what it should compute, how exactly, and how much work that is. It drives the comparison of values with the
-// plain float64 loops of reference.go, that of gradients with finite differences of those loops, the adjoint check of
-// the linear operations, and the GFLOP/s of [Benchmark]. A new operation needs one row in cases.go; a test
-// fails while it has none.
+// The list of cases behind it is the one list of engine operations: an operation of [autograd.Graph] on tensors of
+// certain shapes, what it should compute, how exactly, and how much work that is. It drives the comparison of
+// values with the plain float64 loops of reference.go, that of gradients with finite differences of those loops,
+// the adjoint check of the linear operations, and the GFLOP/s of [Benchmark]. A new operation needs one row in
+// cases.go; a test fails while it has none.
 package devicetest
 
 import (

@@ -9,10 +9,10 @@ import (
 	"psld/tensor"
 )
 
-// HiddenDevice is a device whose memory is not the host's, as far as anybody outside can see: its tensors have no Data. It
-// keeps the elements in tensors of another device, a CPU one, that computes for it, so that the bits are the same. With it
-// the code above devices is tested for what a GPU asks of it. Memory that was put back is gone, and what
-// Get returns holds NaNs.
+// HiddenDevice is a device whose memory is not the host's, as far as anybody outside can see: its tensors have no
+// Data. It keeps the elements in tensors of another device, a CPU one, that computes for it, so that the bits are
+// the same. With it the code above devices is tested for what a GPU asks of it. Memory that was put back is gone,
+// and what Get returns holds NaNs.
 type HiddenDevice struct {
 	dev tensor.Device
 

@@ -35,7 +35,8 @@ func TestHiddenBits(t *testing.T) {
 	}
 }
 
-// networks are a small UNet with cross-attention and the two halves of a VAE, one behind the other as in a step of PSLD.
+// networks are a small UNet with cross-attention and the two halves of a VAE, one behind the other as in a step of
+// PSLD.
 type networks struct {
 	dev  tensor.Device
 	unet *unet.Model
@@ -110,7 +111,8 @@ var ways = map[string]func(g *autograd.Graph){
 	"planned":    func(g *autograd.Graph) { g.Plan = new(autograd.Plan) },
 }
 
-// TestHiddenNetworks: a step through UNet and VAE, forward and backward, has the same bits, and leaves no memory behind.
+// TestHiddenNetworks: a step through UNet and VAE, forward and backward, has the same bits, and leaves no memory
+// behind.
 func TestHiddenNetworks(t *testing.T) {
 	for _, train := range []bool{false, true} {
 		want, err := newNetworks(cpu.F32, train).step(ways["plain"])
@@ -133,8 +135,8 @@ func TestHiddenNetworks(t *testing.T) {
 	}
 }
 
-// TestOutOfMemory: wherever a step finds no memory it ends in an error, all that it had is free, and the next one is as
-// good as any.
+// TestOutOfMemory: wherever a step finds no memory it ends in an error, all that it had is free, and the next one
+// is as good as any.
 func TestOutOfMemory(t *testing.T) {
 	for name, set := range ways {
 		dev := Hidden(cpu.F32)
