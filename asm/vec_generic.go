@@ -287,14 +287,6 @@ func eachGrad(f func(float64) float64) func(dst, x, dy []float32) {
 	}
 }
 
-// max32 is a, or b where b is larger; a NaN in b is passed over.
-func max32(a, b float32) float32 {
-	if b > a {
-		return b
-	}
-	return a
-}
-
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // The limits keep Inf*0 out of the functions below: beyond them the result is
