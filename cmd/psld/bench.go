@@ -14,7 +14,8 @@ import (
 )
 
 var benchVerb = verb{
-	name: "bench", args: "kernels|step|train", short: "time the operations of the engine, whole steps of PSLD, or of a training", maxArgs: 1,
+	name: "bench", args: "kernels|step|train",
+	short: "time the operations of the engine, whole steps of PSLD, or of a training", maxArgs: 1,
 	notes: `kernels: every heavy operation at the shapes of Stable Diffusion 1.5, against what this machine can do.
 step: PSLD steps of the solver itself with UNet and autoencoder of Stable Diffusion 1.5 (no text encoder unless --model
 has one), seconds by part, operations, fraction of the ceiling, peak memory. At 512x512 in f32 it takes about 12 GiB.
@@ -42,7 +43,8 @@ func bench(fs *flag.FlagSet) work {
 		case len(args) > 0 && args[0] == "step":
 			other = []string{"filter", "tier", "seconds", "quick", "network", "precisions"}
 		case len(args) > 0 && args[0] == "train":
-			other = []string{"filter", "tier", "seconds", "quick", "dtype", "sizes", "max-mem", "model", "random", "thread-counts", "batches", "tiny"}
+			other = []string{"filter", "tier", "seconds", "quick", "dtype", "sizes", "max-mem", "model", "random",
+				"thread-counts", "batches", "tiny"}
 		case len(args) == 0 || args[0] != "kernels":
 			return fmt.Errorf("bench what? psld bench kernels, psld bench step or psld bench train (see psld help bench)")
 		}
@@ -122,19 +124,22 @@ func (t *benchTable) row(r kernels.Row) {
 			fmt.Fprintln(t.c.out, "What this machine can do: multiply-adds on registers; copies, bytes read plus bytes written.")
 			fmt.Fprintf(t.c.out, "%-21s %-4s %-10s %7s %9s %8s\n", "", "", "kernels", "threads", "GFLOP/s", "GB/s")
 		}
-		fmt.Fprintf(t.c.out, "%-21s %-4s %-10s %7d %9s %8s\n", r.Shape, r.DType, r.Tier, r.Threads, rate(r.GFLOPS), rate(r.GBs))
+		fmt.Fprintf(t.c.out, "%-21s %-4s %-10s %7d %9s %8s\n", r.Shape, r.DType, r.Tier, r.Threads,
+			rate(r.GFLOPS), rate(r.GBs))
 		return
 	}
 	if !t.ops {
 		t.ops = true
-		fmt.Fprintf(t.c.out, "\nFraction: of the ceiling, which is in GB/s where GB/s are given. Error: relative L2, against float64.\n")
+		fmt.Fprintf(t.c.out, "\nFraction: of the ceiling, which is in GB/s where GB/s are given. Error: relative L2, "+
+			"against float64.\n")
 		fmt.Fprintf(t.c.out, benchColumns, "operation", "shape", "", "GFLOP/s", "GB/s", "ceiling", "fraction", "error")
 	}
 	ceiling := r.CeilingGFLOPS
 	if r.GBs > 0 {
 		ceiling = r.CeilingGBs
 	}
-	fmt.Fprintf(t.c.out, benchColumns, r.Op, r.Shape, r.DType, rate(r.GFLOPS), rate(r.GBs), rate(ceiling), fmt.Sprintf("%.2f", r.Fraction), fmt.Sprintf("%.1e", r.Err))
+	fmt.Fprintf(t.c.out, benchColumns, r.Op, r.Shape, r.DType, rate(r.GFLOPS), rate(r.GBs), rate(ceiling),
+		fmt.Sprintf("%.2f", r.Fraction), fmt.Sprintf("%.1e", r.Err))
 	key := r.Group + " " + r.DType
 	if t.group == nil {
 		t.group = map[string][]kernels.Row{}
@@ -158,7 +163,7 @@ func (t *benchTable) means() {
 			logs += math.Log(r.Fraction)
 		}
 		worst := slices.MinFunc(rows, func(a, b kernels.Row) int { return int(math.Copysign(1, a.Fraction-b.Fraction)) })
-		fmt.Fprintf(t.c.out, "%-36s %5.2f of %2d, worst %.2f %s\n", key, math.Exp(logs/float64(len(rows))), len(rows), worst.Fraction,
-			worst.Op+" "+worst.Shape)
+		fmt.Fprintf(t.c.out, "%-36s %5.2f of %2d, worst %.2f %s\n", key, math.Exp(logs/float64(len(rows))), len(rows),
+			worst.Fraction, worst.Op+" "+worst.Shape)
 	}
 }

@@ -28,7 +28,8 @@ type stepFlags struct {
 }
 
 // stepOnly names the flags that bench kernels has no use for.
-var stepOnly = []string{"size", "steps", "batch", "model", "dtype", "random", "tiny", "max-mem", "sizes", "thread-counts", "batches"}
+var stepOnly = []string{"size", "steps", "batch", "model", "dtype", "random", "tiny", "max-mem", "sizes",
+	"thread-counts", "batches"}
 
 func addStepFlags(fs *flag.FlagSet) *stepFlags {
 	none := new(string)
@@ -39,7 +40,8 @@ func addStepFlags(fs *flag.FlagSet) *stepFlags {
 		batch: fs.Int("batch", 1, "step: `N` pictures at the same time"),
 		model: &modelFlags{
 			path:  fs.String("model", "", "step: `model`, as of psld restore (default: random weights)"),
-			dtype: fs.String("dtype", "f32", "step: `precision` of matrix products, as of psld restore"), variant: none, vae: none, vocab: none, taesd: none},
+			dtype: fs.String("dtype", "f32", "step: `precision` of matrix products, as of psld restore"), variant: none,
+			vae: none, vocab: none, taesd: none},
 		random:       fs.Bool("random", false, "step: random weights in memory; the default without --model"),
 		tiny:         fs.Bool("tiny", false, "step: random weights, with few channels"),
 		maxMem:       fs.String("max-mem", "", "step: `size` of memory that the program may take, as of psld restore"),
@@ -52,7 +54,8 @@ func addStepFlags(fs *flag.FlagSet) *stepFlags {
 // run measures one step, or the table that the lists ask for. threads applies --threads.
 func (f *stepFlags) run(ctx context.Context, c *console, threads func() error, asJSON bool) error {
 	if *f.size < 8 || *f.size > 2048 || *f.steps < 1 || *f.steps > 100 || *f.batch < 1 || *f.batch > 64 {
-		return fmt.Errorf("--size %d --steps %d --batch %d, want 8 to 2048, 1 to 100 and 1 to 64", *f.size, *f.steps, *f.batch)
+		return fmt.Errorf("--size %d --steps %d --batch %d, want 8 to 2048, 1 to 100 and 1 to 64", *f.size,
+			*f.steps, *f.batch)
 	}
 	if *f.model.path != "" && (*f.random || *f.tiny) {
 		return fmt.Errorf("--model %s and random weights exclude each other", *f.model.path)
@@ -84,7 +87,8 @@ func (f *stepFlags) run(ctx context.Context, c *console, threads func() error, a
 		return fmt.Errorf("--size %d, want a multiple of %d for this model", *f.size, mult)
 	}
 	c.say("%s, loaded in %s; %dx%d, %s, %s", m.Name, round(time.Since(start)), *f.size, *f.size, *f.model.dtype, machine())
-	o := kernels.StepOptions{Model: m, DType: *f.model.dtype, Size: *f.size, Steps: *f.steps, Batch: *f.batch, MaxMemory: maxMem}
+	o := kernels.StepOptions{Model: m, DType: *f.model.dtype, Size: *f.size, Steps: *f.steps, Batch: *f.batch,
+		MaxMemory: maxMem}
 	o.Progress = func(step int, seconds float64) {
 		what := fmt.Sprintf("step %d of %d", step, *f.steps)
 		if step == 0 {
@@ -113,23 +117,29 @@ func (f *stepFlags) randomModel() (*prior.LatentDiffusion, error) {
 }
 
 func printStep(c *console, r kernels.StepResult, w kernels.Work) {
-	fmt.Fprintf(c.out, "%-8s %9s %9s %9s %8s %9s %9s\n", "", "forward s", "backwd s", "both s", "TFLOP", "GFLOP/s", "fraction")
+	fmt.Fprintf(c.out, "%-8s %9s %9s %9s %8s %9s %9s\n", "", "forward s", "backwd s", "both s", "TFLOP",
+		"GFLOP/s", "fraction")
 	part := func(name string, forward, backward, seconds, flop float64) {
-		fmt.Fprintf(c.out, "%-8s %9.3f %9.3f %9.3f %8.3f %9.1f %9.2f\n", name, forward, backward, seconds, flop/1e12, flop/1e9/seconds, flop/1e9/seconds/r.CeilingGFLOPS)
+		fmt.Fprintf(c.out, "%-8s %9.3f %9.3f %9.3f %8.3f %9.1f %9.2f\n", name, forward, backward, seconds, flop/1e12,
+			flop/1e9/seconds, flop/1e9/seconds/r.CeilingGFLOPS)
 	}
 	part("UNet", r.UNetForward, r.UNetBackward, r.UNet, w.UNet.Total())
 	part("decoder", r.DecoderForward, r.DecoderBackward, r.Decoder, w.Decoder.Total())
 	part("encoder", r.EncoderForward, r.EncoderBackward, r.Encoder, w.Encoder.Total())
-	part("step", r.UNetForward+r.DecoderForward+r.EncoderForward, r.UNetBackward+r.DecoderBackward+r.EncoderBackward, r.Seconds, r.TFLOP*1e12)
-	fmt.Fprintf(c.out, "\nceiling %.1f GFLOP/s of multiply-adds on registers, %s, %s, %d threads\n", r.CeilingGFLOPS, r.DType, r.Tier, r.Threads)
+	part("step", r.UNetForward+r.DecoderForward+r.EncoderForward, r.UNetBackward+r.DecoderBackward+r.EncoderBackward,
+		r.Seconds, r.TFLOP*1e12)
+	fmt.Fprintf(c.out, "\nceiling %.1f GFLOP/s of multiply-adds on registers, %s, %s, %d threads\n", r.CeilingGFLOPS,
+		r.DType, r.Tier, r.Threads)
 	if r.Batch > 1 {
 		fmt.Fprintf(c.out, "%d pictures at the same time: %.3f s for a step of one\n", r.Batch, r.Seconds/float64(r.Batch))
 	}
-	fmt.Fprintf(c.out, "UNet forward alone, a step of text to image without guidance: %.3f s, %.1f GFLOP/s\n", r.UNetAlone, r.UNetAloneTFLOP*1e3/r.UNetAlone)
+	fmt.Fprintf(c.out, "UNet forward alone, a step of text to image without guidance: %.3f s, %.1f GFLOP/s\n",
+		r.UNetAlone, r.UNetAloneTFLOP*1e3/r.UNetAlone)
 	if r.Peak > 0 {
 		fmt.Fprintf(c.out, "peak of resident memory %s, of it weights %s\n", gib(float64(r.Peak)), gib(float64(r.Weights)))
 	}
-	fmt.Fprintf(c.out, "predicted: a run of 1000 steps %s, of 200 steps %s\n", seconds(r.Predicted1000), seconds(r.Predicted200))
+	fmt.Fprintf(c.out, "predicted: a run of 1000 steps %s, of 200 steps %s\n", seconds(r.Predicted1000),
+		seconds(r.Predicted200))
 }
 
 func seconds(s float64) time.Duration { return round(time.Duration(s * float64(time.Second))) }
@@ -163,7 +173,8 @@ func (f *stepFlags) table(ctx context.Context, c *console, asJSON bool) error {
 	for _, n := range threads {
 		for _, b := range batches {
 			for _, size := range sizes {
-				args := append(slices.Clone(common), "--size", strconv.Itoa(size), "--threads", strconv.Itoa(n), "--batch", strconv.Itoa(b))
+				args := append(slices.Clone(common), "--size", strconv.Itoa(size), "--threads", strconv.Itoa(n),
+					"--batch", strconv.Itoa(b))
 				cmd := exec.CommandContext(ctx, self, args...)
 				cmd.Stderr = c.log
 				out, err := cmd.Output()
@@ -183,11 +194,13 @@ func (f *stepFlags) table(ctx context.Context, c *console, asJSON bool) error {
 					continue
 				}
 				if len(rows) == 0 {
-					fmt.Fprintln(c.out, "| Size | Threads | Batch | s/step | s/step and picture | TFLOP | Fraction of ceiling | Peak GiB | beyond weights |")
+					fmt.Fprintln(c.out, "| Size | Threads | Batch | s/step | s/step and picture | TFLOP | Fraction of ceiling | "+
+						"Peak GiB | beyond weights |")
 					fmt.Fprintln(c.out, "|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
 				}
-				fmt.Fprintf(c.out, "| %d | %d | %d | %.3g | %.3g | %.3g | %.2f | %.2f | %.2f |\n", r.Size, r.Threads, r.Batch, r.Seconds, r.Seconds/float64(r.Batch), r.TFLOP,
-					r.Fraction, float64(r.Peak)/(1<<30), float64(r.Peak-r.Weights)/(1<<30))
+				fmt.Fprintf(c.out, "| %d | %d | %d | %.3g | %.3g | %.3g | %.2f | %.2f | %.2f |\n", r.Size, r.Threads, r.Batch,
+					r.Seconds, r.Seconds/float64(r.Batch), r.TFLOP, r.Fraction, float64(r.Peak)/(1<<30),
+					float64(r.Peak-r.Weights)/(1<<30))
 				rows = append(rows, r)
 			}
 		}
@@ -213,8 +226,8 @@ func counts(flag, text string, other int) (v []int, err error) {
 	return v, nil
 }
 
-// printGrowth fits powers: time and memory over pixels, time over threads and over pictures, each with the rest fixed as
-// in the first row.
+// printGrowth fits powers: time and memory over pixels, time over threads and over pictures, each with the rest fixed
+// as in the first row.
 func printGrowth(c *console, rows []kernels.StepResult) {
 	first := rows[0]
 	fit := func(over string, x func(r kernels.StepResult) float64, same func(r kernels.StepResult) bool) {
@@ -226,7 +239,8 @@ func printGrowth(c *console, rows []kernels.StepResult) {
 			}
 		}
 		if len(at) > 1 {
-			fmt.Fprintf(c.out, "%s: time grows with exponent %.2f, operations %.2f, memory beyond weights %.2f\n", over, exponent(at, time), exponent(at, work), exponent(at, memory))
+			fmt.Fprintf(c.out, "%s: time grows with exponent %.2f, operations %.2f, memory beyond weights %.2f\n", over,
+				exponent(at, time), exponent(at, work), exponent(at, memory))
 		}
 	}
 	fmt.Fprintln(c.out)

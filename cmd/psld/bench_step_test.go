@@ -22,7 +22,8 @@ func TestBenchStepJSON(t *testing.T) {
 		out, _ := must(t, append([]string{"bench", "step", "--tiny", "--size", "64", "--steps", "2", "--json"}, args...)...)
 		var r map[string]any
 		require.NoError(t, json.Unmarshal([]byte(out), &r), out)
-		for _, name := range []string{"seconds", "unet_s", "decoder_s", "encoder_s", "tflop", "fraction", "predicted_1000_steps_s", "predicted_200_steps_s", "unet_alone_s"} {
+		for _, name := range []string{"seconds", "unet_s", "decoder_s", "encoder_s", "tflop", "fraction",
+			"predicted_1000_steps_s", "predicted_200_steps_s", "unet_alone_s"} {
 			require.Positive(t, r[name], name)
 		}
 		require.Contains(t, r, "peak_rss_bytes")
@@ -48,7 +49,8 @@ func TestBenchStepTable(t *testing.T) {
 
 func TestBenchStepPrints(t *testing.T) {
 	out, _ := must(t, "bench", "step", "--model", writeModel(t, nil), "--size", "32")
-	for _, want := range []string{"\nUNet ", "\ndecoder ", "\nencoder ", "\nstep ", "ceiling ", "predicted: a run of 1000 steps"} {
+	for _, want := range []string{"\nUNet ", "\ndecoder ", "\nencoder ", "\nstep ", "ceiling ",
+		"predicted: a run of 1000 steps"} {
 		require.Contains(t, out, want)
 	}
 }

@@ -70,7 +70,8 @@ func TestBenchErrors(t *testing.T) {
 
 // The table has aligned columns and the means of its groups.
 func TestBenchTable(t *testing.T) {
-	out, _ := must(t, "bench", "kernels", "--quick", "--tier", "generic", "--filter", "^(Add|Softmax.*)/", "--seconds", "0")
+	out, _ := must(t, "bench", "kernels", "--quick", "--tier", "generic", "--filter", "^(Add|Softmax.*)/",
+		"--seconds", "0")
 	_, table, found := strings.Cut(out, "operation ")
 	require.True(t, found, out)
 	table, means, found := strings.Cut("operation "+table, "\n\n")

@@ -20,7 +20,8 @@ func addBenchTrainFlags(fs *flag.FlagSet) *benchTrainFlags {
 	}
 }
 
-func (f *benchTrainFlags) run(ctx context.Context, c *console, step *stepFlags, threads func() error, asJSON bool) error {
+func (f *benchTrainFlags) run(ctx context.Context, c *console, step *stepFlags, threads func() error,
+	asJSON bool) error {
 	o := kernels.Training{Network: *f.network, Precisions: list(*f.precisions), Size: 64, Batch: 16, Steps: 4, Visits: 3}
 	set := given(step.fs)
 	if set["size"] {
@@ -42,7 +43,8 @@ func (f *benchTrainFlags) run(ctx context.Context, c *console, step *stepFlags, 
 	if err := threads(); err != nil {
 		return err
 	}
-	c.say("training of the %s network, %d pictures of %d pixels a step, %d threads", o.Network, o.Batch, o.Size, cpu.Threads())
+	c.say("training of the %s network, %d pictures of %d pixels a step, %d threads", o.Network, o.Batch,
+		o.Size, cpu.Threads())
 	rows, err := kernels.Train(ctx, o)
 	if err != nil {
 		return err

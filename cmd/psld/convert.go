@@ -68,8 +68,10 @@ func (f *convertFlags) check() (d weights.DType, err error) {
 		return d, fmt.Errorf("--layout %q, want compvis or diffusers", *f.layout)
 	case *f.layout == "compvis" && !file:
 		return d, fmt.Errorf("--out %s: want a .safetensors file for --layout compvis", *f.out)
-	case *f.layout == "diffusers" && (file || slices.Contains([]string{".ckpt", ".pth", ".pt", ".bin", ".safetensor"}, ext)):
-		return d, fmt.Errorf("--out %s: want a folder for the diffusers layout, a .safetensors file for the compvis layout", *f.out)
+	case *f.layout == "diffusers" &&
+		(file || slices.Contains([]string{".ckpt", ".pth", ".pt", ".bin", ".safetensor"}, ext)):
+		return d, fmt.Errorf("--out %s: want a folder for the diffusers layout, a .safetensors file for the compvis layout",
+			*f.out)
 	}
 	return d, nil
 }

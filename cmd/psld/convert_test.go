@@ -20,7 +20,8 @@ import (
 
 // stored is all floating-point tensors of a model's files: under "part/name" for a folder, under
 // their names for a single file.
-func stored(t *testing.T, model string) (tensors map[string][]float32, shapes map[string][]int, types map[weights.DType]int) {
+func stored(t *testing.T, model string) (tensors map[string][]float32, shapes map[string][]int,
+	types map[weights.DType]int) {
 	t.Helper()
 	files := map[string]string{model: ""}
 	if st, err := os.Stat(model); err == nil && st.IsDir() {
@@ -69,7 +70,8 @@ func TestConvert(t *testing.T) {
 	}
 	golden.JSON(t, filepath.Join(golden.Dir(t), "tiny-sd", "mapping.json"), &mapping)
 	original, shapes, _ := stored(t, sd)
-	for dtype, want := range map[string]weights.DType{"": weights.F16, "f32": weights.F32, "f16": weights.F16, "bf16": weights.BF16} {
+	for dtype, want := range map[string]weights.DType{"": weights.F16, "f32": weights.F32, "f16": weights.F16,
+		"bf16": weights.BF16} {
 		t.Run(dtype, func(t *testing.T) {
 			dir := t.TempDir()
 			single, folder := filepath.Join(dir, "single.safetensors"), filepath.Join(dir, "sd-v1.5")
@@ -127,7 +129,8 @@ func TestConvertCopies(t *testing.T) {
 	sd := tinySD(t)
 	hubCache(t, sd)
 	must(t, "convert", "--in", "org/name", "--variant", "fp16", "--out", at("copy")+"/")
-	for _, name := range []string{"model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "tokenizer/vocab.json", "tokenizer/merges.txt"} {
+	for _, name := range []string{"model_index.json", "scheduler/scheduler_config.json", "unet/config.json",
+		"tokenizer/vocab.json", "tokenizer/merges.txt"} {
 		want, err := os.ReadFile(filepath.Join(sd, name))
 		require.NoError(t, err)
 		got, err := os.ReadFile(at("copy/" + name))
@@ -146,7 +149,8 @@ func TestConvertCopies(t *testing.T) {
 		}
 	}
 	for _, model := range []string{sd, at("copy")} {
-		must(t, "generate", "--model", model, "--prompt", "cat", "--steps", "1", "--width", "64", "--height", "64", "--out", at(filepath.Base(model)+".png"))
+		must(t, "generate", "--model", model, "--prompt", "cat", "--steps", "1", "--width", "64", "--height", "64",
+			"--out", at(filepath.Base(model)+".png"))
 	}
 	require.Equal(t, sum(pixels(t, at("diffusers.png"))), sum(pixels(t, at("copy.png"))))
 
@@ -164,7 +168,8 @@ func TestConvertErrors(t *testing.T) {
 	whole, err := os.ReadFile(single)
 	require.NoError(t, err)
 	for name, data := range map[string][]byte{
-		"cut.safetensors": whole[:len(whole)-1000], "head.safetensors": whole[:5000], "empty.ckpt": nil, "text.ckpt": []byte("no weights, but a text of some length"),
+		"cut.safetensors": whole[:len(whole)-1000], "head.safetensors": whole[:5000], "empty.ckpt": nil,
+		"text.ckpt": []byte("no weights, but a text of some length"),
 	} {
 		require.NoError(t, os.WriteFile(at(name), data, 0o644))
 	}
@@ -182,30 +187,34 @@ func TestConvertErrors(t *testing.T) {
 		flags string
 		want  []string
 	}{
-		"nothing":          {"", []string{"--in and --out are needed"}},
-		"no input":         {"--out " + at("x"), []string{"--in and --out are needed"}},
-		"no such input":    {from(at("none"), "--out "+at("x")), []string{"--in: ", "none: no such file"}},
-		"not in cache":     {from("org/name", "--out "+at("x")), []string{"--in: org/name", "hf download org/name"}},
-		"dtype":            {from(sd, "--dtype f8 --out "+at("x")), []string{`--dtype "f8", want f32, f16 or bf16`}},
-		"variant":          {from(sd, "--variant f8 --out "+at("x")), []string{`--variant "f8", want`}},
-		"layout":           {from(sd, "--layout onnx --out "+at("x")), []string{`--layout "onnx", want compvis or diffusers`}},
-		"folder wanted":    {from(sd, "--layout diffusers --out "+at("x.safetensors")), []string{"x.safetensors: want a folder"}},
-		"file wanted":      {from(sd, "--layout compvis --out "+at("x")), []string{"want a .safetensors file"}},
-		"ckpt":             {from(sd, "--out "+at("x.ckpt")), []string{"x.ckpt: want a folder for the diffusers layout, a .safetensors file"}},
+		"nothing":       {"", []string{"--in and --out are needed"}},
+		"no input":      {"--out " + at("x"), []string{"--in and --out are needed"}},
+		"no such input": {from(at("none"), "--out "+at("x")), []string{"--in: ", "none: no such file"}},
+		"not in cache":  {from("org/name", "--out "+at("x")), []string{"--in: org/name", "hf download org/name"}},
+		"dtype":         {from(sd, "--dtype f8 --out "+at("x")), []string{`--dtype "f8", want f32, f16 or bf16`}},
+		"variant":       {from(sd, "--variant f8 --out "+at("x")), []string{`--variant "f8", want`}},
+		"layout": {from(sd, "--layout onnx --out "+at("x")),
+			[]string{`--layout "onnx", want compvis or diffusers`}},
+		"folder wanted": {from(sd, "--layout diffusers --out "+at("x.safetensors")),
+			[]string{"x.safetensors: want a folder"}},
+		"file wanted": {from(sd, "--layout compvis --out "+at("x")), []string{"want a .safetensors file"}},
+		"ckpt": {from(sd, "--out "+at("x.ckpt")),
+			[]string{"x.ckpt: want a folder for the diffusers layout, a .safetensors file"}},
 		"misspelt":         {from(sd, "--out "+at("x.safetensor")), []string{"a .safetensors file"}},
 		"folder is full":   {from(sd, "--out "+at("full")), []string{"--out " + at("full") + ": the folder is not empty"}},
 		"folder is file":   {from(sd, "--out "+at("full/file")), []string{"--out " + at("full/file") + " is not a folder"}},
 		"no room":          {from(sd, "--out "+at("none/x")), []string{"--out " + at("none/x") + " cannot be written"}},
 		"no room for file": {from(sd, "--out "+at("none/x.safetensors")), []string{"cannot be written"}},
 		"onto itself":      {from(single, "--out "+single), []string{"would overwrite an input"}},
-		"cut":              {from(at("cut.safetensors"), "--out "+at("x")), []string{"--in: ", "cut.safetensors", "truncated"}},
-		"cut in the head":  {from(at("head.safetensors"), "--out "+at("x")), []string{"head.safetensors", "truncated"}},
-		"empty":            {from(at("empty.ckpt"), "--out "+at("x")), []string{"empty.ckpt"}},
-		"text":             {from(at("text.ckpt"), "--out "+at("x")), []string{"text.ckpt"}},
-		"trained":          {from(writeModel(t, nil), "--out "+at("x")), []string{"--in: ", "unet/"}},
-		"broken":           {from(brokenSD(t), "--out "+at("x")), brokenTensors},
-		"NaN":              {from(nanSD(t), "--out "+at("x.safetensors")), nanTensors},
-		"beyond float16":   {from(huge, "--dtype f16 --out "+at("x")), []string{"conv_in.bias", "1e+06"}},
+		"cut": {from(at("cut.safetensors"), "--out "+at("x")),
+			[]string{"--in: ", "cut.safetensors", "truncated"}},
+		"cut in the head": {from(at("head.safetensors"), "--out "+at("x")), []string{"head.safetensors", "truncated"}},
+		"empty":           {from(at("empty.ckpt"), "--out "+at("x")), []string{"empty.ckpt"}},
+		"text":            {from(at("text.ckpt"), "--out "+at("x")), []string{"text.ckpt"}},
+		"trained":         {from(writeModel(t, nil), "--out "+at("x")), []string{"--in: ", "unet/"}},
+		"broken":          {from(brokenSD(t), "--out "+at("x")), brokenTensors},
+		"NaN":             {from(nanSD(t), "--out "+at("x.safetensors")), nanTensors},
+		"beyond float16":  {from(huge, "--dtype f16 --out "+at("x")), []string{"conv_in.bias", "1e+06"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			message := failure(t, append([]string{"convert"}, strings.Fields(c.flags)...)...)
@@ -226,7 +235,8 @@ func TestConvertStop(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		log := &writer{text: "MB 2/", cancel: cancel}
 		var stdout bytes.Buffer
-		require.Equal(t, 130, run(ctx, []string{"convert", "--in", tinySD(t), "--out", filepath.Join(dir, out)}, &stdout, log))
+		require.Equal(t, 130, run(ctx, []string{"convert", "--in", tinySD(t), "--out", filepath.Join(dir, out)}, &stdout,
+			log))
 		require.Empty(t, stdout.String())
 		require.Contains(t, log.String(), "psld: stopped, nothing was written\n")
 		left, err := os.ReadDir(dir)

@@ -171,7 +171,8 @@ func (f *degradeFlags) save(x, y *picture.Picture, d psld.Damage) (what string, 
 
 // addParameterFlags adds a flag for each parameter of a task's test damage. values checks those that are given and
 // returns them; none has a meaning where the damage is not drawn.
-func addParameterFlags(fs *flag.FlagSet) (values func(set map[string]bool, t *task.Task, drawn bool) (task.Values, error)) {
+func addParameterFlags(fs *flag.FlagSet) (values func(set map[string]bool, t *task.Task,
+	drawn bool) (task.Values, error)) {
 	flags := map[string]*float64{}
 	var order []string
 	for _, t := range task.All() {
@@ -203,7 +204,8 @@ func addParameterFlags(fs *flag.FlagSet) (values func(set map[string]bool, t *ta
 }
 
 // testDamage is that of the files, else one that the task draws.
-func testDamage(t *task.Task, x *picture.Picture, mask, kernel string, v task.Values, seed uint64) (psld.Damage, error) {
+func testDamage(t *task.Task, x *picture.Picture, mask, kernel string, v task.Values,
+	seed uint64) (psld.Damage, error) {
 	d := psld.Damage{Task: t.Name}
 	var err error
 	switch {

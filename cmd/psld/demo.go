@@ -95,7 +95,8 @@ func demo(fs *flag.FlagSet) work {
 		if err != nil {
 			return err
 		}
-		c.say("task      restore a photo of %dx%d pixels: 70 %% of them missing, noise of deviation %g on [-1,1]", *side, *side, psld.DefaultSigma)
+		c.say("task      restore a photo of %dx%d pixels: 70 %% of them missing, noise of deviation %g on [-1,1]", *side,
+			*side, psld.DefaultSigma)
 		c.say("method    %s, seed %d", psld.DescribeMethod(u), s)
 		c.say("model     %s", prior.Describe(m))
 		c.say("machine   %s", machine())
@@ -130,7 +131,8 @@ func saveDemo(c *console, dir string, x, y *picture.Picture, res *psld.Result, t
 		}
 		psnr, ssim := score[0], score[1]
 		p.Sub += fmt.Sprintf("\nPSNR %.2f dB, SSIM %.3f", psnr, ssim)
-		lines = append(lines, fmt.Sprintf("%-11s  PSNR %5.2f dB  SSIM %.3f", []string{"measurement", "restoration"}[i], psnr, ssim))
+		lines = append(lines, fmt.Sprintf("%-11s  PSNR %5.2f dB  SSIM %.3f", []string{"measurement", "restoration"}[i], psnr,
+			ssim))
 	}
 	sheet, err := picture.Sheet(panels, 0)
 	if err != nil {

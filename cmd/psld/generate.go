@@ -18,7 +18,8 @@ import (
 )
 
 var generateVerb = verb{
-	name: "generate", args: "--prompt TEXT --out x.png", short: "make pictures from noise or from a picture (text-to-image, image-to-image)",
+	name: "generate", args: "--prompt TEXT --out x.png",
+	short: "make pictures from noise or from a picture (text-to-image, image-to-image)",
 	notes: `The start noise of a seed is the one that diffusers users know, and PNG files carry the settings
 as AUTOMATIC1111 writes them. Without --model the embedded model makes flowers; it knows no prompts.
   psld generate --model sd15.safetensors --prompt "a photo of a red fox" --negative "blurry" --out fox.png
@@ -113,7 +114,8 @@ func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err er
 	}
 	r.o = r.m.Defaults(r.o)
 	c.say("model     %s", prior.Describe(r.m))
-	c.say("sampler   %s, %d steps, seed %d (%s), %dx%d pixels", r.o.Sampler, r.o.Steps, r.o.Seed, r.o.RNG, r.o.Width, r.o.Height)
+	c.say("sampler   %s, %d steps, seed %d (%s), %dx%d pixels", r.o.Sampler, r.o.Steps, r.o.Seed, r.o.RNG,
+		r.o.Width, r.o.Height)
 	c.say("machine   %s", machine())
 	r.start, r.bar = time.Now(), newProgress(c.log, "step")
 	for i := range *f.batch { // one by one: each is on disk as soon as it is made
@@ -234,7 +236,8 @@ func loadImage(path string) (image.Image, error) {
 }
 
 // samplerNames are AUTOMATIC1111's names.
-var samplerNames = map[string]string{"ddim": "DDIM", "ddpm": "DDPM", "euler": "Euler", "euler_a": "Euler a", "dpm++2m": "DPM++ 2M", "lcm": "LCM"}
+var samplerNames = map[string]string{"ddim": "DDIM", "ddpm": "DDPM", "euler": "Euler", "euler_a": "Euler a",
+	"dpm++2m": "DPM++ 2M", "lcm": "LCM"}
 
 // parametersText is the text that AUTOMATIC1111's program writes into its pictures and reads from them.
 func parametersText(m *prior.LatentDiffusion, o prior.Generation) string {

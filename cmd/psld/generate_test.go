@@ -65,7 +65,8 @@ func TestGenerateAsDiffusers(t *testing.T) {
 		"init.png": "--sampler euler --steps 5 --cfg 2 --seed 9 --strength 0.6 --init testdata/text.png",
 	} {
 		out := filepath.Join(t.TempDir(), name)
-		must(t, append(strings.Fields("generate --model "+tinySD(t)+" --out "+out+" "+flags), "--prompt", "A photo of a cat", "--negative", "dog, blurry")...)
+		must(t, append(strings.Fields("generate --model "+tinySD(t)+" --out "+out+" "+flags), "--prompt", "A photo of a cat",
+			"--negative", "dog, blurry")...)
 		got, want := pixels(t, out), pixels(t, filepath.Join("testdata", name))
 		require.Equal(t, [2]int{128, 128}, [2]int{got.W, got.H})
 		apart := 0
@@ -94,11 +95,13 @@ func TestGenerateSettings(t *testing.T) {
 		want  string
 	}{
 		{"--steps 2 --sampler dpm++2m_karras --cfg 6.5 --seed 7 --width 64 --height 128 --model " + tinySD(t), text,
-			"A photo of a cat\nNegative prompt: dog, blurry\nSteps: 2, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 7, Size: 64x128, Model: diffusers, RNG: CPU"},
+			"A photo of a cat\nNegative prompt: dog, blurry\nSteps: 2, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: " +
+				"6.5, Seed: 7, Size: 64x128, Model: diffusers, RNG: CPU"},
 		{"--steps 2 --sampler euler_a --rng cuda --width 64 --height 64 --model " + tinySD(t), text[:2],
 			"A photo of a cat\nSteps: 2, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 64x64, Model: diffusers, RNG: GPU"},
 		{"--steps 2 --sampler ddim --eta 0.5 --init " + initial + " --model " + comma, []string{"--prompt", "Kätzchen 猫"},
-			"Kätzchen 猫\nSteps: 2, Sampler: DDIM, CFG scale: 7.5, Seed: 42, Size: 64x64, Model: \"a, b\", Denoising strength: 0.8, Eta: 0.5, RNG: CPU"},
+			"Kätzchen 猫\nSteps: 2, Sampler: DDIM, CFG scale: 7.5, Seed: 42, Size: 64x64, Model: \"a, b\", Denoising " +
+				"strength: 0.8, Eta: 0.5, RNG: CPU"},
 		{"--steps 2", nil, "Steps: 2, Sampler: DPM++ 2M, Seed: 42, Size: 64x64, Model: embedded, RNG: CPU"},
 	} {
 		args := append(strings.Fields("generate "+c.flags), "--out", at("with.png"))
@@ -107,7 +110,8 @@ func TestGenerateSettings(t *testing.T) {
 		}
 		args = append(args, c.args...)
 		must(t, args...)
-		require.Equal(t, map[string]string{"parameters": c.want + ", Version: psld " + version()}, pngTexts(t, at("with.png")))
+		require.Equal(t, map[string]string{"parameters": c.want + ", Version: psld " + version()},
+			pngTexts(t, at("with.png")))
 		must(t, append(args, "--out", at("without.png"), "--no-metadata")...)
 		require.Empty(t, pngTexts(t, at("without.png")))
 		require.Equal(t, sum(pixels(t, at("with.png"))), sum(pixels(t, at("without.png"))))
@@ -216,7 +220,8 @@ func TestGenerateJSON(t *testing.T) {
 		return map[string]any{"picture": picture, "pictures": 2.0, "step": step, "steps": 2.0}
 	}
 	file := func(seed float64) map[string]any {
-		return map[string]any{"out": strings.Replace(out, ".png", fmt.Sprintf("-%g.png", seed), 1), "seed": seed, "stopped": false}
+		return map[string]any{"out": strings.Replace(out, ".png", fmt.Sprintf("-%g.png", seed), 1), "seed": seed,
+			"stopped": false}
 	}
 	require.Equal(t, []map[string]any{step(1, 1), step(1, 2), file(42), step(2, 1), step(2, 2), file(43)}, lines)
 }
@@ -232,7 +237,8 @@ func TestGeneratePreview(t *testing.T) {
 		"tiny": "--width 64 --height 64 --taesd " + at("taesd.safetensors") + " --model " + tinySD(t),
 	} {
 		out, preview := at(name+".png"), at(name+"-preview.png")
-		args := append([]string{"generate", "--steps", "5", "--preview-every", "3", "--out", out, "--preview", preview}, strings.Fields(flags)...)
+		args := append([]string{"generate", "--steps", "5", "--preview-every", "3", "--out", out, "--preview", preview},
+			strings.Fields(flags)...)
 		exists := map[string]bool{}
 		var early string
 		log := &writer{text: "step "}
@@ -245,7 +251,8 @@ func TestGeneratePreview(t *testing.T) {
 		}
 		require.Equal(t, 0, run(t.Context(), args, &bytes.Buffer{}, log), log.String())
 		// The line of a step is printed before its preview.
-		require.Equal(t, map[string]bool{"step 1/5": false, "step 2/5": false, "step 3/5": false, "step 4/5": true, "step 5/5": true}, exists)
+		require.Equal(t, map[string]bool{"step 1/5": false, "step 2/5": false, "step 3/5": false, "step 4/5": true,
+			"step 5/5": true}, exists)
 		last := pixels(t, preview)
 		require.NotEqual(t, early, sum(last))
 		y := pixels(t, out)
@@ -290,7 +297,8 @@ func TestGenerateStop(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.Equal(t, 130, run(ctx, []string{"generate", "--json", "--out", at("none.png")}, &bytes.Buffer{}, &bytes.Buffer{}))
+	require.Equal(t, 130, run(ctx, []string{"generate", "--json", "--out", at("none.png")}, &bytes.Buffer{},
+		&bytes.Buffer{}))
 	require.NoFileExists(t, at("none.png"))
 }
 

@@ -20,8 +20,9 @@ import (
 )
 
 // features are those that kernels use or may use.
-var features = []cpuid.FeatureID{cpuid.AVX, cpuid.FMA3, cpuid.F16C, cpuid.AVX2, cpuid.AVXVNNI, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ,
-	cpuid.AVX512VL, cpuid.AVX512VNNI, cpuid.AVX512BF16, cpuid.AVX512FP16, cpuid.AMXTILE, cpuid.AMXBF16, cpuid.ASIMD, cpuid.ASIMDHP, cpuid.SVE}
+var features = []cpuid.FeatureID{cpuid.AVX, cpuid.FMA3, cpuid.F16C, cpuid.AVX2, cpuid.AVXVNNI, cpuid.AVX512F,
+	cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL, cpuid.AVX512VNNI, cpuid.AVX512BF16, cpuid.AVX512FP16, cpuid.AMXTILE,
+	cpuid.AMXBF16, cpuid.ASIMD, cpuid.ASIMDHP, cpuid.SVE}
 
 var infoVerb = verb{
 	name: "info", short: "show processor, kernels, memory, model and credits",
@@ -106,7 +107,8 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 		for _, d := range slices.Sorted(maps.Keys(p.DTypes)) {
 			types = append(types, fmt.Sprintf("%d in %s", p.DTypes[d], d))
 		}
-		line("  "+p.Name, "%d parameters, %d tensors (%s), %.1f MB in %s", p.Params, p.Tensors, strings.Join(types, ", "), float64(p.Bytes)/1e6, strings.Join(p.Files, ", "))
+		line("  "+p.Name, "%d parameters, %d tensors (%s), %.1f MB in %s", p.Params, p.Tensors, strings.Join(types, ", "),
+			float64(p.Bytes)/1e6, strings.Join(p.Files, ", "))
 		params += p.Params
 	}
 	if m.Unused > 0 {
@@ -131,7 +133,8 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 			}
 			return " (fits here)"
 		}
-		line("  "+d.name, "about %s to generate 512x512 pixels%s, at least %s to restore them%s", gib(generate), verdict(generate), gib(restore), verdict(restore))
+		line("  "+d.name, "about %s to generate 512x512 pixels%s, at least %s to restore them%s", gib(generate),
+			verdict(generate), gib(restore), verdict(restore))
 	}
 	return nil
 }
@@ -152,7 +155,8 @@ func printModel(line func(string, string, ...any), m *prior.LatentDiffusion) {
 		cfg, _ := json.Marshal(n.config) // plain numbers and strings
 		line(n.name, "%d parameters (%.1f MB as float16), %s", n.count, 2*float64(n.count)/1e6, cfg)
 	}
-	line("  latent", "%d channels, 1/%d of the picture's sides; sides are padded to multiples of %d", m.VAE.LatentChannels, m.VAE.Factor(), m.Multiple())
+	line("  latent", "%d channels, 1/%d of the picture's sides; sides are padded to multiples of %d",
+		m.VAE.LatentChannels, m.VAE.Factor(), m.Multiple())
 	if m.Window > 0 {
 		line("  window", "larger pictures are solved in overlapping windows of %d pixels", m.Window)
 	}

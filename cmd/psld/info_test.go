@@ -48,12 +48,14 @@ func TestInfoModel(t *testing.T) {
 		out, _ := must(t, "info", "--model", c.model, "--verify")
 		require.Regexp(t, `(?m)^model +\S+: `+regexp.QuoteMeta(c.layout)+"$", out)
 		for part, n := range tinyCounts(t) {
-			require.Regexp(t, fmt.Sprintf(`(?m)^  %s +%d parameters, \d+ tensors \(\d+ in %s\), [0-9.]+ MB in .*\.safetensors$`, part, n, c.dtype), out)
+			require.Regexp(t, fmt.Sprintf(`(?m)^  %s +%d parameters, \d+ tensors \(\d+ in %s\), [0-9.]+ MB in .*\.safetensors$`,
+				part, n, c.dtype), out)
 		}
 		require.Regexp(t, "(?m)^  names +all there, all shapes right$", out)
 		require.Regexp(t, "(?m)^  values +all finite$", out)
 		for _, precision := range []string{"f32", "bf16"} {
-			require.Regexp(t, `(?m)^  `+precision+` +about [0-9.]+ GiB to generate 512x512 pixels.*, at least [0-9.]+ GiB to restore them`, out)
+			require.Regexp(t, `(?m)^  `+precision+
+				` +about [0-9.]+ GiB to generate 512x512 pixels.*, at least [0-9.]+ GiB to restore them`, out)
 		}
 	}
 	out, _ := must(t, "info", "--model", sd)

@@ -31,8 +31,8 @@ type verb struct {
 }
 
 // verbs has all verbs, in the order of the help: a new one is a file and a line here.
-var verbs = []*verb{&demoVerb, &restoreVerb, &degradeVerb, &evalVerb, &tuneVerb, &generateVerb, &convertVerb, &trainVerb,
-	&infoVerb, &benchVerb}
+var verbs = []*verb{&demoVerb, &restoreVerb, &degradeVerb, &evalVerb, &tuneVerb, &generateVerb,
+	&convertVerb, &trainVerb, &infoVerb, &benchVerb}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

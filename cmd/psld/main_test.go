@@ -69,7 +69,8 @@ func writeModel(t *testing.T, change func([]weights.Entry)) string {
 		meta["config"] = string(cfg)
 		var entries []weights.Entry
 		for _, q := range p.All() {
-			entries = append(entries, weights.Entry{Name: q.Name, DType: weights.F32, Shape: q.Value.T.Shape, Data: q.Value.T.Data})
+			entries = append(entries, weights.Entry{Name: q.Name, DType: weights.F32, Shape: q.Value.T.Shape,
+				Data: q.Value.T.Data})
 		}
 		if change != nil && name == "unet" {
 			change(entries)
@@ -150,10 +151,12 @@ func TestErrors(t *testing.T) {
 	})
 
 	denoise := func(extra ...string) []string {
-		return append([]string{"restore", "--task", "denoise", "--in", at("y.png"), "--out", at("out.png"), "--model", model, "--steps", "1"}, extra...)
+		return append([]string{"restore", "--task", "denoise", "--in", at("y.png"), "--out", at("out.png"), "--model", model,
+			"--steps", "1"}, extra...)
 	}
 	task := func(name string, extra ...string) []string {
-		return append([]string{"restore", "--task", name, "--in", at("y.png"), "--out", at("out.png"), "--model", model, "--steps", "1"}, extra...)
+		return append([]string{"restore", "--task", name, "--in", at("y.png"), "--out", at("out.png"), "--model", model,
+			"--steps", "1"}, extra...)
 	}
 	for name, c := range map[string]struct {
 		args []string
@@ -211,24 +214,32 @@ func TestErrors(t *testing.T) {
 		"wrong shape":         {denoise("--model", shape), "shape"},
 		"demo size":           {[]string{"--size", "64"}, "--size 64"},
 		"demo output":         {[]string{"--out", at("file"), "--model", model}, "--out"},
-		"degrade inpaint":     {[]string{"degrade", "--task", "inpaint", "--in", at("y.png"), "--out", at("out.png")}, "needs --mask"},
-		"degrade too small":   {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png")}, "5x4"},
-		"degrade sigma":       {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png"), "--sigma", "NaN"}, "--sigma NaN"},
-		"degrade missing":     {[]string{"degrade", "--task", "inpaint-random", "--in", at("y.png"), "--out", at("out.png"), "--missing", "1.5"}, "1.5"},
-		"degrade same name":   {[]string{"degrade", "--task", "inpaint-random", "--in", at("y.png"), "--out", at("out.png"), "--mask-out", at("out.png")}, "same name"},
-		"degrade kernel":      {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png"), "--kernel-out", at("k.png")}, "no meaning"},
-		"eval without data":   {[]string{"eval"}, "--data is missing"},
-		"eval few pictures":   {[]string{"eval", "--data", dir, "--n", "100"}, "want at least 100"},
-		"eval method":         {[]string{"eval", "--data", dir, "--methods", "magic"}, `unknown method "magic"`},
-		"eval inpaint":        {[]string{"eval", "--data", dir, "--tasks", "inpaint"}, "inpaint-random"},
-		"train what":          {[]string{"train"}, "train what?"},
-		"train no photos":     {[]string{"train", "vae", "--data", at("none"), "--val", dir, "--out", at("run")}, "none"},
-		"train groups":        {[]string{"train", "vae", "--data", dir, "--val", dir, "--out", at("run"), "--channels", "30"}, "30"},
-		"train unet no vae":   {[]string{"train", "unet", "--data", dir, "--val", dir, "--out", at("run")}, "--vae is missing"},
-		"train heads for vae": {[]string{"train", "vae", "--heads", "2", "--data", dir, "--val", dir, "--out", at("run")}, "no meaning"},
-		"bench what":          {[]string{"bench"}, "bench what?"},
-		"bench nothing":       {[]string{"bench", "kernels", "--filter", "^none$"}, "matches no operation"},
-		"bench filter":        {[]string{"bench", "kernels", "--filter", "("}, "--filter"},
+		"degrade inpaint": {[]string{"degrade", "--task", "inpaint", "--in", at("y.png"), "--out", at("out.png")},
+			"needs --mask"},
+		"degrade too small": {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png")}, "5x4"},
+		"degrade sigma": {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png"),
+			"--sigma", "NaN"}, "--sigma NaN"},
+		"degrade missing": {[]string{"degrade", "--task", "inpaint-random", "--in", at("y.png"), "--out", at("out.png"),
+			"--missing", "1.5"}, "1.5"},
+		"degrade same name": {[]string{"degrade", "--task", "inpaint-random", "--in", at("y.png"), "--out", at("out.png"),
+			"--mask-out", at("out.png")}, "same name"},
+		"degrade kernel": {[]string{"degrade", "--task", "sr4", "--in", at("y.png"), "--out", at("out.png"),
+			"--kernel-out", at("k.png")}, "no meaning"},
+		"eval without data": {[]string{"eval"}, "--data is missing"},
+		"eval few pictures": {[]string{"eval", "--data", dir, "--n", "100"}, "want at least 100"},
+		"eval method":       {[]string{"eval", "--data", dir, "--methods", "magic"}, `unknown method "magic"`},
+		"eval inpaint":      {[]string{"eval", "--data", dir, "--tasks", "inpaint"}, "inpaint-random"},
+		"train what":        {[]string{"train"}, "train what?"},
+		"train no photos":   {[]string{"train", "vae", "--data", at("none"), "--val", dir, "--out", at("run")}, "none"},
+		"train groups": {[]string{"train", "vae", "--data", dir, "--val", dir, "--out", at("run"),
+			"--channels", "30"}, "30"},
+		"train unet no vae": {[]string{"train", "unet", "--data", dir, "--val", dir, "--out", at("run")},
+			"--vae is missing"},
+		"train heads for vae": {[]string{"train", "vae", "--heads", "2", "--data", dir, "--val", dir, "--out", at("run")},
+			"no meaning"},
+		"bench what":    {[]string{"bench"}, "bench what?"},
+		"bench nothing": {[]string{"bench", "kernels", "--filter", "^none$"}, "matches no operation"},
+		"bench filter":  {[]string{"bench", "kernels", "--filter", "("}, "--filter"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := start(t, c.args...)
@@ -296,17 +307,21 @@ func TestDegradeRestore(t *testing.T) {
 		measured, missing int // missing pixels
 	}{
 		{"inpaint", []string{"--mask", at("hole.png")}, []string{"--mask", at("hole.png")}, 37 * 30, 400},
-		{"inpaint-random", []string{"--mask-out", at("m.png"), "--missing", "0.5"}, []string{"--mask", at("m.png")}, 37 * 30, 555},
+		{"inpaint-random", []string{"--mask-out", at("m.png"), "--missing", "0.5"}, []string{"--mask", at("m.png")}, 37 * 30,
+			555},
 		{"inpaint-random", nil, nil, 37 * 30, 777},
-		{"inpaint-box", []string{"--mask-out", at("m.png"), "--box", "0.25"}, []string{"--mask", at("m.png"), "--method", "ldps"}, 37 * 30, 8 * 9},
+		{"inpaint-box", []string{"--mask-out", at("m.png"), "--box", "0.25"}, []string{"--mask", at("m.png"),
+			"--method", "ldps"}, 37 * 30, 8 * 9},
 		{"sr4", nil, []string{"--back", "reference", "--sheet", at("s.png")}, 10 * 8, 0},
-		{"deblur-gaussian", []string{"--kernel-std", "1", "--kernel-out", at("k.png")}, []string{"--kernel", at("k.png"), "--method", "gmldps"}, 37 * 30, 0},
+		{"deblur-gaussian", []string{"--kernel-std", "1", "--kernel-out", at("k.png")}, []string{"--kernel", at("k.png"),
+			"--method", "gmldps"}, 37 * 30, 0},
 		{"deblur-gaussian", nil, nil, 37 * 30, 0},
 		{"deblur-motion", []string{"--kernel-out", at("k.png")}, []string{"--kernel", at("k.png"), "--squared"}, 37 * 30, 0},
 		{"denoise", []string{"--sigma", "0.2"}, []string{"--gamma", "0", "--omega", "0.1", "--eta", "0.5"}, 37 * 30, 0},
 	} {
 		t.Run(c.task, func(t *testing.T) {
-			out, _ := must(t, append([]string{"degrade", "--task", c.task, "--in", at("x.png"), "--out", at("y.png"), "--seed", "3"}, c.degrade...)...)
+			out, _ := must(t, append([]string{"degrade", "--task", c.task, "--in", at("x.png"), "--out", at("y.png"),
+				"--seed", "3"}, c.degrade...)...)
 			require.Contains(t, out, "seed 3")
 			require.Contains(t, out, "on [0,1]")
 			y, err := picture.Load(at("y.png"))
@@ -315,7 +330,8 @@ func TestDegradeRestore(t *testing.T) {
 			if c.missing > 0 {
 				require.Contains(t, out, fmt.Sprintf("%d of %d pixels missing", c.missing, 37*30))
 			}
-			out, log := must(t, append([]string{"restore", "--task", c.task, "--in", at("y.png"), "--out", at("r.png"), "--model", model, "--steps", "4"}, c.restore...)...)
+			out, log := must(t, append([]string{"restore", "--task", c.task, "--in", at("y.png"), "--out", at("r.png"),
+				"--model", model, "--steps", "4"}, c.restore...)...)
 			require.Contains(t, out, at("r.png"))
 			require.Contains(t, log, "kernels "+asm.Active().String())
 			require.Contains(t, log, "in one piece (larger than the 16x16 pictures of the training)")
@@ -359,7 +375,8 @@ func TestTransparentHole(t *testing.T) {
 		}
 	}
 	require.NoError(t, picture.Save(in, y))
-	_, log := must(t, "restore", "--task", "inpaint", "--in", in, "--out", out, "--model", writeModel(t, nil), "--steps", "2", "--seed", "-1")
+	_, log := must(t, "restore", "--task", "inpaint", "--in", in, "--out", out, "--model", writeModel(t, nil),
+		"--steps", "2", "--seed", "-1")
 	require.Contains(t, log, fmt.Sprintf("%d of %d pixels missing (37.5 %%), from transparent pixels", 9*16, 24*16))
 	r, err := picture.Load(out)
 	require.NoError(t, err)
@@ -379,7 +396,8 @@ func TestJSONAndSeeds(t *testing.T) {
 	model := writeModel(t, nil)
 	restored := func(name, seed string, extra ...string) []byte {
 		out := filepath.Join(dir, name)
-		stdout, _ := must(t, append([]string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", model, "--steps", "4", "--json", "--seed", seed}, extra...)...)
+		stdout, _ := must(t, append([]string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", model,
+			"--steps", "4", "--json", "--seed", seed}, extra...)...)
 		lines := strings.Split(strings.TrimSpace(stdout), "\n")
 		require.Len(t, lines, 5)
 		for i, line := range lines {
@@ -421,7 +439,8 @@ func TestStop(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.png"), filepath.Join(dir, "out.png")
 	writePicture(t, in, 16, 16)
-	args := []string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", writeModel(t, nil), "--steps", "50", "--strength", "1"}
+	args := []string{"restore", "--task", "denoise", "--in", in, "--out", out, "--model", writeModel(t, nil),
+		"--steps", "50", "--strength", "1"}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	log := &writer{text: "step 10/50", cancel: cancel}
@@ -488,7 +507,8 @@ func TestEval(t *testing.T) {
 		writePicture(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), 20+i, 24)
 	}
 	csv, js := filepath.Join(dir, "t.csv"), filepath.Join(dir, "t.json")
-	out, _ := must(t, "eval", "--data", dir, "--n", "2", "--size", "16", "--tasks", "denoise,sr4", "--methods", "tv,psld", "--steps", "2", "--model", writeModel(t, nil), "--csv", csv, "--json", js)
+	out, _ := must(t, "eval", "--data", dir, "--n", "2", "--size", "16", "--tasks", "denoise,sr4", "--methods", "tv,psld",
+		"--steps", "2", "--model", writeModel(t, nil), "--csv", csv, "--json", js)
 	require.Equal(t, 2+2*3, strings.Count(out, "\n"), out)
 	require.Contains(t, out, "| denoise | measurement | 2 |")
 	require.Contains(t, out, "| sr4 | psld | 2 |")
@@ -511,12 +531,14 @@ func TestTrain(t *testing.T) {
 		writePicture(t, filepath.Join(photos, fmt.Sprintf("%d.png", i)), 20+i, 24)
 	}
 	v, u := filepath.Join(dir, "vae"), filepath.Join(dir, "unet")
-	common := []string{"--data", photos, "--val", photos, "--size", "16", "--steps", "2", "--batch", "2", "--groups", "4", "--log-every", "1"}
+	common := []string{"--data", photos, "--val", photos, "--size", "16", "--steps", "2", "--batch", "2", "--groups", "4",
+		"--log-every", "1"}
 	out, log := must(t, append([]string{"train", "vae", "--out", v, "--channels", "8,16"}, common...)...)
 	require.Contains(t, log, "step 2/2")
 	require.Contains(t, out, filepath.Join(v, "model.safetensors"))
 
-	unet := append([]string{"train", "unet", "--out", u, "--channels", "8,16", "--heads", "2", "--vae", filepath.Join(v, "model.safetensors")}, common...)
+	unet := append([]string{"train", "unet", "--out", u, "--channels", "8,16", "--heads", "2",
+		"--vae", filepath.Join(v, "model.safetensors")}, common...)
 	ctx, cancel := context.WithCancel(t.Context())
 	stop := &writer{text: "step 1/2", cancel: cancel}
 	require.Equal(t, 130, run(ctx, unet, &bytes.Buffer{}, stop))
@@ -525,7 +547,8 @@ func TestTrain(t *testing.T) {
 	require.Contains(t, out, "--model "+u)
 	out, _ = must(t, "info", "--model", u)
 	require.Contains(t, out, "trained at 16x16")
-	must(t, "restore", "--task", "denoise", "--in", filepath.Join(photos, "0.png"), "--out", filepath.Join(dir, "r.png"), "--model", u, "--steps", "1")
+	must(t, "restore", "--task", "denoise", "--in", filepath.Join(photos, "0.png"), "--out", filepath.Join(dir, "r.png"),
+		"--model", u, "--steps", "1")
 }
 
 func TestBench(t *testing.T) {

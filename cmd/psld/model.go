@@ -21,17 +21,23 @@ type modelFlags struct {
 
 func addModelFlags(fs *flag.FlagSet) *modelFlags {
 	return &modelFlags{
-		path:    fs.String("model", "", "`model`: folder (diffusers, psld train), file (.safetensors, .ckpt), or the id of one in the Hugging Face cache (default: the embedded one)"),
-		dtype:   fs.String("dtype", "f32", "`precision` of matrix products: f32, bf16 (less memory; faster where the processor multiplies bfloat16), or f32x3 (f32 of three bfloat16 products where the processor has AMX, f32 elsewhere)"),
-		variant: fs.String("variant", "", "`variant` of the files of a diffusers folder: fp16, bf16 or non_ema (default: what is there)"),
-		vae:     fs.String("vae", "", "`file` or folder of another autoencoder"),
-		vocab:   fs.String("vocab", "", "`path` of the vocabulary: a tokenizer folder or bpe_simple_vocab_16e6.txt.gz (default: the model's own)"),
-		taesd:   fs.String("taesd", "", "`file` or folder of a tiny autoencoder (TAESD) for previews and --guide-vae"),
+		path: fs.String("model", "", "`model`: folder (diffusers, psld train), file (.safetensors, .ckpt), or the id "+
+			"of one in the Hugging Face cache (default: the embedded one)"),
+		dtype: fs.String("dtype", "f32", "`precision` of matrix products: f32, bf16 (less memory; faster where the "+
+			"processor multiplies bfloat16), or f32x3 (f32 of three bfloat16 products where the processor has AMX, f32 "+
+			"elsewhere)"),
+		variant: fs.String("variant", "", "`variant` of the files of a diffusers folder: fp16, bf16 or non_ema (default: "+
+			"what is there)"),
+		vae: fs.String("vae", "", "`file` or folder of another autoencoder"),
+		vocab: fs.String("vocab", "", "`path` of the vocabulary: a tokenizer folder or bpe_simple_vocab_16e6.txt.gz "+
+			"(default: the model's own)"),
+		taesd: fs.String("taesd", "", "`file` or folder of a tiny autoencoder (TAESD) for previews and --guide-vae"),
 	}
 }
 
 func (f *modelFlags) options() prior.Options {
-	return prior.Options{Weights: weights.Options{Variant: *f.variant}, Precision: *f.dtype, VAE: *f.vae, Vocabulary: *f.vocab, TAESD: *f.taesd}
+	return prior.Options{Weights: weights.Options{Variant: *f.variant}, Precision: *f.dtype, VAE: *f.vae,
+		Vocabulary: *f.vocab, TAESD: *f.taesd}
 }
 
 // check reports flags that are wrong for any model.
@@ -98,7 +104,8 @@ func addPromptFlags(fs *flag.FlagSet) *promptFlags {
 		fs:       fs,
 		prompt:   fs.String("prompt", "", "`text` that describes the picture"),
 		negative: fs.String("negative", "", "`text` that the picture should not be like"),
-		guidance: fs.Float64("cfg", 0, "`scale` of classifier-free guidance; 1 is none, and half the work (default 7.5 with a prompt)"),
+		guidance: fs.Float64("cfg", 0, "`scale` of classifier-free guidance; 1 is none, and half the work (default 7.5 "+
+			"with a prompt)"),
 		emphasis: fs.Bool("emphasis", false, "read (word), (word:1.2) and [word] as weights, and take prompts of any length"),
 	}
 }

@@ -114,12 +114,14 @@ func nanSD(t *testing.T) string {
 // decoder alone.
 func writeTAESD(t *testing.T, path string, encoder bool) {
 	t.Helper()
-	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1}, DecoderBlocks: []int{2, 1, 0, 1}})
+	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1},
+		DecoderBlocks: []int{2, 1, 0, 1}})
 	m.Params.Init(4)
 	var entries []weights.Entry
 	for _, p := range m.Params.All() {
 		if encoder || strings.HasPrefix(p.Name, "decoder.") {
-			entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F32, Shape: p.Value.T.Shape, Data: p.Value.T.Data})
+			entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F32, Shape: p.Value.T.Shape,
+				Data: p.Value.T.Data})
 		}
 	}
 	require.NoError(t, weights.Write(path, entries, nil))
@@ -150,24 +152,29 @@ func TestModelErrors(t *testing.T) {
 	sd := tinySD(t)
 	mute := copySD(t) // knows words, but not which
 	require.NoError(t, os.RemoveAll(filepath.Join(mute, "tokenizer")))
-	require.NoError(t, os.WriteFile(at("garbage.safetensors"), []byte("no weights at all, but long enough for a header"), 0o644))
+	require.NoError(t, os.WriteFile(at("garbage.safetensors"), []byte("no weights at all, but long enough for a header"),
+		0o644))
 	require.NoError(t, os.CopyFS(at("words"), os.DirFS(filepath.Join(sd, "tokenizer"))))
 	require.NoError(t, os.WriteFile(at("words/vocab.json"), []byte(`{"a": 0}`), 0o644))
 	require.NoError(t, os.Mkdir(at("empty"), 0o755))
 	writeTAESD(t, at("taesd.safetensors"), true)
 	vpred := copySD(t)
-	require.NoError(t, os.WriteFile(filepath.Join(vpred, "scheduler", "scheduler_config.json"), []byte(`{"prediction_type": "v_prediction"}`), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(vpred, "scheduler", "scheduler_config.json"),
+		[]byte(`{"prediction_type": "v_prediction"}`), 0o644))
 	xl := copySD(t)
-	require.NoError(t, os.WriteFile(filepath.Join(xl, "model_index.json"), []byte(`{"_class_name": "StableDiffusionXLPipeline"}`), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(xl, "model_index.json"),
+		[]byte(`{"_class_name": "StableDiffusionXLPipeline"}`), 0o644))
 
 	for name, c := range map[string]struct {
 		args string
 		want []string // in the error
 	}{
-		"no model":            {"--model " + at("none"), []string{"--model: ", "none: no such file or folder"}},
-		"empty folder":        {"--model " + at("empty"), []string{"empty", "unet/"}},
-		"not in the cache":    {"--model org/name@v1", []string{"org/name@v1", "models--org--name", "downloads nothing", "hf download org/name --revision v1"}},
-		"no weights":          {"--model " + at("garbage.safetensors"), []string{"garbage.safetensors: not a valid safetensors file"}},
+		"no model":     {"--model " + at("none"), []string{"--model: ", "none: no such file or folder"}},
+		"empty folder": {"--model " + at("empty"), []string{"empty", "unet/"}},
+		"not in the cache": {"--model org/name@v1", []string{"org/name@v1", "models--org--name", "downloads nothing",
+			"hf download org/name --revision v1"}},
+		"no weights": {"--model " + at("garbage.safetensors"),
+			[]string{"garbage.safetensors: not a valid safetensors file"}},
 		"v-prediction":        {"--model " + vpred, []string{"v_prediction", "want epsilon"}},
 		"Stable Diffusion XL": {"--model " + xl, []string{"Stable Diffusion XL", "1.x"}},
 		"missing tensors":     {"--model " + brokenSD(t), brokenTensors},
@@ -195,7 +202,8 @@ func TestModelErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "out.png")
-			code, stdout, stderr := start(t, append(strings.Fields("generate --steps 1 --out "+out), strings.Fields(c.args)...)...)
+			code, stdout, stderr := start(t, append(strings.Fields("generate --steps 1 --out "+out),
+				strings.Fields(c.args)...)...)
 			require.Equal(t, 1, code, stderr)
 			require.Empty(t, stdout)
 			before, message := splitError(t, stderr)
@@ -239,7 +247,8 @@ func TestVocabulary(t *testing.T) {
 	require.Less(t, golden.RelL2(pixels(t, out).Pix, f32), 0.15)
 
 	// Brackets are no weights without --emphasis, and what is too long is cut with a warning.
-	require.NotEqual(t, made("--model", sd, "--prompt", "(cat:1.5)"), made("--model", sd, "--prompt", "(cat:1.5)", "--emphasis"))
+	require.NotEqual(t, made("--model", sd, "--prompt", "(cat:1.5)"),
+		made("--model", sd, "--prompt", "(cat:1.5)", "--emphasis"))
 	long := strings.Repeat("a ", 100) // one token each
 	_, log := must(t, append(small, "--model", sd, "--prompt", long)...)
 	require.Contains(t, log, fmt.Sprintf("warning   the prompt is %d tokens too long", 100-75))

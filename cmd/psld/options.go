@@ -46,7 +46,8 @@ type methodField struct {
 	methods []string
 }
 
-// sharedFields lists the parameters of all methods: those of the same name together, in one entry where they say the same.
+// sharedFields lists the parameters of all methods: those of the same name together, in one entry where they say the
+// same.
 func sharedFields() (list [][]methodField) {
 	for _, spec := range solver.Specs() {
 		for _, f := range param.Fields(spec.New()) {

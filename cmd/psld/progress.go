@@ -31,8 +31,9 @@ func newProgress(w io.Writer, unit string) *progress {
 	return p
 }
 
-// pace is told that done of n units are done, and estimates the time of one and of those to go. The first one also sets up
-// memory and packs weights, so it counts only while it is the only one. Work that was resumed begins with a later one.
+// pace is told that done of n units are done, and estimates the time of one and of those to go. The first one also
+// sets up memory and packs weights, so it counts only while it is the only one. Work that was resumed begins with a
+// later one.
 func (p *progress) pace(done, n int) (per, left time.Duration) {
 	now := time.Now()
 	if p.seen++; p.seen == 1 {
@@ -61,7 +62,8 @@ func (p *progress) show(done, n int, note string) {
 		}
 		fmt.Fprintf(p.w, "predicted: about %s %s\n", round(time.Since(p.start)+p.left), what)
 	}
-	text := fmt.Sprintf("%s %*d/%d  %.3g s/%s  %s left  %s", p.unit, len(fmt.Sprint(n)), done, n, p.per.Seconds(), p.unit, round(p.left), note)
+	text := fmt.Sprintf("%s %*d/%d  %.3g s/%s  %s left  %s", p.unit, len(fmt.Sprint(n)), done, n, p.per.Seconds(), p.unit,
+		round(p.left), note)
 	if p.bar {
 		const cells = 12
 		full := cells * done / n

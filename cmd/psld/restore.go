@@ -82,7 +82,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are "+
 			"kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)"),
 		guide:   fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance"),
-		methods: addMethodFlags(fs), prompts: addPromptFlags(fs), keep: addKeepFlags(fs), seed: seedFlag(fs), threads: threadsFlag(fs),
+		methods: addMethodFlags(fs), prompts: addPromptFlags(fs), keep: addKeepFlags(fs), seed: seedFlag(fs),
+		threads: threadsFlag(fs),
 	}
 }
 
@@ -311,14 +312,16 @@ func (r *restoration) save(res *psld.Result) error {
 		model = r.m.Info().Name
 	}
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-		r.t.Name, psld.MethodSettings(r.method, res.Steps, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w, r.h, version())
+		r.t.Name, psld.MethodSettings(r.method, res.Steps, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w,
+		r.h, version())
 	err := picture.Save(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings})
 	if err != nil || *r.sheet == "" {
 		return err
 	}
 	s, err := picture.Sheet([]picture.Panel{
 		{Title: "Measurement", Sub: string(r.t.Name), Pic: r.y},
-		{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", r.o.Method, res.Steps, r.o.Seed), Pic: res.Picture}}, 0)
+		{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", r.o.Method, res.Steps, r.o.Seed),
+			Pic: res.Picture}}, 0)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,8 @@ func TestRestoreSD(t *testing.T) {
 	writeTAESD(t, at("taesd.safetensors"), true)
 	writeTAESD(t, at("decoder.safetensors"), false)
 	restored := func(flags string) string {
-		_, log := must(t, strings.Fields("restore --task denoise --steps 2 --in "+at("in.png")+" --out "+at("out.png")+" --model "+tinySD(t)+" "+flags)...)
+		_, log := must(t, strings.Fields("restore --task denoise --steps 2 --in "+at("in.png")+" --out "+at("out.png")+
+			" --model "+tinySD(t)+" "+flags)...)
 		require.Contains(t, log, "step 2/2")
 		p := pixels(t, at("out.png"))
 		require.Equal(t, [2]int{60, 64}, [2]int{p.W, p.H})
@@ -29,7 +30,8 @@ func TestRestoreSD(t *testing.T) {
 	guided := restored("--guide-vae --taesd " + at("taesd.safetensors"))
 	require.NotEqual(t, plain, guided)
 	require.NotEqual(t, guided, restored("--guide-vae --gamma 0 --taesd "+at("taesd.safetensors")))
-	require.Equal(t, restored("--guide-vae --gamma 0 --taesd "+at("taesd.safetensors")), restored("--guide-vae --gamma 0 --taesd "+at("decoder.safetensors")))
+	require.Equal(t, restored("--guide-vae --gamma 0 --taesd "+at("taesd.safetensors")),
+		restored("--guide-vae --gamma 0 --taesd "+at("decoder.safetensors")))
 
 	cat := restored("--raw --prompt cat")
 	require.NotEqual(t, restored("--raw"), cat)
@@ -62,7 +64,8 @@ func TestRestoreModelErrors(t *testing.T) {
 		"--vocab " + at("none") + sd:                            "--vocab: ",
 	} {
 		t.Run(flags, func(t *testing.T) {
-			message := failure(t, append([]string{"restore", "--task", "denoise", "--steps", "1", "--in", at("in.png"), "--out", at("out.png")}, strings.Fields(flags)...)...)
+			message := failure(t, append([]string{"restore", "--task", "denoise", "--steps", "1", "--in", at("in.png"),
+				"--out", at("out.png")}, strings.Fields(flags)...)...)
 			require.Contains(t, message, want)
 			require.Equal(t, 1, strings.Count(message, "\n"), message)
 			require.NoFileExists(t, at("out.png"))

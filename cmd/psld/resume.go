@@ -23,10 +23,13 @@ type keepFlags struct {
 
 func addKeepFlags(fs *flag.FlagSet) *keepFlags {
 	return &keepFlags{
-		fs:     fs,
-		file:   fs.String("save-state", "", "`file` in which the state of the run is kept until it is done; empty for none (default: --out with .state behind)"),
-		every:  fs.String("save-every", "5m", "`time` or number of steps between two states, such as 90s or 20; 0 keeps one only when the run is stopped"),
-		resume: fs.Bool("resume", false, "go on from the state of a run that did not end, to the same bits; all other flags must be as they were"),
+		fs: fs,
+		file: fs.String("save-state", "", "`file` in which the state of the run is kept until it is done; empty for "+
+			"none (default: --out with .state behind)"),
+		every: fs.String("save-every", "5m", "`time` or number of steps between two states, such as 90s or 20; 0 keeps "+
+			"one only when the run is stopped"),
+		resume: fs.Bool("resume", false, "go on from the state of a run that did not end, to the same bits; all other "+
+			"flags must be as they were"),
 	}
 }
 
@@ -63,8 +66,8 @@ func (f *keepFlags) options(out string, others ...string) (k solver.Keep, err er
 	return k, checkOutput("--save-state", k.File, []string{strings.ToLower(filepath.Ext(k.File))}, others...)
 }
 
-// look says what state is there already, and refuses to take the place of a file that is none. It returns the number of steps
-// of the run to resume, 0 for none.
+// look says what state is there already, and refuses to take the place of a file that is none. It returns the number
+// of steps of the run to resume, 0 for none.
 func (f *keepFlags) look(c *console, k solver.Keep) (steps int, err error) {
 	if k.File == "" {
 		return 0, nil
@@ -79,7 +82,8 @@ func (f *keepFlags) look(c *console, k solver.Keep) (steps int, err error) {
 	case k.Resume:
 		return 0, fmt.Errorf("--resume: %w", err)
 	case err == nil:
-		c.say("note      %s is there from a run that ended after step %d of %d. --resume goes on with that; this run starts from the beginning and will replace it", k.File, st.Step, st.Steps)
+		c.say("note      %s is there from a run that ended after step %d of %d. --resume goes on with that; this run "+
+			"starts from the beginning and will replace it", k.File, st.Step, st.Steps)
 	case !errors.Is(err, fs.ErrNotExist):
 		return 0, fmt.Errorf("--save-state: %w; remove it or name another file", err)
 	}

@@ -78,8 +78,10 @@ func TestKilled(t *testing.T) {
 		"in hole": "--task inpaint-random --mask m.png --invert-mask",
 	} {
 		t.Run(name, func(t *testing.T) {
-			must(t, "degrade", "--task", "inpaint-random", "--in", "y.png", "--out", "d.png", "--mask-out", "m.png", "--missing", "0.3")
-			args := append([]string{"restore", "--in", "y.png", "--model", model, "--steps", "12", "--json", "--save-every", "4"}, strings.Fields(flags)...)
+			must(t, "degrade", "--task", "inpaint-random", "--in", "y.png", "--out", "d.png", "--mask-out", "m.png",
+				"--missing", "0.3")
+			args := append([]string{"restore", "--in", "y.png", "--model", model, "--steps", "12", "--json", "--save-every",
+				"4"}, strings.Fields(flags)...)
 			must(t, append(args, "--out", "whole.png")...)
 			require.NoFileExists(t, "whole.png.state")
 
@@ -116,13 +118,14 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// TestStopAndResume: Ctrl-C leaves the picture, the state and the command that goes on; that command does, and nothing of
-// it is left behind.
+// TestStopAndResume: Ctrl-C leaves the picture, the state and the command that goes on; that command does, and nothing
+// of it is left behind.
 func TestStopAndResume(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "it's y.png", 16, 16)
 	model := writeModel(t, nil)
-	args := []string{"restore", "--task", "denoise", "--in", "it's y.png", "--model", model, "--steps", "20", "--strength", "1", "--seed", "-1"}
+	args := []string{"restore", "--task", "denoise", "--in", "it's y.png", "--model", model, "--steps", "20",
+		"--strength", "1", "--seed", "-1"}
 	ctx, cancel := context.WithCancel(t.Context())
 	var out bytes.Buffer
 	require.Equal(t, 130, run(ctx, append(args, "--out", "x.png"), &out, &writer{text: "step 10/20", cancel: cancel}))
@@ -139,7 +142,8 @@ func TestStopAndResume(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	log := &writer{text: "step  1/20", cancel: cancel}
 	require.Equal(t, 130, run(ctx, append(args, "--out", "x.png", "--save-state", "x.png.state"), &bytes.Buffer{}, log))
-	require.Contains(t, log.String(), "x.png.state is there from a run that ended after step 10 of 20. --resume goes on with that")
+	require.Contains(t, log.String(), "x.png.state is there from a run that ended after step 10 of 20. --resume goes "+
+		"on with that")
 
 	ctx, cancel = context.WithCancel(t.Context())
 	out.Reset()
@@ -189,11 +193,13 @@ func TestResumeErrors(t *testing.T) {
 		"--save-every -1":                             "--save-every -1, want",
 		"--save-every -1m":                            "--save-every -1m, want",
 		"--resume=false --save-state= --save-every 3": "--save-every has no meaning",
-		"--resume=false --save-state z.png":           "z.png is not the whole state of a run: safetensors data: not a valid safetensors file: it is a picture (PNG); remove it or name another file",
-		"--model " + other:                            "x.png.state is the state of another run: model's unet is another one\n",
-		"--dtype bf16":                                "x.png.state is the state of another run: precision is ",
-		"--resume=false --save-state cut --save-every 10s":  "--save-state: cut is not the whole state of a run: ",
-		"--seed 43 --reference --squared --back pinv":       "squared is true, was false; sample-encoder is true, was false; back is pinv, was adjoint; seed is 43, was 42",
+		"--resume=false --save-state z.png": "z.png is not the whole state of a run: safetensors data: not a " +
+			"valid safetensors file: it is a picture (PNG); remove it or name another file",
+		"--model " + other: "x.png.state is the state of another run: model's unet is another one\n",
+		"--dtype bf16":     "x.png.state is the state of another run: precision is ",
+		"--resume=false --save-state cut --save-every 10s": "--save-state: cut is not the whole state of a run: ",
+		"--seed 43 --reference --squared --back pinv": "squared is true, was false; sample-encoder is true, was " +
+			"false; back is pinv, was adjoint; seed is 43, was 42",
 		"--task deblur-gaussian --gamma 0.1 --kernel z.png": "z.png",
 		"--steps 7": "x.png.state is the state of another run: steps is 7, was 6",
 	} {
@@ -222,7 +228,8 @@ func TestNotANumber(t *testing.T) {
 			}
 		}
 	})
-	message := failure(t, "restore", "--task", "denoise", "--in", "y.png", "--out", "x.png", "--model", model, "--steps", "4", "--strength", "1")
+	message := failure(t, "restore", "--task", "denoise", "--in", "y.png", "--out", "x.png", "--model", model,
+		"--steps", "4", "--strength", "1")
 	require.Regexp(t, `^step 1 of 4 \(t=751\): (infinity|not a number) after unet.mid_block.resnets.0.conv1\n$`, message)
 }
 

@@ -71,8 +71,9 @@ func addTrainFlags(fs *flag.FlagSet) *trainFlags {
 		logEvery:  fs.Int("log-every", 20, "`N` steps between log lines"),
 		saveEvery: fs.Int("save-every", 500, "`N` steps between validations, sample sheets and checkpoints"),
 		resume:    fs.Bool("resume", false, "go on from the checkpoint in --out"),
-		initial:   fs.String("init", "", "model.safetensors `file` of the same network, whose weights are trained on (a warm restart)"),
-		dtype:     fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32"),
+		initial: fs.String("init", "", "model.safetensors `file` of the same network, whose weights are trained on (a "+
+			"warm restart)"),
+		dtype: fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32"),
 		channels: fs.String("channels", "", "`list` of channels, one for each resolution "+
 			"(default 32,64 for vae, 64,64,128 for unet, 64,64,128,128 for pixel)"),
 		layers: fs.Int("layers", 1, "`N` residual blocks for each resolution"),
@@ -144,7 +145,8 @@ func (f *trainFlags) check(network string) error {
 	for _, g := range []struct {
 		name      string
 		v, lo, hi int
-	}{{"size", *f.size, 8, 4096}, {"steps", *f.steps, 1, 1 << 30}, {"batch", *f.batch, 1, 1 << 16}, {"micro", *f.micro, 1, *f.batch},
+	}{{"size", *f.size, 8, 4096}, {"steps", *f.steps, 1, 1 << 30}, {"batch", *f.batch, 1, 1 << 16},
+		{"micro", *f.micro, 1, *f.batch},
 		{"cycle", *f.cycle, 0, 1 << 30}, {"warmup", *f.warmup, 0, 1 << 30}, {"log-every", *f.logEvery, 1, 1 << 30},
 		{"save-every", *f.saveEvery, 1, 1 << 30}} {
 		if g.v < g.lo || g.v > g.hi {
@@ -157,7 +159,8 @@ func (f *trainFlags) check(network string) error {
 			*f.lr = 2e-3
 		}
 	}
-	if !(*f.lr > 0 && *f.lr <= 1) || !(*f.ema >= 0 && *f.ema < 1) || !(*f.kl >= 0 && *f.kl <= 1e6) || !(*f.edge >= 0 && *f.edge <= 1e6) {
+	if !(*f.lr > 0 && *f.lr <= 1) || !(*f.ema >= 0 && *f.ema < 1) || !(*f.kl >= 0 && *f.kl <= 1e6) ||
+		!(*f.edge >= 0 && *f.edge <= 1e6) {
 		return fmt.Errorf("--lr %v --ema %v --kl %v --edge %v: want 0 < lr <= 1, 0 <= ema < 1, kl and edge 0 to 1e6",
 			*f.lr, *f.ema, *f.kl, *f.edge)
 	}
@@ -176,8 +179,9 @@ func (f *trainFlags) options(c *console) (train.Options, error) {
 	if err != nil {
 		return train.Options{}, fmt.Errorf("--dtype: %w", err)
 	}
-	return train.Options{Data: list(*f.data), Val: list(*f.val), Init: *f.initial, Device: device, Out: *f.out, Size: *f.size,
-		Steps: *f.steps, Batch: *f.batch, Micro: *f.micro, Cycle: *f.cycle, LR: *f.lr, Warmup: *f.warmup, EMA: *f.ema,
+	return train.Options{Data: list(*f.data), Val: list(*f.val), Init: *f.initial, Device: device,
+		Out: *f.out, Size: *f.size, Steps: *f.steps, Batch: *f.batch, Micro: *f.micro, Cycle: *f.cycle, LR: *f.lr,
+		Warmup: *f.warmup, EMA: *f.ema,
 		Seed: *f.seed, LogEvery: *f.logEvery, SaveEvery: *f.saveEvery, Resume: *f.resume, Log: c.log}, nil
 }
 

@@ -87,7 +87,8 @@ func (f *tuneFlags) run(ctx context.Context, c *console, _ []string) error {
 		return err
 	}
 	file := tuneFile{Presets: psld.Presets{Size: *f.size, Tasks: map[psld.Task]psld.TaskPreset{}}, Model: s.Model.Name,
-		DType: *f.model.dtype, Pictures: len(s.Pictures), Data: *f.data, Sigma: *f.sigma, Seed: s.Seed, Tolerance: *f.tolerance}
+		DType: *f.model.dtype, Pictures: len(s.Pictures), Data: *f.data, Sigma: *f.sigma, Seed: s.Seed,
+		Tolerance: *f.tolerance}
 	if err := file.goOn(*f.out); err != nil {
 		return err
 	}
@@ -182,7 +183,8 @@ func (f *tuneFlags) setWork(s *tune.Search) {
 	}
 }
 
-// search goes through the tasks and puts their best presets into found; gains are what they have over the built-in ones.
+// search goes through the tasks and puts their best presets into found; gains are what they have over the built-in
+// ones.
 func (f *tuneFlags) search(ctx context.Context, s *tune.Search, chosen []psld.Task,
 	found map[psld.Task]psld.TaskPreset) (rows []tune.Result, gains []float64, err error) {
 	for _, t := range chosen {
@@ -222,7 +224,8 @@ func (f *tuneFile) goOn(path string) error {
 		return fmt.Errorf("--out %s is not a file of psld tune: %w", path, err)
 	}
 	of := func(f tuneFile) string {
-		return fmt.Sprintf("model %s, %s, %d pictures of %s at %dx%d, noise %g, seed %d", f.Model, f.DType, f.Pictures, f.Data, f.Size, f.Size, f.Sigma, f.Seed)
+		return fmt.Sprintf("model %s, %s, %d pictures of %s at %dx%d, noise %g, seed %d", f.Model, f.DType, f.Pictures,
+			f.Data, f.Size, f.Size, f.Sigma, f.Seed)
 	}
 	if of(old) != of(*f) {
 		return fmt.Errorf("--out %s has results of %s; these would be of %s: choose another file", path, of(old), of(*f))
@@ -253,13 +256,15 @@ func printTuned(c *console, rows []tune.Result, gains []float64) {
 	if gains != nil {
 		gain = " over preset |"
 	}
-	fmt.Fprintf(c.out, "| Task | Steps | Strength | Gamma | Omega | Gluing every | PSNR dB |%s SSIM | s/picture | processor s | TFLOP |\n", gain)
-	fmt.Fprintf(c.out, "|---|---:|---:|---:|---:|---:|---:|%s---:|---:|---:|---:|\n", strings.Repeat("---:|", min(1, len(gain))))
+	fmt.Fprintf(c.out, "| Task | Steps | Strength | Gamma | Omega | Gluing every | PSNR dB |%s SSIM | s/picture | "+
+		"processor s | TFLOP |\n", gain)
+	fmt.Fprintf(c.out, "|---|---:|---:|---:|---:|---:|---:|%s---:|---:|---:|---:|\n",
+		strings.Repeat("---:|", min(1, len(gain))))
 	for i, r := range rows {
 		if gains != nil {
 			gain = fmt.Sprintf(" %+.2f |", gains[i])
 		}
-		fmt.Fprintf(c.out, "| %s | %d | %.3g | %.3g | %.3g | %d | %.2f |%s %.4f | %.2f | %.2f | %.3f |\n", r.Task, r.Steps, r.Strength, r.Gamma, r.Omega, r.GluingEvery, r.PSNR, gain,
-			r.SSIM, r.Seconds, r.CPU, r.TFLOP)
+		fmt.Fprintf(c.out, "| %s | %d | %.3g | %.3g | %.3g | %d | %.2f |%s %.4f | %.2f | %.2f | %.3f |\n", r.Task, r.Steps,
+			r.Strength, r.Gamma, r.Omega, r.GluingEvery, r.PSNR, gain, r.SSIM, r.Seconds, r.CPU, r.TFLOP)
 	}
 }

@@ -13,8 +13,8 @@ func TestTune(t *testing.T) {
 	dir := t.TempDir()
 	writePicture(t, filepath.Join(dir, "a.png"), 24, 20)
 	out, model := filepath.Join(t.TempDir(), "presets.json"), writeModel(t, nil)
-	args := []string{"tune", "--data", dir, "--n", "1", "--size", "16", "--tasks", "sr4", "--steps", "2,3", "--gluing-every", "1,2", "--fixed", "strength,omega,gamma",
-		"--model", model, "--out", out}
+	args := []string{"tune", "--data", dir, "--n", "1", "--size", "16", "--tasks", "sr4", "--steps", "2,3",
+		"--gluing-every", "1,2", "--fixed", "strength,omega,gamma", "--model", model, "--out", out}
 	table, progress := must(t, args...)
 	require.Contains(t, table, "| sr4 |")
 	require.Contains(t, progress, "2 steps")
@@ -37,7 +37,8 @@ func TestTune(t *testing.T) {
 	// What it wrote is a preset for restore.
 	picture := filepath.Join(dir, "small.png")
 	writePicture(t, picture, 8, 8)
-	_, said := must(t, "restore", "--task", "sr4", "--in", picture, "--out", filepath.Join(t.TempDir(), "x.png"), "--model", model, "--preset", out)
+	_, said := must(t, "restore", "--task", "sr4", "--in", picture, "--out", filepath.Join(t.TempDir(), "x.png"),
+		"--model", model, "--preset", out)
 	require.Contains(t, said, "psld, "+string(rune('0'+file.Tasks["sr4"].Steps))+" steps")
 
 	plot := filepath.Join(t.TempDir(), "curve.png")
@@ -67,5 +68,6 @@ func TestTune(t *testing.T) {
 	} {
 		require.Contains(t, failure(t, c.args...), c.want, name)
 	}
-	require.Contains(t, failure(t, "restore", "--task", "sr4", "--in", picture, "--out", "y.png", "--preset", "none.json"), "--preset")
+	require.Contains(t, failure(t, "restore", "--task", "sr4", "--in", picture, "--out", "y.png",
+		"--preset", "none.json"), "--preset")
 }
