@@ -135,15 +135,12 @@ func (r *restoration) check(context.Context) (err error) {
 	if err := r.model.check(); err != nil {
 		return err
 	}
-	r.o.Method = *r.methodName
-	if r.o.Method == psld.Auto {
-		r.o.Method = "psld"
-		if *r.model.path == "" || prior.IsPixel(*r.model.path) {
-			r.o.Method = psld.Best(r.t, nil)
-		}
-	}
+	r.o.Method = r.chosen()
 	name := r.o.Method
 	if r.o, err = r.methods.options(name); err != nil {
+		if *r.methodName == psld.Auto {
+			return fmt.Errorf("%w, which is the best one here (--method names another)", err)
+		}
 		return err
 	}
 	r.o.Method, r.o.PasteKnown = name, *r.paste
@@ -176,6 +173,27 @@ func (r *restoration) check(context.Context) (err error) {
 		return errors.New("--invert-mask needs --mask")
 	}
 	return r.threads()
+}
+
+// latentFlags ask for something that only latent models have.
+var latentFlags = []string{"taesd", "guide-vae", "vae", "vocab", "variant", "prompt", "negative", "cfg", "emphasis", "reference",
+	"preset"}
+
+// chosen is the method's name; auto stands for the best one of the models that there are.
+func (r *restoration) chosen() string {
+	if *r.methodName != psld.Auto {
+		return *r.methodName
+	}
+	set := given(r.fs)
+	for _, name := range latentFlags {
+		if set[name] {
+			return "psld"
+		}
+	}
+	if *r.model.path != "" && !prior.IsPixel(*r.model.path) {
+		return "psld"
+	}
+	return psld.Best(r.t, nil)
 }
 
 // checkFiles looks at the outputs.

@@ -4,7 +4,14 @@ import (
 	"context"
 
 	"psld/psld/operator"
+	"psld/psld/param"
 )
+
+// cleaning are the parameters of DiffPIR: the measurement is the first state, and hardly counts again. Four steps give
+// 0.1 dB less than one, and more texture.
+func cleaning(sigma float64) param.Values {
+	return param.Values{"steps": 4, "from": 0.0, "to": max(0.02, sigma/4), "lambda": 30.0, "zeta": 0.0}
+}
 
 // Denoise takes Gaussian noise out of a picture; the operator is the identity.
 const Denoise Name = "denoise"
@@ -18,6 +25,7 @@ var denoise = Task{
 		return operator.Identity(operator.Shape{H: h, W: w, C: 3}), nil
 	},
 	Draw: nothing, TV: 0.03,
+	Best: "diffpir", Presets: map[string]Preset{"diffpir": cleaning},
 	Tuned: tuned(0.03, 0.1, 2), Published: published(0.1, 1),
 	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) { return y, nil },
 }

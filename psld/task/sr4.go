@@ -12,6 +12,7 @@ var sr4 = Task{
 	Does:     "enlarge four times",
 	Operator: func(h, w int, _ Damage) (operator.Linear, error) { return operator.NewSR(h, w, 3, 4) },
 	Draw:     nothing, TV: 0.005,
+	Best: "diffpir", Presets: diffPIR(0.5, 0.05, 1),
 	Tuned: tuned(0.03, 1, 1), Published: published(0.1, 1),
 }
 

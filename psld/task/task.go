@@ -124,6 +124,15 @@ func Find(name string) (*Task, error) {
 	return nil, fmt.Errorf("unknown task %q, want one of %s", name, names(list, ", "))
 }
 
+// Must is Find for a name that is in the list: another one is a programmer's mistake and panics.
+func Must(name Name) *Task {
+	t, err := Find(string(name))
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
 // Drawn lists the tasks that make up test damages.
 func Drawn() []*Task {
 	return slices.DeleteFunc(All(), func(t *Task) bool { return t.Draw == nil })
