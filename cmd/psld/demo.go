@@ -175,6 +175,10 @@ func (r *showing) restore(ctx context.Context, m prior.Prior, method string) (*p
 // save writes the pictures and prints their scores; the first panel is the truth.
 func (r *showing) save(panels []picture.Panel, names []string) error {
 	var lines []string
+	width := 0
+	for _, name := range names[1:] {
+		width = max(width, len(name))
+	}
 	for i := range panels[1:] {
 		p := &panels[1+i]
 		var score [2]float64
@@ -185,7 +189,7 @@ func (r *showing) save(panels []picture.Panel, names []string) error {
 			}
 		}
 		p.Sub += fmt.Sprintf("\nPSNR %.2f dB, SSIM %.3f", score[0], score[1])
-		lines = append(lines, fmt.Sprintf("%-19s  PSNR %5.2f dB  SSIM %.3f", names[1+i], score[0], score[1]))
+		lines = append(lines, fmt.Sprintf("%-*s  PSNR %5.2f dB  SSIM %.3f", width, names[1+i], score[0], score[1]))
 	}
 	lines[0] += "  (with its missing pixels black)"
 	sheet, err := picture.Sheet(panels, 0)
