@@ -285,7 +285,8 @@ func TestRunWide(t *testing.T) {
 								}
 								x, y := r*aRow+s/k*aSeg+s%k, s*width+j
 								if pairs {
-									sum += brainValue(brains(a)[2*x])*brainValue(brains(b)[2*y]) + brainValue(brains(a)[2*x+1])*brainValue(brains(b)[2*y+1])
+									sum += brainValue(brains(a)[2*x])*brainValue(brains(b)[2*y]) +
+										brainValue(brains(a)[2*x+1])*brainValue(brains(b)[2*y+1])
 								} else {
 									sum += float64(a[x]) * float64(b[y])
 								}

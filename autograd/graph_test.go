@@ -426,7 +426,8 @@ func (d poisoned) Put(t *tensor.Tensor) {
 func TestKeepsWhatGradientsRead(t *testing.T) {
 	gamma, beta, square := NewParam(random(1, 8)), NewParam(random(2, 8)), NewParam(random(3, 8, 8))
 	ops := map[string]func(g *Graph, x *Value) *Value{
-		"SiLU": (*Graph).SiLU, "GELU": (*Graph).GELU, "QuickGELU": (*Graph).QuickGELU, "Exp": (*Graph).Exp, "Abs": (*Graph).Abs,
+		"SiLU": (*Graph).SiLU, "GELU": (*Graph).GELU, "QuickGELU": (*Graph).QuickGELU, "Exp": (*Graph).Exp,
+		"Abs":  (*Graph).Abs,
 		"ReLU": (*Graph).ReLU, "Tanh": (*Graph).Tanh, "Softmax": (*Graph).Softmax,
 		"GEGLU": func(g *Graph, x *Value) *Value { y := g.GEGLU(x); return g.Concat(y, y) },
 		"Sub":   func(g *Graph, x *Value) *Value { return g.Sub(g.Scale(x, 3), x) },

@@ -60,7 +60,8 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.HiddenSize%c.Heads != 0 {
-		return fmt.Errorf("text encoder config: hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.Heads)
+		return fmt.Errorf("text encoder config: hidden_size %d is no multiple of num_attention_heads %d",
+			c.HiddenSize, c.Heads)
 	}
 	if c.HiddenAct != "quick_gelu" && c.HiddenAct != "gelu" {
 		return fmt.Errorf("text encoder config: hidden_act is %q, want quick_gelu or gelu", c.HiddenAct)

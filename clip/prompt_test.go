@@ -25,8 +25,10 @@ func TestParseWeights(t *testing.T) {
 		`\(literal\]`:           {{Text: "(literal]", Weight: 1}},
 		"(unnecessary)(parens)": {{Text: "unnecessaryparens", Weight: 1.1}},
 		"a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).": {
-			{Text: "a ", Weight: 1}, {Text: "house", Weight: 1.573}, {Text: " ", Weight: 1.1}, {Text: "on", Weight: 1}, {Text: " a ", Weight: 1.1},
-			{Text: "hill", Weight: 0.55}, {Text: ", sun, ", Weight: 1.1}, {Text: "sky", Weight: 1.4641}, {Text: ".", Weight: 1.1},
+			{Text: "a ", Weight: 1}, {Text: "house", Weight: 1.573}, {Text: " ", Weight: 1.1}, {Text: "on", Weight: 1},
+			{Text: " a ", Weight: 1.1},
+			{Text: "hill", Weight: 0.55}, {Text: ", sun, ", Weight: 1.1}, {Text: "sky", Weight: 1.4641},
+			{Text: ".", Weight: 1.1},
 		},
 		"[a] b":                {{Text: "a", Weight: 1 / 1.1}, {Text: " b", Weight: 1}},
 		"(a: -0.5 ) ratio 3:2": {{Text: "a", Weight: -0.5}, {Text: " ratio 3:2", Weight: 1}},
@@ -110,7 +112,8 @@ func TestEncodePrompt(t *testing.T) {
 	cfg := small()
 	cfg.VocabSize, cfg.MaxPositions = tok.VocabSize, tok.Positions
 	m := clip.New(cfg)
-	require.NoError(t, m.Params.Load(golden.Gen(weights.TextPart, weights.SD15))) // with biases: rows of mean 0 cannot be rescaled
+	// with biases: rows of mean 0 cannot be rescaled
+	require.NoError(t, m.Params.Load(golden.Gen(weights.TextPart, weights.SD15)))
 	long, err := tok.Weighted("a (house:1.3), [blue] sky BREAK the (((dog))) and the cat")
 	require.NoError(t, err)
 	short, err := tok.Plain("(nothing)")
@@ -153,7 +156,8 @@ func TestEncodePrompt(t *testing.T) {
 
 func FuzzParseWeights(f *testing.F) {
 	tok := tinyVocab(f)
-	for _, s := range []string{"a ((b:1.2) [c] BREAK d", `\(\`, "(:1)", "(a:.)", "]](", "a:BREAK:b", "\xff(\u00e9:2)", strings.Repeat("the, ", 100)} {
+	for _, s := range []string{"a ((b:1.2) [c] BREAK d", `\(\`, "(:1)", "(a:.)", "]](", "a:BREAK:b", "\xff(\u00e9:2)",
+		strings.Repeat("the, ", 100)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -99,7 +99,8 @@ func lower(text string) string {
 
 // The Unicode properties Cased and Case_Ignorable; the latter also has midWord.
 var (
-	cased         = []*unicode.RangeTable{unicode.Lu, unicode.Ll, unicode.Lt, unicode.Other_Uppercase, unicode.Other_Lowercase}
+	cased = []*unicode.RangeTable{unicode.Lu, unicode.Ll, unicode.Lt, unicode.Other_Uppercase,
+		unicode.Other_Lowercase}
 	caseIgnorable = []*unicode.RangeTable{unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk}
 )
 

@@ -43,7 +43,8 @@ func tinyVocab(t testing.TB) *clip.Tokenizer {
 
 func TestTokenizerGolden(t *testing.T) {
 	tok := fullVocab(t)
-	require.Equal(t, [5]int{49408, 77, 49406, 49407, 49407}, [5]int{tok.VocabSize, tok.Positions, tok.BOS, tok.EOS, tok.Pad})
+	require.Equal(t, [5]int{49408, 77, 49406, 49407, 49407}, [5]int{tok.VocabSize, tok.Positions, tok.BOS,
+		tok.EOS, tok.Pad})
 	var rows []struct {
 		Prompt, Cleaned string
 		CleanedOpenAI   string `json:"cleaned_openai"`
@@ -256,7 +257,8 @@ func TestLoadTokenizer(t *testing.T) {
 
 func FuzzEncode(f *testing.F) {
 	tok := tinyVocab(f)
-	for _, s := range []string{"a photo", "\xff\xfe", "Ã©â€™", "&#x110000;&amp", "'ſ<|startoftext|>", "ΑΣ. İ", "\x1b[31m", "ГўВЂВ“ a", strings.Repeat("&amp;", 50)} {
+	for _, s := range []string{"a photo", "\xff\xfe", "Ã©â€™", "&#x110000;&amp", "'ſ<|startoftext|>", "ΑΣ. İ",
+		"\x1b[31m", "ГўВЂВ“ a", strings.Repeat("&amp;", 50)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

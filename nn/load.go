@@ -34,8 +34,8 @@ func (p *Params) Load(src Source) error {
 }
 
 // LoadFrozen is Load for parameters that will not be trained: matrices are packed for dev at
-// once and their elements let go, so that memory holds each weight once, in dev's precision; the others are placed in its
-// memory. [tensor.Device].Host gives the elements of such a parameter.
+// once and their elements let go, so that memory holds each weight once, in dev's precision; the others are placed in
+// its memory. [tensor.Device].Host gives the elements of such a parameter.
 func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
 	largest := 0
 	for _, q := range p.All() {

@@ -145,7 +145,8 @@ func (p *Params) Init(seed uint64) {
 
 // block runs fn as one checkpointable block of the network; absent (nil)
 // inputs are left out of in.
-func block(g *autograd.Graph, fn func(g *autograd.Graph, in []*autograd.Value) *autograd.Value, in ...*autograd.Value) *autograd.Value {
+func block(g *autograd.Graph, fn func(g *autograd.Graph, in []*autograd.Value) *autograd.Value,
+	in ...*autograd.Value) *autograd.Value {
 	kept := in[:0]
 	for _, v := range in {
 		if v != nil {

@@ -24,7 +24,8 @@ func ExampleSolve() {
 		fmt.Println(err)
 		return
 	}
-	res, err := psld.Solve(context.Background(), model, psld.Problem{Damage: damage, Measurement: y}, psld.Options{Params: param.Values{"steps": 2}, PasteKnown: true})
+	res, err := psld.Solve(context.Background(), model, psld.Problem{Damage: damage, Measurement: y},
+		psld.Options{Params: param.Values{"steps": 2}, PasteKnown: true})
 	if err != nil {
 		fmt.Println(err)
 		return

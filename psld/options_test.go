@@ -19,8 +19,9 @@ func TestOptionsJSON(t *testing.T) {
 	want := Options{Method: "gmldps", Params: param.Values{"steps": 30.0, "eta": 0.1, "squared": true, "back": "pinv"},
 		Presets: &Presets{Size: 64, Tasks: map[Task]TaskPreset{SR4: {Steps: 7, Strength: 0.5, Gamma: 0.25, Omega: 2,
 			GluingEvery: 3, Back: "pinv"}}},
-		Seed: 1<<64 - 1, Reference: true, Prompt: "a \"rose\"", Negative: "<b>", GuidanceScale: 1.0 / 3, Emphasis: true, LightCodec: true,
-		Sigma: &sigma, Raw: true, PasteKnown: true, MaxMemory: 1 << 40,
+		Seed: 1<<64 - 1, Reference: true, Prompt: "a \"rose\"", Negative: "<b>", GuidanceScale: 1.0 / 3, Emphasis: true,
+		LightCodec: true,
+		Sigma:      &sigma, Raw: true, PasteKnown: true, MaxMemory: 1 << 40,
 		Keep: solver.Keep{File: "f", Steps: 3, Every: 5 * time.Minute, Resume: true}}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {

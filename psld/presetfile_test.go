@@ -21,7 +21,8 @@ func writePresets(t *testing.T, text string) string {
 // A preset of a file wins over the built-in one, grows with the side, and gives way to what is set.
 func TestPresets(t *testing.T) {
 	p, err := LoadPresets(writePresets(t,
-		`{"size": 64, "more": 1, "tasks": {"sr4": {"steps": 7, "strength": 0.5, "gamma": 0.25, "omega": 2, "gluing_every": 3, "back": "pinv"}}}`))
+		`{"size": 64, "more": 1, "tasks": {"sr4": {"steps": 7, "strength": 0.5, "gamma": 0.25, "omega": 2,
+			"gluing_every": 3, "back": "pinv"}}}`))
 	require.NoError(t, err)
 	for _, sd := range []bool{false, true} {
 		m := prior.RandomTiny(1)

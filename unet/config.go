@@ -156,7 +156,8 @@ func parseUnconditional(data []byte) (Config, error) {
 		case width == 0: // null
 			c.Heads[i] = 1
 		case width < 0 || ch%width != 0:
-			return Config{}, fmt.Errorf("unet config: attention_head_dim is %d, want a divisor of block_out_channels entry %d", width, ch)
+			return Config{}, fmt.Errorf("unet config: attention_head_dim is %d, want a divisor of block_out_channels entry %d",
+				width, ch)
 		default:
 			c.Heads[i] = ch / width
 		}
@@ -200,7 +201,8 @@ func (c Config) Validate() error {
 		case ch < 1 || ch > maxChannels:
 			return fmt.Errorf("unet config: block_out_channels entry %d, want 1 to %d", ch, maxChannels)
 		case ch%c.NormNumGroups != 0:
-			return fmt.Errorf("unet config: block_out_channels entry %d is no multiple of norm_num_groups %d", ch, c.NormNumGroups)
+			return fmt.Errorf("unet config: block_out_channels entry %d is no multiple of norm_num_groups %d", ch,
+				c.NormNumGroups)
 		case heads < 1 || ch%heads != 0:
 			return fmt.Errorf("unet config: attention_head_dim gives %d heads for %d channels, want a divisor", heads, ch)
 		}

@@ -9,8 +9,9 @@ import (
 // GuidedConfig describes a pixel UNet by the arguments of the guided-diffusion code (Dhariwal and Nichol 2021), whose
 // checkpoints carry no configuration of their own.
 type GuidedConfig struct {
-	ImageSize            int   `json:"image_size"`            // pixels a side that it was trained on
-	NumChannels          int   `json:"num_channels"`          // model channels, those of the finest resolution at ChannelMult 1
+	ImageSize int `json:"image_size"` // pixels a side that it was trained on
+	// model channels, those of the finest resolution at ChannelMult 1
+	NumChannels          int   `json:"num_channels"`
 	NumResBlocks         int   `json:"num_res_blocks"`        // for each resolution; one more on the way up
 	ChannelMult          []int `json:"channel_mult"`          // one entry per resolution, finest first
 	AttentionResolutions []int `json:"attention_resolutions"` // in pixels a side of a picture of ImageSize
@@ -84,7 +85,8 @@ func (c GuidedConfig) Validate() error {
 	}
 	for _, r := range c.AttentionResolutions {
 		if r < 1 || c.ImageSize%r != 0 || c.heads(c.NumChannels) == 0 {
-			return fmt.Errorf("guided UNet's configuration: attention_resolutions has %d, want divisors of image_size %d, and heads",
+			return fmt.Errorf("guided UNet's configuration: attention_resolutions has %d, want divisors of image_size %d, "+
+				"and heads",
 				r, c.ImageSize)
 		}
 	}

@@ -32,7 +32,8 @@ func fill(key string, n, h, w, c int) *tensor.Tensor {
 
 // smallLDM is the JSON configuration of testdata/ldm.py.
 const smallLDM = `{"_class_name": "UNet2DModel", "in_channels": 3, "out_channels": 3, "block_out_channels": [32, 64, 96],
-	"norm_num_groups": 16, "attention_head_dim": 8, "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
+	"norm_num_groups": 16, "attention_head_dim": 8,
+	"down_block_types": ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
 	"up_block_types": ["AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"], "layers_per_block": 2}`
 
 // TestUnconditionalAgainstDiffusers compares outputs and gradients with
@@ -65,7 +66,8 @@ func TestUnconditionalAgainstDiffusers(t *testing.T) {
 // TestUnconditionalIgnoresContext: callers that always have a context may pass it.
 func TestUnconditionalIgnoresContext(t *testing.T) {
 	cfg := small()
-	cfg.DownBlockTypes, cfg.UpBlockTypes, cfg.CrossAttentionDim = []string{unet.DownPlain, unet.DownSelf}, []string{unet.UpSelf, unet.UpPlain}, 0
+	cfg.DownBlockTypes, cfg.UpBlockTypes = []string{unet.DownPlain, unet.DownSelf}, []string{unet.UpSelf, unet.UpPlain}
+	cfg.CrossAttentionDim = 0
 	m := unet.New(cfg)
 	m.Params.Init(3)
 	g := autograd.NoGrad(cpu.F32)
@@ -90,7 +92,8 @@ func TestFullSizeLDM(t *testing.T) {
 	require.Equal(t, 274_056_163, m.Params.Count())
 	require.EqualValues(t, 101_200_031_744, m.MACs(64, 64, 0), "torch's flop counter")
 
-	cfg, err := unet.ParseConfig([]byte(`{"_class_name": "UNet2DModel", "attention_head_dim": 32, "mid_block_type": "UNetMidBlock2D"}`))
+	cfg, err := unet.ParseConfig([]byte(`{"_class_name": "UNet2DModel", "attention_head_dim": 32,
+		"mid_block_type": "UNetMidBlock2D"}`))
 	require.NoError(t, err)
 	require.Equal(t, unet.LDMVQ4(), cfg)
 }

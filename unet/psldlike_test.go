@@ -100,7 +100,8 @@ func (p throughAll) run(t *testing.T, dir string, exact *map[string][]float32) {
 		g.Backward(g.Add(me, g.Scale(ie, 0.1)), nil)
 		grad := nhwc(t, f, "out.psldlike.grad").Data
 		golden.Check(t, "grad", z.Grad().Data, grad, p.grad)
-		t.Logf("relative L2 error: eps %.2g, scalars %.2g, gradient %.2g", golden.RelL2(eps.T.Data, nhwc(t, f, fmt.Sprintf("out.unet.eps.%s.t%d", size, step)).Data),
+		t.Logf("relative L2 error: eps %.2g, scalars %.2g, gradient %.2g",
+			golden.RelL2(eps.T.Data, nhwc(t, f, fmt.Sprintf("out.unet.eps.%s.t%d", size, step)).Data),
 			golden.RelL2(got, scalars), golden.RelL2(z.Grad().Data, grad))
 		g.Release()
 	}

@@ -57,7 +57,8 @@ func New(cfg Config) *Model {
 	// newLayer registers resnets.j and attentions.j below p. name is that of
 	// the layer in the original code, used in traces.
 	newLayer := func(p *nn.Params, j, in, out, heads int, attn bool, name string) layer {
-		l := layer{res: nn.NewResBlock(p.Sub("resnets.%d", j), in, out, emb, cfg.NormNumGroups, cfg.NormEps), name: name + ".1"}
+		l := layer{res: nn.NewResBlock(p.Sub("resnets.%d", j), in, out, emb, cfg.NormNumGroups, cfg.NormEps),
+			name: name + ".1"}
 		l.res.Name = name + ".0"
 		q := p.Sub("attentions.%d", j)
 		switch {

@@ -19,7 +19,8 @@ func TestParseConfig(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, unet.SD15(), cfg)
 
-	cfg, err = unet.ParseConfig([]byte(`{"block_out_channels": [32, 64], "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+	cfg, err = unet.ParseConfig(
+		[]byte(`{"block_out_channels": [32, 64], "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
 		"up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "attention_head_dim": [2, 4]}`))
 	require.NoError(t, err)
 	require.Equal(t, unet.Heads{2, 4}, cfg.Heads)

@@ -125,7 +125,8 @@ func (c Config) Validate() error {
 			return err
 		}
 		if c.NormNumGroups > 0 && ch%c.NormNumGroups != 0 {
-			return fmt.Errorf("vae config: block_out_channels entry %d is no multiple of norm_num_groups %d", ch, c.NormNumGroups)
+			return fmt.Errorf("vae config: block_out_channels entry %d is no multiple of norm_num_groups %d", ch,
+				c.NormNumGroups)
 		}
 	}
 	if !(c.ScalingFactor > 0 && c.ScalingFactor < 1e6) {

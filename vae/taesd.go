@@ -21,7 +21,8 @@ type TAESDConfig struct {
 
 // PublishedTAESD returns the configuration of the published model (madebyollin/taesd).
 func PublishedTAESD() TAESDConfig {
-	return TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 64, EncoderBlocks: []int{1, 3, 3, 3}, DecoderBlocks: []int{3, 3, 3, 1}}
+	return TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 64, EncoderBlocks: []int{1, 3, 3, 3},
+		DecoderBlocks: []int{3, 3, 3, 1}}
 }
 
 // Validate returns an error that names the first field out of range.
@@ -44,7 +45,8 @@ func (c TAESDConfig) Validate() error {
 		}
 	}
 	if c.EncoderBlocks != nil && len(c.EncoderBlocks) != len(c.DecoderBlocks) {
-		return fmt.Errorf("TAESD config: the encoder has %d resolutions, the decoder %d; want the same", len(c.EncoderBlocks), len(c.DecoderBlocks))
+		return fmt.Errorf("TAESD config: the encoder has %d resolutions, the decoder %d; want the same",
+			len(c.EncoderBlocks), len(c.DecoderBlocks))
 	}
 	for _, n := range slices.Concat(c.EncoderBlocks, c.DecoderBlocks) {
 		if err := inRange("number of blocks of a resolution", n, 0, maxBlocks); err != nil {
@@ -103,7 +105,8 @@ func NewTAESD(cfg TAESDConfig) *TAESD {
 
 // newTAESDNet registers the layers of one half; afterFirst and beforeResize are the numbers of layers without
 // parameters behind the first convolution and in front of each resizing one.
-func newTAESDNet(p *nn.Params, cfg TAESDConfig, in, out int, blocks []int, resize tensor.Conv, afterFirst, beforeResize int) taesdNet {
+func newTAESDNet(p *nn.Params, cfg TAESDConfig, in, out int, blocks []int, resize tensor.Conv, afterFirst,
+	beforeResize int) taesdNet {
 	c, same := cfg.Channels, tensor.SameConv(3)
 	n := 0
 	next := func() *nn.Params { n++; return p.Sub("layers.%d", n-1) }
@@ -120,7 +123,8 @@ func newTAESDNet(p *nn.Params, cfg TAESDConfig, in, out int, blocks []int, resiz
 		for range count {
 			q := next()
 			l.blocks = append(l.blocks, taesdBlock{
-				nn.NewConv2d(q.Sub("conv.0"), c, c, same), nn.NewConv2d(q.Sub("conv.2"), c, c, same), nn.NewConv2d(q.Sub("conv.4"), c, c, same)})
+				nn.NewConv2d(q.Sub("conv.0"), c, c, same), nn.NewConv2d(q.Sub("conv.2"), c, c, same),
+				nn.NewConv2d(q.Sub("conv.4"), c, c, same)})
 		}
 		net.levels = append(net.levels, l)
 	}

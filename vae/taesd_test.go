@@ -35,7 +35,8 @@ func rule(name string, scale float64, n, h, w, c int) *tensor.Tensor {
 
 // smallTAESD is the configuration of testdata/taesd.py.
 func smallTAESD() vae.TAESDConfig {
-	return vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 1, 3}, DecoderBlocks: []int{2, 1, 3, 1}}
+	return vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 1, 3},
+		DecoderBlocks: []int{2, 1, 3, 1}}
 }
 
 // TestTAESDAgainstDiffusers compares outputs and gradients with AutoencoderTiny.
@@ -147,7 +148,8 @@ func TestTAESDConfigErrors(t *testing.T) {
 }
 
 func ExampleTAESD() {
-	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1, 1, 1}, DecoderBlocks: []int{1, 1, 1, 1}})
+	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1, 1, 1},
+		DecoderBlocks: []int{1, 1, 1, 1}})
 	m.Params.Init(1) // or m.Params.Load(weights)
 	g := autograd.NoGrad(cpu.F32)
 	defer g.Release()

@@ -22,7 +22,8 @@ func tiny() vae.Config {
 }
 
 func TestParseConfig(t *testing.T) {
-	cfg, err := vae.ParseConfig([]byte(`{"block_out_channels": [32, 64], "norm_num_groups": 16, "mid_block_add_attention": false}`))
+	cfg, err := vae.ParseConfig(
+		[]byte(`{"block_out_channels": [32, 64], "norm_num_groups": 16, "mid_block_add_attention": false}`))
 	require.NoError(t, err)
 	require.Equal(t, []int{32, 64}, cfg.BlockOutChannels)
 	require.Equal(t, float32(0.18215), cfg.ScalingFactor)

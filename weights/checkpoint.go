@@ -179,7 +179,8 @@ func (u *unpickler) readLegacy(file []byte) (root any, find finder, err error) {
 		}
 		size := s.elems * s.item
 		if size > len(rest) {
-			return nil, nil, fmt.Errorf("storage %q has %d bytes, but only %d follow (file truncated?)", printable(key), size, len(rest))
+			return nil, nil, fmt.Errorf("storage %q has %d bytes, but only %d follow (file truncated?)", printable(key),
+				size, len(rest))
 		}
 		s.begin = len(file) - len(rest)
 		rest = rest[size:]

@@ -162,7 +162,8 @@ func deriveVAE(set *Set, scale float64) (json.RawMessage, error) {
 		c.MidAttention = new(bool)
 	}
 	for i := range s.count("encoder.down_blocks.%d.resnets.0.conv1.weight") {
-		c.BlockOutChannels = append(c.BlockOutChannels, s.dim(fmt.Sprintf("encoder.down_blocks.%d.resnets.0.conv1.weight", i), 0))
+		c.BlockOutChannels = append(c.BlockOutChannels,
+			s.dim(fmt.Sprintf("encoder.down_blocks.%d.resnets.0.conv1.weight", i), 0))
 	}
 	c.DownBlockTypes = slices.Repeat([]string{"DownEncoderBlock2D"}, len(c.BlockOutChannels))
 	c.UpBlockTypes = slices.Repeat([]string{"UpDecoderBlock2D"}, len(c.BlockOutChannels))

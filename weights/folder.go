@@ -97,13 +97,15 @@ func checkPipeline(dir string) error {
 	what := "another kind of model"
 	for begin, name := range map[string]string{
 		"StableDiffusionXL": "Stable Diffusion XL", "StableDiffusion3": "Stable Diffusion 3", "Flux": "Flux",
-		"StableDiffusionUpscale": "an upscaler", "StableCascade": "Stable Cascade", "PixArt": "PixArt", "Kandinsky": "Kandinsky",
+		"StableDiffusionUpscale": "an upscaler", "StableCascade": "Stable Cascade", "PixArt": "PixArt",
+		"Kandinsky": "Kandinsky",
 	} {
 		if strings.HasPrefix(class, begin) {
 			what = name
 		}
 	}
-	return fmt.Errorf("%s: _class_name is %q, %s; want StableDiffusionPipeline (Stable Diffusion 1.x) or LDMPipeline", path, class, what)
+	return fmt.Errorf("%s: _class_name is %q, %s; want StableDiffusionPipeline (Stable Diffusion 1.x) or LDMPipeline",
+		path, class, what)
 }
 
 func exists(path string) bool {

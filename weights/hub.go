@@ -93,7 +93,8 @@ func findSnapshot(folder, revision string) (string, error) {
 	}
 	snapshot := filepath.Join(folder, "snapshots", commit)
 	if commit == "" || commit != filepath.Base(commit) || !filepath.IsLocal(commit) || !exists(snapshot) {
-		return "", fmt.Errorf("%s has no revision %q (no file %s that names a folder of snapshots/, nor a snapshot of that name)", folder, revision, ref)
+		return "", fmt.Errorf("%s has no revision %q (no file %s that names a folder of snapshots/, nor a snapshot of "+
+			"that name)", folder, revision, ref)
 	}
 	return snapshot, nil
 }
@@ -180,7 +181,8 @@ func howToFetch(repo, revision string) string {
 		fmt.Fprintf(&b, " --revision %s", revision)
 	}
 	for _, pattern := range []string{"model_index.json", "*/config.json", "scheduler/*", "tokenizer/*",
-		"unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"} {
+		"unet/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.safetensors",
+		"text_encoder/model.safetensors"} {
 		fmt.Fprintf(&b, " --include %q", pattern)
 	}
 	fmt.Fprintf(&b, "\nor, for a repository of single files:\n  hf download %s FILE.safetensors", repo)

@@ -69,11 +69,14 @@ func TestFindModel(t *testing.T) {
 	main := []string{"main"}
 	folder := fakeHub(t, cache, "org", "folder", "c0ffee", []string{"main", "refs/pr/1"}, hubFolder)
 	fakeHub(t, cache, "org", "both", "1", main, without(hubFolder, "v1-5-pruned-emaonly.safetensors", "x"))
-	fakeHub(t, cache, "org", "one.file", "1", main, map[string]string{"my-model.safetensors": "x", "README.md": "x", "unet/config.json": "{}"})
+	fakeHub(t, cache, "org", "one.file", "1", main, map[string]string{"my-model.safetensors": "x", "README.md": "x",
+		"unet/config.json": "{}"})
 	fakeHub(t, cache, "org", "v1-5", "1", main, map[string]string{
-		"v1-5-pruned-emaonly.safetensors": "x", "v1-5-pruned.safetensors": "x", "v1-5-pruned.ckpt": "x", "v1-5-pruned-emaonly.ckpt": "x"})
+		"v1-5-pruned-emaonly.safetensors": "x", "v1-5-pruned.safetensors": "x", "v1-5-pruned.ckpt": "x",
+		"v1-5-pruned-emaonly.ckpt": "x"})
 	fakeHub(t, cache, "org", "ckpt", "1", main, map[string]string{"model.ckpt": "x"})
-	fakeHub(t, cache, "org", "cut", "1", main, without(hubFolder, "unet/diffusion_pytorch_model.safetensors", "missing", "whole.safetensors", "x"))
+	fakeHub(t, cache, "org", "cut", "1", main, without(hubFolder, "unet/diffusion_pytorch_model.safetensors", "missing",
+		"whole.safetensors", "x"))
 	fakeHub(t, cache, "org", "several", "1", main, map[string]string{"a.safetensors": "x", "b.safetensors": "x"})
 	fakeHub(t, cache, "org", "shard", "1", main, without(hubFolder, "text_encoder/pytorch_model-00001-of-00001.bin", ""))
 	fakeHub(t, cache, "org", "noref", "2", nil, hubFolder)
@@ -99,11 +102,13 @@ func TestFindModel(t *testing.T) {
 		require.Equal(t, filepath.Clean(want), got, id)
 	}
 	for id, want := range map[string][]string{
-		"org/nothing":           {filepath.Join(cache, "models--org--nothing"), "hf download org/nothing --include", "unet/diffusion_pytorch_model.safetensors", "downloads nothing"},
-		"org/folder@v9":         {`no revision "v9"`, "hf download org/folder --revision v9"},
-		"org/noref":             {`no revision "main"`},
-		"org/evil":              {`no revision "main"`},
-		"org/several":           {"several single files", snapshot("several", "a.safetensors"), snapshot("several", "b.safetensors")},
+		"org/nothing": {filepath.Join(cache, "models--org--nothing"), "hf download org/nothing --include",
+			"unet/diffusion_pytorch_model.safetensors", "downloads nothing"},
+		"org/folder@v9": {`no revision "v9"`, "hf download org/folder --revision v9"},
+		"org/noref":     {`no revision "main"`},
+		"org/evil":      {`no revision "main"`},
+		"org/several": {"several single files", snapshot("several", "a.safetensors"),
+			snapshot("several", "b.safetensors")},
 		"org/shard":             {"no complete model", "pytorch_model-00001-of-00001.bin"},
 		"no-such-file.ckpt":     {"no-such-file.ckpt: no such file or folder"},
 		"../x/y":                {"no such file or folder"},
@@ -122,8 +127,10 @@ func TestFindModel(t *testing.T) {
 func TestFindModelFolders(t *testing.T) {
 	top := t.TempDir()
 	want := map[string]string{}
-	for _, cache := range []string{"hub-cache", "hf-home/hub", "xdg/huggingface/hub", "home/.cache/huggingface/hub", "home/my/hub"} {
-		want[cache] = fakeHub(t, filepath.Join(top, filepath.FromSlash(cache)), "org", "name", "1", []string{"main"}, hubFolder)
+	for _, cache := range []string{"hub-cache", "hf-home/hub", "xdg/huggingface/hub", "home/.cache/huggingface/hub",
+		"home/my/hub"} {
+		want[cache] = fakeHub(t, filepath.Join(top, filepath.FromSlash(cache)), "org", "name", "1",
+			[]string{"main"}, hubFolder)
 	}
 	for _, env := range []string{"HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"} {
 		t.Setenv(env, "")

@@ -163,7 +163,8 @@ func ldmEntries() []weights.Entry {
 		}
 		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: shape, Data: data})
 	})
-	return append(entries, weights.Entry{Name: "alphas_cumprod", DType: weights.F32, Shape: []int{1000}, Data: ldmAlphas()})
+	return append(entries, weights.Entry{Name: "alphas_cumprod", DType: weights.F32, Shape: []int{1000},
+		Data: ldmAlphas()})
 }
 
 // A file of the size of ffhq-ldm-vq-4 gives the names and shapes that diffusers'
@@ -175,7 +176,8 @@ func TestFullSizeLDM(t *testing.T) {
 	writeHole(t, path, shapes, ldmAlphas()...)
 	m := openModel(t, path, weights.Options{})
 	all := map[string]map[string][]int{}
-	for part, file := range map[string]string{weights.UNetPart: "unet/testdata/ldm_keys.json", weights.VAEPart: "vae/testdata/vq_keys.json"} {
+	for part, file := range map[string]string{weights.UNetPart: "unet/testdata/ldm_keys.json",
+		weights.VAEPart: "vae/testdata/vq_keys.json"} {
 		var rows [][2]json.RawMessage // name, shape
 		golden.JSON(t, filepath.Join(golden.Root(), filepath.FromSlash(file)), &rows)
 		all[part] = map[string][]int{}
@@ -197,7 +199,8 @@ func TestFullSizeLDM(t *testing.T) {
 	var config map[string]any
 	require.NoError(t, json.Unmarshal(m.UNetConfig, &config))
 	require.Equal(t, []any{224., 448., 672., 896.}, config["block_out_channels"])
-	require.Equal(t, []any{"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"}, config["down_block_types"])
+	require.Equal(t, []any{"DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"},
+		config["down_block_types"])
 	require.NoError(t, json.Unmarshal(m.VAEConfig, &config))
 	require.Equal(t, []any{128., 256., 512.}, config["block_out_channels"])
 	require.EqualValues(t, 8192, config["num_vq_embeddings"])
@@ -226,10 +229,12 @@ func TestOpenLDM(t *testing.T) {
 	m := openModel(t, writeLDM(t, ldmEntries()), weights.Options{})
 	require.Nil(t, m.TextEncoder)
 	require.Equal(t, ldmAlphas(), m.AlphasCumprod)
-	require.JSONEq(t, `{"_class_name":"UNet2DModel","attention_head_dim":32,"block_out_channels":[32,64],"in_channels":3,"out_channels":3,
+	require.JSONEq(t,
+		`{"_class_name":"UNet2DModel","attention_head_dim":32,"block_out_channels":[32,64],"in_channels":3,"out_channels":3,
 		"down_block_types":["DownBlock2D","AttnDownBlock2D"],"up_block_types":["AttnUpBlock2D","UpBlock2D"],
 		"layers_per_block":1,"norm_eps":1e-05,"norm_num_groups":32}`, string(m.UNetConfig))
-	require.JSONEq(t, `{"_class_name":"VQModel","block_out_channels":[32],"in_channels":3,"out_channels":3,"latent_channels":3,
+	require.JSONEq(t,
+		`{"_class_name":"VQModel","block_out_channels":[32],"in_channels":3,"out_channels":3,"latent_channels":3,
 		"layers_per_block":1,"norm_num_groups":32,"scaling_factor":1,"num_vq_embeddings":16,"vq_embed_dim":3,
 		"down_block_types":["DownEncoderBlock2D"],"up_block_types":["UpDecoderBlock2D"]}`, string(m.VAEConfig))
 
@@ -398,6 +403,7 @@ func TestLDMErrors(t *testing.T) {
 		return e
 	}), `"alphas_cumprod": element 0 is 0`)
 	require.ErrorContains(t, open(func(e []weights.Entry) []weights.Entry {
-		return append(e, weights.Entry{Name: "cond_stage_model.embedding.weight", DType: weights.F32, Shape: []int{1}, Data: []float32{1}})
+		return append(e, weights.Entry{Name: "cond_stage_model.embedding.weight", DType: weights.F32, Shape: []int{1},
+			Data: []float32{1}})
 	}), "only unconditional")
 }

@@ -119,7 +119,8 @@ func writeCompVis(t *testing.T, folder, path string) {
 		}
 		entries = append(entries, e)
 	}
-	for _, name := range []string{"model_ema.decay", "model_ema.diffusion_modelout2weight", "first_stage_model.loss.logvar", "global_step"} {
+	for _, name := range []string{"model_ema.decay", "model_ema.diffusion_modelout2weight",
+		"first_stage_model.loss.logvar", "global_step"} {
 		entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: []int{1}, Data: []float32{1}})
 	}
 	require.NoError(t, weights.Write(path, entries, nil))
@@ -225,7 +226,8 @@ func requireFullSize(t *testing.T, m *weights.Model) {
 	t.Helper()
 	want := map[string]map[string][]int{}
 	for part, file := range map[string]string{
-		weights.UNetPart: "diffusers_unet.json", weights.VAEPart: "diffusers_vae.json", weights.TextPart: "diffusers_text_encoder.json",
+		weights.UNetPart: "diffusers_unet.json", weights.VAEPart: "diffusers_vae.json",
+		weights.TextPart: "diffusers_text_encoder.json",
 	} {
 		want[part] = keyRows(t, file)
 		delete(want[part], "text_model.embeddings.position_ids")
@@ -278,7 +280,8 @@ func TestDeriveFullSize(t *testing.T) {
 		want string
 	}{
 		{m.UNetConfig, `{"_class_name":"UNet2DConditionModel","attention_head_dim":8,"block_out_channels":[320,640,1280,1280],
-			"cross_attention_dim":768,"down_block_types":["CrossAttnDownBlock2D","CrossAttnDownBlock2D","CrossAttnDownBlock2D","DownBlock2D"],
+			"cross_attention_dim":768,
+			"down_block_types":["CrossAttnDownBlock2D","CrossAttnDownBlock2D","CrossAttnDownBlock2D","DownBlock2D"],
 			"up_block_types":["UpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D"],
 			"in_channels":4,"out_channels":4,"layers_per_block":2,"norm_eps":1e-05,"norm_num_groups":32}`},
 		{m.VAEConfig, `{"_class_name":"AutoencoderKL","block_out_channels":[128,256,512,512],"in_channels":3,"out_channels":3,
@@ -309,14 +312,15 @@ func writeFolder(t *testing.T, change func(files map[string][]byte)) string {
 		return raw(fmt.Sprintf(`{%q:{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, name), 5)
 	}
 	files := map[string][]byte{
-		"unet/config.json":                                 []byte(`{}`),
-		"unet/diffusion_pytorch_model.safetensors":         one("conv_in.bias"),
-		"vae/config.json":                                  []byte(`{}`),
-		"vae/diffusion_pytorch_model.safetensors":          one("encoder.mid_block.attentions.0.proj_attn.bias"),
-		"text_encoder/config.json":                         []byte(`{}`),
-		"text_encoder/model-00001-of-00002.safetensors":    one("text_model.a"),
-		"text_encoder/model-00002-of-00002.safetensors":    one("text_model.b"),
-		"text_encoder/model.safetensors.index.json":        []byte(`{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors","text_model.b":"model-00002-of-00002.safetensors"}}`),
+		"unet/config.json":                              []byte(`{}`),
+		"unet/diffusion_pytorch_model.safetensors":      one("conv_in.bias"),
+		"vae/config.json":                               []byte(`{}`),
+		"vae/diffusion_pytorch_model.safetensors":       one("encoder.mid_block.attentions.0.proj_attn.bias"),
+		"text_encoder/config.json":                      []byte(`{}`),
+		"text_encoder/model-00001-of-00002.safetensors": one("text_model.a"),
+		"text_encoder/model-00002-of-00002.safetensors": one("text_model.b"),
+		"text_encoder/model.safetensors.index.json": []byte(
+			`{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors","text_model.b":"model-00002-of-00002.safetensors"}}`),
 		"unet/diffusion_pytorch_model.non_ema.safetensors": []byte("never opened"),
 	}
 	if change != nil {
@@ -345,7 +349,8 @@ func TestOpenFolder(t *testing.T) {
 	// Files of other names: .bin is taken where there is no safetensors of any variant.
 	m, err = weights.OpenModel(writeFolder(t, func(f map[string][]byte) {
 		unet, vae, text := "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/"
-		f[unet+".fp16.safetensors"], f[unet+".safetensors"], f[unet+".bin"] = f[unet+".safetensors"], nil, []byte("never opened")
+		f[unet+".fp16.safetensors"], f[unet+".safetensors"], f[unet+".bin"] = f[unet+".safetensors"], nil,
+			[]byte("never opened")
 		f[vae+".bin"], f[vae+".safetensors"] = f[vae+".safetensors"], nil
 		f[text+"pytorch_model-00001-of-00001.bin"] = f[text+"model-00001-of-00002.safetensors"]
 		f[text+"pytorch_model.bin.index.json"] = []byte(`{"weight_map":{"text_model.a":"pytorch_model-00001-of-00001.bin"}}`)
@@ -361,7 +366,8 @@ func TestOpenFolder(t *testing.T) {
 			files = append(files, filepath.Base(f))
 		}
 	}
-	require.Equal(t, []string{"diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin", "pytorch_model-00001-of-00001.bin"}, files)
+	require.Equal(t, []string{"diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin",
+		"pytorch_model-00001-of-00001.bin"}, files)
 	require.NoError(t, m.Close())
 
 	const index = "text_encoder/model.safetensors.index.json"
@@ -375,25 +381,32 @@ func TestOpenFolder(t *testing.T) {
 			f["vae/config.json"], f["vae/diffusion_pytorch_model.safetensors"] = nil, nil
 		}, weights.Options{}, []string{"vae/", "not a diffusers model"}},
 		{"no config", func(f map[string][]byte) { f["unet/config.json"] = nil }, weights.Options{}, []string{"config.json"}},
-		{"bad config", func(f map[string][]byte) { f["unet/config.json"] = []byte("{") }, weights.Options{}, []string{"config.json", "not valid JSON"}},
-		{"no weights", func(f map[string][]byte) { f["unet/diffusion_pytorch_model.safetensors"] = nil }, weights.Options{}, []string{"unet", "diffusion_pytorch_model.safetensors"}},
+		{"bad config", func(f map[string][]byte) { f["unet/config.json"] = []byte("{") }, weights.Options{},
+			[]string{"config.json", "not valid JSON"}},
+		{"no weights", func(f map[string][]byte) { f["unet/diffusion_pytorch_model.safetensors"] = nil }, weights.Options{},
+			[]string{"unet", "diffusion_pytorch_model.safetensors"}},
 		{"another pipeline", func(f map[string][]byte) {
 			f["model_index.json"] = []byte(`{"_class_name":"StableDiffusionXLPipeline"}`)
 		}, weights.Options{}, []string{"model_index.json", "StableDiffusionXLPipeline", "want StableDiffusionPipeline"}},
-		{"unknown pipeline", func(f map[string][]byte) { f["model_index.json"] = []byte(`{"_class_name":"DiTPipeline"}`) }, weights.Options{}, []string{"DiTPipeline"}},
+		{"unknown pipeline", func(f map[string][]byte) { f["model_index.json"] = []byte(`{"_class_name":"DiTPipeline"}`) },
+			weights.Options{}, []string{"DiTPipeline"}},
 		{"no variant", nil, weights.Options{Variant: "fp16"}, []string{"unet", "fp16"}},
-		{"bad weights", func(f map[string][]byte) { f["vae/diffusion_pytorch_model.safetensors"] = []byte("x") }, weights.Options{}, []string{"vae", "not a valid safetensors file"}},
-		{"shard missing", func(f map[string][]byte) { f["text_encoder/model-00002-of-00002.safetensors"] = nil }, weights.Options{}, []string{"index.json", "model-00002-of-00002"}},
+		{"bad weights", func(f map[string][]byte) { f["vae/diffusion_pytorch_model.safetensors"] = []byte("x") },
+			weights.Options{}, []string{"vae", "not a valid safetensors file"}},
+		{"shard missing", func(f map[string][]byte) { f["text_encoder/model-00002-of-00002.safetensors"] = nil },
+			weights.Options{}, []string{"index.json", "model-00002-of-00002"}},
 		{"not in shard", func(f map[string][]byte) {
 			f[index] = []byte(`{"weight_map":{"text_model.c":"model-00001-of-00002.safetensors"}}`)
 		}, weights.Options{}, []string{"text_model.c", "model-00001"}},
 		{"path in index", func(f map[string][]byte) {
 			f[index] = []byte(`{"weight_map":{"text_model.a":"../unet/diffusion_pytorch_model.safetensors"}}`)
 		}, weights.Options{}, []string{"not a plain file name"}},
-		{"dots in index", func(f map[string][]byte) { f[index] = []byte(`{"weight_map":{"a":".."}}`) }, weights.Options{}, []string{"not a plain file name"}},
+		{"dots in index", func(f map[string][]byte) { f[index] = []byte(`{"weight_map":{"a":".."}}`) }, weights.Options{},
+			[]string{"not a plain file name"}},
 		{"empty index", func(f map[string][]byte) { f[index] = []byte(`{}`) }, weights.Options{}, []string{"no weight_map"}},
 		{"two names for one tensor", func(f map[string][]byte) {
-			f["vae/diffusion_pytorch_model.safetensors"] = raw(`{"m.attentions.0.key.bias":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"m.attentions.0.to_k.bias":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 1, 2)
+			f["vae/diffusion_pytorch_model.safetensors"] = raw(
+				`{"m.attentions.0.key.bias":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"m.attentions.0.to_k.bias":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 1, 2)
 		}, weights.Options{}, []string{"m.attentions.0.to_k.bias", "twice"}},
 	} {
 		_, err := weights.OpenModel(writeFolder(t, c.change), c.opts)
@@ -417,7 +430,8 @@ func TestOpenSingleFileErrors(t *testing.T) {
 		"cond_stage_model.transformer.text_model.some.weight": "model.diffusion_model.",
 	} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
-		require.NoError(t, weights.Write(path, []weights.Entry{{Name: name, DType: weights.F32, Shape: []int{1}, Data: []float32{0}}}, nil))
+		require.NoError(t,
+			weights.Write(path, []weights.Entry{{Name: name, DType: weights.F32, Shape: []int{1}, Data: []float32{0}}}, nil))
 		_, err := weights.OpenModel(path, weights.Options{})
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, path)
@@ -444,12 +458,14 @@ func TestManyLevels(t *testing.T) {
 
 // FuzzFolder opens and saves folders whose JSON files say anything.
 func FuzzFolder(f *testing.F) {
-	f.Add(`{}`, `{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors"}}`, `{"_class_name":"StableDiffusionPipeline"}`, `{"beta_start":1}`)
+	f.Add(`{}`, `{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors"}}`,
+		`{"_class_name":"StableDiffusionPipeline"}`, `{"beta_start":1}`)
 	f.Add(`null`, `{"weight_map":{"text_model.a":".."}}`, `{"_class_name":"FluxPipeline"}`, `{"trained_betas":[0.1]}`)
 	f.Add(`{"_class_name":"VQModel"}`, `{"weight_map":{"a":""}}`, `null`, `null`)
 	f.Fuzz(func(t *testing.T, config, index, pipeline, scheduler string) {
 		dir := writeFolder(t, func(files map[string][]byte) {
-			files["unet/config.json"], files["vae/config.json"], files["model_index.json"] = []byte(config), []byte(config), []byte(pipeline)
+			files["unet/config.json"], files["vae/config.json"], files["model_index.json"] = []byte(config), []byte(config),
+				[]byte(pipeline)
 			files["text_encoder/model.safetensors.index.json"] = []byte(index)
 			files["scheduler/scheduler_config.json"] = []byte(scheduler)
 		})

@@ -240,7 +240,8 @@ func layoutOf(has func(compvis string) bool) Layout {
 	for l.UNetLayers < maxCount && has(fmt.Sprintf(blocks+".0.in_layers.0.weight", 1+l.UNetLayers)) {
 		l.UNetLayers++
 	}
-	for i := 1; len(l.UNetAttention) < maxCount && has(fmt.Sprintf(blocks+".0.in_layers.0.weight", i)); i += l.UNetLayers + 1 {
+	for i := 1; len(l.UNetAttention) < maxCount &&
+		has(fmt.Sprintf(blocks+".0.in_layers.0.weight", i)); i += l.UNetLayers + 1 {
 		l.UNetAttention = append(l.UNetAttention, has(fmt.Sprintf(attention, i)))
 	}
 	return l

@@ -41,7 +41,8 @@ func TestNames(t *testing.T) {
 			check(t, r.CompVis, r.Part, r.Name)
 		}
 	}
-	for _, bad := range []string{"", ".", "conv_in", "model.diffusion_model.input_blocks.0.1.weight", "model.diffusion_model.input_blocks.12.0.op.weight"} {
+	for _, bad := range []string{"", ".", "conv_in", "model.diffusion_model.input_blocks.0.1.weight",
+		"model.diffusion_model.input_blocks.12.0.op.weight"} {
 		_, _, ok := names.Diffusers(bad)
 		require.False(t, ok, bad)
 		_, ok = names.CompVis(weights.UNetPart, bad)

@@ -280,7 +280,8 @@ func parseInfo(dec *json.Decoder, dataLen int) (Info, error) {
 	}
 	begin, end := *offsets[0], *offsets[1]
 	if begin < 0 || begin > end || end > int64(dataLen) {
-		return info, fmt.Errorf("data_offsets [%d, %d] do not lie in the %d bytes of data (file truncated?)", begin, end, dataLen)
+		return info, fmt.Errorf("data_offsets [%d, %d] do not lie in the %d bytes of data (file truncated?)",
+			begin, end, dataLen)
 	}
 	if known && end-begin != int64(size) {
 		return info, fmt.Errorf("data_offsets [%d, %d] hold %d bytes, but %s of shape %v needs %d",

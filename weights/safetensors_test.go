@@ -59,28 +59,38 @@ var badFiles = []struct {
 	{"not utf-8", raw("{\"\xff\":1}"), "UTF-8"},
 	{"tensor is no object", raw(`{"a":7}`), `tensor "a": want a JSON object`},
 	{"duplicate name", raw(`{`+tensorA+`,`+tensorA+`}`, 1, 2), `tensor "a" appears twice`},
-	{"duplicate name, escaped", raw(`{`+tensorA+`,"\u0061":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 1, 2), `tensor "a" appears twice`},
-	{"duplicate field", raw(`{"a":{"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 1, 2), `"dtype" appears twice`},
-	{"unknown field", raw(`{"a":{"dtype":"U8","DType":"U8","shape":[2],"data_offsets":[0,2]}}`, 1, 2), `unknown field "DType"`},
+	{"duplicate name, escaped", raw(`{`+tensorA+`,"\u0061":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 1, 2),
+		`tensor "a" appears twice`},
+	{"duplicate field", raw(`{"a":{"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 1, 2),
+		`"dtype" appears twice`},
+	{"unknown field", raw(`{"a":{"dtype":"U8","DType":"U8","shape":[2],"data_offsets":[0,2]}}`, 1, 2),
+		`unknown field "DType"`},
 	{"no shape", raw(`{"a":{"dtype":"U8","data_offsets":[0,2]}}`, 1, 2), "want all of dtype, shape and data_offsets"},
 	{"null shape", raw(`{"a":{"dtype":"U8","shape":null,"data_offsets":[0,2]}}`, 1, 2), "want all of"},
 	{"unknown dtype beyond data", raw(`{"a":{"dtype":"Q4_0","shape":[2],"data_offsets":[0,3]}}`, 1, 2), "[0, 3]"},
-	{"unknown dtype, overflow", raw(`{"a":{"dtype":"Q4_0","shape":[4294967296,4294967296],"data_offsets":[0,2]}}`, 1, 2), "overflows"},
-	{"negative dim", raw(`{"a":{"dtype":"U8","shape":[-2,-1],"data_offsets":[0,2]}}`, 1, 2), "dimension that is not a number >= 0"},
+	{"unknown dtype, overflow", raw(`{"a":{"dtype":"Q4_0","shape":[4294967296,4294967296],"data_offsets":[0,2]}}`, 1, 2),
+		"overflows"},
+	{"negative dim", raw(`{"a":{"dtype":"U8","shape":[-2,-1],"data_offsets":[0,2]}}`, 1, 2),
+		"dimension that is not a number >= 0"},
 	{"null dim", raw(`{"a":{"dtype":"U8","shape":[null],"data_offsets":[0,0]}}`), "dimension that is not a number >= 0"},
 	{"fraction", raw(`{"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,2]}}`, 1, 2), `tensor "a": shape`},
 	{"string dim", raw(`{"a":{"dtype":"U8","shape":["2"],"data_offsets":[0,2]}}`, 1, 2), `tensor "a": shape`},
 	{"overflow", raw(`{"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`), "overflows"},
-	{"overflow beside a zero", raw(`{"a":{"dtype":"U8","shape":[0,9223372036854775807,9223372036854775807],"data_offsets":[0,0]}}`), "overflows"},
-	{"overflow by the element size", raw(`{"a":{"dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,0]}}`), "overflows"},
-	{"too large for int64", raw(`{"a":{"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,0]}}`), `tensor "a": shape`},
+	{"overflow beside a zero",
+		raw(`{"a":{"dtype":"U8","shape":[0,9223372036854775807,9223372036854775807],"data_offsets":[0,0]}}`), "overflows"},
+	{"overflow by the element size", raw(`{"a":{"dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,0]}}`),
+		"overflows"},
+	{"too large for int64", raw(`{"a":{"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,0]}}`),
+		`tensor "a": shape`},
 	{"begin after end", raw(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[2,0]}}`, 1, 2), "[2, 0]"},
 	{"negative begin", raw(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[-2,0]}}`, 1, 2), "[-2, 0]"},
 	{"end beyond data", raw(`{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}`, 1, 2), "[0, 3]"},
 	{"one offset", raw(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0]}}`, 1, 2), "want [begin, end]"},
 	{"null offset", raw(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[null,2]}}`, 1, 2), "want [begin, end]"},
-	{"size against shape", raw(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, 1, 2, 3, 4), "F32 of shape [2] needs 8"},
-	{"overlap", raw(`{`+tensorA+`,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 1, 2, 3), `"b" (from byte 1) overlaps "a"`},
+	{"size against shape", raw(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, 1, 2, 3, 4),
+		"F32 of shape [2] needs 8"},
+	{"overlap", raw(`{`+tensorA+`,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, 1, 2, 3),
+		`"b" (from byte 1) overlaps "a"`},
 	{"same place twice", raw(`{`+tensorA+`,"b":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}}`, 1, 2), "overlaps"},
 	{"hole", raw(`{"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, 1, 2, 3), "bytes 0 to 2"},
 	{"unused tail", raw(`{`+tensorA+`}`, 1, 2, 3), "last 1 bytes belong to no tensor"},
@@ -126,14 +136,17 @@ func TestParse(t *testing.T) {
 		{"no tensors", raw(`{}`), nil},
 		{"trailing spaces", raw("{}  \n"), nil},
 		{"out of order", raw(`{`+tensorB+`,`+tensorA+`}`, 1, 2, 3), []string{"a", "b"}},
-		{"empty tensors share a place", raw(`{"z":{"dtype":"F32","shape":[0,3],"data_offsets":[2,2]},"y":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},`+tensorA+`}`, 1, 2), []string{"a", "y", "z"}},
+		{"empty tensors share a place",
+			raw(`{"z":{"dtype":"F32","shape":[0,3],"data_offsets":[2,2]},"y":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},`+
+				tensorA+`}`, 1, 2), []string{"a", "y", "z"}},
 	} {
 		f, err := weights.Parse(c.data)
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, f.Names(), c.name)
 	}
 
-	f, err := weights.Parse(raw(`{"__metadata__":{"format":"pt"},"s":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}`, 7, 0, 0, 0, 0, 0, 0, 0))
+	f, err := weights.Parse(raw(`{"__metadata__":{"format":"pt"},"s":{"dtype":"I64","shape":[],"data_offsets":[0,8]}}`, 7,
+		0, 0, 0, 0, 0, 0, 0))
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"format": "pt"}, f.Metadata())
 	info, ok := f.Info("s")
@@ -154,7 +167,9 @@ func TestParse(t *testing.T) {
 
 // A dtype that is not known does not keep the other tensors from being read.
 func TestUnknownDType(t *testing.T) {
-	f, err := weights.Parse(raw(`{"q":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`, 1, 2, 3))
+	f, err := weights.Parse(
+		raw(`{"q":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`,
+			1, 2, 3))
 	require.NoError(t, err)
 	require.Equal(t, []string{"b", "q"}, f.Names())
 	info, ok := f.Info("q")
@@ -183,7 +198,8 @@ func TestConversions(t *testing.T) {
 		bits  []uint64
 		want  []float32
 	}{
-		{weights.F64, []uint64{math.Float64bits(0.5), math.Float64bits(1e300), math.Float64bits(-1 - 1e-12)}, []float32{0.5, inf, -1}},
+		{weights.F64, []uint64{math.Float64bits(0.5), math.Float64bits(1e300), math.Float64bits(-1 - 1e-12)},
+			[]float32{0.5, inf, -1}},
 		{weights.F32, []uint64{0x3f800000, 0x80000001, 0xff800000}, []float32{1, -math.SmallestNonzeroFloat32, -inf}},
 		{weights.F16, []uint64{0x3c00, 0x0001, 0x8400, 0x7bff, 0x7c00}, []float32{1, 0x1p-24, -0x1p-14, 65504, inf}},
 		{weights.BF16, []uint64{0x3f80, 0xc049, 0x0001, 0x7f80}, []float32{1, -3.140625, 0x1p-133, inf}},
@@ -227,7 +243,9 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(raw(`{}`))
 	f.Add(raw(`{"__metadata__":{"k":"v"},`+tensorA+`,`+tensorB+`}`, 1, 2, 3))
-	f.Add(raw(`{"h":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]},"e":{"dtype":"BOOL","shape":[0],"data_offsets":[4,4]}}`, 0, 60, 0, 188))
+	f.Add(raw(
+		`{"h":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]},"e":{"dtype":"BOOL","shape":[0],"data_offsets":[4,4]}}`,
+		0, 60, 0, 188))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := weights.Parse(data)
 		if err != nil {

@@ -125,7 +125,8 @@ func TestFileShapes(t *testing.T) {
 	compvis := keyRows(t, "compvis.json")
 	names := weights.NewNames(weights.SD15)
 	for part, file := range map[string]string{
-		weights.UNetPart: "diffusers_unet.json", weights.VAEPart: "diffusers_vae.json", weights.TextPart: "diffusers_text_encoder.json",
+		weights.UNetPart: "diffusers_unet.json", weights.VAEPart: "diffusers_vae.json",
+		weights.TextPart: "diffusers_text_encoder.json",
 	} {
 		for name, shape := range keyRows(t, file) {
 			cv, ok := names.CompVis(part, name)
@@ -224,9 +225,12 @@ func TestSaveErrors(t *testing.T) {
 				`"time_embedding.linear_1.bias" holds NaN at element 3 (2 of its 128 values are NaN or infinite)`,
 				`"decoder.conv_in.weight" holds -Inf at element 0`,
 				`"text_model.final_layer_norm.bias" holds -Inf`}},
-			{"too large", save(ctx, filepath.Join(dir, "b"), large, weights.SaveOptions{DType: weights.F16}), []string{"post_quant_conv.bias", "70000 does not fit F16"}},
-			{"stopped", save(stopped, filepath.Join(dir, "c"), large, weights.SaveOptions{}), []string{context.Canceled.Error()}},
-			{"type", save(ctx, filepath.Join(dir, "d"), large, weights.SaveOptions{DType: weights.I64}), []string{`dtype "I64": want F32, F16, BF16`}},
+			{"too large", save(ctx, filepath.Join(dir, "b"), large, weights.SaveOptions{DType: weights.F16}),
+				[]string{"post_quant_conv.bias", "70000 does not fit F16"}},
+			{"stopped", save(stopped, filepath.Join(dir, "c"), large, weights.SaveOptions{}),
+				[]string{context.Canceled.Error()}},
+			{"type", save(ctx, filepath.Join(dir, "d"), large, weights.SaveOptions{DType: weights.I64}),
+				[]string{`dtype "I64": want F32, F16, BF16`}},
 		} {
 			for _, want := range c.want {
 				require.ErrorContains(t, c.err, want, "%s %s", kind, c.name)
@@ -245,7 +249,8 @@ func TestSaveErrors(t *testing.T) {
 	require.ErrorIs(t, nan.CheckValues(stopped), context.Canceled)
 
 	strange := openModel(t, writeFolder(t, func(files map[string][]byte) {
-		files["vae/diffusion_pytorch_model.safetensors"] = raw(`{"encoder.surprise":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1)
+		files["vae/diffusion_pytorch_model.safetensors"] = raw(
+			`{"encoder.surprise":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1)
 	}), weights.Options{})
 	err = weights.SaveSingle(ctx, filepath.Join(dir, "e"), strange, weights.SaveOptions{})
 	require.ErrorContains(t, err, "1 tensors that belong to no network:\n  encoder.surprise")

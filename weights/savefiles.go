@@ -88,7 +88,8 @@ func (m *Model) tokenizerFiles() (map[string][]byte, error) {
 	if m.TokenizerDir == "" {
 		return files, nil
 	}
-	for _, name := range []string{"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "tokenizer.json", "added_tokens.json"} {
+	for _, name := range []string{"vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+		"tokenizer.json", "added_tokens.json"} {
 		b, err := os.ReadFile(filepath.Join(m.TokenizerDir, name))
 		if os.IsNotExist(err) && name != "vocab.json" && name != "merges.txt" {
 			continue

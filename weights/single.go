@@ -45,7 +45,8 @@ func (m *Model) openSingle(opts Options) error {
 		return err
 	}
 	if m.AlphasCumprod == nil && m.isLDM() {
-		return fmt.Errorf("%s: no tensor alphas_cumprod of %d F32 values, which is the noise schedule of an LDM", m.Path, trainSteps)
+		return fmt.Errorf("%s: no tensor alphas_cumprod of %d F32 values, which is the noise schedule of an LDM",
+			m.Path, trainSteps)
 	}
 	return m.deriveConfigs(opts)
 }
@@ -136,7 +137,8 @@ func (s *Set) split(name string, width int) error {
 	at := s.tensors[name]
 	info, _ := s.Info(name)
 	if len(info.Shape) == 0 || width < 1 || info.Shape[0]%(3*width) != 0 {
-		return fmt.Errorf("%s: tensor %q has shape %v, which are no whole heads of %d channels", s.name, at.name, info.Shape, width)
+		return fmt.Errorf("%s: tensor %q has shape %v, which are no whole heads of %d channels", s.name, at.name,
+			info.Shape, width)
 	}
 	delete(s.tensors, name)
 	for i, part := range []string{".to_q.", ".to_k.", ".to_v."} {
@@ -158,8 +160,11 @@ func whatIsIt(f *File) string {
 			return "this is a Stable Diffusion 2.x checkpoint, want 1.x"
 		case strings.HasPrefix(name, "lora_"):
 			return "this is a LoRA, want a whole Stable Diffusion 1.x checkpoint"
-		case slices.ContainsFunc([]string{"down_blocks.", "text_model.", "encoder."}, func(p string) bool { return strings.HasPrefix(name, p) }):
-			return "this is one part of a model; give the folder that holds unet/, vae/ and text_encoder/, or a whole single file"
+		case slices.ContainsFunc([]string{"down_blocks.", "text_model.", "encoder."}, func(p string) bool {
+			return strings.HasPrefix(name, p)
+		}):
+			return "this is one part of a model; give the folder that holds unet/, vae/ and text_encoder/, " +
+				"or a whole single file"
 		}
 	}
 	return "not a Stable Diffusion 1.x checkpoint"

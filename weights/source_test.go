@@ -34,7 +34,8 @@ func TestSetTensor(t *testing.T) {
 		weights.Entry{Name: "conv", DType: weights.F16, Shape: []int{1, 2, 1, 1}, Data: []float32{7, 8}},
 		weights.Entry{Name: "nan", DType: weights.F32, Shape: []int{1000}, Data: bad},
 		weights.Entry{Name: "inf", DType: weights.BF16, Shape: []int{3}, Data: worse},
-		weights.Entry{Name: "largest", DType: weights.F32, Shape: []int{2}, Data: []float32{math.MaxFloat32, -math.MaxFloat32}},
+		weights.Entry{Name: "largest", DType: weights.F32, Shape: []int{2}, Data: []float32{math.MaxFloat32,
+			-math.MaxFloat32}},
 	)
 	require.Equal(t, []string{"conv", "inf", "largest", "linear", "nan"}, s.Names())
 	for _, c := range []struct {
@@ -145,7 +146,8 @@ func TestModelCheck(t *testing.T) {
 		weights.TextPart: {"text_model.a": {1}},
 		"other":          {"x": {1}},
 	})
-	for _, want := range []string{"conv_in.bias [1], want [2]", "encoder.missing [3]", "to_out.0.bias", "text_model.b", "no other"} {
+	for _, want := range []string{"conv_in.bias [1], want [2]", "encoder.missing [3]", "to_out.0.bias",
+		"text_model.b", "no other"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -155,7 +157,8 @@ func BenchmarkRead(b *testing.B) {
 	for _, d := range []weights.DType{weights.F32, weights.F16} {
 		n := 1 << 26 / d.Size()
 		path := filepath.Join(b.TempDir(), "m.safetensors")
-		require.NoError(b, weights.Write(path, []weights.Entry{{Name: "x", DType: d, Shape: []int{n}, Data: make([]float32, n)}}, nil))
+		require.NoError(b,
+			weights.Write(path, []weights.Entry{{Name: "x", DType: d, Shape: []int{n}, Data: make([]float32, n)}}, nil))
 		s := weights.NewSet(golden.Load(b, path))
 		dst := make([]float32, n)
 		b.Run(string(d), func(b *testing.B) {

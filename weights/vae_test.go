@@ -40,7 +40,8 @@ func TestOpenVAE(t *testing.T) {
 		require.NoError(t, weights.Write(alone, bare, nil))
 
 		for _, path := range []string{
-			single, alone, diffusers, filepath.Join(diffusers, "vae"), filepath.Join(diffusers, "vae", "diffusion_pytorch_model.safetensors"),
+			single, alone, diffusers, filepath.Join(diffusers, "vae"), filepath.Join(diffusers, "vae",
+				"diffusion_pytorch_model.safetensors"),
 		} {
 			v, err := weights.OpenVAE(path)
 			require.NoError(t, err, path)
@@ -57,7 +58,8 @@ func TestOpenVAE(t *testing.T) {
 		require.Equal(t, []string{alone}, other.Summary().Parts[1].Files)
 		require.ErrorContains(t, other.ReplaceVAE(filepath.Join(diffusers, "unet")), "want AutoencoderKL or VQModel")
 		require.ErrorIs(t, other.ReplaceVAE(filepath.Join(dir, "nothing")), os.ErrNotExist)
-		require.ErrorContains(t, other.ReplaceVAE(filepath.Join(diffusers, "text_encoder", "model.safetensors")), "no tensors first_stage_model.*")
+		require.ErrorContains(t, other.ReplaceVAE(filepath.Join(diffusers, "text_encoder", "model.safetensors")),
+			"no tensors first_stage_model.*")
 		require.ErrorContains(t, other.ReplaceVAE(dir), "not the folder of an autoencoder")
 	}
 }

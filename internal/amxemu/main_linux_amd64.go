@@ -180,7 +180,8 @@ func (t *tracer) emulate(tid int) bool {
 
 // execute changes tiles and memory; addresses come from registers only, which AMX never changes.
 func (t *tracer) execute(s *tiles, in instruction, r *unix.PtraceRegs) error {
-	registers := [16]uint64{r.Rax, r.Rcx, r.Rdx, r.Rbx, r.Rsp, r.Rbp, r.Rsi, r.Rdi, r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15}
+	registers := [16]uint64{r.Rax, r.Rcx, r.Rdx, r.Rbx, r.Rsp, r.Rbp, r.Rsi, r.Rdi, r.R8, r.R9, r.R10, r.R11, r.R12,
+		r.R13, r.R14, r.R15}
 	var address, stride uintptr
 	if in.base >= 0 {
 		address = uintptr(registers[in.base]) + uintptr(in.disp)

@@ -70,8 +70,8 @@ func (t *tiles) usable(list ...int) error {
 }
 
 // tdpBF16 adds the product of tile a (rows of pairs) and tile b (row k holds pair k of every
-// column) to tile c, in the order of the manual: sums of the first elements of all pairs and of the second ones, from zero,
-// by fused multiply-adds; the two are added; then that is added to c. Subnormal numbers count as zero.
+// column) to tile c, in the order of the manual: sums of the first elements of all pairs and of the second ones, from
+// zero, by fused multiply-adds; the two are added; then that is added to c. Subnormal numbers count as zero.
 func (t *tiles) tdpBF16(c, a, b int) error {
 	if err := t.usable(c, a, b); err != nil {
 		return err
@@ -79,8 +79,10 @@ func (t *tiles) tdpBF16(c, a, b int) error {
 	if c == a || c == b || a == b {
 		return fmt.Errorf("TDPBF16PS: tiles %d, %d, %d are not different", c, a, b)
 	}
-	if t.rows[c] != t.rows[a] || t.colsb[c] != t.colsb[b] || t.colsb[a]/4 != t.rows[b] || (t.colsb[a]|t.colsb[b]|t.colsb[c])%4 != 0 {
-		return fmt.Errorf("TDPBF16PS: %dx%d += %dx%d * %dx%d (rows x bytes)", t.rows[c], t.colsb[c], t.rows[a], t.colsb[a], t.rows[b], t.colsb[b])
+	if t.rows[c] != t.rows[a] || t.colsb[c] != t.colsb[b] || t.colsb[a]/4 != t.rows[b] ||
+		(t.colsb[a]|t.colsb[b]|t.colsb[c])%4 != 0 {
+		return fmt.Errorf("TDPBF16PS: %dx%d += %dx%d * %dx%d (rows x bytes)", t.rows[c], t.colsb[c], t.rows[a], t.colsb[a],
+			t.rows[b], t.colsb[b])
 	}
 	var factors [16][32]float32
 	for k := range t.rows[b] {

@@ -116,10 +116,14 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 		return median(v)
 	}
 	r.Seconds, r.First, r.CeilingGFLOPS = median(seconds), first[0], median(ceilings)
-	r.UNetForward, r.UNetBackward = of(func(t solver.Timing) float64 { return t.UNet.Forward }), of(func(t solver.Timing) float64 { return t.UNet.Backward })
-	r.DecoderForward, r.DecoderBackward = of(func(t solver.Timing) float64 { return t.Decoder.Forward }), of(func(t solver.Timing) float64 { return t.Decoder.Backward })
-	r.EncoderForward, r.EncoderBackward = of(func(t solver.Timing) float64 { return t.Encoder.Forward }), of(func(t solver.Timing) float64 { return t.Encoder.Backward })
-	r.UNet, r.Decoder, r.Encoder = r.UNetForward+r.UNetBackward, r.DecoderForward+r.DecoderBackward, r.EncoderForward+r.EncoderBackward
+	r.UNetForward, r.UNetBackward = of(func(t solver.Timing) float64 { return t.UNet.Forward }),
+		of(func(t solver.Timing) float64 { return t.UNet.Backward })
+	r.DecoderForward, r.DecoderBackward = of(func(t solver.Timing) float64 { return t.Decoder.Forward }),
+		of(func(t solver.Timing) float64 { return t.Decoder.Backward })
+	r.EncoderForward, r.EncoderBackward = of(func(t solver.Timing) float64 { return t.Encoder.Forward }),
+		of(func(t solver.Timing) float64 { return t.Encoder.Backward })
+	r.UNet, r.Decoder, r.Encoder = r.UNetForward+r.UNetBackward, r.DecoderForward+r.DecoderBackward,
+		r.EncoderForward+r.EncoderBackward
 	r.Fraction = r.TFLOP * 1e3 / r.Seconds / r.CeilingGFLOPS
 	r.Predicted1000, r.Predicted200 = 1000*r.Seconds/float64(r.Batch), 200*r.Seconds/float64(r.Batch)
 	r.UNetAlone = unetAlone(m, n)

@@ -11,7 +11,8 @@ import (
 
 func TestField(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "status")
-	require.NoError(t, os.WriteFile(path, []byte("Name:\tx\nXVmRSS:\t 9 kB\nVmRSS:\t  1234 kB\nVmHWM:\t\nBad:\tmany kB"), 0o644))
+	require.NoError(t, os.WriteFile(path, []byte("Name:\tx\nXVmRSS:\t 9 kB\nVmRSS:\t  1234 kB\nVmHWM:\t\nBad:\tmany kB"),
+		0o644))
 	require.Equal(t, int64(1234<<10), field(path, "VmRSS:"))
 	for _, key := range []string{"Name:", "VmHWM:", "Bad:", "None:"} {
 		if key != "VmHWM:" { // the next word, whatever it is, is no number

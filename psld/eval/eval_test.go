@@ -32,8 +32,8 @@ func waves(h, w, k int) *picture.Picture {
 func TestRun(t *testing.T) {
 	pics := []*picture.Picture{waves(32, 32, 0), waves(32, 32, 0)}
 	calls := map[string]int{}
-	o := Options{Sigma: 0.05, Seed: 1, Solve: psld.Options{Params: param.Values{"omega": 1}}, Methods: []string{"tv", "psld"},
-		Progress: func(t task.Name, method string, done, of int) {
+	o := Options{Sigma: 0.05, Seed: 1, Solve: psld.Options{Params: param.Values{"omega": 1}},
+		Methods: []string{"tv", "psld"}, Progress: func(t task.Name, method string, done, of int) {
 			n := calls[string(t)+method] + 1
 			calls[string(t)+method] = n
 			if done != n || of != 2 {
@@ -60,8 +60,9 @@ func TestRun(t *testing.T) {
 func TestCellsAreSolve(t *testing.T) {
 	m, pics := prior.RandomTiny(1), []*picture.Picture{waves(24, 32, 0), waves(24, 32, 3)}
 	sigma := 0.05
-	r, err := Run(t.Context(), m, pics, Options{Sigma: sigma, Seed: 5, Solve: psld.Options{Params: param.Values{"steps": 2}},
-		Methods: []string{"ldps", "psld"}, Tasks: []task.Name{task.DeblurGaussian}})
+	r, err := Run(t.Context(), m, pics, Options{Sigma: sigma, Seed: 5,
+		Solve: psld.Options{Params: param.Values{"steps": 2}}, Methods: []string{"ldps", "psld"},
+		Tasks: []task.Name{task.DeblurGaussian}})
 	require.NoError(t, err)
 	for _, row := range r.Rows[1:] {
 		sum := metric.Default()[0].New()

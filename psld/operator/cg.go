@@ -35,7 +35,8 @@ var (
 	vector = kernels{func(a float32, x, y []float32) { asm.Axpy(y[:len(x)], a, x) }, asm.Dot}
 )
 
-func (k kernels) cg(apply func(dst, x []float32), x, b []float32, iters int, tol float64) (steps int, residual float64) {
+func (k kernels) cg(apply func(dst, x []float32), x, b []float32, iters int, tol float64) (steps int,
+	residual float64) {
 	n := len(x)
 	r, p, q := make([]float32, n), make([]float32, n), make([]float32, n)
 	apply(q, x)

@@ -23,7 +23,8 @@ var (
 	defaultPixel []byte
 )
 
-// DefaultPixel is the embedded pixel prior, a small one trained on photographs. It is loaded once; all callers share it.
+// DefaultPixel is the embedded pixel prior, a small one trained on photographs. It is loaded once; all callers share
+// it.
 var DefaultPixel = sync.OnceValues(func() (*Pixel, error) { return embeddedPixel(cpu.F32) })
 
 func embeddedPixel(dev tensor.Device) (*Pixel, error) {
@@ -68,7 +69,8 @@ func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*LatentDiffusion,
 		return nil, err
 	}
 	if s, err := strconv.ParseFloat(f.Metadata()["vae_scaling_factor"], 32); err != nil || float32(s) != v.ScalingFactor {
-		return nil, fmt.Errorf("the UNet was trained for a VAE with scaling factor %s, this one has %g", f.Metadata()["vae_scaling_factor"], v.ScalingFactor)
+		return nil, fmt.Errorf("the UNet was trained for a VAE with scaling factor %s, this one has %g",
+			f.Metadata()["vae_scaling_factor"], v.ScalingFactor)
 	}
 	u := unet.New(cfg)
 	set := weights.NewSet(f)
@@ -79,7 +81,8 @@ func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*LatentDiffusion,
 		return nil, err
 	}
 	size, _ := strconv.Atoi(f.Metadata()["size"])
-	m := &LatentDiffusion{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size, Window: DefaultWindow, device: dev}
+	m := &LatentDiffusion{VAE: v, UNet: u, Empty: tensor.New(1, 1, cfg.CrossAttentionDim), TrainSize: size,
+		Window: DefaultWindow, device: dev}
 	return m, m.check()
 }
 

@@ -26,12 +26,14 @@ func ExampleLatentDiffusion() {
 func ExampleLatentDiffusion_Generate() {
 	m := prior.RandomTiny(1) // prior.Open(ctx, "path/to/stable-diffusion", prior.Options{}) for a real one
 	ctx := context.Background()
-	first, err := m.Generate(ctx, prior.Generation{Prompt: "a red rose", Negative: "blurry", Steps: 5, Width: 24, Height: 16, Seed: 42})
+	first, err := m.Generate(ctx, prior.Generation{Prompt: "a red rose", Negative: "blurry", Steps: 5, Width: 24,
+		Height: 16, Seed: 42})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	second, err := m.Generate(ctx, prior.Generation{Prompt: "a blue rose", Init: first[0], Strength: 0.6, Sampler: "euler_a", Steps: 5, Seed: 42})
+	second, err := m.Generate(ctx, prior.Generation{Prompt: "a blue rose", Init: first[0], Strength: 0.6,
+		Sampler: "euler_a", Steps: 5, Seed: 42})
 	if err != nil {
 		fmt.Println(err)
 		return

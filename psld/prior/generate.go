@@ -30,7 +30,8 @@ type Generation struct {
 	Steps   int     // 0 for 25
 	Eta     float64 // of sampler ddim, 0 to 1
 
-	Width, Height int // pixels, multiples of LatentDiffusion.Multiple (64 for Stable Diffusion); 0 for LatentDiffusion.TrainSize
+	// pixels, multiples of LatentDiffusion.Multiple (64 for Stable Diffusion); 0 for LatentDiffusion.TrainSize
+	Width, Height int
 	Count         int // of pictures, 0 for 1
 	// Seed of the first picture; the following have Seed+1, Seed+2, ... RNG is the generator:
 	// "torch" or "" (PyTorch on a CPU) or "cuda"; the start noise of a seed is then that of diffusers.
@@ -136,7 +137,8 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 }
 
 // generate makes the picture of index i.
-func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, conds Conditions) (_ image.Image, err error) {
+func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, conds Conditions) (_ image.Image,
+	err error) {
 	defer tensor.Catch(&err)
 	z, err := p.sample(ctx, o, i, conds)
 	if z == nil {
@@ -194,7 +196,9 @@ func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds
 			}
 		}
 		if o.Progress != nil {
-			o.Progress(GenerationProgress{i + 1, o.Count, k - first + 1, s.Len() - first, func() (image.Image, error) { return p.Preview(z0) }})
+			o.Progress(GenerationProgress{i + 1, o.Count, k - first + 1, s.Len() - first, func() (image.Image, error) {
+				return p.Preview(z0)
+			}})
 		}
 	}
 	return z, nil

@@ -65,7 +65,8 @@ func TestGenerateAgainstDiffusers(t *testing.T) {
 
 // tinySD is the tiny random Stable Diffusion with text encoder and vocabulary.
 func tinySD(t *testing.T) *LatentDiffusion {
-	m, err := Open(context.Background(), filepath.Join("..", "..", "testdata", "golden", "tiny-sd", "diffusers"), Options{})
+	m, err := Open(context.Background(), filepath.Join("..", "..", "testdata", "golden", "tiny-sd", "diffusers"),
+		Options{})
 	require.NoError(t, err)
 	return m
 }
@@ -271,7 +272,8 @@ func TestOpenReportsAll(t *testing.T) {
 		return true
 	})
 	_, err = Open(context.Background(), dir, Options{})
-	for _, want := range []string{"quant_conv.bias", "decoder.conv_in.weight", "text_model.final_layer_norm.weight", "NaN"} {
+	for _, want := range []string{"quant_conv.bias", "decoder.conv_in.weight", "text_model.final_layer_norm.weight",
+		"NaN"} {
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -288,7 +290,8 @@ func TestOpenLDM(t *testing.T) {
 	for part, params := range map[string]*nn.Params{"unet": u.Params, "vqvae": v.Params} {
 		var entries []weights.Entry
 		for _, p := range params.All() {
-			entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F32, Shape: p.Value.T.Shape, Data: p.Value.T.Data})
+			entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F32, Shape: p.Value.T.Shape,
+				Data: p.Value.T.Data})
 		}
 		require.NoError(t, os.Mkdir(filepath.Join(dir, part), 0o755))
 		require.NoError(t, weights.Write(filepath.Join(dir, part, "diffusion_pytorch_model.safetensors"), entries, nil))
@@ -298,13 +301,16 @@ func TestOpenLDM(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
 	file("model_index.json", `{"_class_name": "LDMPipeline"}`)
-	file("unet/config.json", `{"_class_name": "UNet2DModel", "in_channels": 3, "out_channels": 3, "block_out_channels": [32, 32, 64, 64], "attention_head_dim": 32,
-		"norm_num_groups": 8, "layers_per_block": 2, "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
+	file("unet/config.json", `{"_class_name": "UNet2DModel", "in_channels": 3, "out_channels": 3,
+		"block_out_channels": [32, 32, 64, 64], "attention_head_dim": 32, "norm_num_groups": 8, "layers_per_block": 2,
+		"down_block_types": ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
 		"up_block_types": ["AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"]}`)
-	file("vqvae/config.json", `{"_class_name": "VQModel", "in_channels": 3, "out_channels": 3, "latent_channels": 3, "block_out_channels": [16, 16, 32],
-		"layers_per_block": 2, "norm_num_groups": 8, "num_vq_embeddings": 64, "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+	file("vqvae/config.json", `{"_class_name": "VQModel", "in_channels": 3, "out_channels": 3, "latent_channels": 3,
+		"block_out_channels": [16, 16, 32], "layers_per_block": 2, "norm_num_groups": 8, "num_vq_embeddings": 64,
+		"down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
 		"up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]}`)
-	file("scheduler/scheduler_config.json", `{"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}`)
+	file("scheduler/scheduler_config.json",
+		`{"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}`)
 	m, err := Open(context.Background(), dir, Options{})
 	require.NoError(t, err)
 	require.Nil(t, m.Empty)

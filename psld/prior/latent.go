@@ -1,6 +1,6 @@
 // Package prior holds what the solvers know about pictures ([Prior]): a latent diffusion
-// model, that is a VAE, a UNet and the context of the prompts ([LatentDiffusion]), and normal distributions, whose answers
-// are known in closed form ([Gaussian]).
+// model, that is a VAE, a UNet and the context of the prompts ([LatentDiffusion]), and normal distributions, whose
+// answers are known in closed form ([Gaussian]).
 package prior
 
 import (
@@ -116,9 +116,11 @@ func (p *LatentDiffusion) check() error {
 	case v.InChannels != 3:
 		return fmt.Errorf("the VAE works on pictures of %d channels, want 3", v.InChannels)
 	case u.InChannels != v.LatentChannels || u.OutChannels != v.LatentChannels:
-		return fmt.Errorf("the UNet takes %d channels and gives %d, the VAE's latents have %d (inpainting and depth models are not supported)", u.InChannels, u.OutChannels, v.LatentChannels)
+		return fmt.Errorf("the UNet takes %d channels and gives %d, the VAE's latents have %d (inpainting and depth "+
+			"models are not supported)", u.InChannels, u.OutChannels, v.LatentChannels)
 	case p.Text != nil && p.Text.HiddenSize != u.CrossAttentionDim:
-		return fmt.Errorf("the UNet wants contexts of width %d, the text encoder gives %d", u.CrossAttentionDim, p.Text.HiddenSize)
+		return fmt.Errorf("the UNet wants contexts of width %d, the text encoder gives %d", u.CrossAttentionDim,
+			p.Text.HiddenSize)
 	}
 	return nil
 }

@@ -80,8 +80,8 @@ func Open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 	return m, nil
 }
 
-// OpenAny loads a prior of any kind: a pixel prior where the file at path is one (see [OpenPixel]), else a latent one (see
-// [Open]). Of the embedded models, for path "", pixel tells which.
+// OpenAny loads a prior of any kind: a pixel prior where the file at path is one (see [OpenPixel]), else a latent one
+// (see [Open]). Of the embedded models, for path "", pixel tells which.
 func OpenAny(ctx context.Context, path string, o Options, pixel bool) (Prior, error) {
 	if path == "" && !pixel || path != "" && !IsPixel(path) {
 		m, err := Open(ctx, path, o)
@@ -111,7 +111,8 @@ func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 	}
 	if path == "" || IsTrained(path) {
 		if o.VAE != "" || o.Vocabulary != "" {
-			return nil, errors.New("a model of psld train has an autoencoder of its own and knows no prompts: no other autoencoder or vocabulary fits it")
+			return nil, errors.New("a model of psld train has an autoencoder of its own and knows no prompts: no other " +
+				"autoencoder or vocabulary fits it")
 		}
 		if path == "" && dev == cpu.F32 {
 			m, err := Default()
@@ -257,7 +258,8 @@ func (p *LatentDiffusion) load(ctx context.Context, w *weights.Model, parts map[
 		return err
 	}
 	var err error
-	p.Empty, err = p.Text.EncodePrompt(p.Device(), clip.EmptyPrompt(p.Text.VocabSize, p.Text.MaxPositions)) // needs no vocabulary
+	// needs no vocabulary
+	p.Empty, err = p.Text.EncodePrompt(p.Device(), clip.EmptyPrompt(p.Text.VocabSize, p.Text.MaxPositions))
 	return err
 }
 

@@ -41,8 +41,8 @@ const pixelWindow = 1024
 func PixelSchedule() schedule.Noise { return schedule.Linear(1e-4, 0.02, schedule.TrainSteps) }
 
 // OpenPixel loads a pixel prior: the embedded one for "", a file of `psld train pixel`, or a checkpoint of guided
-// diffusion (.pt, .safetensors) whose tensors are those of [unet.FFHQ] or [unet.ImageNet256], or of the configuration in
-// a file of the same name that ends in .json.
+// diffusion (.pt, .safetensors) whose tensors are those of [unet.FFHQ] or [unet.ImageNet256], or of the configuration
+// in a file of the same name that ends in .json.
 func OpenPixel(path string, dev tensor.Device) (*Pixel, error) {
 	if path == "" {
 		if dev == cpu.F32 {
@@ -82,7 +82,8 @@ func pixelOf(f *weights.File, configFile string, dev tensor.Device) (*Pixel, err
 	if err != nil {
 		return nil, err
 	}
-	m := &Pixel{UNet: unet.NewGuided(cfg), Noise: PixelSchedule(), TrainSize: cfg.ImageSize, Window: pixelWindow, device: dev}
+	m := &Pixel{UNet: unet.NewGuided(cfg), Noise: PixelSchedule(), TrainSize: cfg.ImageSize,
+		Window: pixelWindow, device: dev}
 	if err := weights.Check(set, m.UNet.Params.Shapes()); err != nil {
 		return nil, err
 	}
@@ -113,7 +114,8 @@ func guidedConfig(f *weights.File, set *weights.Set, configFile string) (unet.Gu
 		}
 		problems = errors.Join(problems, fmt.Errorf("not the network of %s: %w", name, err))
 	}
-	return unet.GuidedConfig{}, fmt.Errorf("no known network of guided diffusion, and no configuration %s: %w", configFile, problems)
+	return unet.GuidedConfig{}, fmt.Errorf("no known network of guided diffusion, and no configuration %s: %w",
+		configFile, problems)
 }
 
 // Device implements [Prior].

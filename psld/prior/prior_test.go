@@ -27,11 +27,14 @@ func normal(seed uint64, shape ...int) *tensor.Tensor {
 
 // TestWindowsOfIdentity: blended windows of f(x) = x are x, for all sizes, and the gradient is the identity too.
 func TestWindowsOfIdentity(t *testing.T) {
-	for _, c := range []struct{ h, w, side, step int }{{9, 9, 16, 1}, {40, 16, 16, 1}, {17, 33, 16, 1}, {64, 48, 16, 4}, {100, 20, 32, 2}} {
+	for _, c := range []struct{ h, w, side, step int }{{9, 9, 16, 1}, {40, 16, 16, 1}, {17, 33, 16, 1}, {64, 48, 16, 4},
+		{100, 20, 32, 2}} {
 		x := normal(3, 1, c.h, c.w, 2)
 		g := autograd.NewGraph(cpu.F32)
 		in := g.Input(x)
-		y := windowed(g, in, c.side, c.side/4, c.step, 1, 1, func(g *autograd.Graph, v *autograd.Value) *autograd.Value { return v })
+		y := windowed(g, in, c.side, c.side/4, c.step, 1, 1, func(g *autograd.Graph, v *autograd.Value) *autograd.Value {
+			return v
+		})
 		require.Equal(t, x.Shape, y.T.Shape)
 		for i, v := range x.Data {
 			require.InDelta(t, v, y.T.Data[i], 1e-5)

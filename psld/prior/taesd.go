@@ -77,12 +77,14 @@ func taesdFiles(path string) ([]string, error) {
 				return taesdFiles(file)
 			}
 		}
-		return nil, errors.New("the folder has neither diffusion_pytorch_model.safetensors nor taesd_decoder.safetensors or .pth")
+		return nil, errors.New("the folder has neither diffusion_pytorch_model.safetensors nor " +
+			"taesd_decoder.safetensors or .pth")
 	}
 	files := []string{path}
 	dir, base := filepath.Split(path)
 	for _, pair := range [][2]string{{"decoder", "encoder"}, {"encoder", "decoder"}} {
-		if other := filepath.Join(dir, strings.Replace(base, pair[0], pair[1], 1)); strings.Contains(base, pair[0]) && exists(other) {
+		if other := filepath.Join(dir, strings.Replace(base, pair[0], pair[1], 1)); strings.Contains(base, pair[0]) &&
+			exists(other) {
 			files = append(files, other)
 		}
 	}
@@ -179,7 +181,8 @@ func (s taesdSource) config() (vae.TAESDConfig, error) {
 	// Channels from the decoder's two ends.
 	first, ok := s.Info("decoder.layers.0.weight")
 	if !ok || len(first.Shape) != 4 {
-		return vae.TAESDConfig{}, errors.New("no decoder.layers.0.weight (1.weight in a file of the decoder alone) of four dimensions: not the decoder of a TAESD model")
+		return vae.TAESDConfig{}, errors.New("no decoder.layers.0.weight (1.weight in a file of the decoder alone) of " +
+			"four dimensions: not the decoder of a TAESD model")
 	}
 	cfg := vae.TAESDConfig{Channels: first.Shape[0], LatentChannels: first.Shape[1], InChannels: 3,
 		EncoderBlocks: s.blocks("encoder"), DecoderBlocks: s.blocks("decoder")}

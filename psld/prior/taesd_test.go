@@ -16,7 +16,8 @@ import (
 )
 
 func smallTAESD() *vae.TAESD {
-	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1}, DecoderBlocks: []int{2, 1, 0, 1}})
+	m := vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 2, 0, 1},
+		DecoderBlocks: []int{2, 1, 0, 1}})
 	m.Params.Init(4)
 	return m
 }
@@ -29,7 +30,8 @@ func writeTAESD(t *testing.T, path string, m *vae.TAESD, rename func(half string
 		var layer int
 		fmt.Sscan(part[2], &layer)
 		if name := rename(part[0], layer, part[3]); name != "" {
-			entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: p.Value.T.Shape, Data: p.Value.T.Data})
+			entries = append(entries, weights.Entry{Name: name, DType: weights.F32, Shape: p.Value.T.Shape,
+				Data: p.Value.T.Data})
 		}
 	}
 	require.NoError(t, weights.Write(path, entries, nil))
@@ -59,7 +61,8 @@ func TestLoadTAESD(t *testing.T) {
 		require.NoError(t, os.Mkdir(at(name), 0o755))
 	}
 	writeTAESD(t, at("diffusers", "diffusion_pytorch_model.safetensors"), m, diffusers)
-	config := `{"_class_name": "AutoencoderTiny", "act_fn": "relu", "scaling_factor": 1.0, "upsampling_scaling_factor": 2, "block_out_channels": [8, 8, 8, 8]}`
+	config := `{"_class_name": "AutoencoderTiny", "act_fn": "relu", "scaling_factor": 1.0,
+		"upsampling_scaling_factor": 2, "block_out_channels": [8, 8, 8, 8]}`
 	require.NoError(t, os.WriteFile(at("diffusers", "config.json"), []byte(config), 0o644))
 	writeTAESD(t, at("published", "taesd_encoder.safetensors"), m, published("encoder", ""))
 	writeTAESD(t, at("published", "taesd_decoder.safetensors"), m, published("decoder", ""))
@@ -73,8 +76,9 @@ func TestLoadTAESD(t *testing.T) {
 	latent, picture := m.Encode(g, g.Const(x)).T, m.Decode(g, g.Const(z)).T
 	for path, whole := range map[string]bool{
 		at("diffusers"): true, at("diffusers", "diffusion_pytorch_model.safetensors"): true, at("both.safetensors"): true,
-		at("published"): true, at("published", "taesd_encoder.safetensors"): true, at("published", "taesd_decoder.safetensors"): true,
-		at("alone", "my_decoder.safetensors"): false,
+		at("published"): true, at("published", "taesd_encoder.safetensors"): true,
+		at("published", "taesd_decoder.safetensors"): true,
+		at("alone", "my_decoder.safetensors"):        false,
 	} {
 		got, err := LoadTAESD(path, cpu.F32)
 		require.NoError(t, err, path)

@@ -33,16 +33,18 @@ func (p *LatentDiffusion) EncodeTiled(x, eps *tensor.Tensor, tile, overlap int) 
 // of each go before the next. Where the VAE has attention, all that works at the resolution of the latents still sees
 // the whole picture at once.
 //
-// The result is that of the whole picture up to a small error, and without seams. Tiles on their own would not do: a group norm would
-// see the mean and variance of the tile in place of the picture's, which moves brightness and contrast of each
-// tile by 0.03 to 0.1 RMS on photographs (pictures span 2). So all tiles take the same statistics. These are estimated on a collage of
-// small patches, as large as a tile; each pass over all tiles measures what they should have been and corrects the
-// estimate, 10 to 50 times closer each time, until both agree to 0.001 standard deviations. That takes 2 or 3 passes, at times 4.
+// The result is that of the whole picture up to a small error, and without seams. Tiles on their own would not do: a
+// group norm would see the mean and variance of the tile in place of the picture's, which moves brightness and
+// contrast of each tile by 0.03 to 0.1 RMS on photographs (pictures span 2). So all tiles take the same statistics.
+// These are estimated on a collage of small patches, as large as a tile; each pass over all tiles measures what they
+// should have been and corrects the estimate, 10 to 50 times closer each time, until both agree to 0.001 standard
+// deviations. That takes 2 or 3 passes, at times 4.
 //
-// Measured against the whole picture (photographs and collages of them, 192 to 1024 pixels a side) with the embedded model, tiles from 114
-// pixels and overlaps from 32: decoded pictures RMS at most 0.0001, largest difference 0.0005 (a step of 8 bits is 0.008); latents 0.0005 and 0.002
-// of their own RMS. With random weights in Stable Diffusion's architecture, where a pixel sees further: 0.0002 and 0.002 with an overlap of
-// 64, 0.006 and 0.3 where it is 32. A decoder that takes 1480 MiB for 1024x1024 pixels takes 371 in tiles of 512 and 92 in tiles of 256.
+// Measured against the whole picture (photographs and collages of them, 192 to 1024 pixels a side) with the embedded
+// model, tiles from 114 pixels and overlaps from 32: decoded pictures RMS at most 0.0001, largest difference 0.0005 (a
+// step of 8 bits is 0.008); latents 0.0005 and 0.002 of their own RMS. With random weights in Stable Diffusion's
+// architecture, where a pixel sees further: 0.0002 and 0.002 with an overlap of 64, 0.006 and 0.3 where it is 32. A
+// decoder that takes 1480 MiB for 1024x1024 pixels takes 371 in tiles of 512 and 92 in tiles of 256.
 func (p *LatentDiffusion) DecodeTiled(z *tensor.Tensor, tile, overlap int) (*tensor.Tensor, error) {
 	f := p.VAE.Factor()
 	cut, err := newTiling(z.Dim(1)*f, z.Dim(2)*f, tile, overlap, f)
@@ -82,7 +84,8 @@ type tiling struct {
 func newTiling(h, w, tile, overlap, f int) (tiling, error) {
 	up := func(n int) int { return (n + f - 1) / f * f }
 	if tile < 4*f || overlap < f || overlap > tile/2 {
-		return tiling{}, fmt.Errorf("tiles of %d pixels that overlap by %d: want tiles of at least %d pixels, and an overlap of %d to half a tile", tile, overlap, 4*f, f)
+		return tiling{}, fmt.Errorf("tiles of %d pixels that overlap by %d: want tiles of at least %d pixels, and an "+
+			"overlap of %d to half a tile", tile, overlap, 4*f, f)
 	}
 	t := tiling{side: up(tile), overlap: up(overlap), step: 1, up: 1, down: 1}
 	t.patch = min(max(32, 4*f), t.side, h, w) / f * f

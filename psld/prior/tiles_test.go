@@ -131,7 +131,8 @@ func TestTiledDeep(t *testing.T) {
 
 // TestTilingOfIdentity: tiles of x put together are x, and its own parts cover it once.
 func TestTilingOfIdentity(t *testing.T) {
-	for _, c := range []struct{ h, w, tile, share, f int }{{96, 160, 64, 16, 2}, {72, 8, 32, 16, 4}, {200, 104, 96, 40, 8}, {65, 33, 16, 3, 1}} {
+	for _, c := range []struct{ h, w, tile, share, f int }{{96, 160, 64, 16, 2}, {72, 8, 32, 16, 4},
+		{200, 104, 96, 40, 8}, {65, 33, 16, 3, 1}} {
 		cut, err := newTiling(c.h, c.w, c.tile, c.share, c.f)
 		require.NoError(t, err)
 		cut.step = c.f

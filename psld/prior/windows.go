@@ -10,15 +10,16 @@ import (
 // windowed computes f on overlapping windows of x [1,H,W,C] and blends the results:
 // y(p) = sum over windows of w(p) f(window)(p), where the smooth weights w add up to 1 at every
 // place. It is exact where f is local to less than the overlap, and smooth
-// everywhere. Gradients flow through all of it. What f takes from the whole picture it takes from the window here: a group norm
-// its mean and variance, which gives each window a brightness and contrast of its own ([LatentDiffusion.DecodeTiled] has the measures, and
-// a way out without gradient).
+// everywhere. Gradients flow through all of it. What f takes from the whole picture it takes from the window here: a
+// group norm its mean and variance, which gives each window a brightness and contrast of its own
+// ([LatentDiffusion.DecodeTiled] has the measures, and a way out without gradient).
 //
 // side is the window's side in pixels of x; a picture that fits is one call of f. Neighbours share at
 // least overlap pixels; offsets are multiples of step. f maps side pixels to side*up/down pixels. Each
 // window is one recomputed block: what the networks need inside does not grow with the picture. With a
 // gradient each window leaves one output picture behind, without one its own output only.
-func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, down int, f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
+func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, down int,
+	f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
 	h, w := x.T.Dim(1), x.T.Dim(2)
 	if side <= 0 || h <= side && w <= side {
 		return f(g, x)

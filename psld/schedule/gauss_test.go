@@ -60,7 +60,8 @@ func space(s *schedule.Sampler, i int) (signal, noise float64) {
 // compared there. Their times are rounded for dpm++2m: 2^17 intervals make that small.
 func TestOrder(t *testing.T) {
 	g := gauss{0.7, 0.5}
-	for name, order := range map[string]float64{"ddim": 1, "euler": 1, "euler_karras": 1, "dpm++2m": 2, "dpm++2m_karras": 2} {
+	for name, order := range map[string]float64{"ddim": 1, "euler": 1, "euler_karras": 1, "dpm++2m": 2,
+		"dpm++2m_karras": 2} {
 		t.Run(name, func(t *testing.T) {
 			karras := strings.HasSuffix(name, "karras")
 			times := 1<<13 + 1
@@ -112,7 +113,8 @@ func TestOrder(t *testing.T) {
 func TestEndPoint(t *testing.T) {
 	g := gauss{0.7, 0.5}
 	noise := schedule.StableDiffusion()
-	for name, limit := range map[string]float64{"ddim": 0.005, "euler": 0.005, "euler_karras": 0.005, "dpm++2m": 0.003, "dpm++2m_karras": 0.002} {
+	for name, limit := range map[string]float64{"ddim": 0.005, "euler": 0.005, "euler_karras": 0.005, "dpm++2m": 0.003,
+		"dpm++2m_karras": 0.002} {
 		s, err := noise.Sampler(name, 500, schedule.SamplerOptions{})
 		require.NoError(t, err)
 		signal, sigma := space(s, 0)
@@ -127,7 +129,8 @@ func TestEndPoint(t *testing.T) {
 
 // moments takes the mean and variance of x through a step. For a prediction
 // affine in x the step is x' = p x + q + r noise, found with three probes.
-func moments(s *schedule.Sampler, n schedule.Noise, i int, eps func(x, a float64) float64, mean, variance float64) (float64, float64) {
+func moments(s *schedule.Sampler, n schedule.Noise, i int, eps func(x, a float64) float64, mean,
+	variance float64) (float64, float64) {
 	probe := func(x, noise float32) float64 {
 		v := []float32{x}
 		s.Step(v, network(n, s, i, x, eps), i, func(dst []float32) { dst[0] = noise })
@@ -148,7 +151,8 @@ func TestPointMass(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		eta  float64
-	}{{"ddim", 0}, {"ddim", 0.5}, {"ddim", 1}, {"ddpm", 0}, {"euler", 0}, {"euler_a", 0}, {"euler_a_karras", 0}, {"dpm++2m", 0}, {"lcm", 0}} {
+	}{{"ddim", 0}, {"ddim", 0.5}, {"ddim", 1}, {"ddpm", 0}, {"euler", 0}, {"euler_a", 0}, {"euler_a_karras", 0},
+		{"dpm++2m", 0}, {"lcm", 0}} {
 		for _, steps := range []int{1, 2, 7, 50, 1000} {
 			if c.name == "lcm" && steps > 50 {
 				continue

@@ -76,8 +76,10 @@ func TestSamplerErrors(t *testing.T) {
 		eta   float64
 		want  string
 	}{
-		{"ddim", 0, 0, "sampler ddim: 0 steps, want 1 to 1000"}, {"euler", 1001, 0, "1001 steps"}, {"lcm", 51, 0, "want 1 to 50"},
-		{"ddim", 10, 1.5, "eta 1.5, want 0 to 1"}, {"ddim", 10, math.NaN(), "eta NaN"}, {"euler", 10, 0.5, "only ddim has an eta"},
+		{"ddim", 0, 0, "sampler ddim: 0 steps, want 1 to 1000"}, {"euler", 1001, 0, "1001 steps"},
+		{"lcm", 51, 0, "want 1 to 50"},
+		{"ddim", 10, 1.5, "eta 1.5, want 0 to 1"}, {"ddim", 10, math.NaN(), "eta NaN"},
+		{"euler", 10, 0.5, "only ddim has an eta"},
 		{"plms", 10, 0, `sampler "plms", want one of ddim, ddpm, euler`},
 	} {
 		_, err := schedule.NewSampler(c.name, c.steps, schedule.SamplerOptions{Eta: c.eta})
@@ -90,7 +92,8 @@ func TestSamplerErrors(t *testing.T) {
 		_, err = n.DDIM(1, 0)
 		require.ErrorContains(t, err, "noise schedule: ")
 	}
-	for strength, want := range map[float64]string{0: "strength: 0", 1.1: "strength: 1.1", math.NaN(): "strength: NaN", 0.05: "leaves no step"} {
+	for strength, want := range map[float64]string{0: "strength: 0", 1.1: "strength: 1.1", math.NaN(): "strength: NaN",
+		0.05: "leaves no step"} {
 		_, err := schedule.StartStep(10, strength)
 		require.ErrorContains(t, err, want)
 	}

@@ -47,7 +47,8 @@ func (n Noise) Check() error {
 	prev := float32(1)
 	for t, a := range n.AlphasCumprod {
 		if !(a > 0 && a < prev) {
-			return fmt.Errorf("noise schedule: alphas_cumprod[%d] is %v, want more than 0 and less than %v, the one before", t, a, prev)
+			return fmt.Errorf("noise schedule: alphas_cumprod[%d] is %v, want more than 0 and less than %v, the one before", t,
+				a, prev)
 		}
 		prev = a
 	}

@@ -135,7 +135,8 @@ func TestUntil(t *testing.T) {
 		share       float64
 		first, last int
 		n           int
-	}{{30, 0.1, 1, 100, 30}, {200, 0.35, 1, 350, 200}, {40, 0.01, 1, 10, 10}, {1, 0.5, 500, 500, 1}, {1000, 1, 1, 999, 999}} {
+	}{{30, 0.1, 1, 100, 30}, {200, 0.35, 1, 350, 200}, {40, 0.01, 1, 10, 10}, {1, 0.5, 500, 500, 1},
+		{1000, 1, 1, 999, 999}} {
 		d, err := schedule.StableDiffusion().DDIMUntil(c.steps, c.share, 0)
 		require.NoError(t, err)
 		require.Equal(t, c.n, d.Len())

@@ -135,7 +135,8 @@ func (o *DiffPIR) freeVariance(v float64) float64 {
 // TestDiffPIRLatent: on a latent prior the picture is decoded before the fit and encoded behind it.
 func TestDiffPIRLatent(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
-	res, err := Solve(context.Background(), m, p, &DiffPIR{Steps: 3, From: 1, To: 0.1, Lambda: 1}, Options{Start: make([]float32, p.A.In().Len())})
+	res, err := Solve(context.Background(), m, p, &DiffPIR{Steps: 3, From: 1, To: 0.1, Lambda: 1},
+		Options{Start: make([]float32, p.A.In().Len())})
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 8, 8, 4}, res.State.Vars["z"].Shape)
 	ax := make([]float32, len(p.Y))

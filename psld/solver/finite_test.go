@@ -53,7 +53,8 @@ func TestNotFinite(t *testing.T) {
 		"overflow, VAE": {true, "decoder.mid_block.resnets.0.conv1.weight", huge,
 			"overflow after vae.decoder.mid_block.resnets.0.conv1"},
 		"residual": {true,
-			"decoder.up_blocks.1.resnets.0.conv2.bias decoder.up_blocks.1.resnets.0.conv_shortcut.bias", 3e38, "infinity after vae.decoder.up_blocks.1.resnets.0.conv2"},
+			"decoder.up_blocks.1.resnets.0.conv2.bias decoder.up_blocks.1.resnets.0.conv_shortcut.bias", 3e38,
+			"infinity after vae.decoder.up_blocks.1.resnets.0.conv2"},
 		"time": {false, "up_blocks.1.resnets.0.conv1.bias up_blocks.1.resnets.0.time_emb_proj.bias", 3e38,
 			"infinity in AddChannels after unet.up_blocks.1.resnets.0.time_emb_proj"},
 	} {

@@ -255,8 +255,9 @@ func TestFacts(t *testing.T) {
 	plain := facts(glued(4, 1, 1), Options{})
 	for name, o := range map[string]*Options{"Seed": {Seed: 7}, "Start": {Start: []float32{7}},
 		"LightCodec": {LightCodec: true},
-		"Conditions": {Conditions: prior.Conditions{Prompt: tensor.New(1)}}, "": {Conditions: prior.Conditions{Negative: tensor.New(1)}},
-		" ": {Conditions: prior.Conditions{Scale: 7}}} {
+		"Conditions": {Conditions: prior.Conditions{Prompt: tensor.New(1)}},
+		"":           {Conditions: prior.Conditions{Negative: tensor.New(1)}},
+		" ":          {Conditions: prior.Conditions{Scale: 7}}} {
 		require.NotEqual(t, plain, facts(glued(4, 1, 1), *o), name)
 	}
 	known := []string{"Seed", "Start", "LightCodec", "Conditions", "MaxMemory", "Runtime", "Keep", "Progress", "noise"}

@@ -99,8 +99,8 @@ func TestNothingIsReadAfterItWasFreed(t *testing.T) {
 	require.Equal(t, before, cpu.Memory().Live())
 }
 
-// TestHiddenMemory: a run on a device whose memory is not the host's has the same bits. Where a step finds no memory, the
-// run ends in an error, and the kept state is that of the step before.
+// TestHiddenMemory: a run on a device whose memory is not the host's has the same bits. Where a step finds no memory,
+// the run ends in an error, and the kept state is that of the step before.
 func TestHiddenMemory(t *testing.T) {
 	p := blurProblem(t, 13, 18)
 	o := Options{Seed: 3}

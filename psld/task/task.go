@@ -95,8 +95,8 @@ var list = []*Task{&inpaint, &inpaintRandom, &inpaintBox, &sr4, &deblurGaussian,
 // All lists the tasks.
 func All() []*Task { return slices.Clone(list) }
 
-// Register adds a task of another package; without parameters it gets some of the middle. It is for start-up and tests: not safe beside other calls. A name that is
-// taken or empty, and a task without an operator, are errors.
+// Register adds a task of another package; without parameters it gets some of the middle. It is for start-up and
+// tests: not safe beside other calls. A name that is taken or empty, and a task without an operator, are errors.
 func Register(t *Task) (remove func(), err error) {
 	if _, err := Find(string(t.Name)); err == nil || t.Name == "" {
 		return nil, fmt.Errorf("task %q: the name is empty or taken", t.Name)

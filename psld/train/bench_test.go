@@ -11,7 +11,8 @@ import (
 
 // BenchmarkVAEStep is one training step of the default autoencoder without the optimizer.
 func BenchmarkVAEStep(b *testing.B) {
-	cfg := vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{32, 64}, LayersPerBlock: 1, NormNumGroups: 8, ScalingFactor: 1}
+	cfg := vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{32, 64}, LayersPerBlock: 1,
+		NormNumGroups: 8, ScalingFactor: 1}
 	t := &vaeTask{VAEOptions: VAEOptions{Options: Options{Size: 64}, KL: 1e-4, Edge: .5}, model: vae.New(cfg)}
 	t.model.Params.Init(1)
 	t.model.Params.RequireGrad(true)

@@ -62,7 +62,8 @@ func (a *AdamW) Step(lr float64) (float64, error) {
 		if len(p.Value.T.Shape) < 2 { // norms and biases
 			decay = 0
 		}
-		asm.AdamW(p.Value.T.Data, a.m[i], a.v[i], g.Data, float32(lr), float32(a.Beta1), float32(a.Beta2), float32(a.Eps), float32(decay), float32(c1), float32(c2))
+		asm.AdamW(p.Value.T.Data, a.m[i], a.v[i], g.Data, float32(lr), float32(a.Beta1), float32(a.Beta2), float32(a.Eps),
+			float32(decay), float32(c1), float32(c2))
 		asm.Lerp(a.mean[i], p.Value.T.Data, float32(1-ema))
 		p.Value.Changed()
 		p.Value.ZeroGrad()

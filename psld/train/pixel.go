@@ -33,8 +33,8 @@ type pixelTask struct {
 	val   *Photos
 }
 
-// Pixel trains the noise predictor of pictures: the mean squared error of eps (Ho et al. 2020, eq. 14), at deviations of
-// the noise that are drawn by their logarithm. It writes Out/model.safetensors.
+// Pixel trains the noise predictor of pictures: the mean squared error of eps (Ho et al. 2020, eq. 14), at deviations
+// of the noise that are drawn by their logarithm. It writes Out/model.safetensors.
 func Pixel(ctx context.Context, o PixelOptions) error {
 	photos, val, err := o.photos()
 	if err != nil {

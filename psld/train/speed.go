@@ -41,7 +41,8 @@ func Bench(ctx context.Context, network string, o Options, steps int) (Speed, er
 	if network == "vae" {
 		t = &vaeTask{VAEOptions: VAEOptions{Options: o, KL: 1e-5, Edge: 0.3}, model: vae.New(SmallVAE())}
 	} else {
-		t = &pixelTask{PixelOptions: PixelOptions{Options: o, Low: 0.75}, model: unet.NewGuided(SmallPixel()), noise: prior.PixelSchedule()}
+		t = &pixelTask{PixelOptions: PixelOptions{Options: o, Low: 0.75}, model: unet.NewGuided(SmallPixel()),
+			noise: prior.PixelSchedule()}
 	}
 	t.params().Init(o.Seed)
 	r := newTrainer(o, noisePhotos(o.Size), t)
@@ -74,13 +75,14 @@ func Parameters(network string, size int) (count int, macs int64) {
 
 // SmallPixel is the configuration of the embedded pixel prior.
 func SmallPixel() unet.GuidedConfig {
-	return unet.GuidedConfig{ImageSize: 64, NumChannels: 64, NumResBlocks: 1, ChannelMult: []int{1, 1, 2, 2}, ScaleShift: true,
-		ResBlockUpDown: true, NormGroups: 8}
+	return unet.GuidedConfig{ImageSize: 64, NumChannels: 64, NumResBlocks: 1, ChannelMult: []int{1, 1, 2, 2},
+		ScaleShift: true, ResBlockUpDown: true, NormGroups: 8}
 }
 
 // SmallVAE is the configuration of the embedded autoencoder.
 func SmallVAE() vae.Config {
-	return vae.Config{InChannels: 3, LatentChannels: 6, BlockOutChannels: []int{32, 64}, LayersPerBlock: 1, NormNumGroups: 8, ScalingFactor: 1}
+	return vae.Config{InChannels: 3, LatentChannels: 6, BlockOutChannels: []int{32, 64}, LayersPerBlock: 1,
+		NormNumGroups: 8, ScalingFactor: 1}
 }
 
 // noisePhotos are a few pictures of noise, larger than the crops as photos are.

@@ -125,7 +125,8 @@ func rate(o Options, s int) float64 {
 func saveModel(path string, t task) error {
 	var entries []weights.Entry
 	for _, p := range t.params().All() {
-		entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F16, Shape: p.Value.T.Shape, Data: p.Value.T.Data})
+		entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F16, Shape: p.Value.T.Shape,
+			Data: p.Value.T.Data})
 	}
 	return weights.Write(path, entries, t.metadata())
 }

@@ -36,13 +36,15 @@ func fakePhotos(t *testing.T, n, size int) string {
 				x.Data[3*p+c] = float32(math.Sin(a*float64(p%size)/9+float64(c)) * math.Cos(b*float64(p/size)/9))
 			}
 		}
-		require.NoError(t, picture.Save(filepath.Join(dir, fmt.Sprintf("%02d.png", i)), &picture.Picture{W: size, H: size, Pix: x.Data}))
+		require.NoError(t, picture.Save(filepath.Join(dir, fmt.Sprintf("%02d.png", i)),
+			&picture.Picture{W: size, H: size, Pix: x.Data}))
 	}
 	return dir
 }
 
 func tinyVAE() vae.Config {
-	return vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{8, 16}, LayersPerBlock: 1, NormNumGroups: 4, ScalingFactor: 1}
+	return vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{8, 16}, LayersPerBlock: 1,
+		NormNumGroups: 4, ScalingFactor: 1}
 }
 
 func tinyUNet() unet.Config {
@@ -52,7 +54,8 @@ func tinyUNet() unet.Config {
 }
 
 func options(photos, out string, steps int) Options {
-	return Options{Data: []string{photos}, Val: []string{photos}, Out: out, Size: 16, Steps: steps, Batch: 2, LR: 2e-3, Warmup: 2, EMA: 0.9, Seed: 5, LogEvery: 5, SaveEvery: 10}
+	return Options{Data: []string{photos}, Val: []string{photos}, Out: out, Size: 16, Steps: steps, Batch: 2, LR: 2e-3,
+		Warmup: 2, EMA: 0.9, Seed: 5, LogEvery: 5, SaveEvery: 10}
 }
 
 // read returns every byte of a checkpoint.
@@ -86,8 +89,10 @@ func TestVAETrainsAndResumesExactly(t *testing.T) {
 	require.ErrorIs(t, VAE(ctx, o), context.Canceled)
 	o.Resume, o.Log = true, nil
 	require.NoError(t, VAE(context.Background(), o))
-	require.Equal(t, read(t, filepath.Join(whole, "checkpoint.safetensors")), read(t, filepath.Join(parts, "checkpoint.safetensors")))
-	require.Equal(t, read(t, filepath.Join(whole, "model.safetensors")), read(t, filepath.Join(parts, "model.safetensors")))
+	require.Equal(t, read(t, filepath.Join(whole, "checkpoint.safetensors")),
+		read(t, filepath.Join(parts, "checkpoint.safetensors")))
+	require.Equal(t, read(t, filepath.Join(whole, "model.safetensors")),
+		read(t, filepath.Join(parts, "model.safetensors")))
 	require.FileExists(t, filepath.Join(whole, "sheet-000020.png"))
 	require.FileExists(t, filepath.Join(whole, "log.csv"))
 	require.FileExists(t, filepath.Join(whole, "curves.png"))

@@ -76,7 +76,8 @@ func (t *unetTask) macs() int64 {
 
 func (t *unetTask) metadata() map[string]string {
 	cfg, _ := json.Marshal(t.model.Config)
-	return map[string]string{"kind": "unet", "config": string(cfg), "vae_scaling_factor": strconv.FormatFloat(float64(t.VAE.ScalingFactor), 'g', -1, 32), "size": strconv.Itoa(t.Size)}
+	return map[string]string{"kind": "unet", "config": string(cfg), "vae_scaling_factor": strconv.FormatFloat(
+		float64(t.VAE.ScalingFactor), 'g', -1, 32), "size": strconv.Itoa(t.Size)}
 }
 
 // latents encodes pictures without a gradient.

@@ -70,7 +70,8 @@ func (t *vaeTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*auto
 	n := float32(mean.T.Len())
 	kl := g.Scale(g.Sub(g.Add(g.SumSquares(mean), g.Sum(g.Exp(logvar))), g.Sum(logvar)), 0.5/n)
 	loss := g.Add(g.Add(l1, mse), g.Add(g.Scale(edge, float32(t.Edge)), g.Scale(kl, float32(t.KL))))
-	return loss, []term{{"loss", loss.Item()}, {"l1", l1.Item()}, {"mse", mse.Item()}, {"edge", edge.Item()}, {"kl", kl.Item() - 0.5}}
+	return loss, []term{{"loss", loss.Item()}, {"l1", l1.Item()}, {"mse", mse.Item()}, {"edge", edge.Item()},
+		{"kl", kl.Item() - 0.5}}
 }
 
 // differences are the horizontal and vertical finite differences of x[N,H,W,C]:

@@ -74,11 +74,12 @@ func (s *Search) Preset(t psld.Task) psld.TaskPreset {
 		panic(err) // psld is there, and its presets are in range
 	}
 	o := m.(*solver.PSLD)
-	return psld.TaskPreset{Steps: o.Steps, Strength: o.Strength, Gamma: o.Gamma, Omega: o.Omega, GluingEvery: 1, Back: o.Back}
+	return psld.TaskPreset{Steps: o.Steps, Strength: o.Strength, Gamma: o.Gamma, Omega: o.Omega,
+		GluingEvery: 1, Back: o.Back}
 }
 
-// Task looks for the best parameters of a task; gain is what they have over the preset's PSNR. With an error (such as ErrBudget or
-// that of a ctx that has ended) it returns the best so far; Steps is 0 where there is none.
+// Task looks for the best parameters of a task; gain is what they have over the preset's PSNR. With an error (such as
+// ErrBudget or that of a ctx that has ended) it returns the best so far; Steps is 0 where there is none.
 func (s *Search) Task(ctx context.Context, t psld.Task) (best Result, gain float64, err error) {
 	if s.start.IsZero() {
 		s.start = time.Now()
@@ -226,7 +227,8 @@ func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Resul
 		return Result{}, ctx.Err()
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("%d steps, strength %g, gamma %g, omega %g: %w", p.Steps, p.Strength, p.Gamma, p.Omega, err)
+		return Result{}, fmt.Errorf("%d steps, strength %g, gamma %g, omega %g: %w", p.Steps, p.Strength,
+			p.Gamma, p.Omega, err)
 	}
 	row := report.Rows[len(report.Rows)-1]
 	r := Result{Task: t, TaskPreset: p, PSNR: row.Result("psnr").Mean, SSIM: row.Result("ssim").Mean, Seconds: row.Seconds,

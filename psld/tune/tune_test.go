@@ -18,8 +18,8 @@ import (
 
 // tiny searches on two pictures of 16x16 with a random model.
 func tiny() *Search {
-	s := &Search{Model: prior.RandomTiny(1), Sigma: 0.05, Seed: 3, Steps: []int{4, 2}, Gluing: []int{1, 2}, Fixed: []string{"strength"}, Tolerance: 0.05,
-		Work: func(gluing bool) float64 {
+	s := &Search{Model: prior.RandomTiny(1), Sigma: 0.05, Seed: 3, Steps: []int{4, 2}, Gluing: []int{1, 2},
+		Fixed: []string{"strength"}, Tolerance: 0.05, Work: func(gluing bool) float64 {
 			if gluing {
 				return 4e12
 			}
@@ -42,7 +42,8 @@ func TestCheapest(t *testing.T) {
 	require.Equal(t, seen[3], cheapest(seen, 1))
 }
 
-// TestSearch: the winner is one of the results and within the tolerance of the best; what is known is not computed again.
+// TestSearch: the winner is one of the results and within the tolerance of the best; what is known is not computed
+// again.
 func TestSearch(t *testing.T) {
 	s := tiny()
 	var found []Result
@@ -101,7 +102,8 @@ func TestPlot(t *testing.T) {
 	for _, task := range []psld.Task{psld.SR4, psld.Denoise, psld.InpaintBox} {
 		for _, k := range []int{1, 3} {
 			for _, steps := range []int{10, 100} {
-				curves = append(curves, Result{Task: task, TaskPreset: psld.TaskPreset{Steps: steps, GluingEvery: k}, PSNR: 20 + float64(steps)/50, Seconds: float64(steps), CPU: float64(steps * k)})
+				curves = append(curves, Result{Task: task, TaskPreset: psld.TaskPreset{Steps: steps, GluingEvery: k},
+					PSNR: 20 + float64(steps)/50, Seconds: float64(steps), CPU: float64(steps * k)})
 			}
 		}
 	}

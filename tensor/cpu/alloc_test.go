@@ -50,7 +50,8 @@ func TestOperationsAllocateNothing(t *testing.T) {
 			128), tensor.New(1, size, size+1, 128)
 		gamma, stats, rowStats := normal(r, 64), tensor.New(1, 8, 2), tensor.New(x.Rows(), 2)
 		q, kv, o := normal(r, 1, 11*size, 80), normal(r, 1, 7*size, 80), tensor.New(1, 11*size, 80)
-		as, dq, dk, dv := tensor.New(1, 2, 2, 11*size), tensor.New(o.Shape...), tensor.New(kv.Shape...), tensor.New(kv.Shape...)
+		as, dq, dk, dv := tensor.New(1, 2, 2, 11*size), tensor.New(o.Shape...), tensor.New(kv.Shape...),
+			tensor.New(kv.Shape...)
 		big := normal(r, 1, 2*size, 2*(size+1), 64)
 		at, win := [][2]int{{0, 0}, {1, 2}}, tensor.New(2, 3, 3, 64)
 		all := map[string]func(d tensor.Device){

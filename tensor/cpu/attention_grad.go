@@ -151,7 +151,8 @@ func (a *attentionGrad) task(task, _ int, s *scratch) {
 	rows := min(a.group, a.m-lo)
 	span := a.panels * nr
 	even := roundUp(a.block, 2)
-	buf := carve{s.floats(1, 2*rows*wide+2*a.panels*words*nr+2*span*wide+2*even*span+2*even*nr+3*a.group*(d+16)+4*nr+2*d+20*16)}
+	buf := carve{s.floats(1, 2*rows*wide+2*a.panels*words*nr+2*span*wide+2*even*span+2*even*nr+3*a.group*(d+16)+
+		4*nr+2*d+20*16)}
 	sumK, sumV := buf.take(rows*wide), buf.take(rows*wide)
 	if a.parts > 1 {
 		sumK, sumV = a.part(part, head, 0)[lo*wide:][:rows*wide], a.part(part, head, 1)[lo*wide:][:rows*wide]

@@ -132,7 +132,8 @@ func (t *attentionCase) check(tb testing.TB, dev tensor.Device, name string) {
 		}
 	}
 	for i, e := range t.errors(t.run(tb, dev)) {
-		require.LessOrEqual(tb, e, limits[i], "%s: result %d (o, dq, dk, dv) of %dx%dx%d, %d heads, d=%d, causal %v, on %s", name, i, t.n, t.l, t.m, t.heads, t.d, t.causal, dev.Name())
+		require.LessOrEqual(tb, e, limits[i], "%s: result %d (o, dq, dk, dv) of %dx%dx%d, %d heads, d=%d, causal %v, on %s",
+			name, i, t.n, t.l, t.m, t.heads, t.d, t.causal, dev.Name())
 	}
 }
 
