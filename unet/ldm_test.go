@@ -31,8 +31,8 @@ func fill(key string, n, h, w, c int) *tensor.Tensor {
 }
 
 // smallLDM is the JSON configuration of testdata/ldm.py.
-const smallLDM = `{"_class_name": "UNet2DModel", "in_channels": 3, "out_channels": 3, "block_out_channels": [32, 64, 96],
-	"norm_num_groups": 16, "attention_head_dim": 8,
+const smallLDM = `{"_class_name": "UNet2DModel", "in_channels": 3, "out_channels": 3,
+	"block_out_channels": [32, 64, 96], "norm_num_groups": 16, "attention_head_dim": 8,
 	"down_block_types": ["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
 	"up_block_types": ["AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"], "layers_per_block": 2}`
 
@@ -122,21 +122,22 @@ func TestParseUnconditional(t *testing.T) {
 	require.Equal(t, unet.Heads{1, 1, 1, 1}, cfg.Heads)
 
 	for fields, want := range map[string]string{
-		`"attention_head_dim": 33`:                                                  "attention_head_dim is 33",
-		`"attention_head_dim": -1`:                                                  "attention_head_dim is -1",
-		`"attention_head_dim": [8, 8]`:                                              "attention_head_dim has 2 entries",
-		`"cross_attention_dim": 768`:                                                "cross_attention_dim",
-		`"downsample_padding": 0`:                                                   "downsample_padding",
-		`"add_attention": false`:                                                    "add_attention",
-		`"resnet_time_scale_shift": "scale_shift"`:                                  "resnet_time_scale_shift",
-		`"time_embedding_type": "fourier"`:                                          "time_embedding_type",
-		`"num_class_embeds": 1000`:                                                  "num_class_embeds",
-		`"mid_block_type": "UNetMidBlock2DCrossAttn"`:                               "mid_block_type",
-		`"block_out_channels": [224, 448]`:                                          "down_block_types is 4",
-		`"down_block_types": ["DownBlock2D", "A", "A", "A"]`:                        `down_block_types has "A"`,
-		`"up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D", "Up"]`:  `up_block_types has "CrossAttnUpBlock2D"`,
-		`"block_out_channels": []`:                                                  "block_out_channels is 0",
-		`"norm_num_groups": 0`:                                                      "norm_num_groups",
+		`"attention_head_dim": 33`:                           "attention_head_dim is 33",
+		`"attention_head_dim": -1`:                           "attention_head_dim is -1",
+		`"attention_head_dim": [8, 8]`:                       "attention_head_dim has 2 entries",
+		`"cross_attention_dim": 768`:                         "cross_attention_dim",
+		`"downsample_padding": 0`:                            "downsample_padding",
+		`"add_attention": false`:                             "add_attention",
+		`"resnet_time_scale_shift": "scale_shift"`:           "resnet_time_scale_shift",
+		`"time_embedding_type": "fourier"`:                   "time_embedding_type",
+		`"num_class_embeds": 1000`:                           "num_class_embeds",
+		`"mid_block_type": "UNetMidBlock2DCrossAttn"`:        "mid_block_type",
+		`"block_out_channels": [224, 448]`:                   "down_block_types is 4",
+		`"down_block_types": ["DownBlock2D", "A", "A", "A"]`: `down_block_types has "A"`,
+		`"up_block_types": ["CrossAttnUpBlock2D", ` +
+			`"UpBlock2D", "UpBlock2D", "Up"]`: `up_block_types has "CrossAttnUpBlock2D"`,
+		`"block_out_channels": []`: "block_out_channels is 0",
+		`"norm_num_groups": 0`:     "norm_num_groups",
 		`"attention_head_dim": 1, "block_out_channels": [224, 448, 1000000000, -5]`: "1000000000",
 	} {
 		_, err := unet.ParseConfig([]byte(`{"_class_name": "UNet2DModel", ` + fields + `}`))

@@ -16,7 +16,8 @@ import (
 
 // smallVQ is the JSON configuration of testdata/vq.py.
 const smallVQ = `{"_class_name": "VQModel", "block_out_channels": [16, 24, 32], "norm_num_groups": 8,
-	"num_vq_embeddings": 64, "vq_embed_dim": 3, "latent_channels": 3, "layers_per_block": 2, "norm_type": "group", "lookup_from_codebook": false}`
+	"num_vq_embeddings": 64, "vq_embed_dim": 3, "latent_channels": 3, "layers_per_block": 2,
+	"norm_type": "group", "lookup_from_codebook": false}`
 
 // TestVQAgainstDiffusers compares outputs and gradients with VQModel. The
 // gradient of decode passes straight through the rounding to codes.

@@ -34,13 +34,14 @@ type tuneFile struct {
 
 var tuneVerb = verb{
 	name: "tune", args: "--data DIR --out presets.json", short: "find a task's parameters on a folder of pictures",
-	notes: `For each number of --steps it walks to better omega and gamma, and to a better strength where that is not --fixed, one at a
-time by factors of two, then tries --gluing-every; the preset is the setting of least work within --tolerance of the best
-mean PSNR. A higher PSNR is not always a better picture: with a free strength large holes come out smooth.
+	notes: `For each number of --steps it walks to better omega and gamma, and to a better strength where that is
+not --fixed, one at a time by factors of two, then tries --gluing-every; the preset is the setting of least work
+within --tolerance of the best mean PSNR. A higher PSNR is not always a better picture: with a free strength large
+holes come out smooth.
   psld tune --data photos --tasks sr4,denoise --out presets.json
   psld restore --task sr4 --preset presets.json --in small.png --out large.png
-The file has every result. After Ctrl-C or --budget the same command goes on from it, and the presets found so far are in
-it. --plot measures PSNR against time over --steps and --gluing-every in place of a search:
+The file has every result. After Ctrl-C or --budget the same command goes on from it, and the presets found so far are
+in it. --plot measures PSNR against time over --steps and --gluing-every in place of a search:
   psld tune --data photos --tasks sr4 --steps 10,20,50,100,200 --out curve.json --plot curve.png
 
 `,
