@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"psld/psld/operator"
+	"psld/psld/picture"
 	"psld/psld/solver"
+	"psld/psld/task"
 )
 
 // finish moves the decoded picture x towards the measurement in pixel space, where the
@@ -40,26 +42,67 @@ func finish(x []float32, p solver.Problem, sigma float64) error {
 	return nil
 }
 
-// EstimateNoise is the deviation of white noise in a picture y[h,w,3], from the median size of its
-// finest diagonal wavelet coefficients (Donoho and Johnstone 1994); texture makes it a little too large.
+// EstimateNoise is the deviation of white noise in a picture y[h,w,3]: that of its finest diagonal wavelet coefficients
+// in the parts of the picture that have least of them, since elsewhere texture adds to the noise. Where too few parts
+// are known it is the median size of all coefficients (Donoho and Johnstone 1994), which texture makes too large.
 // keep tells which pixels count, nil for all. ok is false where too few 2x2 blocks are known.
 func EstimateNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
-	var d []float64
+	const side, enough = 16, 100 // of a part, in pixels, and its coefficients
+	across := (w + side - 1) / side
+	parts := make([]struct{ squares, n float64 }, across*((h+side-1)/side))
+	var all []float64
 	for r := 0; r+1 < h; r++ {
 		for c := 0; c+1 < w; c++ {
 			i := r*w + c
 			if keep != nil && !(keep[i] && keep[i+1] && keep[i+w] && keep[i+w+1]) {
 				continue
 			}
+			part := &parts[r/side*across+c/side]
 			for k := range 3 {
 				at := func(p int) float64 { return float64(y[3*p+k]) }
-				d = append(d, math.Abs(at(i)-at(i+1)-at(i+w)+at(i+w+1))/2)
+				if extreme(at(i), at(i+1), at(i+w), at(i+w+1)) { // their noise may be cut off
+					continue
+				}
+				d := math.Abs(at(i)-at(i+1)-at(i+w)+at(i+w+1)) / 2
+				all = append(all, d)
+				part.squares, part.n = part.squares+d*d, part.n+1
 			}
 		}
 	}
-	if len(d) < 90 {
+	if len(all) < 90 {
 		return 0, false
 	}
-	slices.Sort(d)
-	return d[len(d)/2] / 0.6745, true
+	var deviations []float64
+	for _, part := range parts {
+		if part.n >= enough {
+			deviations = append(deviations, math.Sqrt(part.squares/part.n))
+		}
+	}
+	if len(deviations) < 4 {
+		slices.Sort(all)
+		return all[len(all)/2] / 0.6745, true
+	}
+	slices.Sort(deviations)
+	// A tenth of the parts of pure noise lie some four hundredths below its deviation.
+	return deviations[len(deviations)/10] * 1.04, true
+}
+
+// NoiseOf is EstimateNoise for the measurement of a task. A picture that was made smaller has texture in its finest
+// detail everywhere, and little noise as a rule: there a quarter of the estimate is taken.
+func NoiseOf(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, ok bool) {
+	sigma, ok = EstimateNoise(y.Pix, y.H, y.W, keep)
+	if t.Scale > 1 {
+		sigma /= 4
+	}
+	return sigma, ok
+}
+
+// extreme tells whether one of the values is at an end of the range of pictures.
+func extreme(values ...float64) bool {
+	for _, v := range values {
+		if v == -1 || v == 1 {
+			return true
+		}
+	}
+	return false
 }

@@ -27,6 +27,22 @@ func TestEstimateNoise(t *testing.T) {
 	require.False(t, ok)
 }
 
+// TestEstimateNoiseBesideTexture: texture in two thirds of a picture is not taken for noise.
+func TestEstimateNoiseBesideTexture(t *testing.T) {
+	for _, sigma := range []float64{0, 0.02, 0.1} {
+		x := waves(96, 96)
+		for i := range x.Pix {
+			if row := i / (3 * 96); row < 64 && (i/3+row)%2 == 0 {
+				x.Pix[i] += 0.3
+			}
+		}
+		operator.AddGaussian(x.Pix, sigma, 3)
+		got, ok := EstimateNoise(x.Pix, 96, 96, nil)
+		require.True(t, ok)
+		require.InDelta(t, sigma, got, 0.005+0.1*sigma)
+	}
+}
+
 // TestFinishIsTheBestBlend: for y = x + noise and an estimate with an error of its own,
 // finish weighs the two by their variances, so that the error is that of the best
 // linear combination.

@@ -50,7 +50,7 @@ type Options struct {
 	LightCodec bool `json:"light_codec,omitempty"`
 
 	// Sigma is the deviation of the measurement's noise on [-1,1]; nil: estimated (see
-	// EstimateNoise). It decides how far the result is moved to the measurement in
+	// NoiseOf). It decides how far the result is moved to the measurement in
 	// pixel space at the end, which Raw leaves out.
 	Sigma *float64 `json:"sigma,omitempty"`
 	Raw   bool     `json:"raw,omitempty"`
@@ -127,7 +127,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if o.Sigma != nil {
 		sigma = *o.Sigma
 	} else {
-		sigma, sure = EstimateNoise(y.Pix, y.H, y.W, p.Keep)
+		sigma, sure = NoiseOf(t, y, p.Keep)
 	}
 	withSigma := o
 	withSigma.Sigma = &sigma

@@ -16,7 +16,11 @@ func DescribeMethod(m solver.Method) string {
 			words = append(words, fmt.Sprintf("%v steps", f.Of(m)))
 			continue
 		}
-		words = append(words, fmt.Sprintf("%s %v", strings.ReplaceAll(f.Name, "_", " "), f.Of(m)))
+		name, value := strings.ReplaceAll(f.Name, "_", " "), fmt.Sprint(f.Of(m))
+		if x, ok := f.Of(m).(float64); ok {
+			value = fmt.Sprintf("%.4g", x)
+		}
+		words = append(words, name+" "+value)
 	}
 	return strings.Join(words, ", ")
 }

@@ -96,6 +96,7 @@ type restoration struct {
 	y      *picture.Picture
 	d      psld.Damage
 	words  string // of the damage
+	noise  string // where its deviation is from
 	h, w   int    // of the result
 	total  int    // steps
 	m      prior.Prior
@@ -228,6 +229,13 @@ func (r *restoration) load(context.Context) (err error) {
 	if _, err := r.d.Operator(r.h, r.w); err != nil {
 		return err
 	}
+	r.noise = "as given"
+	if r.o.Sigma == nil {
+		r.noise = "unknown"
+		if sigma, ok := psld.NoiseOf(r.t, r.y, r.d.Keep); ok {
+			r.o.Sigma, r.noise = &sigma, "estimated"
+		}
+	}
 	r.total, err = r.keep.look(r.c, r.o.Keep) // may be a little more than asked for: the schedule divides 1000
 	return err
 }
@@ -287,6 +295,9 @@ func (r *restoration) announce() {
 		words += "; " + r.words
 	}
 	r.c.say("task      %s", words)
+	if r.o.Sigma != nil {
+		r.c.say("noise     deviation %.3g on [-1,1] (%.3g of 255), %s", *r.o.Sigma, *r.o.Sigma*127.5, r.noise)
+	}
 	r.c.say("method    %s, seed %d", psld.DescribeMethod(r.method), r.o.Seed)
 	if r.m != nil {
 		r.c.say("model     %s", prior.Describe(r.m))
