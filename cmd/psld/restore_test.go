@@ -25,13 +25,13 @@ func TestRestoreSD(t *testing.T) {
 		require.Equal(t, [2]int{60, 64}, [2]int{p.W, p.H})
 		return sum(p)
 	}
-	plain := restored("")
-	require.Equal(t, plain, restored("--taesd "+at("taesd.safetensors"))) // only kept ready
-	guided := restored("--guide-vae --taesd " + at("taesd.safetensors"))
+	plain := restored("--raw")
+	require.Equal(t, plain, restored("--raw --taesd "+at("taesd.safetensors"))) // only kept ready
+	guided := restored("--raw --guide-vae --taesd " + at("taesd.safetensors"))
 	require.NotEqual(t, plain, guided)
-	require.NotEqual(t, guided, restored("--guide-vae --gamma 0 --taesd "+at("taesd.safetensors")))
-	require.Equal(t, restored("--guide-vae --gamma 0 --taesd "+at("taesd.safetensors")),
-		restored("--guide-vae --gamma 0 --taesd "+at("decoder.safetensors")))
+	require.NotEqual(t, guided, restored("--raw --guide-vae --gamma 0 --taesd "+at("taesd.safetensors")))
+	require.Equal(t, restored("--raw --guide-vae --gamma 0 --taesd "+at("taesd.safetensors")),
+		restored("--raw --guide-vae --gamma 0 --taesd "+at("decoder.safetensors")))
 
 	cat := restored("--raw --prompt cat")
 	require.NotEqual(t, restored("--raw"), cat)
