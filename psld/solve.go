@@ -147,8 +147,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 		}
 	}
 	prob.Sigma = sigma
-	strength, ok := param.ValuesOf(method)["strength"].(float64)
-	if ok && strength < 1 || solver.SpecOf(method).Needs.Start {
+	if o.startsRough(t, method) {
 		if o.Start == nil {
 			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, y.Pix, p.Damage) }
 		}
@@ -177,12 +176,26 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 			}
 		}
 	}
-	for i := 0; y.Grey && i < len(x.Pix); i += 3 {
-		px := x.Pix[i : i+3]
+	if y.Grey {
+		grey(x.Pix)
+	}
+	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Method: method}, err
+}
+
+// startsRough tells whether a method begins from a rough restoration: where its parameters leave the first part of the
+// diffusion out, and where it always does and one is quickly made.
+func (o *Options) startsRough(t *task.Task, method solver.Method) bool {
+	strength, ok := param.ValuesOf(method)["strength"].(float64)
+	return ok && strength < 1 || solver.SpecOf(method).Needs.Start && (t.Rough != nil || o.Start != nil)
+}
+
+// grey sets the channels of every pixel to their mean.
+func grey(pix []float32) {
+	for i := 0; i < len(pix); i += 3 {
+		px := pix[i : i+3]
 		v := (px[0] + px[1] + px[2]) / 3
 		px[0], px[1], px[2] = v, v, v
 	}
-	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Method: method}, err
 }
 
 // prompts encodes the prompts.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"psld/internal/atomicfile"
 	"psld/psld"
 	"psld/psld/eval"
+	"psld/psld/metric"
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/task"
@@ -76,6 +78,7 @@ func (f *picturesFlags) describe(pictures int, seed uint64, m prior.Prior) strin
 type evalFlags struct {
 	*picturesFlags
 	methods, csvOut, jsonOut *string
+	metrics, lpips           *string
 	options                  *methodFlags
 }
 
@@ -83,9 +86,12 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 	return &evalFlags{
 		picturesFlags: addPicturesFlags(fs, 32, ""),
 		methods:       fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods"),
-		csvOut:        fs.String("csv", "", "also write the table to a CSV `file`"),
-		jsonOut:       fs.String("json", "", "also write the table to a JSON `file`"),
-		options:       addMethodFlags(fs),
+		metrics:       fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()),
+		lpips: fs.String("lpips-weights", "",
+			"`file` or folder with the trained networks of lpips-alex, lpips-squeeze or lpips-vgg"),
+		csvOut:  fs.String("csv", "", "also write the table to a CSV `file`"),
+		jsonOut: fs.String("json", "", "also write the table to a JSON `file`"),
+		options: addMethodFlags(fs),
 	}
 }
 
@@ -157,6 +163,9 @@ func (f *evalFlags) check() (o eval.Options, err error) {
 	if len(o.Tasks) == 0 || len(o.Methods) == 0 {
 		return o, fmt.Errorf("--tasks and --methods need at least one name")
 	}
+	if o.Metrics, err = f.openMetrics(); err != nil {
+		return o, err
+	}
 	for _, g := range [][3]string{{"--csv", *f.csvOut, ".csv"}, {"--json", *f.jsonOut, ".json"}} {
 		if g[1] != "" {
 			if err := checkOutput(g[0], g[1], g[2:]); err != nil {
@@ -165,6 +174,32 @@ func (f *evalFlags) check() (o eval.Options, err error) {
 		}
 	}
 	return o, nil
+}
+
+func metricNames() string {
+	var names []string
+	for _, e := range metric.List {
+		names = append(names, e.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// openMetrics opens the metrics of the list; those that lack their weights stand as not available in the table.
+func (f *evalFlags) openMetrics() (all []metric.Metric, err error) {
+	for _, name := range list(*f.metrics) {
+		m, err := metric.Open(name, *f.lpips)
+		if lacks := (*metric.Missing)(nil); errors.As(err, &lacks) {
+			m, err = metric.NotAvailable(lacks.Info), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--metrics: %w", err)
+		}
+		all = append(all, m)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("--metrics needs at least one name")
+	}
+	return all, nil
 }
 
 // drawnTasks reads a list of tasks that make up test damages.

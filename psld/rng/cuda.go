@@ -8,7 +8,7 @@ import (
 
 // CUDA is PyTorch's generator on NVIDIA GPUs for torch.randn of float32, as
 // AUTOMATIC1111's web UI ("NV" random numbers) and stable-diffusion.cpp
-// (--rng cuda) imitate it: number i of call k is made of the first two words
+// imitate it: number i of call k is made of the first two words
 // of Philox4x32-10 (Salmon et al., SC 2011) with counter (k, 0, i, 0) and the
 // seed as key.
 //

@@ -22,11 +22,13 @@ import (
 // latent prior a picture is decoded before the fit and encoded behind it. Fits are exact where the operator has a
 // closed form ([operator.ProxOf]).
 type DiffPIR struct {
-	Steps  int     `json:"steps" range:"1..1000" default:"20" help:"evaluations of the denoiser"`
-	From   float64 `json:"from" range:"0.." default:"1" help:"noise of the first step beside a picture in [-1,1]; 0 is that of the measurement, which the start picture has already"`
+	Steps int `json:"steps" range:"1..1000" default:"20" help:"evaluations of the denoiser"`
+	// From 0 is the noise of the measurement, which the start picture has already.
+	From   float64 `json:"from" range:"0.." default:"1" help:"noise of the first step; 0 is that of the measurement"`
 	To     float64 `json:"to" range:"0.." default:"0.02" help:"noise of the last step; 0 is that of the measurement"`
 	Lambda float64 `json:"lambda" range:">0.." default:"1" help:"weight of the prior against the measurement"`
-	Zeta   float64 `json:"zeta" range:"0..1" default:"0.3" help:"share of fresh noise in each step: 0 gives one estimate, more gives a sample"`
+	// Zeta 0 gives one estimate, more gives a sample.
+	Zeta float64 `json:"zeta" range:"0..1" default:"0.3" help:"share of fresh noise in each step"`
 }
 
 // leastNoise is what a measurement without noise is taken to have, about that of its 8 bits.
@@ -68,27 +70,39 @@ type diffPIR struct {
 
 func (m *diffPIR) Len() int { return len(m.levels) }
 
-// Start is the rough picture, or none, with the noise of the first step. The state is x + s e, without the factor that
-// keeps its variance.
+// Start is the rough picture, or where there is none a regularised inverse, with the noise of the first step. The state
+// is x + s e, without the factor that keeps its variance.
 func (m *diffPIR) Start(s *State) error {
 	shape := m.r.Shape()
-	z := slices.Clone(m.r.Noise("start", 0, tensor.Len(shape)))
-	var z0 []float32
-	if m.r.Start != nil {
-		z0 = m.r.EncodePicture(m.r.Start)
+	z := make([]float32, tensor.Len(shape))
+	if m.o.From > 0 {
+		copy(z, m.r.Noise("start", 0, len(z)))
 	}
-	for i := range z {
-		z[i] *= float32(m.levels[0])
-		if m.o.From == 0 {
-			z[i] = 0
-		}
-		if z0 != nil {
-			z[i] += z0[i]
-		}
+	x := m.r.Start
+	if x == nil {
+		x = m.inverse()
+	}
+	for i, v := range m.r.EncodePicture(x) {
+		z[i] = float32(m.levels[0])*z[i] + v
 	}
 	s.Set("z", z, shape...)
-	s.Vars["x"] = m.r.PadPicture(make([]float32, m.r.A.In().Len()))
+	s.Vars["x"] = tensor.From(slices.Clone(x), 1, m.r.A.In().H, m.r.A.In().W, m.r.A.In().C)
 	return nil
+}
+
+// inverse is the picture near the measurement's mean that fits it, but for what it says little of.
+func (m *diffPIR) inverse() []float32 {
+	const rho = 0.02
+	flat, x := make([]float32, m.r.A.In().Len()), make([]float32, m.r.A.In().Len())
+	var mean float64
+	for _, v := range m.r.Y {
+		mean += float64(v) / float64(len(m.r.Y))
+	}
+	for i := range flat {
+		flat[i] = float32(mean)
+	}
+	m.prox.Prox(x, flat, m.r.Y, rho)
+	return x
 }
 
 func (m *diffPIR) Step(_ context.Context, s *State) (Report, error) {

@@ -132,6 +132,25 @@ func (o *DiffPIR) freeVariance(v float64) float64 {
 	return 0
 }
 
+// TestDiffPIRInverse: without a picture to start from the run starts from (1 m + rho c)/(1 + rho) where a mask keeps the
+// value m, c being the mean of the measurement, and from c elsewhere.
+func TestDiffPIRInverse(t *testing.T) {
+	c := newDiffPIRCase(t, 0.1)
+	m, err := (&DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1}).Bind(newRun(c.prior, c.p, Options{}))
+	require.NoError(t, err)
+	var mean float64
+	for _, v := range c.p.Y {
+		mean += float64(v) / float64(len(c.p.Y))
+	}
+	for i, x := range m.(*diffPIR).inverse() {
+		want := mean
+		if c.keep[i/3] {
+			want = (float64(c.p.Y[i]) + 0.02*mean) / 1.02
+		}
+		require.InDelta(t, want, x, 1e-5)
+	}
+}
+
 // TestDiffPIRLatent: on a latent prior the picture is decoded before the fit and encoded behind it.
 func TestDiffPIRLatent(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)

@@ -13,7 +13,7 @@ var deblurMotion = Task{
 	Does:     "sharpen; the kernel is needed: a grey PNG, square with an odd side",
 	File:     "a grey PNG of the camera's path",
 	Operator: blurred, TV: 0.01,
-	Best: "diffpir", Presets: diffPIR(0.5, 0.05, 0.3),
+	Best: "diffpir", Presets: diffPIR(0.5, 0.05, 0.6),
 	Tuned: tuned(0.03, 0.3, 3), Published: published(0.1, 1),
 	Draw: func(h, w int, _ Values, seed uint64) (d Damage, err error) {
 		d.Kernel, err = operator.MotionKernel(min(61, max(3, min(h, w)/4))|1, 0.5, seed)

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+
+	"psld/psld/param"
+	"psld/psld/solver"
+	"psld/psld/task"
+)
+
+var methodsVerb = verb{
+	name: "methods", short: "list the methods and the tasks",
+	notes: `Every method takes its parameters as flags of restore and eval. What a task's best method is was measured with
+the embedded models on validation pictures; --method auto takes it.
+
+`,
+	setup: func(*flag.FlagSet) work { return listMethods },
+}
+
+func listMethods(_ context.Context, c *console, _ []string) error {
+	fmt.Fprintln(c.out, "Methods:")
+	for _, s := range solver.Specs() {
+		fmt.Fprintf(c.out, "  %-8s %s\n", s.Name, s.Doc)
+		fmt.Fprintf(c.out, "  %-8s needs %s\n", "", needs(s.Needs))
+		for _, f := range param.Fields(s.New()) {
+			fmt.Fprintf(c.out, "  %-8s   %-15s %s; %s, default %v\n", "", f.Name, f.Help, f.Want(), f.Default)
+		}
+	}
+	fmt.Fprintln(c.out, "\nTasks:")
+	for _, t := range task.All() {
+		best := t.Best
+		if best == "" {
+			best = "psld"
+		}
+		fmt.Fprintf(c.out, "  %-16s %s; best method here: %s\n", t.Name, t.Does, best)
+	}
+	return nil
+}
+
+// needs tells what a method cannot do without, and what a step of it costs.
+func needs(n solver.Needs) string {
+	if !n.Prior {
+		return "no model"
+	}
+	words := []string{"a model"}
+	if n.Gradient {
+		words = append(words, "gradients through its networks: a step goes through UNet, decoder and encoder and back")
+	} else {
+		words = append(words, "no gradient: a step is one pass through the UNet (and a latent model's autoencoder)")
+	}
+	if n.Noise {
+		words = append(words, "the noise of the measurement")
+	}
+	return strings.Join(words, "; ")
+}
