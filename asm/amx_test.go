@@ -125,6 +125,19 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// addProduct adds a, [M, C], times b, [C, N], to want, and the products' magnitudes to size.
+func addProduct(want, size, a, b []float64, c, n int) {
+	for i := range len(a) / c {
+		for ch := range c {
+			for j := range n {
+				p := a[i*c+ch] * b[ch*n+j]
+				want[i*n+j] += p
+				size[i*n+j] += math.Abs(p)
+			}
+		}
+	}
+}
+
 // splitProblem multiplies windows of parts x segs pixels with c channels and returns the relative L2 error.
 func splitProblem(t *testing.T, r *rand.Rand, m, c, parts, segs int, start string) float64 {
 	t.Helper()
@@ -173,15 +186,7 @@ func splitProblem(t *testing.T, r *rand.Rand, m, c, parts, segs int, start strin
 					b[(seg*k+part*words+w)*nr+j] = v
 				}
 			}
-			for i := range m {
-				for ch := range c {
-					for j := range nr {
-						p := fa[i*c+ch] * fb[ch*nr+j]
-						want[i*nr+j] += p
-						size[i*nr+j] += math.Abs(p)
-					}
-				}
-			}
+			addProduct(want, size, fa, fb, c, nr)
 		}
 	}
 	out := slices.Clone(c0)

@@ -417,21 +417,22 @@ func TestColumns(t *testing.T) {
 	})
 }
 
+// halfValue is the number that 16 bits of IEEE 754's binary16 stand for.
+func halfValue(h uint16) float64 {
+	sign, e, m := 1-2*float64(h>>15), int(h>>10&31), float64(h&1023)
+	switch {
+	case e == 31 && m != 0:
+		return math.NaN()
+	case e == 31:
+		return sign * math.Inf(1)
+	case e == 0:
+		return sign * math.Ldexp(m, -24)
+	}
+	return sign * math.Ldexp(1024+m, e-25)
+}
+
 func TestConversions(t *testing.T) {
 	// Widening is checked by its definition, for every 16-bit pattern.
-	half := func(h uint16) float64 {
-		sign, e, m := 1-2*float64(h>>15), int(h>>10&31), float64(h&1023)
-		switch {
-		case e == 31 && m != 0:
-			return math.NaN()
-		case e == 31:
-			return sign * math.Inf(1)
-		case e == 0:
-			return sign * math.Ldexp(m, -24)
-		}
-		return sign * math.Ldexp(1024+m, e-25)
-	}
-	brain := func(h uint16) float64 { return float64(math.Float32frombits(uint32(h) << 16)) }
 	all := make([]uint16, 1<<16)
 	for i := range all {
 		all[i] = uint16(i)
@@ -443,8 +444,8 @@ func TestConversions(t *testing.T) {
 		value  func(uint16) float64
 		maxFin uint16 // the largest finite pattern
 	}{
-		{"f16", F16ToF32, F32ToF16, half, 0x7bff},
-		{"bf16", BF16ToF32, F32ToBF16, brain, 0x7f7f},
+		{"f16", F16ToF32, F32ToF16, halfValue, 0x7bff},
+		{"bf16", BF16ToF32, F32ToBF16, brainValue, 0x7f7f},
 	}
 	eachTier(t, func(t *testing.T) {
 		for _, f := range formats {
@@ -497,11 +498,11 @@ func TestConversions(t *testing.T) {
 		got := make([]uint16, len(x))
 		F32ToBF16(got, x)
 		for _, h := range got {
-			require.True(t, math.IsNaN(brain(h)))
+			require.True(t, math.IsNaN(brainValue(h)))
 		}
 		F32ToF16(got, x)
 		for _, h := range got {
-			require.True(t, math.IsNaN(half(h)))
+			require.True(t, math.IsNaN(halfValue(h)))
 		}
 	})
 }

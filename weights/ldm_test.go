@@ -35,11 +35,19 @@ var (
 // tensors calls add with the name and shape of every tensor, as openaimodel.py
 // and the autoencoder's model.py of that repository build them.
 func (c ldmSize) tensors(add func(name string, shape ...int)) {
-	const u, v = "model.diffusion_model.", "first_stage_model."
 	layer := func(name string, shape ...int) {
 		add(name+".weight", shape...)
 		add(name+".bias", shape[0])
 	}
+	c.unetTensors(layer)
+	c.vaeTensors(layer)
+	add("first_stage_model.quantize.embedding.weight", c.entries, 3)
+	add("first_stage_model.loss.discriminator.main.0.weight", 4)
+}
+
+// unetTensors calls layer with the name of each layer of the UNet and the shape of its weight.
+func (c ldmSize) unetTensors(layer func(name string, shape ...int)) {
+	const u = "model.diffusion_model."
 	embed := 4 * c.channels
 	resnet := func(name string, in, out int) {
 		layer(name+".in_layers.0", in)
@@ -96,7 +104,11 @@ func (c ldmSize) tensors(add func(name string, shape ...int)) {
 	}
 	layer(u+"out.0", ch)
 	layer(u+"out.2", 3, ch, 3, 3)
+}
 
+// vaeTensors does the same for the autoencoder.
+func (c ldmSize) vaeTensors(layer func(name string, shape ...int)) {
+	const v = "first_stage_model."
 	vaeResnet := func(name string, in, out int) {
 		layer(name+".norm1", in)
 		layer(name+".conv1", out, in, 3, 3)
@@ -117,7 +129,7 @@ func (c ldmSize) tensors(add func(name string, shape ...int)) {
 		}
 	}
 	layer(v+"encoder.conv_in", c.vaeChannels, 3, 3, 3)
-	ch = c.vaeChannels
+	ch := c.vaeChannels
 	for level, m := range c.vaeMult {
 		for i := range c.vaeLayers {
 			vaeResnet(fmt.Sprintf("%sencoder.down.%d.block.%d", v, level, i), ch, m*c.vaeChannels)
@@ -143,8 +155,6 @@ func (c ldmSize) tensors(add func(name string, shape ...int)) {
 	layer(v+"decoder.conv_out", 3, ch, 3, 3)
 	layer(v+"quant_conv", 3, 3, 1, 1)
 	layer(v+"post_quant_conv", 3, 3, 1, 1)
-	add(v+"quantize.embedding.weight", c.entries, 3)
-	add(v+"loss.discriminator.main.0.weight", 4)
 }
 
 // ldmEntries is a small unconditional LDM: two resolutions of 32 and 64

@@ -300,19 +300,24 @@ func (a *attention) task(task, _ int, s *scratch) {
 		}
 	}
 	for p := range count {
-		query := first + p*nr
-		cols := min(nr, a.l-query)
-		st, sum := columns[p*3*nr:][:3*nr], sums[p*a.d*nr:][:a.d*nr]
-		top, total := st[:nr], st[nr:2*nr]
-		for j, t := range total {
-			total[j] = 1 / t
-		}
-		if a.stats != nil {
-			at := a.stats.Data[head*2*a.l+query:]
-			copy(at[:cols], top)
-			copy(at[a.l:][:cols], total)
-		}
-		asm.ScalePanel(sum, total)
-		asm.Transpose(a.row(a.o, head, query, a.l), sum, a.d, cols, a.c, nr)
+		a.finish(head, first+p*nr, columns[p*3*nr:][:2*nr], sums[p*a.d*nr:][:a.d*nr])
 	}
+}
+
+// finish divides the sums of a panel of queries, [D, NR], by the sums of their weights, and writes them to o; st holds
+// the largest score of each query and that sum, [2, NR].
+func (a *attention) finish(head, query int, st, sum []float32) {
+	nr := asm.NR()
+	cols := min(nr, a.l-query)
+	top, total := st[:nr], st[nr:2*nr]
+	for j, t := range total {
+		total[j] = 1 / t
+	}
+	if a.stats != nil {
+		at := a.stats.Data[head*2*a.l+query:]
+		copy(at[:cols], top)
+		copy(at[a.l:][:cols], total)
+	}
+	asm.ScalePanel(sum, total)
+	asm.Transpose(a.row(a.o, head, query, a.l), sum, a.d, cols, a.c, nr)
 }

@@ -142,6 +142,62 @@ func (c *carve) take(n int) []float32 {
 	return piece
 }
 
+// gradFactors are the keys and values of a group, where they lie or rounded, with strides between their rows, and the
+// memory for scores and what becomes of them, of all panels, apart by size words.
+type gradFactors struct {
+	keys, values      []float32
+	keysT             []float32 // the factor of dq
+	stride, strideT   int
+	scores, dScores   []float32 // of one panel
+	weights, dWeights []float32 // E and dS as the left factor of dv and dk
+	dT                []float32 // dS as the right factor of dq
+	size              int
+}
+
+// factors readies those of some rows of keys from lo on.
+func (a *attentionGrad) factors(s *scratch, buf *carve, head, lo, rows int) gradFactors {
+	nr, d := asm.NR(), a.d
+	keys, values := a.row(a.k, head, lo, a.m), a.row(a.v, head, lo, a.m)
+	if a.pairs {
+		even := roundUp(a.block, 2)
+		f := gradFactors{keys: buf.take(rows * a.words), values: buf.take(rows * a.words), stride: a.words,
+			keysT: buf.take(a.keyPairs(rows) * d), strideT: d, size: even * nr / 2}
+		a.packKeys(f.keys, keys, rows)
+		a.packKeys(f.values, values, rows)
+		for key := 0; key < rows; key += a.block {
+			a.packKeyPairs(s, f.keysT[key/2*d:], a.row(a.k, head, lo+key, a.m), min(a.block, rows-key))
+		}
+		f.scores, f.dScores = buf.take(even*nr), buf.take(even*nr)
+		f.weights, f.dWeights, f.dT = buf.take(a.panels*f.size), buf.take(a.panels*f.size), buf.take(f.size)
+		return f
+	}
+	f := gradFactors{keys: keys, values: values, stride: a.c, size: a.block * nr}
+	if f.stride%512 == 0 { // rows would lie on the same few lines of the cache
+		f.stride = d + 16
+		f.keys, f.values = buf.take(rows*f.stride), buf.take(rows*f.stride)
+		for r := range rows {
+			copy(f.keys[r*f.stride:][:d], keys[r*a.c:])
+			copy(f.values[r*f.stride:][:d], values[r*a.c:])
+		}
+	}
+	f.keysT, f.strideT = f.keys, f.stride
+	f.weights, f.dWeights = buf.take(a.panels*f.size), buf.take(a.panels*f.size)
+	return f
+}
+
+// inPlace makes the scores of panel p lie where its weights will.
+func (f *gradFactors) inPlace(p int) {
+	f.scores, f.dScores = f.weights[p*f.size:][:f.size], f.dWeights[p*f.size:][:f.size]
+	f.dT = f.dScores
+}
+
+// await waits until another task has done all blocks of queries up to at.
+func (a *attentionGrad) await(task, at int) {
+	for before := &a.done[task]; int(before.Load()) <= at; {
+		runtime.Gosched()
+	}
+}
+
 // task adds what a group of keys and a part of the queries of a head give.
 func (a *attentionGrad) task(task, _ int, s *scratch) {
 	all := a.n * a.heads
@@ -165,38 +221,7 @@ func (a *attentionGrad) task(task, _ int, s *scratch) {
 	bias := buf.take(2 * nr)
 	pair := buf.take(2 * d)
 
-	// The keys and values of the group: where they lie, or rounded.
-	keys, values, stride := a.row(a.k, head, lo, a.m), a.row(a.v, head, lo, a.m), a.c
-	keysT, strideT := keys, stride // the factor of dq
-	// Scores and what becomes of them, of a.panels panels, apart by size words.
-	var scores, dScores []float32       // of one panel
-	var weights, dWeights, dT []float32 // E and dS as the left factor of dv and dk, dS as the right one of dq
-	size := a.block * nr
-	switch {
-	case a.pairs:
-		stride, strideT = words, d
-		keys, values, keysT = buf.take(rows*words), buf.take(rows*words), buf.take(a.keyPairs(rows)*d)
-		a.packKeys(keys, a.row(a.k, head, lo, a.m), rows)
-		a.packKeys(values, a.row(a.v, head, lo, a.m), rows)
-		for key := 0; key < rows; key += a.block {
-			a.packKeyPairs(s, keysT[key/2*d:], a.row(a.k, head, lo+key, a.m), min(a.block, rows-key))
-		}
-		size = even * nr / 2
-		scores, dScores = buf.take(even*nr), buf.take(even*nr)
-		weights, dWeights, dT = buf.take(a.panels*size), buf.take(a.panels*size), buf.take(size)
-	default:
-		if stride%512 == 0 { // rows would lie on the same few lines of the cache
-			stride, strideT = d+16, d+16
-			from, fromV := keys, values
-			keys, values = buf.take(rows*stride), buf.take(rows*stride)
-			for r := range rows {
-				copy(keys[r*stride:][:d], from[r*a.c:])
-				copy(values[r*stride:][:d], fromV[r*a.c:])
-			}
-			keysT = keys
-		}
-		weights, dWeights = buf.take(a.panels*size), buf.take(a.panels*size)
-	}
+	f := a.factors(s, &buf, head, lo, rows)
 
 	blocks := (a.l + span - 1) / span
 	first := part * blocks / a.parts
@@ -211,9 +236,7 @@ func (a *attentionGrad) task(task, _ int, s *scratch) {
 				panelsG[p*words*nr:][:words*nr], rowsQ, rowsG, p, count)
 		}
 		if group > 0 {
-			for before := &a.done[task-a.parts*all]; int(before.Load()) <= at; {
-				runtime.Gosched()
-			}
+			a.await(task-a.parts*all, at)
 		}
 		for key := 0; key < rows; key += a.block {
 			n := min(a.block, rows-key)
@@ -225,27 +248,26 @@ func (a *attentionGrad) task(task, _ int, s *scratch) {
 				lines := query + p*nr
 				a.biases(bias, head, lines)
 				if !a.pairs {
-					scores, dScores = weights[p*size:][:size], dWeights[p*size:][:size]
-					dT = dScores
+					f.inPlace(p)
 				}
-				a.keysTimesQueries(s, scores, keys[key*stride:], stride, panelsQ[p*words*nr:], bias, n)
-				a.keysTimesQueries(s, dScores, values[key*stride:], stride, panelsG[p*words*nr:], bias[nr:], n)
-				a.hide(scores, lo+key, lines, n)
+				a.keysTimesQueries(s, f.scores, f.keys[key*f.stride:], f.stride, panelsQ[p*words*nr:], bias, n)
+				a.keysTimesQueries(s, f.dScores, f.values[key*f.stride:], f.stride, panelsG[p*words*nr:], bias[nr:], n)
+				a.hide(f.scores, lo+key, lines, n)
 				sum := a.queryGrad(head, lines)
 				if a.pairs {
-					fill(scores[n*nr:][:n%2*nr], minusInf)
-					clear(dScores[n*nr:][:n%2*nr])
+					fill(f.scores[n*nr:][:n%2*nr], minusInf)
+					clear(f.dScores[n*nr:][:n%2*nr])
 					all := roundUp(n, 2) * nr
-					asm.WeightsGradPanelPairs(weights[p*size:], dWeights[p*size:], dT, scores[:all], dScores[:all])
-					a.addKeys(s, sum, keysT[key/2*strideT:], strideT, dT, (n+1)/2, lo+key > 0)
+					asm.WeightsGradPanelPairs(f.weights[p*f.size:], f.dWeights[p*f.size:], f.dT, f.scores[:all], f.dScores[:all])
+					a.addKeys(s, sum, f.keysT[key/2*f.strideT:], f.strideT, f.dT, (n+1)/2, lo+key > 0)
 				} else {
-					asm.WeightsGradPanel(scores[:n*nr], dScores[:n*nr])
-					a.addKeys(s, sum, keysT[key*strideT:], strideT, dT, n, lo+key > 0)
+					asm.WeightsGradPanel(f.scores[:n*nr], f.dScores[:n*nr])
+					a.addKeys(s, sum, f.keysT[key*f.strideT:], f.strideT, f.dT, n, lo+key > 0)
 				}
 			}
 			if from < count {
-				a.addQueries(s, sumV[key*wide:], weights[from*size:], rowsG, size, n, from, count)
-				a.addQueries(s, sumK[key*wide:], dWeights[from*size:], rowsQ, size, n, from, count)
+				a.addQueries(s, sumV[key*wide:], f.weights[from*f.size:], rowsG, f.size, n, from, count)
+				a.addQueries(s, sumK[key*wide:], f.dWeights[from*f.size:], rowsQ, f.size, n, from, count)
 			}
 		}
 		a.done[task].Store(int32(at + 1))
