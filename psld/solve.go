@@ -186,7 +186,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 // diffusion out, and where it always does and one is quickly made.
 func (o *Options) startsRough(t *task.Task, method solver.Method) bool {
 	strength, ok := param.ValuesOf(method)["strength"].(float64)
-	return ok && strength < 1 || solver.SpecOf(method).Needs.Start && (t.Rough != nil || o.Start != nil)
+	return ok && strength < 1 || solver.SpecOf(method).Needs.Start && t.Rough != nil
 }
 
 // grey sets the channels of every pixel to their mean.

@@ -14,6 +14,7 @@ import (
 	"psld/psld/metric"
 	"psld/psld/picture"
 	"psld/psld/prior"
+	"psld/psld/solver"
 	"psld/psld/task"
 )
 
@@ -112,6 +113,11 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 		return err
 	}
 	c.say("%s", f.describe(len(pics), o.Seed, m))
+	if *f.model.path == "" {
+		if o.Models, err = f.pixelModels(ctx, c, o.Methods); err != nil {
+			return err
+		}
+	}
 	bar := newProgress(c.log, "picture")
 	before := 0
 	per := 1 + len(o.Methods)
@@ -140,6 +146,25 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 		}
 	}
 	return nil
+}
+
+// pixelModels gives the embedded pixel prior to the methods that need no gradient.
+func (f *evalFlags) pixelModels(ctx context.Context, c *console, methods []string) (map[string]prior.Prior, error) {
+	own := map[string]prior.Prior{}
+	for _, name := range methods {
+		spec, err := solver.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		if !spec.Needs.Prior || spec.Needs.Gradient {
+			continue
+		}
+		if own[name], err = f.model.openAny(ctx, true); err != nil {
+			return nil, err
+		}
+		c.say("%s on %s", name, prior.Describe(own[name]))
+	}
+	return own, nil
 }
 
 // check looks at the flags.

@@ -10,6 +10,7 @@ import (
 	"psld/psld"
 	"psld/psld/operator"
 	"psld/psld/picture"
+	"psld/psld/prior"
 	"psld/psld/solver"
 	"psld/psld/task"
 )
@@ -90,7 +91,7 @@ func (c *cell) restore(ctx context.Context, method string) (r *picture.Picture, 
 		before, _ := memstat.Process()
 		o.Progress = func(p solver.Progress) { c.memory = max(c.memory, p.Memory-before) }
 	}
-	res, err := psld.Solve(ctx, c.m, psld.Problem{Damage: c.damage, Measurement: c.y}, o)
+	res, err := psld.Solve(ctx, c.prior(method), psld.Problem{Damage: c.damage, Measurement: c.y}, o)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -104,6 +105,14 @@ func (c *cell) roughly(ctx context.Context) ([]float32, error) {
 		return nil, err
 	}
 	return c.task.Start(ctx, a, c.y.Pix, c.damage)
+}
+
+// prior is the model of a method.
+func (c *cell) prior(method string) prior.Prior {
+	if m, ok := c.o.Models[method]; ok {
+		return m
+	}
+	return c.m
 }
 
 // plain is the measurement to look at, enlarged by cubic interpolation where it is smaller.

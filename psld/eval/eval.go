@@ -31,7 +31,9 @@ type Options struct {
 	Sigma   float64         // of the measurement noise on [-1,1]; 0 means none
 	Seed    uint64          // picture i has the damage and noise of Seed+i
 	Shard   Shard           // default: all pictures
-	Solve   psld.Options    // of all methods; Method, Seed, Start and Sigma are set by Run, Keep is left out
+	// Models has methods by name that run on a model of their own in place of Run's.
+	Models map[string]prior.Prior
+	Solve  psld.Options // of all methods; Method, Seed, Start and Sigma are set by Run, Keep is left out
 	// Progress is called after every picture; of is the number of pictures of a row.
 	Progress func(t task.Name, method string, done, of int)
 }
