@@ -320,7 +320,8 @@ func writeFolder(t *testing.T, change func(files map[string][]byte)) string {
 		"text_encoder/model-00001-of-00002.safetensors": one("text_model.a"),
 		"text_encoder/model-00002-of-00002.safetensors": one("text_model.b"),
 		"text_encoder/model.safetensors.index.json": []byte(
-			`{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors","text_model.b":"model-00002-of-00002.safetensors"}}`),
+			`{"weight_map":{"text_model.a":"model-00001-of-00002.safetensors",` +
+				`"text_model.b":"model-00002-of-00002.safetensors"}}`),
 		"unet/diffusion_pytorch_model.non_ema.safetensors": []byte("never opened"),
 	}
 	if change != nil {
@@ -406,7 +407,8 @@ func TestOpenFolder(t *testing.T) {
 		{"empty index", func(f map[string][]byte) { f[index] = []byte(`{}`) }, weights.Options{}, []string{"no weight_map"}},
 		{"two names for one tensor", func(f map[string][]byte) {
 			f["vae/diffusion_pytorch_model.safetensors"] = raw(
-				`{"m.attentions.0.key.bias":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"m.attentions.0.to_k.bias":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 1, 2)
+				`{"m.attentions.0.key.bias":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},`+
+					`"m.attentions.0.to_k.bias":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, 1, 2)
 		}, weights.Options{}, []string{"m.attentions.0.to_k.bias", "twice"}},
 	} {
 		_, err := weights.OpenModel(writeFolder(t, c.change), c.opts)

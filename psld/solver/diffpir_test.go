@@ -132,8 +132,8 @@ func (o *DiffPIR) freeVariance(v float64) float64 {
 	return 0
 }
 
-// TestDiffPIRInverse: without a picture to start from the run starts from (1 m + rho c)/(1 + rho) where a mask keeps the
-// value m, c being the mean of the measurement, and from c elsewhere.
+// TestDiffPIRInverse: without a picture to start from the run starts from (1 m + rho c)/(1 + rho) where a mask keeps
+// the value m, c being the mean of the measurement, and from c elsewhere.
 func TestDiffPIRInverse(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
 	m, err := (&DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1}).Bind(newRun(c.prior, c.p, Options{}))
