@@ -14,6 +14,7 @@ import (
 	"psld/asm"
 	"psld/psld"
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
@@ -167,7 +168,14 @@ func (r *restoration) check(context.Context) (err error) {
 	if err := r.prompts.check(); err != nil {
 		return err
 	}
+	spec, err := solver.Lookup(name)
 	switch {
+	case err != nil:
+		return err
+	case *r.methods.reference && param.ValuesOf(spec.New())["strength"] == nil: // not of PSLD's family
+		return fmt.Errorf("--reference has no meaning for method %s", name)
+	case set["cfg"] && !spec.Needs.Gradient:
+		return fmt.Errorf("--cfg has no meaning for method %s here: it takes no prompt", name)
 	case *r.guide && *r.model.taesd == "":
 		return errors.New("--guide-vae needs --taesd")
 	case *r.invert && *r.mask == "":

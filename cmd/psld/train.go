@@ -164,6 +164,12 @@ func (f *trainFlags) check(network string) error {
 		return fmt.Errorf("--lr %v --ema %v --kl %v --edge %v: want 0 < lr <= 1, 0 <= ema < 1, kl and edge 0 to 1e6",
 			*f.lr, *f.ema, *f.kl, *f.edge)
 	}
+	if *f.batch%*f.micro != 0 {
+		return fmt.Errorf("--micro %d does not divide --batch %d", *f.micro, *f.batch)
+	}
+	if *f.dtype != "f32" && *f.dtype != "bf16" {
+		return fmt.Errorf("--dtype %q, want f32 or bf16", *f.dtype)
+	}
 	if !(*f.low > 0 && *f.low < 1) {
 		return fmt.Errorf("--low %v, want more than 0 and less than 1", *f.low)
 	}

@@ -44,6 +44,9 @@ func (o *DiffPIR) Bind(r *Run) (Stepper, error) {
 	if to == 0 {
 		to = m.sigma
 	}
+	if from < to {
+		return nil, fmt.Errorf("from %g is less than to %g: the noise must fall", from, to)
+	}
 	n := r.Prior.Schedule()
 	if lo, hi := n.Sigma(0), n.Sigma(math.Inf(1)); from < lo || to < lo {
 		from, to = max(from, lo), max(to, lo)

@@ -132,6 +132,16 @@ func (o *DiffPIR) freeVariance(v float64) float64 {
 	return 0
 }
 
+// TestDiffPIRErrors: noise that rises is refused, also where one end is the measurement's.
+func TestDiffPIRErrors(t *testing.T) {
+	c := newDiffPIRCase(t, 0.1)
+	for _, o := range []DiffPIR{{Steps: 2, From: 0.1, To: 5, Lambda: 1}, {Steps: 2, From: 0.05, To: 0, Lambda: 1},
+		{Steps: 2, From: 0, To: 0.2, Lambda: 1}} {
+		_, err := Solve(context.Background(), c.prior, c.p, &o, Options{})
+		require.ErrorContains(t, err, "the noise must fall")
+	}
+}
+
 // TestDiffPIRInverse: without a picture to start from the run starts from (1 m + rho c)/(1 + rho) where a mask keeps
 // the value m, c being the mean of the measurement, and from c elsewhere.
 func TestDiffPIRInverse(t *testing.T) {

@@ -56,7 +56,7 @@ func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 func photoNames(dir string) ([]string, error) {
 	names, err := picture.Files(dir)
 	if err != nil {
-		return nil, fmt.Errorf("training photos: %w", err)
+		return nil, fmt.Errorf("photos: %w", err)
 	}
 	return names, nil
 }
