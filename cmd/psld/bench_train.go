@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	kernels "psld/internal/bench"
-
 	"psld/tensor/cpu"
 )
 

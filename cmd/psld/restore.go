@@ -101,6 +101,7 @@ type restoration struct {
 	h, w   int    // of the result
 	total  int    // steps
 	m      prior.Prior
+	spec   solver.Spec // of the method
 	method solver.Method
 	start  time.Time
 	bar    *progress
@@ -137,8 +138,7 @@ func (r *restoration) check(context.Context) (err error) {
 	if err := r.model.check(); err != nil {
 		return err
 	}
-	r.o.Method = r.chosen()
-	name := r.o.Method
+	name := r.chosen()
 	if r.o, err = r.methods.options(name); err != nil {
 		if *r.methodName == psld.Auto {
 			return fmt.Errorf("%w, which is the best one here (--method names another)", err)
@@ -168,13 +168,13 @@ func (r *restoration) check(context.Context) (err error) {
 	if err := r.prompts.check(); err != nil {
 		return err
 	}
-	spec, err := solver.Lookup(name)
-	switch {
-	case err != nil:
+	if r.spec, err = solver.Lookup(name); err != nil {
 		return err
-	case *r.methods.reference && param.ValuesOf(spec.New())["strength"] == nil: // not of PSLD's family
+	}
+	switch {
+	case *r.methods.reference && param.ValuesOf(r.spec.New())["strength"] == nil: // not of PSLD's family
 		return fmt.Errorf("--reference has no meaning for method %s", name)
-	case set["cfg"] && !spec.Needs.Gradient:
+	case set["cfg"] && !r.spec.Needs.Gradient:
 		return fmt.Errorf("--cfg has no meaning for method %s here: it takes no prompt", name)
 	case *r.guide && *r.model.taesd == "":
 		return errors.New("--guide-vae needs --taesd")
@@ -276,12 +276,8 @@ func (r *restoration) damage() (err error) {
 
 // open loads the model and completes the options.
 func (r *restoration) open(ctx context.Context) (err error) {
-	spec, err := solver.Lookup(r.o.Method)
-	if err != nil {
-		return err
-	}
-	if spec.Needs.Prior {
-		if r.m, err = r.model.openAny(ctx, !spec.Needs.Gradient); err != nil {
+	if r.spec.Needs.Prior {
+		if r.m, err = r.model.openAny(ctx, !r.spec.Needs.Gradient); err != nil {
 			return err
 		}
 		if err := r.prompts.fit(r.c, r.m); err != nil {

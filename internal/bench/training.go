@@ -57,9 +57,8 @@ func Train(ctx context.Context, o Training) ([]TrainingRow, error) {
 			for k, v := range []float64{s.Pictures, s.GFLOPS, s.Input} {
 				speeds[i][k] = append(speeds[i][k], v)
 			}
-			count, _ := train.Parameters(o.Network, o.Size)
 			rows[i] = TrainingRow{Network: o.Network, DType: precision, Size: o.Size, Batch: o.Batch,
-				Threads: threads, Parameters: count}
+				Threads: threads, Parameters: train.Parameters(o.Network)}
 		}
 	}
 	for i := range rows {

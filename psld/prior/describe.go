@@ -29,22 +29,22 @@ func Describe(p Prior) string {
 
 // Layout tells in words how a picture of w x h pixels goes through a prior: in one piece, or in windows and tiles.
 func Layout(p Prior, w, h int) string {
+	latent, isLatent := p.(*LatentDiffusion)
+	window := 0
+	if isLatent {
+		window = latent.Window
+	} else if m, ok := p.(*Pixel); ok {
+		window = m.Window
+	}
 	how := "in one piece"
-	switch m := p.(type) {
-	case *LatentDiffusion:
-		if m.Window > 0 && max(w, h) > m.Window {
-			how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", m.Window)
-		}
-		if w*h > WholePixels {
-			how += fmt.Sprintf(", autoencoder in overlapping tiles of %d pixels", Tile)
-		}
-		if m.TrainSize > 0 && max(w, h) > m.TrainSize {
-			how += fmt.Sprintf(" (larger than the %dx%d pictures of the training)", m.TrainSize, m.TrainSize)
-		}
-	case *Pixel:
-		if m.Window > 0 && max(w, h) > m.Window {
-			how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", m.Window)
-		}
+	if window > 0 && max(w, h) > window {
+		how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", window)
+	}
+	if isLatent && w*h > WholePixels {
+		how += fmt.Sprintf(", autoencoder in overlapping tiles of %d pixels", Tile)
+	}
+	if isLatent && latent.TrainSize > 0 && max(w, h) > latent.TrainSize {
+		how += fmt.Sprintf(" (larger than the %dx%d pictures of the training)", latent.TrainSize, latent.TrainSize)
 	}
 	return how
 }

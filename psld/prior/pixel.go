@@ -1,7 +1,6 @@
 package prior
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -161,10 +160,4 @@ func (p *Pixel) Eps(g *autograd.Graph, z *autograd.Value, t float32, _ *tensor.T
 	}
 	side := p.Window / p.Multiple() * p.Multiple()
 	return windowed(g, z, side, min(128, side/4), p.Multiple(), 1, 1, run)
-}
-
-// Config is the JSON of the configuration, as [OpenPixel] reads it beside a file without one.
-func (p *Pixel) Config() string {
-	text, _ := json.Marshal(p.UNet.GuidedConfig)
-	return string(text)
 }

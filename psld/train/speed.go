@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"psld/nn"
 	"psld/psld/prior"
 	"psld/unet"
 	"psld/vae"
@@ -60,17 +59,12 @@ func Bench(ctx context.Context, network string, o Options, steps int) (Speed, er
 	return r.speed(), nil
 }
 
-// Parameters counts the parameters of a network of Bench, and MACs its multiply-adds forward for a picture.
-func Parameters(network string, size int) (count int, macs int64) {
-	var p *nn.Params
+// Parameters counts the parameters of a network of Bench.
+func Parameters(network string) int {
 	if network == "vae" {
-		m := vae.New(SmallVAE())
-		p, macs = m.Params, m.EncodeMACs(size, size)+m.DecodeMACs(size/m.Factor(), size/m.Factor())
-	} else {
-		m := unet.NewGuided(SmallPixel())
-		p, macs = m.Params, m.MACs(size, size)
+		return vae.New(SmallVAE()).Params.Count()
 	}
-	return p.Count(), macs
+	return unet.NewGuided(SmallPixel()).Params.Count()
 }
 
 // SmallPixel is the configuration of the embedded pixel prior.
