@@ -37,6 +37,9 @@ type Config struct {
 	NormEps           float32  `json:"norm_eps"`
 	FlipSinToCos      bool     `json:"flip_sin_to_cos"` // time sinusoids are [cos, sin]
 	FreqShift         float32  `json:"freq_shift"`
+	// NoMidAttention leaves the attention of the middle block out: then, with plain levels, the network sees any size
+	// as it sees that of its training.
+	NoMidAttention bool `json:"no_mid_attention,omitempty"`
 }
 
 // Heads is the number of attention heads per resolution; a single entry stands

@@ -95,7 +95,7 @@ func New(cfg Config) *Model {
 
 	q := p.Sub("mid_block")
 	m.mid = []layer{
-		newLayer(q, 0, in, in, cfg.Heads.at(last), true, "middle_block"),
+		newLayer(q, 0, in, in, cfg.Heads.at(last), !cfg.NoMidAttention, "middle_block"),
 		newLayer(q, 1, in, in, 0, false, "middle_block"),
 	}
 	m.mid[1].res.Name = "middle_block.2"

@@ -18,6 +18,9 @@ type Config struct {
 	NormNumGroups int     `json:"norm_num_groups"`
 	ScalingFactor float32 `json:"scaling_factor"`          // latents are stored times this
 	MidAttention  bool    `json:"mid_block_add_attention"` // self-attention in the middle block
+	// PatchSize p > 1 folds each square of p x p pixels into channels, before all else and after it (as in diffusers'
+	// AutoencoderKLWan): all layers then work at a p-th of the picture's sides. 0 stands for 1.
+	PatchSize int `json:"patch_size,omitempty"`
 	// NumEmbeddings is the number of rows of the codebook, each as wide as a
 	// latent pixel (diffusers' VQModel); 0 for a VAE (AutoencoderKL).
 	NumEmbeddings int `json:"num_vq_embeddings,omitempty"`
@@ -114,6 +117,7 @@ func (c Config) Validate() error {
 		inRange("layers_per_block", c.LayersPerBlock, 1, maxLayers),
 		inRange("number of block_out_channels", len(c.BlockOutChannels), 1, maxLevels),
 		inRange("norm_num_groups", c.NormNumGroups, 0, maxChannels),
+		inRange("patch_size", c.PatchSize, 0, 8),
 		inRange("num_vq_embeddings", c.NumEmbeddings, 0, 1<<20),
 	} {
 		if err != nil {
@@ -136,5 +140,7 @@ func (c Config) Validate() error {
 }
 
 // Factor returns how many picture pixels a latent pixel spans in each
-// direction: 2^(levels-1), 8 in Stable Diffusion.
-func (c Config) Factor() int { return 1 << (len(c.BlockOutChannels) - 1) }
+// direction: patch size times 2^(levels-1), 8 in Stable Diffusion.
+func (c Config) Factor() int { return c.patch() << (len(c.BlockOutChannels) - 1) }
+
+func (c Config) patch() int { return max(1, c.PatchSize) }

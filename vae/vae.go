@@ -76,7 +76,8 @@ func New(cfg Config) *Model {
 	}
 
 	e := p.Sub("encoder")
-	m.encIn = nn.NewConv2d(e.Sub("conv_in"), cfg.InChannels, ch[0], tensor.SameConv(3))
+	pixels := cfg.InChannels * cfg.patch() * cfg.patch()
+	m.encIn = nn.NewConv2d(e.Sub("conv_in"), pixels, ch[0], tensor.SameConv(3))
 	for i, c := range ch {
 		q := e.Sub("down_blocks.%d", i)
 		l := newLevel(q, fmt.Sprintf("encoder.down.%d", i), ch[max(i-1, 0)], c, cfg.LayersPerBlock)
@@ -101,7 +102,7 @@ func New(cfg Config) *Model {
 		}
 		m.up = append(m.up, l)
 	}
-	m.decHead = nn.NewHead(d, ch[0], cfg.InChannels, groups, normEps)
+	m.decHead = nn.NewHead(d, ch[0], pixels, groups, normEps)
 	m.decHead.Name = "decoder."
 
 	m.quant = nn.NewConv2d(p.Sub("quant_conv"), moments, moments, tensor.SameConv(1))
@@ -137,7 +138,7 @@ func (m *Model) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 // EncodeFine is the first part of Encode: pictures x [N, H, W, 3] to features
 // [N, H/f, W/f, C], which enter the coarsest resolution.
 func (m *Model) EncodeFine(g *autograd.Graph, x *autograd.Value) *autograd.Value {
-	h := m.encIn.Forward(g, x)
+	h := m.encIn.Forward(g, fold(g, x, m.patch()))
 	g.Trace("encoder.conv_in", h)
 	for _, l := range m.down[:len(m.down)-1] {
 		h = l.forward(g, h, ".downsample")
@@ -181,7 +182,7 @@ func (m *Model) DecodeFine(g *autograd.Graph, h *autograd.Value) *autograd.Value
 	}
 	h = m.decHead.Forward(g, h)
 	g.Trace("decoder.conv_out", h)
-	return h
+	return unfold(g, h, m.patch())
 }
 
 // Mean returns the mean [N, h, w, 4] of the latent; with a codebook the moments
@@ -252,6 +253,7 @@ func (b *mid) forward(g *autograd.Graph, h *autograd.Value) *autograd.Value {
 
 // EncodeMACs returns the multiply-adds of Encode for one picture of h x w.
 func (m *Model) EncodeMACs(h, w int) int64 {
+	h, w = h/m.patch(), w/m.patch()
 	n := m.encIn.MACs(h, w)
 	for _, l := range m.down {
 		for _, b := range l.blocks {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"psld/psld/prior"
 	"psld/psld/train"
@@ -40,18 +41,19 @@ type trainFlags struct {
 	lr, ema                                  *float64
 	seed                                     *uint64
 	resume                                   *bool
-	latent                                   *int // vae
-	mid                                      *bool
+	latent, patch                            *int // vae
+	mid, noMid                               *bool
 	kl, edge                                 *float64
 	vae, blocks                              *string // unet
 	heads, crossDim                          *int
-	low                                      *float64 // pixel
+	low                                      *float64 // unet, pixel
 	threads                                  func() error
 }
 
-// ofNetwork tells which network a flag is for; the others are for all.
-var ofNetwork = map[string]string{"latent": "vae", "mid-attention": "vae", "kl": "vae", "edge": "vae",
-	"vae": "unet", "blocks": "unet", "heads": "unet", "cross-dim": "unet", "low": "pixel"}
+// ofNetwork tells which networks a flag is for; the others are for all.
+var ofNetwork = map[string]string{"latent": "vae", "patch": "vae", "no-mid-attention": "unet", "mid-attention": "vae", "kl": "vae", "edge": "vae",
+	"vae": "unet", "blocks": "unet", "heads": "unet",
+	"cross-dim": "unet", "low": "unet pixel"}
 
 func addTrainFlags(fs *flag.FlagSet) *trainFlags {
 	return &trainFlags{
@@ -79,15 +81,19 @@ func addTrainFlags(fs *flag.FlagSet) *trainFlags {
 		layers: fs.Int("layers", 1, "`N` residual blocks for each resolution"),
 		groups: fs.Int("groups", 8, "`N` groups of the norms; vae: 0 leaves them out"),
 		latent: fs.Int("latent", 4, "`N` latent channels (vae)"),
-		mid:    fs.Bool("mid-attention", false, "self-attention in the middle (vae)"),
-		kl:     fs.Float64("kl", 1e-4, "`weight` of the KL divergence (vae)"),
-		edge:   fs.Float64("edge", 0.3, "`weight` of the edges' difference (vae)"),
-		vae:    fs.String("vae", "", "model.safetensors `file` of the trained autoencoder (unet)"),
+		patch: fs.Int("patch", 1, "`pixels` a side of the squares that are folded into channels first; above 1 the "+
+			"training starts from their principal components, and wants one resolution and --groups 0 (vae)"),
+		noMid: fs.Bool("no-mid-attention", false, "no attention in the middle: with plain blocks the network then sees any "+
+			"size as it sees that of its training (unet)"),
+		mid:  fs.Bool("mid-attention", false, "self-attention in the middle (vae)"),
+		kl:   fs.Float64("kl", 1e-4, "`weight` of the KL divergence (vae)"),
+		edge: fs.Float64("edge", 0.3, "`weight` of the edges' difference (vae)"),
+		vae:  fs.String("vae", "", "model.safetensors `file` of the trained autoencoder (unet)"),
 		blocks: fs.String("blocks", "", "`list` of DownBlock2D or CrossAttnDownBlock2D, one for each resolution "+
 			"(unet; default: attention at the last)"),
 		heads:    fs.Int("heads", 4, "`N` attention heads (unet)"),
 		crossDim: fs.Int("cross-dim", 32, "`N` channels of the context (unet)"),
-		low:      fs.Float64("low", 0.75, "`share` of pictures with noise of a deviation below 2 (pixel)"),
+		low:      fs.Float64("low", 0.75, "`share` of pictures with noise of a deviation below 2 (unet, pixel)"),
 		threads:  threadsFlag(fs),
 	}
 }
@@ -119,9 +125,9 @@ func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 	case "vae":
 		err = trainVAE(ctx, c, train.VAEOptions{Options: o, KL: *f.kl, Edge: *f.edge, Config: vae.Config{InChannels: 3,
 			LatentChannels: *f.latent, BlockOutChannels: chs, LayersPerBlock: *f.layers, NormNumGroups: *f.groups,
-			ScalingFactor: 1, MidAttention: *f.mid}})
+			ScalingFactor: 1, MidAttention: *f.mid, PatchSize: *f.patch}})
 	default:
-		err = trainUNet(ctx, c, train.UNetOptions{Options: o, Config: f.unet(chs)}, *f.vae)
+		err = trainUNet(ctx, c, train.UNetOptions{Options: o, Low: *f.low, Config: f.unet(chs)}, *f.vae)
 	}
 	if errors.Is(err, context.Canceled) {
 		c.say("the checkpoint is in %s: the same command with --resume goes on from it", *f.out)
@@ -138,7 +144,7 @@ func (f *trainFlags) check(network string) error {
 	}
 	set := given(f.fs)
 	for _, name := range slices.Sorted(maps.Keys(ofNetwork)) {
-		if set[name] && ofNetwork[name] != network {
+		if set[name] && !strings.Contains(ofNetwork[name], network) {
 			return fmt.Errorf("--%s has no meaning for train %s", name, network)
 		}
 	}
@@ -220,6 +226,7 @@ func (f *trainFlags) unet(chs []int) unet.Config {
 	cfg := unet.SD15() // for what has no flag
 	cfg.BlockOutChannels, cfg.LayersPerBlock, cfg.NormNumGroups = chs, *f.layers, *f.groups
 	cfg.Heads, cfg.CrossAttentionDim = unet.Heads{*f.heads}, *f.crossDim
+	cfg.NoMidAttention = *f.noMid
 	cfg.DownBlockTypes = list(*f.blocks)
 	if *f.blocks == "" {
 		for range len(chs) - 1 {

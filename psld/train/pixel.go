@@ -55,35 +55,10 @@ func (t *pixelTask) metadata() map[string]string {
 	return map[string]string{"kind": "pixel", "config": string(cfg)}
 }
 
-// noisy gives sqrt(a) x + sqrt(1-a) eps with sqrt((1-a)/a) = sigma for each picture, and the times of that.
-func (t *pixelTask) noisy(x, eps *tensor.Tensor, sigmas []float64) (*tensor.Tensor, []float32) {
-	out, times := tensor.New(x.Shape...), make([]float32, len(sigmas))
-	per := x.Len() / len(sigmas)
-	for i, s := range sigmas {
-		times[i] = float32(t.noise.Time(s))
-		signal := float32(1 / math.Sqrt(1+s*s))
-		sigma := float32(s) * signal
-		for k := i * per; k < (i+1)*per; k++ {
-			out.Data[k] = signal*x.Data[k] + sigma*eps.Data[k]
-		}
-	}
-	return out, times
-}
-
 func (t *pixelTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
-	const least, low, most = 0.01, 2, 150
-	n := x.Dim(0)
-	sigmas := make([]float64, n)
-	for i := range sigmas { // one draw in each n-th of the range: the same mean, less variance
-		u := (float64(i) + r.Float64()) / float64(n)
-		if u < t.Low {
-			sigmas[i] = least * math.Pow(low/least, u/t.Low)
-		} else {
-			sigmas[i] = low * math.Pow(most/low, (u-t.Low)/(1-t.Low))
-		}
-	}
+	sigmas := noiseLevels(r, x.Dim(0), t.Low, 0.01, 150)
 	eps := normal(r, x.Shape...)
-	z, times := t.noisy(x, eps, sigmas)
+	z, times := noisy(t.noise, x, eps, sigmas)
 	e := t.model.Eps(g, g.Const(z), times)
 	loss := g.Scale(g.SumSquares(g.Sub(e, g.Const(eps))), 1/float32(eps.Len()))
 	return loss, []term{{"loss", loss.Item()}}
@@ -105,7 +80,7 @@ func (t *pixelTask) validate() ([]term, error) {
 			for i := range sigmas {
 				sigmas[i] = sigma
 			}
-			z, times := t.noisy(x, eps, sigmas)
+			z, times := noisy(t.noise, x, eps, sigmas)
 			g := autograd.NoGrad(cpu.F32)
 			e := t.model.Eps(g, g.Const(z), times)
 			per := x.Len() / n

@@ -102,7 +102,7 @@ func TestUNetLearns(t *testing.T) {
 	photos := fakePhotos(t, 6, 24)
 	v := vae.New(tinyVAE())
 	v.Params.Init(1)
-	o := UNetOptions{Options: options(photos, t.TempDir(), 60), Config: tinyUNet(), VAE: v}
+	o := UNetOptions{Options: options(photos, t.TempDir(), 60), Config: tinyUNet(), VAE: v, Low: 0.5}
 	o.SaveEvery, o.Batch = 60, 4
 	require.NoError(t, UNet(context.Background(), o))
 	f, err := weights.Open(filepath.Join(o.Out, "model.safetensors"))
@@ -114,7 +114,7 @@ func TestUNetLearns(t *testing.T) {
 	require.NoError(t, m.Params.Load(weights.NewSet(f)))
 	val, err := LoadPhotos(16, photos)
 	require.NoError(t, err)
-	task := &unetTask{o, m, tensor.New(1, 1, 8), schedule.AlphasCumprod(), val}
+	task := &unetTask{o, m, tensor.New(1, 1, 8), schedule.StableDiffusion(), val}
 	terms, err := task.validate()
 	require.NoError(t, err)
 	require.Less(t, terms[0].value, 0.97)

@@ -23,18 +23,20 @@ type UNetOptions struct {
 	Options
 	Config unet.Config
 	VAE    *vae.Model // frozen; its ScalingFactor brings latents to unit variance
+	// Low is the share of pictures whose noise has a deviation below 2 (see PixelOptions).
+	Low float64
 }
 
 type unetTask struct {
 	UNetOptions
 	model   *unet.Model
 	context *tensor.Tensor // [1,1,D] of zeros: the embedded model knows no text
-	alphas  []float32      // alphas_cumprod
+	noise   schedule.Noise
 	val     *Photos
 }
 
 // UNet trains the noise predictor on the latents of the photos: the mean squared
-// error of eps at uniform random times (Ho et al. 2020, eq. 14), with an empty
+// error of eps (Ho et al. 2020, eq. 14) at deviations of the noise that are drawn by their logarithm, with an empty
 // context. It writes Out/model.safetensors.
 func UNet(ctx context.Context, o UNetOptions) error {
 	photos, val, err := o.photos()
@@ -44,7 +46,7 @@ func UNet(ctx context.Context, o UNetOptions) error {
 	m := unet.New(o.Config)
 	m.Params.Init(o.Seed)
 	zeroResiduals(m.Params)
-	t := &unetTask{o, m, tensor.New(1, 1, o.Config.CrossAttentionDim), schedule.AlphasCumprod(), val}
+	t := &unetTask{o, m, tensor.New(1, 1, max(1, o.Config.CrossAttentionDim)), schedule.StableDiffusion(), val}
 	return run(ctx, o.Options, photos, t)
 }
 
@@ -87,30 +89,14 @@ func (t *unetTask) latents(x *tensor.Tensor, eps *tensor.Tensor) *tensor.Tensor 
 	return t.VAE.EncodeScaled(g, g.Const(x), eps).T.Clone()
 }
 
-// noisy is sqrt(a_t) z + sqrt(1-a_t) eps for each item's time.
-func (t *unetTask) noisy(z, eps *tensor.Tensor, times []float32) *tensor.Tensor {
-	out := tensor.New(z.Shape...)
-	per := z.Len() / len(times)
-	for i, tm := range times {
-		a := float64(t.alphas[int(tm)])
-		sa, sn := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
-		for k := i * per; k < (i+1)*per; k++ {
-			out.Data[k] = sa*z.Data[k] + sn*eps.Data[k]
-		}
-	}
-	return out
-}
-
 func (t *unetTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
 	f := t.VAE.Factor()
 	n, h, w := x.Dim(0), x.Dim(1)/f, x.Dim(2)/f
 	z := t.latents(x, normal(r, n, h, w, t.VAE.LatentChannels))
 	eps := normal(r, z.Shape...)
-	times := make([]float32, n)
-	for i := range times { // one draw in each n-th of the range: the same mean, less variance
-		times[i] = float32(int((float64(i) + r.Float64()) / float64(n) * float64(len(t.alphas))))
-	}
-	e := t.model.Forward(g, g.Const(t.noisy(z, eps, times)), times, g.Const(t.context))
+	zt, times := noisy(t.noise, z, eps, noiseLevels(r, n, t.Low, t.noise.Sigma(1), t.noise.Sigma(float64(len(
+		t.noise.AlphasCumprod)-1))))
+	e := t.model.Forward(g, g.Const(zt), times, g.Const(t.context))
 	loss := g.Scale(g.SumSquares(g.Sub(e, g.Const(eps))), 1/float32(eps.Len()))
 	return loss, []term{{"loss", loss.Item()}}
 }
@@ -124,12 +110,13 @@ func (t *unetTask) validate() ([]term, error) {
 		n := min(batch, t.val.Len()-from)
 		z := t.latents(t.val.Centre(from, n, t.Size), nil)
 		eps := normal(r, z.Shape...)
-		times := make([]float32, n)
-		for i := range times {
-			times[i] = float32((2*i + 1) * len(t.alphas) / (2 * n))
+		sigmas := make([]float64, n)
+		for i := range sigmas { // all times alike
+			sigmas[i] = t.noise.Sigma(float64((2*i + 1) * len(t.noise.AlphasCumprod) / (2 * n)))
 		}
+		zt, times := noisy(t.noise, z, eps, sigmas)
 		g := autograd.NoGrad(cpu.F32)
-		e := t.model.Forward(g, g.Const(t.noisy(z, eps, times)), times, g.Const(t.context))
+		e := t.model.Forward(g, g.Const(zt), times, g.Const(t.context))
 		for k, v := range e.T.Data {
 			d := float64(v - eps.Data[k])
 			sum += d * d
@@ -148,10 +135,10 @@ func (t *unetTask) sheet() *picture.Picture {
 	z := normal(rand.New(rand.NewPCG(7, 7)), n, s, s, t.VAE.LatentChannels)
 	times := make([]float32, n)
 	for i := steps; i > 0; i-- {
-		at, next := i*len(t.alphas)/steps-1, (i-1)*len(t.alphas)/steps-1
-		a, b := float64(t.alphas[at]), 1.0
+		at, next := i*len(t.noise.AlphasCumprod)/steps-1, (i-1)*len(t.noise.AlphasCumprod)/steps-1
+		a, b := float64(t.noise.AlphasCumprod[at]), 1.0
 		if next >= 0 {
-			b = float64(t.alphas[next])
+			b = float64(t.noise.AlphasCumprod[next])
 		}
 		for k := range times {
 			times[k] = float32(at)

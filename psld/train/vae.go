@@ -32,6 +32,7 @@ type vaeTask struct {
 
 // VAE trains an autoencoder: L1 + MSE of the picture, Edge times the L1 distance of
 // its finite differences (a perceptual term that needs no other network), and KL.
+// An autoencoder of patches (vae.Config.PatchSize) starts from their principal components.
 // It writes Out/model.safetensors.
 func VAE(ctx context.Context, o VAEOptions) error {
 	photos, val, err := o.photos()
@@ -41,6 +42,11 @@ func VAE(ctx context.Context, o VAEOptions) error {
 	m := vae.New(o.Config)
 	m.Params.Init(o.Seed)
 	zeroLayers(m.Params, "conv2.")
+	if o.Config.PatchSize > 1 {
+		if err := startFromPCA(m, photos, o.Seed); err != nil {
+			return err
+		}
+	}
 	return run(ctx, o.Options, photos, &vaeTask{o, m, val})
 }
 
