@@ -36,21 +36,10 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 		return nil, err
 	}
 	method := spec.Default()
-	values := param.Values{}
-	switch {
-	case slices.Contains(family, spec.Name):
-		values = taskPreset(m, what, h, w, o)
-	case spec.Name == "tv":
-		values = param.Values{"lambda": what.TV, "iterations": 300}
-	case what.Presets[spec.Name] != nil:
-		sigma := 0.0
-		if o.Sigma != nil {
-			sigma = *o.Sigma
-		}
-		values = what.Presets[spec.Name](sigma)
-	}
+	values, size := taskPreset(m, what, spec.Name, o)
+	scale(method, values, math.Sqrt(float64(h*w))/float64(size))
 	if o.Reference {
-		values["back"], values["strength"], values["sample_encoder"] = "reference", 1.0, true
+		maps.Copy(values, reference(spec, what))
 	}
 	if err := values.Only(method).Apply(method); err != nil {
 		return nil, err
@@ -58,24 +47,53 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 	return method, o.Params.Apply(method)
 }
 
-// taskPreset are the parameters of PSLD's family for a task and a size.
-func taskPreset(m prior.Prior, t *task.Task, h, w int, o Options) param.Values {
-	values, size := t.Tuned, task.TunedSize
-	own, ok := o.Presets.find(t.Name)
-	switch {
-	case ok:
-		values, size = own.values(), o.Presets.Size
-	case m != nil && m.Info().Family == prior.FamilyStableDiffusion:
-		return maps.Clone(t.Published)
+// HasReference tells whether Options.Reference means something to a method.
+func HasReference(s solver.Spec) bool {
+	own := param.ValuesOf(s.New())
+	return slices.Contains(family, s.Name) || s.Name == "dps" || own[solver.Published] != nil
+}
+
+// reference are the parameters of the published code: of the pixel methods the defaults are, but for one.
+func reference(s solver.Spec, t *task.Task) param.Values {
+	v := param.Values{"back": "reference", "strength": 1.0, "sample_encoder": true, solver.Published: true}
+	if t.Needs == task.Mask && !slices.Contains(family, s.Name) {
+		v["omega"] = 0.5
 	}
-	values = maps.Clone(values)
-	side := math.Sqrt(float64(h*w)) / float64(size)
-	for _, f := range param.Fields(solver.PSLD{}) {
+	return v
+}
+
+// taskPreset are the parameters of a method for a task, and the side of the pictures that they are for.
+func taskPreset(m prior.Prior, t *task.Task, method string, o Options) (values param.Values, size int) {
+	own, ok := o.Presets.find(t.Name)
+	switch latent := slices.Contains(family, method); {
+	case latent && ok:
+		return maps.Clone(own.values()), o.Presets.Size
+	case latent && m != nil && m.Info().Family == prior.FamilyStableDiffusion:
+		return maps.Clone(t.Published), 0
+	case latent:
+		return maps.Clone(t.Tuned), task.TunedSize
+	case method == "tv":
+		return param.Values{"lambda": t.TV, "iterations": 300}, 0
+	case t.Presets[method] != nil && !(o.Reference && method != "diffpir"):
+		sigma := 0.0
+		if o.Sigma != nil {
+			sigma = *o.Sigma
+		}
+		return t.Presets[method](sigma), task.TunedSize
+	}
+	return param.Values{}, 0
+}
+
+// scale lets the values grow that do with the picture's side.
+func scale(method solver.Method, values param.Values, side float64) {
+	if math.IsInf(side, 0) { // they are for any size
+		return
+	}
+	for _, f := range param.Fields(method) {
 		if v, err := f.Parse(values[f.Name]); err == nil && f.Scales {
 			values[f.Name] = v.(float64) * side
 		}
 	}
-	return values
 }
 
 // or is v, or other where v is its type's zero.

@@ -36,7 +36,8 @@ type Options struct {
 	// Reference follows the published code: back "reference", a start from noise, and a sample from
 	// the encoder in place of its mean. Params win over it. The code also
 	// adds fresh noise to the predicted measurement in every step, of the deviation of
-	// the measurement's own noise: loop_noise.
+	// the measurement's own noise: loop_noise. For methods of pixels it takes solver.Published, and no presets (see
+	// HasReference).
 	Reference bool `json:"reference,omitempty"`
 
 	// Prompt describes the picture to a model that knows prompts, Negative what it is not; GuidanceScale is that of

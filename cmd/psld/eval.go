@@ -148,7 +148,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 	return nil
 }
 
-// pixelModels gives the embedded pixel prior to the methods that need no gradient.
+// pixelModels gives the embedded pixel prior to the methods that are better off with it.
 func (f *evalFlags) pixelModels(ctx context.Context, c *console, methods []string) (map[string]prior.Prior, error) {
 	own := map[string]prior.Prior{}
 	for _, name := range methods {
@@ -156,7 +156,7 @@ func (f *evalFlags) pixelModels(ctx context.Context, c *console, methods []strin
 		if err != nil {
 			return nil, err
 		}
-		if !spec.Needs.Prior || spec.Needs.Gradient {
+		if !spec.Needs.PrefersPixels() {
 			continue
 		}
 		if own[name], err = f.model.openAny(ctx, true); err != nil {

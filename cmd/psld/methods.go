@@ -23,10 +23,13 @@ the embedded models on validation pictures; --method auto takes it.
 func listMethods(_ context.Context, c *console, _ []string) error {
 	fmt.Fprintln(c.out, "Methods:")
 	for _, s := range solver.Specs() {
-		fmt.Fprintf(c.out, "  %-8s %s\n", s.Name, s.Doc)
-		fmt.Fprintf(c.out, "  %-8s needs %s\n", "", needs(s.Needs))
+		fmt.Fprintf(c.out, "  %-9s %s\n", s.Name, s.Doc)
+		fmt.Fprintf(c.out, "  %-9s needs %s\n", "", needs(s.Needs))
+		if s.Step != "" {
+			fmt.Fprintf(c.out, "  %-9s a step costs %s\n", "", s.Step)
+		}
 		for _, f := range param.Fields(s.New()) {
-			fmt.Fprintf(c.out, "  %-8s   %-15s %s; %s, default %v\n", "", f.Name, f.Help, f.Want(), f.Default)
+			fmt.Fprintf(c.out, "  %-9s   %-15s %s; %s, default %v\n", "", f.Name, f.Help, f.Want(), f.Default)
 		}
 	}
 	fmt.Fprintln(c.out, "\nTasks:")
@@ -40,16 +43,22 @@ func listMethods(_ context.Context, c *console, _ []string) error {
 	return nil
 }
 
-// needs tells what a method cannot do without, and what a step of it costs.
+// needs tells what a method cannot do without.
 func needs(n solver.Needs) string {
 	if !n.Prior {
 		return "no model"
 	}
 	words := []string{"a model"}
+	if n.Pixel {
+		words[0] = "a model of pixels"
+	}
 	if n.Gradient {
-		words = append(words, "gradients through its networks: a step goes through UNet, decoder and encoder and back")
+		words = append(words, "gradients through its networks")
 	} else {
-		words = append(words, "no gradient: a step is one pass through the UNet (and a latent model's autoencoder)")
+		words = append(words, "no gradient")
+	}
+	if n.SVD {
+		words = append(words, "the singular vectors of the damage")
 	}
 	if n.Noise {
 		words = append(words, "the noise of the measurement")

@@ -29,7 +29,7 @@ func addMethodFlags(fs *flag.FlagSet) *methodFlags {
 	f := &methodFlags{
 		fs: fs, values: param.Values{},
 		reference: fs.Bool("reference", false,
-			"follow the published code: its gluing, a sampled encoder, a start from noise"),
+			"follow the published code, its mistakes included: gluing, a sampled encoder, a start from noise; projections"),
 		raw: fs.Bool("raw", false,
 			"leave out the last step, which moves the result to the measurement in pixel space"),
 		preset: fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),

@@ -14,7 +14,6 @@ import (
 	"psld/asm"
 	"psld/psld"
 	"psld/psld/operator"
-	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
@@ -172,7 +171,7 @@ func (r *restoration) check(context.Context) (err error) {
 		return err
 	}
 	switch {
-	case *r.methods.reference && param.ValuesOf(r.spec.New())["strength"] == nil: // not of PSLD's family
+	case *r.methods.reference && !psld.HasReference(r.spec):
 		return fmt.Errorf("--reference has no meaning for method %s", name)
 	case set["cfg"] && !r.spec.Needs.Gradient:
 		return fmt.Errorf("--cfg has no meaning for method %s here: it takes no prompt", name)
@@ -277,7 +276,7 @@ func (r *restoration) damage() (err error) {
 // open loads the model and completes the options.
 func (r *restoration) open(ctx context.Context) (err error) {
 	if r.spec.Needs.Prior {
-		if r.m, err = r.model.openAny(ctx, !r.spec.Needs.Gradient); err != nil {
+		if r.m, err = r.model.openAny(ctx, r.spec.Needs.PrefersPixels()); err != nil {
 			return err
 		}
 		if err := r.prompts.fit(r.c, r.m); err != nil {

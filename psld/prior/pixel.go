@@ -31,7 +31,10 @@ type Pixel struct {
 	device tensor.Device
 }
 
-var _ Prior = (*Pixel)(nil)
+var (
+	_ Prior     = (*Pixel)(nil)
+	_ Variances = (*Pixel)(nil)
+)
 
 // pixelWindow bounds the memory of a call: its activations take some 1.5 kB a pixel.
 const pixelWindow = 1024
@@ -151,12 +154,28 @@ func (p *Pixel) Networks() []Network {
 
 // Eps implements [Prior] for times between those of the schedule, too.
 func (p *Pixel) Eps(g *autograd.Graph, z *autograd.Value, t float32, _ *tensor.Tensor) *autograd.Value {
+	return p.predict(g, z, t, p.UNet.Eps)
+}
+
+// EpsVariance implements [Variances].
+func (p *Pixel) EpsVariance(g *autograd.Graph, z *autograd.Value, t float32, _ *tensor.Tensor) (eps,
+	v *autograd.Value) {
+	both := p.predict(g, z, t, p.UNet.Forward)
+	if !p.UNet.LearnSigma {
+		return both, nil
+	}
+	return g.Slice(both, 0, 3), g.Slice(both, 3, 6)
+}
+
+// predict runs the network on windows of z, all at time t.
+func (p *Pixel) predict(g *autograd.Graph, z *autograd.Value, t float32,
+	f func(g *autograd.Graph, x *autograd.Value, t []float32) *autograd.Value) *autograd.Value {
 	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 		times := make([]float32, z.T.Dim(0))
 		for i := range times {
 			times[i] = t
 		}
-		return p.UNet.Eps(g, z, times)
+		return f(g, z, times)
 	}
 	side := p.Window / p.Multiple() * p.Multiple()
 	return windowed(g, z, side, min(128, side/4), p.Multiple(), 1, 1, run)

@@ -83,7 +83,7 @@ func (m *diffPIR) Start(s *State) error {
 	}
 	x := m.r.Start
 	if x == nil {
-		x = m.inverse()
+		x = inverse(m.prox, m.r.Y)
 	}
 	for i, v := range m.r.EncodePicture(x) {
 		z[i] = float32(m.levels[0])*z[i] + v
@@ -94,17 +94,17 @@ func (m *diffPIR) Start(s *State) error {
 }
 
 // inverse is the picture near the measurement's mean that fits it, but for what it says little of.
-func (m *diffPIR) inverse() []float32 {
+func inverse(prox operator.Proximal, y []float32) []float32 {
 	const rho = 0.02
-	flat, x := make([]float32, m.r.A.In().Len()), make([]float32, m.r.A.In().Len())
+	flat, x := make([]float32, prox.In().Len()), make([]float32, prox.In().Len())
 	var mean float64
-	for _, v := range m.r.Y {
-		mean += float64(v) / float64(len(m.r.Y))
+	for _, v := range y {
+		mean += float64(v) / float64(len(y))
 	}
 	for i := range flat {
 		flat[i] = float32(mean)
 	}
-	m.prox.Prox(x, flat, m.r.Y, rho)
+	prox.Prox(x, flat, y, rho)
 	return x
 }
 
@@ -124,15 +124,10 @@ func (m *diffPIR) Step(_ context.Context, s *State) (Report, error) {
 		x0[i] = min(max(v, -1), 1)
 	}
 	rho := m.o.Lambda * m.sigma * m.sigma / (level * level)
-	fit, ax := make([]float32, len(x0)), make([]float32, len(r.Y))
+	fit := make([]float32, len(x0))
 	m.prox.Prox(fit, x0, r.Y, rho)
-	r.A.Apply(ax, fit)
-	var sq float64
-	for i, v := range ax {
-		sq += float64(v-r.Y[i]) * float64(v-r.Y[i])
-	}
-	report.Measurement = math.Sqrt(sq)
-	report.Loss = sq
+	report.Measurement = r.residual(fit)
+	report.Loss = report.Measurement * report.Measurement
 	if s.Step == len(m.levels)-1 {
 		s.Vars["x"] = tensor.From(fit, 1, r.A.In().H, r.A.In().W, r.A.In().C)
 		return report, nil

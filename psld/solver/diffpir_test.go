@@ -152,7 +152,7 @@ func TestDiffPIRInverse(t *testing.T) {
 	for _, v := range c.p.Y {
 		mean += float64(v) / float64(len(c.p.Y))
 	}
-	for i, x := range m.(*diffPIR).inverse() {
+	for i, x := range inverse(m.(*diffPIR).prox, m.(*diffPIR).r.Y) {
 		want := mean
 		if c.keep[i/3] {
 			want = (float64(c.p.Y[i]) + 0.02*mean) / 1.02

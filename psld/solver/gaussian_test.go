@@ -248,6 +248,7 @@ func distance(a, b *mat.VecDense) float64 {
 // Total variation does not sample: it gives one estimate, whatever the prior and the seed.
 //
 // DiffPIR clamps what it denoises, so that its steps are no affine maps: TestDiffPIRPosterior says what it gives.
+// The methods that want a prior of pixels are in TestPixelLaws and TestPnPADMM.
 func TestClosedForm(t *testing.T) {
 	const samples = 200
 	ddim := DDIM{Steps: 40, Strength: 1, Eta: 1}
@@ -263,7 +264,7 @@ func TestClosedForm(t *testing.T) {
 		"psld":   {&PSLD{ddim, fit(0.1), Gluing{Gamma: weight - 0.1, GluingEvery: 1}, "adjoint"}, 0.1, weight - 0.1},
 		"tv":     {},
 	}
-	elsewhere := []string{"diffpir"}
+	elsewhere := []string{"diffpir", "dps", "mcg", "score-sde", "ddrm", "pnp-admm"}
 	for _, spec := range Specs() {
 		if slices.Contains(elsewhere, spec.Name) {
 			continue

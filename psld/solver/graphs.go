@@ -1,6 +1,7 @@
 package solver
 
 import (
+	"math"
 	"slices"
 
 	"psld/autograd"
@@ -94,6 +95,15 @@ func (r *Run) Eps(g *autograd.Graph, z *autograd.Value, t float32) *autograd.Val
 	return r.watch.mark(g, e, nil)
 }
 
+// EpsVariance is Eps without guidance, and the variance that the prior has learnt, nil for none (see
+// [prior.Variances]).
+func (r *Run) EpsVariance(g *autograd.Graph, z *autograd.Value, t float32) (eps, v *autograd.Value) {
+	r.watch.lap(nil)
+	eps, v = prior.EpsVarianceOf(g, r.Prior, z, t)
+	r.watch.lap(&r.timing.UNet.Forward)
+	return r.watch.mark(g, eps, nil), v
+}
+
 // stepCodec is that of the steps.
 func (r *Run) stepCodec() prior.Codec {
 	if r.o.LightCodec {
@@ -180,4 +190,29 @@ func (r *Run) DecodePicture(z *tensor.Tensor) []float32 {
 	g := r.NoGrad()
 	defer g.Release()
 	return slices.Clone(g.Device().Host(r.Crop(g, r.codec.Decode(g, g.Const(z))).T))
+}
+
+// expect is the clean picture that a pixel prior expects of x at time t, whose share of signal is a, and the noise; all
+// of shape A.In().
+func (r *Run) expect(x []float32, t, a float64) (x0, eps []float32) {
+	g := r.NoGrad()
+	defer g.Release()
+	e := r.Crop(g, r.Eps(g, g.Const(r.PadPicture(x)), float32(t)))
+	eps, x0 = slices.Clone(g.Device().Host(e.T)), make([]float32, len(x))
+	signal, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
+	for k, v := range eps {
+		x0[k] = (x[k] - noise*v) / signal
+	}
+	return x0, eps
+}
+
+// residual is |A x - y|.
+func (r *Run) residual(x []float32) float64 {
+	ax := make([]float32, len(r.Y))
+	r.A.Apply(ax, x)
+	var sq float64
+	for i, v := range ax {
+		sq += float64(v-r.Y[i]) * float64(v-r.Y[i])
+	}
+	return math.Sqrt(sq)
 }

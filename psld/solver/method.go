@@ -66,6 +66,7 @@ func (r Report) Term(name string) float64 {
 type Spec struct {
 	Name    string        // as the user writes it
 	Doc     string        // one line
+	Step    string        // what a step costs, in passes and products
 	Needs   Needs         // what it cannot do without
 	Samples bool          // it draws from (nearly) the posterior, by the seed; else it gives one estimate
 	New     func() Method // a new one; its parameters may be zero
@@ -75,23 +76,54 @@ type Spec struct {
 type Needs struct {
 	Prior    bool // else it runs with none, and leaves one aside
 	Gradient bool // it takes gradients through the prior's networks
+	Pixel    bool // its prior must be one of pixels, without a codec
+	SVD      bool // of the operator
 	Start    bool // it begins from a rough picture, whatever its parameters are
 	Noise    bool // it makes use of the deviation of the measurement's noise
 }
 
+// PrefersPixels tells whether the method runs on a prior of pixels where there is a choice: where it must, and where
+// it takes no gradient, as the codec of a latent one then only costs.
+func (n Needs) PrefersPixels() bool { return n.Prior && (n.Pixel || !n.Gradient) }
+
+// Words for what a step costs.
+const (
+	latentStep = "one pass through UNet, decoder and encoder, and back"
+	guidedStep = "one pass through the UNet and back"
+	proxStep   = "one pass through the UNet, one proximal step"
+)
+
 // specs are the methods of this package.
 var specs = []Spec{
 	{"psld", "PSLD (Rout et al. 2023): guided latent diffusion whose pictures are glued to the measurement",
-		Needs{Prior: true, Gradient: true}, true, func() Method { return new(PSLD) }},
+		latentStep, Needs{Prior: true, Gradient: true}, true, func() Method { return new(PSLD) }},
 	{"gmldps", "GML-DPS (Rout et al. 2023): guided latent diffusion towards fixed points of the autoencoder",
-		Needs{Prior: true, Gradient: true}, true, func() Method { return new(GMLDPS) }},
+		latentStep, Needs{Prior: true, Gradient: true}, true, func() Method { return new(GMLDPS) }},
 	{"ldps", "DPS (Chung et al. 2023) on latents: guided by the measurement alone",
-		Needs{Prior: true, Gradient: true}, true, func() Method { return new(LDPS) }},
+		"one pass through UNet and decoder, and back", Needs{Prior: true, Gradient: true}, true,
+		func() Method { return new(LDPS) }},
+	{"dps", "DPS (Chung et al. 2023): guided diffusion of pixels",
+		guidedStep, Needs{Prior: true, Gradient: true, Pixel: true}, true, func() Method { return new(DPS) }},
+	{"mcg", "MCG (Chung et al. 2022): DPS, and in each step a projection onto the measurement",
+		guidedStep + ", one proximal step", Needs{Prior: true, Gradient: true, Pixel: true}, true,
+		func() Method { return new(MCG) }},
+	{"score-sde", "Score-SDE (Song et al. 2021): diffusion of pixels, in each step a projection onto the measurement",
+		proxStep, Needs{Prior: true, Pixel: true}, true, func() Method { return new(ScoreSDE) }},
+	{"ddrm", "DDRM (Kawar et al. 2022): diffusion in the singular vectors of the damage",
+		"one pass through the UNet, three products with singular vectors",
+		Needs{Prior: true, Pixel: true, SVD: true, Noise: true}, true, func() Method { return new(DDRM) }},
 	{"diffpir", "DiffPIR (Zhu et al. 2023): plug and play, the prior denoises between exact fits; needs no gradient",
-		Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(DiffPIR) }},
-	{"tv", "total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
-		Needs{}, false, func() Method { return new(TV) }},
+		proxStep + "; a latent model: decoder and encoder too", Needs{Prior: true, Start: true, Noise: true}, true,
+		func() Method { return new(DiffPIR) }},
+	{"pnp-admm", "PnP-ADMM (Venkatakrishnan et al. 2013): ADMM whose proximal step of the prior is a denoiser",
+		proxStep, Needs{Prior: true, Pixel: true, Start: true, Noise: true}, false,
+		func() Method { return new(PnPADMM) }},
+	{"tv", "ADMM-TV, isotropic total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
+		"up to cg_steps products with A and its transpose", Needs{}, false, func() Method { return new(TV) }},
 }
+
+// Published is the name of the parameter that asks for the published code's behaviour, its mistakes included.
+const Published = "published"
 
 // Register adds a method of another package, before the first run. It panics where the name is taken or the spec is
 // incomplete.
@@ -120,6 +152,9 @@ func Names() []string {
 
 // Lookup finds a method. An unknown name is an error that lists the known ones.
 func Lookup(name string) (Spec, error) {
+	if name == "admm-tv" { // what the tables of the papers call it
+		name = "tv"
+	}
 	for _, s := range specs {
 		if s.Name == name {
 			return s, nil

@@ -100,6 +100,9 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	case o.Start != nil && len(o.Start) != in.Len():
 		return nil, fmt.Errorf("start picture has %d values, want %v", len(o.Start), in)
 	}
+	if err := spec.refuse(m, p.A); err != nil {
+		return nil, err
+	}
 	r := newRun(m, p, o)
 	if o.LightCodec && r.light == nil {
 		return nil, fmt.Errorf("no light autoencoder for the steps: the model was opened without one")
@@ -114,6 +117,21 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 		return nil, err
 	}
 	return r.drive(ctx, spec, method, s)
+}
+
+// refuse reports a prior or an operator that the method has no use for, and what would work.
+func (s Spec) refuse(m prior.Prior, a operator.Linear) error {
+	if s.Needs.Pixel {
+		if _, latent := m.(prior.Codec); latent {
+			return fmt.Errorf("method %s works on pixels, and the model %q on latents: "+
+				"take a pixel model, or method ldps, psld or diffpir", s.Name, m.Info().Name)
+		}
+	}
+	if s.Needs.SVD && operator.SVDOf(a) == nil {
+		return fmt.Errorf("method %s needs the singular vectors of the damage, which this one has not (a kernel that is "+
+			"not separable, or a side over 512 pixels): take method diffpir, dps or tv", s.Name)
+	}
+	return nil
 }
 
 func checkProblem(p Problem, m prior.Prior) error {

@@ -1,0 +1,151 @@
+package solver
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"psld/autograd"
+	"psld/psld/operator"
+	"psld/psld/schedule"
+	"psld/tensor"
+)
+
+// DDPM are the parameters of methods that go down the diffusion times by ancestral steps (Ho et al. 2020), as guided
+// diffusion's code does: with the variance that the prior has learnt, else with that of the posterior.
+type DDPM struct {
+	Steps int  `json:"steps" range:"2..1000" default:"1000" help:"ancestral steps"`
+	Clip  bool `json:"clip" default:"true" help:"clip the picture that the prior expects to [-1,1] in each step"`
+}
+
+// Guide are the parameters of the gradient of pixel methods.
+type Guide struct {
+	// The published code has 0.5 for inpainting, else 0.3.
+	Omega   float64 `json:"omega" range:"0.." default:"0.3" scale:"side" help:"weight of the measurement"`
+	Squared bool    `json:"squared" help:"squared norms in place of norms; weights must then be much smaller"`
+}
+
+// loss is omega |A x - y|.
+func (o *Guide) loss() func(e *Estimate) *autograd.Value {
+	fit := &Fit{Omega: o.Omega, Squared: o.Squared}
+	return fit.fit
+}
+
+// ancestral goes down by ancestral steps. A step may be followed by -gradient of a loss of the picture that the state
+// before it stands for, and by a change of the picture that holds the noise of the schedule's index i.
+type ancestral struct {
+	r      *Run
+	d      *schedule.DDPM
+	clip   bool
+	loss   func(e *Estimate) *autograd.Value // nil for none
+	change func(x []float32, step, i int)    // of a picture of shape A.In(), in place; nil for none
+}
+
+func newAncestral(r *Run, o DDPM) (*ancestral, error) {
+	d, err := r.Prior.Schedule().DDPM(o.Steps)
+	return &ancestral{r: r, d: d, clip: o.Clip}, err
+}
+
+func (m *ancestral) Len() int { return m.d.Len() }
+
+// Start is noise.
+func (m *ancestral) Start(s *State) error {
+	shape := m.r.Shape()
+	s.Set("z", m.r.Noise("start", 0, tensor.Len(shape)), shape...)
+	s.Vars["z0"] = s.Vars["z"]
+	return nil
+}
+
+func (m *ancestral) Step(_ context.Context, s *State) (Report, error) {
+	i, z := m.d.Len()-1-s.Step, s.Vars["z"]
+	g := m.r.Graph()
+	if m.loss == nil {
+		g = m.r.NoGrad()
+	}
+	defer g.Release()
+	dev := g.Device()
+	zt := g.Input(z)
+	eps, v := m.r.EpsVariance(g, zt, float32(m.d.Timesteps[i]))
+	a := m.d.Alphas[i]
+	z0 := g.Scale(g.Sub(zt, g.Scale(eps, float32(math.Sqrt(1-a)))), float32(1/math.Sqrt(a)))
+	if m.clip {
+		z0 = g.Clamp(z0, -1, 1)
+	}
+	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: z0, X: m.r.Decode(g, z0)}
+	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
+	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
+	e.Y = g.Const(tensor.From(m.r.Y, e.AX.T.Shape...))
+
+	clean := slices.Clone(dev.Host(z0.T))
+	next := m.step(z.Data, clean, m.noise(dev, v, s.Step, i), i)
+	e.Report.Inner = map[string][]float32{"sample": slices.Clone(next)}
+	if m.loss != nil {
+		e.Report.Loss = m.r.Backward(g, m.loss(e))
+		for k, d := range dev.Host(zt.Grad()) {
+			next[k] -= d
+		}
+	} else {
+		e.Report.Measurement = g.Norm2(g.Sub(e.AX, e.Y)).Item()
+		e.Report.Loss = e.Report.Measurement
+	}
+	if m.change != nil {
+		m.inPicture(next, func(x []float32) { m.change(x, s.Step, i) })
+	}
+	s.Set("z", next, z.Shape...)
+	s.Set("z0", clean, z.Shape...)
+	return e.Report, nil
+}
+
+// step is the mean of the state before x, plus noise.
+func (m *ancestral) step(x, x0, noise []float32, i int) []float32 {
+	next := make([]float32, len(x))
+	for k := range next {
+		next[k] = float32(m.d.FromX0[i]*float64(x0[k]) + m.d.FromX[i]*float64(x[k]))
+		if noise != nil {
+			next[k] += noise[k]
+		}
+	}
+	return next
+}
+
+// noise is that of a step, of the variance that v tells; nil for the last step.
+func (m *ancestral) noise(dev tensor.Device, v *autograd.Value, step, i int) []float32 {
+	if i == 0 {
+		return nil
+	}
+	n := slices.Clone(m.r.Noise("ddpm", step, tensor.Len(m.r.Shape())))
+	small, large := m.d.LogSmall[i], m.d.LogLarge[i]
+	if v == nil {
+		for k := range n {
+			n[k] *= float32(math.Exp(small / 2))
+		}
+		return n
+	}
+	for k, f := range dev.Host(v.T) {
+		share := (float64(f) + 1) / 2
+		n[k] *= float32(math.Exp((share*large + (1-share)*small) / 2))
+	}
+	return n
+}
+
+// inPicture lets f change the picture's part of a padded state of pixels.
+func (m *ancestral) inPicture(state []float32, f func(x []float32)) {
+	in := m.r.A.In()
+	x, row := make([]float32, 0, in.Len()), m.r.W*in.C
+	for y := range in.H {
+		x = append(x, state[y*row:y*row+in.W*in.C]...)
+	}
+	f(x)
+	for y := range in.H {
+		copy(state[y*row:], x[y*in.W*in.C:(y+1)*in.W*in.C])
+	}
+}
+
+// Picture is the state, or where the run is cut short the picture that its last step expected.
+func (m *ancestral) Picture(s *State) ([]float32, error) {
+	if s.Step < s.Steps {
+		return m.r.DecodePicture(s.Vars["z0"]), nil
+	}
+	return m.r.DecodePicture(s.Vars["z"]), nil
+}
