@@ -8,9 +8,25 @@ import (
 	"strings"
 )
 
-// System returns the machine's memory and what of it is available, in bytes.
+// System returns the memory that this process may use and what of it is available, in bytes: the machine's, or less
+// where a container (cgroup v1 or v2) or a limit of the address space (ulimit -v) allows less.
 func System() (total, available int64) {
-	return field("/proc/meminfo", "MemTotal:"), field("/proc/meminfo", "MemAvailable:")
+	total, available = field("/proc/meminfo", "MemTotal:"), field("/proc/meminfo", "MemAvailable:")
+	for _, b := range cgroups("/") {
+		total, available = lower(total, b.limit), lower(available, max(1, b.limit-b.used))
+	}
+	if limit := AddressSpace(); limit > 0 {
+		total, available = lower(total, limit), lower(available, max(1, limit-field("/proc/self/status", "VmSize:")))
+	}
+	return total, available
+}
+
+// lower is the lower of two numbers, 0 for unknown ones.
+func lower(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // Process returns the resident memory of this process, now and at its peak, in bytes.

@@ -1,0 +1,54 @@
+package memstat
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCgroups(t *testing.T) {
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  []budget
+	}{
+		"v2, a limit in the group and one above": {map[string]string{
+			"proc/self/cgroup":                    "0::/a/b\n",
+			"sys/fs/cgroup/a/b/memory.max":        "3000\n",
+			"sys/fs/cgroup/a/b/memory.current":    "1000\n",
+			"sys/fs/cgroup/a/b/memory.stat":       "anon 5\ninactive_file 400\nactive_file 9\n",
+			"sys/fs/cgroup/a/memory.max":          "2000\n",
+			"sys/fs/cgroup/a/memory.current":      "1500\n",
+			"sys/fs/cgroup/memory.max":            "max\n",
+			"sys/fs/cgroup/unrelated/memory.max":  "1\n",
+			"sys/fs/cgroup/a/b/memory.swap.max":   "7\n",
+			"sys/fs/cgroup/a/b/memory.high":       "8\n",
+			"sys/fs/cgroup/a/memory.stat":         "inactive_file many\n",
+			"sys/fs/cgroup/a/b/memory.stat.extra": "",
+		}, []budget{{3000, 600}, {2000, 1500}}},
+		"v1 of a container, whose path is the host's": {map[string]string{
+			"proc/self/cgroup":                           "11:cpu,cpuacct:/x\n5:memory:/docker/123\n0::/docker/123\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "5000",
+			"sys/fs/cgroup/memory/memory.usage_in_bytes": "4000",
+			"sys/fs/cgroup/memory/memory.stat":           "inactive_file 1\ntotal_inactive_file 500\n",
+		}, []budget{{5000, 3500}}},
+		"v1 without a limit": {map[string]string{
+			"proc/self/cgroup":                           "5:memory:/\n",
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+		}, nil},
+		"none": {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			for file, text := range c.files {
+				require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, file)), 0o755))
+				require.NoError(t, os.WriteFile(filepath.Join(root, file), []byte(text), 0o644))
+			}
+			require.Equal(t, c.want, cgroups(root))
+		})
+	}
+	require.Equal(t, int64(2), lower(2, 0))
+	require.Equal(t, int64(2), lower(0, 2))
+	require.Equal(t, int64(1), lower(2, 1))
+}
