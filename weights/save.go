@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"psld/internal/atomicfile"
 )
 
 // SaveOptions says how a model is stored. The zero value keeps each tensor's
@@ -79,7 +82,7 @@ func positionIDs(text *Set) []Entry {
 //
 // dir must not exist or be empty. Tensors are checked as in [SaveSingle]; the
 // folder is written beside dir and renamed, so it appears whole or not at all.
-func SaveDiffusers(ctx context.Context, dir string, m *Model, opts SaveOptions) (err error) {
+func SaveDiffusers(ctx context.Context, dir string, m *Model, opts SaveOptions) error {
 	s := saver{ctx: ctx, opts: opts}
 	if err := s.check(m); err != nil {
 		return err
@@ -93,22 +96,21 @@ func SaveDiffusers(ctx context.Context, dir string, m *Model, opts SaveOptions) 
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	dir = filepath.Clean(dir)
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(temp)
-		}
-	}()
+	return atomicfile.WriteDir(dir, func(temp string) error { return m.fill(temp, &s, files) })
+}
+
+// fill writes the files of the model into a new folder.
+func (m *Model) fill(dir string, s *saver, files map[string][]byte) error {
 	for name, data := range files {
-		path := filepath.Join(temp, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, data, 0o644); err != nil {
+		err := atomicfile.Write(path, func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -122,17 +124,11 @@ func SaveDiffusers(ctx context.Context, dir string, m *Model, opts SaveOptions) 
 		if part == TextPart {
 			file = "model.safetensors"
 		}
-		if err := Write(filepath.Join(temp, m.folder(part), file), entries, map[string]string{"format": "pt"}); err != nil {
+		if err := Write(filepath.Join(dir, m.folder(part), file), entries, map[string]string{"format": "pt"}); err != nil {
 			return err
 		}
 	}
-	if err := os.Chmod(temp, 0o755); err != nil {
-		return err
-	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return os.Rename(temp, dir)
+	return nil
 }
 
 // saver makes entries that read their tensor when it is written.

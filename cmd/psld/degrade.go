@@ -54,6 +54,7 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 }
 
 func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
+	c = c.to(*f.out)
 	t, v, err := f.check()
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
 	if err := f.checkFiles(); err != nil {
 		return err
 	}
-	x, err := picture.Load(*f.in)
+	x, err := loadPicture(*f.in)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
 		return fmt.Errorf("%s: the measurement would have %dx%d pixels, want at least %d a side",
 			*f.in, y.W, y.H, picture.MinSide)
 	}
-	what, err := f.save(x, y, d)
+	what, err := f.save(c, x, y, d)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
 			fmt.Fprintln(c.out, "wrote", path)
 		}
 	}
-	if !strings.EqualFold(filepath.Ext(*f.out), ".png") {
+	if ext := strings.ToLower(filepath.Ext(*f.out)); ext == ".jpg" || ext == ".jpeg" {
 		c.say("note: JPEG changes the measurement a little; use .png for tests")
 	}
 	return nil
@@ -142,8 +143,8 @@ func (f *degradeFlags) checkFiles() error {
 }
 
 // save writes the measurement y of x, mask and kernel; what says what is missing.
-func (f *degradeFlags) save(x, y *picture.Picture, d psld.Damage) (what string, err error) {
-	if err := picture.Save(*f.out, y); err != nil {
+func (f *degradeFlags) save(c *console, x, y *picture.Picture, d psld.Damage) (what string, err error) {
+	if err := c.savePicture(*f.out, y); err != nil {
 		return "", err
 	}
 	if d.Keep != nil {
@@ -158,7 +159,7 @@ func (f *degradeFlags) save(x, y *picture.Picture, d psld.Damage) (what string, 
 		}
 		what = fmt.Sprintf(", %d of %d pixels missing", n, len(d.Keep))
 		if *f.maskOut != "" {
-			if err := picture.Save(*f.maskOut, m); err != nil {
+			if err := c.savePicture(*f.maskOut, m); err != nil {
 				return "", err
 			}
 		}

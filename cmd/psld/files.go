@@ -11,15 +11,28 @@ import (
 	"strings"
 
 	"psld/internal/atomicfile"
+	"psld/psld/picture"
 )
 
+// std is the name of standard input and standard output.
+const std = "-"
+
+// stdin is what --in - reads.
+var stdin io.Reader = os.Stdin
+
 // checkOutput tells, before any work, whether a file can be written at path: the extension is one
-// of exts, the folder takes new files, and path is neither a folder nor one of the inputs.
+// of exts, the folder takes new files, and path is neither a folder nor one of the inputs. A picture may go to
+// standard output, and to a fifo or device of any name.
 func checkOutput(flag, path string, exts []string, inputs ...string) error {
-	if ext := strings.ToLower(filepath.Ext(path)); !slices.Contains(exts, ext) {
+	info, err := os.Stat(path)
+	special := err == nil && !info.Mode().IsRegular() && !info.IsDir()
+	pictures := slices.Contains(exts, ".png")
+	if pictures && path == std {
+		return nil
+	}
+	if ext := strings.ToLower(filepath.Ext(path)); !slices.Contains(exts, ext) && !(pictures && special) {
 		return fmt.Errorf("%s %s: the extension is %q, use %s", flag, path, ext, strings.Join(exts, ", "))
 	}
-	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		return fmt.Errorf("%s %s is a folder, want a file name", flag, path)
 	}
@@ -28,12 +41,39 @@ func checkOutput(flag, path string, exts []string, inputs ...string) error {
 			return fmt.Errorf("%s %s would overwrite an input: choose another name", flag, path)
 		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".psld-*")
-	if err != nil {
+	if err := atomicfile.Check(path); err != nil {
 		return fmt.Errorf("%s %s cannot be written: %w", flag, path, err)
 	}
-	_ = f.Close()
-	return os.Remove(f.Name())
+	return nil
+}
+
+// isSpecial tells what has no file beside it: standard output, a fifo, a device.
+func isSpecial(path string) bool {
+	info, err := os.Stat(path)
+	return path == std || err == nil && !info.Mode().IsRegular()
+}
+
+// checkSpace refuses work whose result would not fit: need bytes at the folder of path, where its file system tells.
+func checkSpace(flag, path string, need int64) error {
+	if isSpecial(path) {
+		return nil
+	}
+	target, err := atomicfile.Target(path)
+	if err != nil {
+		return err
+	}
+	if free, ok := atomicfile.Free(filepath.Dir(target)); ok && free < need {
+		return fmt.Errorf("%s %s: the disk has %s left, up to %s are needed", flag, path, bytesText(free), bytesText(need))
+	}
+	return nil
+}
+
+// bytesText is a number of bytes for people.
+func bytesText(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
 // checkNewFolder tells, before any work, whether a folder can be made at path: nothing is there, or a
@@ -46,11 +86,10 @@ func checkNewFolder(flag, path string) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s %s is not a folder: %w", flag, path, err)
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(filepath.Clean(path)), ".psld-*")
-	if err != nil {
+	if err := atomicfile.Check(filepath.Clean(path) + ".x"); err != nil {
 		return fmt.Errorf("%s %s cannot be written: %w", flag, path, err)
 	}
-	return os.Remove(temp)
+	return nil
 }
 
 var pictureFiles = []string{".png", ".jpg", ".jpeg"}
@@ -61,4 +100,50 @@ func writeFile(path string, data []byte) error {
 		_, err := w.Write(data)
 		return err
 	})
+}
+
+// loadPicture reads the picture of a file or of standard input.
+func loadPicture(path string) (*picture.Picture, error) {
+	if path != std {
+		return picture.Load(path)
+	}
+	p, err := picture.Decode(stdin)
+	if err != nil {
+		return nil, fmt.Errorf("picture: standard input: %w", err)
+	}
+	return p, nil
+}
+
+// to is the console of a verb whose result goes to path: where that is standard output, words go to the log.
+func (c *console) to(path string) *console {
+	if path != std {
+		return c
+	}
+	return &console{out: c.log, log: c.log, data: c.out}
+}
+
+// savePicture writes the result of the work. Where it cannot be written at path after all, it is kept in a new
+// temporary folder, and the error says so.
+func (c *console) savePicture(path string, p *picture.Picture, texts ...picture.Text) error {
+	encode := func(w io.Writer) error { return picture.EncodePNG(w, p, texts...) }
+	switch ext := strings.ToLower(filepath.Ext(path)); {
+	case path == std:
+		return encode(c.data)
+	case isSpecial(path) && !slices.Contains(pictureFiles, ext):
+		return atomicfile.Write(path, encode)
+	}
+	err := picture.Save(path, p, texts...)
+	if err == nil {
+		return nil
+	}
+	dir, e := os.MkdirTemp("", "psld-kept-")
+	if e != nil {
+		return err
+	}
+	kept := filepath.Join(dir, "result.png")
+	if e := picture.Save(kept, p, texts...); e != nil {
+		_ = os.RemoveAll(dir)
+		return err
+	}
+	return fmt.Errorf("%w; the result was kept as %s", err, kept)
 }

@@ -84,6 +84,7 @@ type generation struct {
 }
 
 func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err error) {
+	c = c.to(*f.out)
 	r := &generation{generateFlags: f, c: c}
 	if r.first, err = f.seed(); err != nil {
 		return err
@@ -133,6 +134,8 @@ func (r *generation) check() error {
 		return fmt.Errorf("--steps %d, want 1 to 1000", *r.steps)
 	case *r.batch < 1 || *r.batch > 10000:
 		return fmt.Errorf("--batch %d, want 1 to 10000", *r.batch)
+	case *r.batch > 1 && isSpecial(*r.out):
+		return fmt.Errorf("--batch %d: want a file name for --out, which takes one picture", *r.batch)
 	case *r.every < 1:
 		return fmt.Errorf("--preview-every %d, want at least 1", *r.every)
 	case set["strength"] && !(*r.strength > 0 && *r.strength <= 1):
@@ -153,7 +156,7 @@ func (r *generation) check() error {
 
 // name is the file of picture i.
 func (r *generation) name(i int) string {
-	if *r.batch == 1 {
+	if *r.batch == 1 || isSpecial(*r.out) {
 		return *r.out
 	}
 	ext := filepath.Ext(*r.out)
@@ -195,7 +198,7 @@ func (r *generation) picture(ctx context.Context, i int) error {
 	if !*r.noMetadata {
 		texts = []picture.Text{{Key: "parameters", Value: settings}}
 	}
-	if err := picture.Save(r.name(i), picture.FromImage(images[0]), texts...); err != nil {
+	if err := r.c.savePicture(r.name(i), picture.FromImage(images[0]), texts...); err != nil {
 		return err
 	}
 	if *r.asJSON {
@@ -228,7 +231,7 @@ func (r *generation) show(i int, p prior.GenerationProgress) {
 }
 
 func loadImage(path string) (image.Image, error) {
-	p, err := picture.Load(path)
+	p, err := loadPicture(path)
 	if err != nil { // no typed nil
 		return nil, err
 	}

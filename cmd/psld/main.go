@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"psld/asm"
+	"psld/internal/memstat"
 )
 
 // work does what a verb is for. args are the arguments that are no flags.
@@ -43,14 +44,22 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// console is where a verb prints: results to out, what accompanies the work to log.
-type console struct{ out, log io.Writer }
+// console is where a verb prints: results to out, what accompanies the work to log, and a result that goes to standard
+// output itself to data.
+type console struct{ out, log, data io.Writer }
 
 func (c *console) say(format string, args ...any) { fmt.Fprintf(c.log, format+"\n", args...) }
 
 // run does what args ask for and returns the exit code: 0, 1 for an error, 130 after Ctrl-C.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := dispatch(ctx, args, &console{stdout, stderr})
+	checked := &checkedWriter{w: stdout}
+	err := checkAddressSpace()
+	if err == nil {
+		err = dispatch(ctx, args, &console{out: checked, log: stderr})
+	}
+	if checked.err != nil && err == nil {
+		err = fmt.Errorf("standard output: %w", checked.err)
+	}
 	switch {
 	case err == nil:
 		return 0
@@ -64,6 +73,37 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintln(stderr, "psld:", message(err))
 	return 1
+}
+
+// checkedWriter remembers the first error of writing, which whoever prints need not look at.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
+// checkAddressSpace refuses a limit (ulimit -v) in which the runtime of Go would end the program in the middle of its
+// work, and has its collector keep to a larger one.
+func checkAddressSpace() error {
+	limit := memstat.AddressSpace()
+	if limit == 0 {
+		return nil
+	}
+	const least = 768 << 20 // of the smallest restorations
+	_, left := memstat.System()
+	if left < least {
+		return fmt.Errorf("the address space is limited to %.1f GiB (ulimit -v), of which %.1f GiB are left: "+
+			"want %.1f GiB more", float64(limit)/(1<<30), float64(left)/(1<<30), float64(least-left)/(1<<30))
+	}
+	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), left/2))
+	return nil
 }
 
 func dispatch(ctx context.Context, args []string, c *console) error {

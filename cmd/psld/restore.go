@@ -108,14 +108,14 @@ type restoration struct {
 }
 
 func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
-	r := &restoration{restoreFlags: f, c: c}
+	r := &restoration{restoreFlags: f, c: c.to(*f.out)}
 	for _, step := range []func(context.Context) error{r.check, r.checkFiles, r.load, r.open} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	r.announce()
-	r.start, r.bar, r.kept = time.Now(), newProgress(c.log, "step"), r.o.Keep.Resume
+	r.start, r.bar, r.kept = time.Now(), newProgress(r.c.log, "step"), r.o.Keep.Resume
 	r.o.Progress = r.show
 	res, err := psld.Solve(ctx, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
 	if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
@@ -223,7 +223,7 @@ func (r *restoration) checkFiles(context.Context) (err error) {
 
 // load reads the picture and what is known of its damage.
 func (r *restoration) load(context.Context) (err error) {
-	if r.y, err = picture.Load(*r.in); err != nil {
+	if r.y, err = loadPicture(*r.in); err != nil {
 		return err
 	}
 	if err := r.damage(); err != nil {
@@ -236,6 +236,9 @@ func (r *restoration) load(context.Context) (err error) {
 	if _, err := r.d.Operator(r.h, r.w); err != nil {
 		return err
 	}
+	if err := r.checkSpace(); err != nil {
+		return err
+	}
 	r.noise = "as given"
 	if r.o.Sigma == nil {
 		r.noise = "unknown"
@@ -245,6 +248,18 @@ func (r *restoration) load(context.Context) (err error) {
 	}
 	r.total, err = r.keep.look(r.c, r.o.Keep) // may be a little more than asked for: the schedule divides 1000
 	return err
+}
+
+// checkSpace looks for room for the picture, and for the state: four numbers a value at the most, of all methods.
+func (r *restoration) checkSpace() error {
+	values := 3 * int64(r.h) * int64(r.w)
+	if err := checkSpace("--out", *r.out, values); err != nil {
+		return err
+	}
+	if r.o.Keep.File == "" {
+		return nil
+	}
+	return checkSpace("--save-state", r.o.Keep.File, 16*values)
 }
 
 // damage finds the mask or kernel of the picture.
@@ -346,7 +361,7 @@ func (r *restoration) save(res *psld.Result) error {
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
 		r.t.Name, psld.MethodSettings(r.method, res.Steps, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w,
 		r.h, version())
-	err := picture.Save(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings})
+	err := r.c.savePicture(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings})
 	if err != nil || *r.sheet == "" {
 		return err
 	}
@@ -357,7 +372,7 @@ func (r *restoration) save(res *psld.Result) error {
 	if err != nil {
 		return err
 	}
-	return picture.Save(*r.sheet, s)
+	return r.c.savePicture(*r.sheet, s)
 }
 
 // report says what was done, and how to go on after a stop.
@@ -391,7 +406,7 @@ func pastedWords(out string, paste bool) string {
 	switch ext := strings.ToLower(filepath.Ext(out)); {
 	case !paste:
 		return ""
-	case ext != ".png":
+	case ext == ".jpg" || ext == ".jpeg":
 		return " before the known pixels were put back (JPEG keeps them nearly, PNG exactly)"
 	}
 	return " before the known pixels were put back"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,7 +38,7 @@ func addKeepFlags(fs *flag.FlagSet) *keepFlags {
 func (f *keepFlags) options(out string, others ...string) (k solver.Keep, err error) {
 	set := given(f.fs)
 	if k.File = *f.file; !set["save-state"] {
-		k.File = out + ".state"
+		k.File = stateName(out)
 	}
 	if n, err := strconv.Atoi(*f.every); err == nil && n >= 0 {
 		k.Steps = n
@@ -64,6 +65,21 @@ func (f *keepFlags) options(out string, others ...string) (k solver.Keep, err er
 		return k, errors.New("--resume needs the seed of the run in place of --seed -1")
 	}
 	return k, checkOutput("--save-state", k.File, []string{strings.ToLower(filepath.Ext(k.File))}, others...)
+}
+
+// stateName is the name of the state beside the output, short where that is as long as names may be; "" where the
+// output has nothing beside it.
+func stateName(out string) string {
+	const longest = 255 // bytes of a name, on all usual file systems
+	base := filepath.Base(out)
+	switch {
+	case isSpecial(out):
+		return ""
+	case len(base)+len(".state") > longest:
+		sum := sha256.Sum256([]byte(base))
+		return filepath.Join(filepath.Dir(out), fmt.Sprintf("psld-%x.state", sum[:6]))
+	}
+	return out + ".state"
 }
 
 // look says what state is there already, and refuses to take the place of a file that is none. It returns the number

@@ -107,6 +107,38 @@ func prefix(path string) string {
 // suffix ends them.
 const suffix = ".tmp"
 
+// folder ends the name of a folder whose lock is the file of the same name without it.
+const folder = ".d"
+
+// WriteDir has fill write the files of a temporary folder beside path and renames it to path, where nothing may be, or
+// an empty folder. On any error path is as it was and nothing is left behind.
+func WriteDir(path string, fill func(dir string) error) (err error) {
+	path = filepath.Clean(path)
+	Clean(path)
+	f, err := temporary(path)
+	if err != nil {
+		return err
+	}
+	temp := f.Name() + folder
+	defer func() {
+		_ = os.RemoveAll(temp)
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}()
+	if err := os.Mkdir(temp, 0o777); err != nil {
+		return err
+	}
+	if err := fill(temp); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
 // temporary makes a locked temporary file for path, of the mode that the umask gives.
 func temporary(path string) (*os.File, error) {
 	dir, begin := filepath.Dir(path), prefix(path)
@@ -161,6 +193,7 @@ func removeUnlocked(name string) {
 		return
 	}
 	if lock(f) {
+		_ = os.RemoveAll(name + folder)
 		_ = os.Remove(name)
 	}
 	_ = f.Close()

@@ -119,3 +119,25 @@ func TestCheck(t *testing.T) {
 	require.True(t, ok)
 	require.Positive(t, n)
 }
+
+// A folder appears whole or not at all, and those of killed runs go.
+func TestWriteDir(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "model")
+	killed := filepath.Join(dir, prefix(path)+"1-0.tmp")
+	require.NoError(t, os.WriteFile(killed, nil, 0o600))
+	require.NoError(t, os.MkdirAll(filepath.Join(killed+folder, "unet"), 0o700))
+	fill := func(err error) func(string) error {
+		return func(temp string) error {
+			require.NoError(t, os.WriteFile(filepath.Join(temp, "x"), nil, 0o600))
+			return err
+		}
+	}
+	require.ErrorIs(t, WriteDir(path, fill(io.ErrUnexpectedEOF)), io.ErrUnexpectedEOF)
+	require.Empty(t, names(t, dir))
+	require.NoError(t, WriteDir(path, fill(nil)))
+	require.Equal(t, []string{"model"}, names(t, dir))
+	require.Equal(t, []string{"x"}, names(t, path))
+	require.Error(t, WriteDir(path, fill(nil)), "it is not empty")
+	require.Equal(t, []string{"model"}, names(t, dir))
+}
