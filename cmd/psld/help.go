@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"psld/psld/solver"
@@ -17,13 +18,16 @@ import (
 var credit string
 
 func help(w io.Writer, args []string) error {
-	if len(args) > 1 {
-		return fmt.Errorf("unexpected argument %q (see psld help)", args[1])
-	}
-	if len(args) == 1 {
+	if len(args) > 0 {
 		v := find(args[0])
 		if v == nil {
 			return fmt.Errorf("unknown command %q (see psld help)", args[0])
+		}
+		for i, arg := range args[1:] { // psld help train pixel
+			kinds, _, _ := strings.Cut(v.args, " ")
+			if i >= v.maxArgs || !slices.Contains(strings.Split(kinds, "|"), arg) {
+				return fmt.Errorf("unexpected argument %q (see psld help %s)", arg, v.name)
+			}
 		}
 		fs := newFlags(v.name)
 		v.setup(fs)

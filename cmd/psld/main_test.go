@@ -386,6 +386,10 @@ func TestTrain(t *testing.T) {
 	require.Contains(t, stop.String(), "--resume")
 	out, _ = must(t, append(unet, "--resume")...)
 	require.Contains(t, out, "--model "+u)
+	require.Contains(t, failure(t, append(unet, "--resume", "--seed", "3")...), "seed was 1, is 3")
+	require.Contains(t, failure(t, unet...), "--resume goes on with it, --overwrite begins anew")
+	out, _ = must(t, "help", "train", "pixel")
+	require.Contains(t, out, "--overwrite")
 	out, _ = must(t, "info", "--model", u)
 	require.Contains(t, out, "trained at 16x16")
 	must(t, "restore", "--task", "denoise", "--in", filepath.Join(photos, "0.png"), "--out", filepath.Join(dir, "r.png"),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -26,7 +27,8 @@ var trainVerb = verb{
 Or a pixel prior, which needs no autoencoder:
   psld train pixel --data DIR --val DIR --out runs/pixel --dtype bf16
   psld restore --model runs/pixel/model.safetensors ...
-Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
+Ctrl-C saves a checkpoint; the same command with --resume goes on from it. It is refused where data, seed, steps or
+another option of the training are not the same, and where the checkpoint's bytes have changed.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addTrainFlags(fs).run },
@@ -40,7 +42,7 @@ type trainFlags struct {
 	logEvery, saveEvery, layers, groups      *int
 	lr, ema                                  *float64
 	seed                                     *uint64
-	resume                                   *bool
+	resume, overwrite                        *bool
 	latent, patch                            *int // vae
 	mid, noMid                               *bool
 	kl, edge                                 *float64
@@ -73,6 +75,7 @@ func addTrainFlags(fs *flag.FlagSet) *trainFlags {
 		logEvery:  fs.Int("log-every", 20, "`N` steps between log lines"),
 		saveEvery: fs.Int("save-every", 500, "`N` steps between validations, sample sheets and checkpoints"),
 		resume:    fs.Bool("resume", false, "go on from the checkpoint in --out"),
+		overwrite: fs.Bool("overwrite", false, "begin anew where --out holds a run already"),
 		initial: fs.String("init", "", "model.safetensors `file` of the same network, whose weights are trained on (a "+
 			"warm restart)"),
 		dtype: fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32"),
@@ -119,6 +122,7 @@ func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 	if err := f.threads(); err != nil {
 		return err
 	}
+	o.Begin = func() { c.say("%s %v channels, %s", args[0], chs, machine()) }
 	switch args[0] {
 	case "pixel":
 		err = f.pixel(ctx, c, o, chs)
@@ -129,10 +133,40 @@ func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 	default:
 		err = trainUNet(ctx, c, train.UNetOptions{Options: o, Low: *f.low, Config: f.unet(chs)}, *f.vae)
 	}
+	err = inFlags(err)
 	if errors.Is(err, context.Canceled) {
 		c.say("the checkpoint is in %s: the same command with --resume goes on from it", *f.out)
 	}
 	return err
+}
+
+// flagWords are the flags that stand for the fields of configurations in errors.
+var flagWords = strings.NewReplacer("vae config: ", "", "unet config: ", "", "guided UNet's configuration: ", "",
+	"number of block_out_channels", "the number of --channels", "a block_out_channels entry", "an entry of --channels",
+	"block_out_channels entry", "--channels", "block_out_channels[0]", "the first of --channels",
+	"num_channels", "the first of --channels", "channel_mult", "--channels", "num_res_blocks", "--layers",
+	"layers_per_block", "--layers", "norm_num_groups", "--groups", "latent_channels", "--latent", "patch_size", "--patch",
+	"attention_head_dim", "--heads", "cross_attention_dim", "--cross-dim", "down_block_types", "--blocks",
+	"image_size", "--size", "resume goes on", "--resume goes on", "overwrite begins", "--overwrite begins")
+
+// inFlags is an error of a training in the words of the flags.
+func inFlags(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errors.New(flagWords.Replace(err.Error()))
+}
+
+// inRange is an error for a number that is not in lo to hi, or is lo where that is not allowed.
+func inRange(name string, v, lo, hi float64, withLo bool) error {
+	if v > lo && v <= hi || withLo && v == lo {
+		return nil
+	}
+	from := "more than "
+	if withLo {
+		from = ""
+	}
+	return fmt.Errorf("--%s %v, want %s%v to %v", name, v, from, lo, hi)
 }
 
 // check looks at the flags for a network, and sets the defaults that depend on it.
@@ -165,10 +199,14 @@ func (f *trainFlags) check(network string) error {
 			*f.lr = 2e-3
 		}
 	}
-	if !(*f.lr > 0 && *f.lr <= 1) || !(*f.ema >= 0 && *f.ema < 1) || !(*f.kl >= 0 && *f.kl <= 1e6) ||
-		!(*f.edge >= 0 && *f.edge <= 1e6) {
-		return fmt.Errorf("--lr %v --ema %v --kl %v --edge %v: want 0 < lr <= 1, 0 <= ema < 1, kl and edge 0 to 1e6",
-			*f.lr, *f.ema, *f.kl, *f.edge)
+	for _, err := range []error{inRange("lr", *f.lr, 0, 1, false), inRange("ema", *f.ema, 0, 0.999999, true),
+		inRange("kl", *f.kl, 0, 1e6, true), inRange("edge", *f.edge, 0, 1e6, true)} {
+		if err != nil {
+			return err
+		}
+	}
+	if *f.resume && *f.overwrite {
+		return errors.New("--resume goes on with a run, --overwrite begins anew: want one of them")
 	}
 	if *f.batch%*f.micro != 0 {
 		return fmt.Errorf("--micro %d does not divide --batch %d", *f.micro, *f.batch)
@@ -194,7 +232,8 @@ func (f *trainFlags) options(c *console) (train.Options, error) {
 	return train.Options{Data: list(*f.data), Val: list(*f.val), Init: *f.initial, Device: device,
 		Out: *f.out, Size: *f.size, Steps: *f.steps, Batch: *f.batch, Micro: *f.micro, Cycle: *f.cycle, LR: *f.lr,
 		Warmup: *f.warmup, EMA: *f.ema,
-		Seed: *f.seed, LogEvery: *f.logEvery, SaveEvery: *f.saveEvery, Resume: *f.resume, Log: c.log}, nil
+		Seed: *f.seed, LogEvery: *f.logEvery, SaveEvery: *f.saveEvery, Resume: *f.resume,
+		Overwrite: *f.overwrite, Log: c.log}, nil
 }
 
 // pixel trains a pixel prior.
@@ -213,7 +252,6 @@ func (f *trainFlags) pixel(ctx context.Context, c *console, o train.Options, chs
 	if k := cfg.Factor(); o.Size%k != 0 {
 		return fmt.Errorf("--size %d is no multiple of %d, the factor of the network", o.Size, k)
 	}
-	c.say("pixel %v channels, %s", chs, machine())
 	if err := train.Pixel(ctx, train.PixelOptions{Options: o, Config: cfg, Low: *f.low}); err != nil {
 		return err
 	}
@@ -244,7 +282,6 @@ func trainVAE(ctx context.Context, c *console, o train.VAEOptions) error {
 	if f := o.Config.Factor(); o.Size%f != 0 {
 		return fmt.Errorf("--size %d is no multiple of %d, the autoencoder's factor", o.Size, f)
 	}
-	c.say("vae %v channels, %s", o.Config.BlockOutChannels, machine())
 	if err := train.VAE(ctx, o); err != nil {
 		return err
 	}
@@ -278,7 +315,6 @@ func trainUNet(ctx context.Context, c *console, o train.UNetOptions, vaeFile str
 	if f := o.VAE.Factor() * o.Config.Factor(); o.Size%f != 0 {
 		return fmt.Errorf("--size %d is no multiple of %d, the factor of autoencoder and UNet", o.Size, f)
 	}
-	c.say("unet %v channels, %s", o.Config.BlockOutChannels, machine())
 	trained := train.UNet(ctx, o)
 	if trained != nil && !errors.Is(trained, context.Canceled) {
 		return trained

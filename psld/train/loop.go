@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -25,6 +24,7 @@ type trainer struct {
 	opt    *AdamW
 
 	since meter // the last log line
+	saved int   // step of the checkpoint on disk
 }
 
 // meter adds up what a log line shows.
@@ -48,13 +48,13 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return err
-	}
 	if o.Init != "" && !o.Resume {
 		if err := initialise(t.params(), o.Init); err != nil {
 			return err
 		}
+	}
+	if err := o.prepareOut(); err != nil {
+		return err
 	}
 	r := newTrainer(o, photos, t)
 	if o.Resume {
@@ -62,15 +62,30 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 			return err
 		}
 	}
-	logFile, err := os.OpenFile(filepath.Join(o.Out, "log.csv"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err := r.checkSpace(); err != nil {
+		return err
+	}
+	logFile, err := openLog(filepath.Join(o.Out, "log.csv"), r.opt.step)
 	if err != nil {
 		return err
 	}
 	defer logFile.Close()
-	log := csv.NewWriter(logFile)
+	if o.Begin != nil {
+		o.Begin()
+	}
+	return r.steps(ctx, csv.NewWriter(logFile))
+}
+
+// steps does those that are left.
+func (r *trainer) steps(ctx context.Context, log *csv.Writer) error {
+	o := r.Options
 	for r.opt.step < o.Steps {
 		if ctx.Err() != nil {
-			return errors.Join(r.save(log), fmt.Errorf("stopped at step %d: %w", r.opt.step, ctx.Err()))
+			var err error
+			if r.saved != r.opt.step {
+				err = r.save(log)
+			}
+			return errors.Join(err, fmt.Errorf("stopped at step %d: %w", r.opt.step, ctx.Err()))
 		}
 		if err := r.step(); err != nil {
 			return err
@@ -156,9 +171,10 @@ func (r *trainer) save(log *csv.Writer) error {
 			saveModel(filepath.Join(r.Out, "model.safetensors"), r.task))
 	}
 	r.opt.Swap()
-	if err := errors.Join(err, r.opt.Save(r.checkpoint(), r.metadata())); err != nil {
+	if err := errors.Join(err, r.opt.Save(r.checkpoint(), r.checkpointMetadata())); err != nil {
 		return err
 	}
+	r.saved = r.opt.step
 	// A plot that fails is no reason to stop.
 	if err := Curves(filepath.Join(r.Out, "log.csv"), filepath.Join(r.Out, "curves.png")); err != nil && r.Log != nil {
 		fmt.Fprintln(r.Log, "curves:", err)
@@ -174,10 +190,14 @@ func (r *trainer) load() error {
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	err = r.opt.Load(f)
+	err = r.checkFacts(f.Metadata())
+	if err == nil {
+		err = r.opt.Load(f)
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("resume %s: %w", r.checkpoint(), err)
 	}
+	r.saved = r.opt.step
 	return nil
 }
 

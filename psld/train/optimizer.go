@@ -1,9 +1,14 @@
 package train
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 
 	"psld/asm"
 	"psld/nn"
@@ -96,15 +101,40 @@ func (a *AdamW) Save(path string, metadata map[string]string) error {
 		metadata = map[string]string{}
 	}
 	metadata["step"] = fmt.Sprint(a.step)
+	metadata["sha256"] = digest(metadata, entries)
 	return weights.Write(path, entries, metadata)
 }
 
-// Load restores what Save wrote for the same network.
+// digest is a checksum of a checkpoint's metadata and float32 tensors.
+func digest(metadata map[string]string, entries []weights.Entry) string {
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		if key != "sha256" {
+			fmt.Fprintf(h, "%q=%q\n", key, metadata[key])
+		}
+	}
+	var buf [4096]byte
+	for _, e := range entries {
+		fmt.Fprintf(h, "%q %v\n", e.Name, e.Shape)
+		for data := e.Data; len(data) > 0; {
+			n := min(len(data), len(buf)/4)
+			for i, v := range data[:n] {
+				binary.LittleEndian.PutUint32(buf[4*i:], math.Float32bits(v))
+			}
+			h.Write(buf[:4*n])
+			data = data[n:]
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Load restores what Save wrote for the same network. A file whose bytes have changed since is an error.
 func (a *AdamW) Load(f *weights.File) error {
 	if _, err := fmt.Sscan(f.Metadata()["step"], &a.step); err != nil {
 		return fmt.Errorf("checkpoint has no step number: %w", err)
 	}
 	set := weights.NewSet(f)
+	var entries []weights.Entry
 	for i, p := range a.params {
 		for _, part := range []struct {
 			kind string
@@ -115,8 +145,13 @@ func (a *AdamW) Load(f *weights.File) error {
 				return fmt.Errorf("checkpoint: %w", err)
 			}
 			copy(part.dst, data)
+			entries = append(entries, weights.Entry{Name: part.kind + "." + p.Name, Shape: p.Value.T.Shape, Data: part.dst})
 		}
 		p.Value.Changed()
+	}
+	meta := f.Metadata()
+	if sum, ok := meta["sha256"]; ok && sum != digest(meta, entries) { // checkpoints of earlier versions have none
+		return errors.New("its bytes have changed since it was written (checksum)")
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -74,6 +76,16 @@ func readPhoto(name string, min int) (photo, error) {
 		ph.pix[i] = uint8(math.Round(float64(v)*127.5 + 127.5))
 	}
 	return ph, nil
+}
+
+// Digest is a checksum of all photos, in their order.
+func (p *Photos) Digest() string {
+	h := sha256.New()
+	for _, ph := range p.pics {
+		fmt.Fprintln(h, ph.w, ph.h)
+		h.Write(ph.pix)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // Len is the number of photos.

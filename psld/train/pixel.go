@@ -55,6 +55,8 @@ func (t *pixelTask) metadata() map[string]string {
 	return map[string]string{"kind": "pixel", "config": string(cfg)}
 }
 
+func (t *pixelTask) facts() map[string]string { return map[string]string{"low": fmt.Sprint(t.Low)} }
+
 func (t *pixelTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
 	sigmas := noiseLevels(r, x.Dim(0), t.Low, 0.01, 150)
 	eps := normal(r, x.Shape...)

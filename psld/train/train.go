@@ -35,15 +35,19 @@ type Options struct {
 	Cycle     int
 	EMA       float64 // decay of the weights' moving average
 	Seed      uint64
-	LogEvery  int // steps between log lines
-	SaveEvery int // steps between validations, sample sheets and checkpoints
-	Resume    bool
+	LogEvery  int  // steps between log lines
+	SaveEvery int  // steps between validations, sample sheets and checkpoints
+	Resume    bool // go on from the checkpoint in Out, of a run with the same options
+	Overwrite bool // begin anew where Out holds a run; else that is an error
 	// Init is the file of a trained model whose weights the training starts from, a warm restart; "": random weights.
 	Init string
 	// Device computes; one that multiplies bfloat16 does so with float32 weights, rounded where they are used. nil:
 	// float32 on the processor.
 	Device tensor.Device
 	Log    io.Writer // progress lines; nil for none
+	// Begin, when set, is called before the first step, when all that can be wrong with options and files has been
+	// looked at.
+	Begin func()
 }
 
 // photos reads the folders.
@@ -84,6 +88,7 @@ type task interface {
 	sheet() *picture.Picture
 	macs() int64 // multiply-adds of one forward pass of one training picture
 	metadata() map[string]string
+	facts() map[string]string // what the steps depend on besides the Options and the metadata, by names of options
 }
 
 type term struct {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -319,4 +321,67 @@ func TestCropIsAnAverage(t *testing.T) {
 	flipped := make([]float32, 12)
 	crop(flipped, 2, ph, 4, 0, 0, 1)
 	require.InDelta(t, dst[3], flipped[0], 1e-6)
+}
+
+// A resumed run is that of the checkpoint, or it is refused; a run is not written over by accident; no step is logged
+// twice, whatever a killed run had written.
+func TestResumeOfAnotherRun(t *testing.T) {
+	photos := fakePhotos(t, 3, 24)
+	o := VAEOptions{Options: options(photos, t.TempDir(), 20), Config: tinyVAE(), KL: 1e-4, Edge: 0.3}
+	o.Warmup, o.LogEvery = 1, 2
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Log = stopAt{"step 12/", cancel}
+	require.ErrorIs(t, VAE(ctx, o), context.Canceled)
+	log, checkpoint := filepath.Join(o.Out, "log.csv"), filepath.Join(o.Out, "checkpoint.safetensors")
+	o.Log = nil
+	require.ErrorContains(t, VAE(t.Context(), o), "holds a run already (vae, step 12)")
+	o.Resume = true
+	for want, change := range map[string]func(*VAEOptions){
+		"seed was 5, is 6":            func(o *VAEOptions) { o.Seed = 6 },
+		"lr was 0.002, is 0.003":      func(o *VAEOptions) { o.LR = 0.003 },
+		"batch was 2, is 3":           func(o *VAEOptions) { o.Batch = 3 },
+		"steps was 20, is 30":         func(o *VAEOptions) { o.Steps = 30 },
+		"size was 16, is 8":           func(o *VAEOptions) { o.Size = 8 },
+		"kl was 0.0001, is 0":         func(o *VAEOptions) { o.KL = 0 },
+		"data is another":             func(o *VAEOptions) { o.Data = []string{fakePhotos(t, 2, 24)} },
+		"the network is another":      func(o *VAEOptions) { o.Config.NormNumGroups = 2 },
+		"dtype was f32, is bf16":      func(o *VAEOptions) { o.Device = cpu.BF16 },
+		"seed was 5, is 7; steps was": func(o *VAEOptions) { o.Seed, o.Steps = 7, 21 },
+	} {
+		other := o
+		change(&other)
+		require.ErrorContains(t, VAE(t.Context(), other), want)
+	}
+	pixel := PixelOptions{Options: o.Options, Config: tinyPixel(), Low: 0.5}
+	require.ErrorContains(t, Pixel(t.Context(), pixel), "that of a vae, not of a pixel")
+
+	whole := read(t, checkpoint)
+	broken := slices.Clone(whole)
+	broken[len(broken)-5] ^= 1
+	require.NoError(t, os.WriteFile(checkpoint, broken, 0o600))
+	require.ErrorContains(t, VAE(t.Context(), o), "checksum")
+	require.NoError(t, os.WriteFile(checkpoint, whole, 0o600))
+
+	f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString("14,loss,1\n16,lo") // of a run that was killed
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.NoError(t, VAE(t.Context(), o))
+	seen := map[string]bool{}
+	last := 0
+	for line := range strings.Lines(string(read(t, log))) {
+		row := strings.Split(line, ",")
+		key := row[0] + row[1]
+		require.False(t, seen[key], key)
+		seen[key] = true
+		step, err := strconv.Atoi(row[0])
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, step, last)
+		last = step
+	}
+	require.Len(t, seen, 10+3) // steps 2, 4, ... 20; validations at 10, 12 (the stop) and 20
+	o.Resume, o.Overwrite, o.Steps = false, true, 2
+	require.NoError(t, VAE(t.Context(), o))
+	require.NotContains(t, string(read(t, log)), "\n12,")
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
+	"psld/weights"
 )
 
 // UNetOptions are the settings of a UNet training.
@@ -80,6 +82,14 @@ func (t *unetTask) metadata() map[string]string {
 	cfg, _ := json.Marshal(t.model.Config)
 	return map[string]string{"kind": "unet", "config": string(cfg), "vae_scaling_factor": strconv.FormatFloat(
 		float64(t.VAE.ScalingFactor), 'g', -1, 32), "size": strconv.Itoa(t.Size)}
+}
+
+func (t *unetTask) facts() map[string]string {
+	var all []weights.Entry
+	for _, p := range t.VAE.Params.All() {
+		all = append(all, weights.Entry{Name: p.Name, Shape: p.Value.T.Shape, Data: cpu.F32.Host(p.Value.T)})
+	}
+	return map[string]string{"low": fmt.Sprint(t.Low), "vae": digest(nil, all)[:16]}
 }
 
 // latents encodes pictures without a gradient.

@@ -62,6 +62,10 @@ func (t *vaeTask) metadata() map[string]string {
 	return map[string]string{"kind": "vae", "config": string(cfg)}
 }
 
+func (t *vaeTask) facts() map[string]string {
+	return map[string]string{"kl": fmt.Sprint(t.KL), "edge": fmt.Sprint(t.Edge)}
+}
+
 func (t *vaeTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
 	m := t.model
 	in := g.Const(x)
