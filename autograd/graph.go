@@ -76,6 +76,9 @@ type Graph struct {
 	// OnOp, when set, sees the result of every operation and every gradient that one gives to an input, in the
 	// order in which they are computed: for a search of where a number comes from. It costs nothing when it is nil.
 	OnOp func(op Op)
+	// Stop, when set, is asked before each operation, in Backward too. Where it gives an error the computation ends by a
+	// panic with *tensor.Stopped, which tensor.Catch turns into that error; Release gives the memory back.
+	Stop func() error
 
 	dev       tensor.Device
 	record    bool
@@ -149,9 +152,19 @@ func remove(list *[]*tensor.Tensor, t *tensor.Tensor) bool {
 	return false
 }
 
+// get takes memory of the device for the next operation, unless the computation is to end.
+func (g *Graph) get(shape []int) *tensor.Tensor {
+	if g.Stop != nil {
+		if err := g.Stop(); err != nil {
+			panic(&tensor.Stopped{Err: err})
+		}
+	}
+	return g.dev.Get(shape...)
+}
+
 // temp returns a tensor for a gradient, which drop gives back. Release does too, where a panic came between.
 func (g *Graph) temp(shape ...int) *tensor.Tensor {
-	t := g.dev.Get(shape...)
+	t := g.get(shape)
 	g.temps = append(g.temps, t)
 	return t
 }
@@ -201,7 +214,7 @@ func (g *Graph) passed(t *tensor.Tensor) {
 
 // alloc returns a tensor that lives as long as the graph.
 func (g *Graph) alloc(shape ...int) *tensor.Tensor {
-	t := g.dev.Get(shape...)
+	t := g.get(shape)
 	g.owned = append(g.owned, t)
 	return t
 }
@@ -322,7 +335,7 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 	g.blocks = append(g.blocks, inside) // released with the graph, also where fn panics
 	start := time.Now()
 	out := inside.run(&Graph{dev: g.dev, record: keep || measure, Checkpoint: !keep, measure: measure,
-		OnTrace: g.OnTrace})
+		OnTrace: g.OnTrace, Stop: g.Stop})
 	took := time.Since(start)
 	sub := inside.sub
 	if sub.disown(out.T) {
@@ -352,7 +365,7 @@ func (g *Graph) Block(fn func(g *Graph, in []*Value) *Value, in ...*Value) *Valu
 	return g.result(out.T, wanted, func(dy *tensor.Tensor) bool {
 		if inside.sub == nil {
 			g.blocks = append(g.blocks, inside)
-			inside.run(&Graph{dev: g.dev, record: true})
+			inside.run(&Graph{dev: g.dev, record: true, Stop: g.Stop})
 			inside.sub.prune()
 		}
 		used := inside.out.requires // or none of the values that want a gradient

@@ -1,6 +1,7 @@
 package solver
 
 import (
+	"context"
 	"math"
 	"slices"
 
@@ -24,7 +25,8 @@ type Run struct {
 	memory memory
 	timing Timing
 	watch  stopwatch
-	find   *finder // where a step stops to be finite; nil in a run that is well
+	find   *finder         // where a step stops to be finite; nil in a run that is well
+	ctx    context.Context // of the step under way, whose graphs end with it; nil outside of steps
 }
 
 func newRun(m prior.Prior, p Problem, o Options) *Run {
@@ -83,6 +85,9 @@ func (r *Run) NoGrad() *autograd.Graph { return r.watched(autograd.NoGrad(r.Devi
 func (r *Run) watched(g *autograd.Graph) *autograd.Graph {
 	if r.find != nil {
 		g.OnOp = r.find.see
+	}
+	if r.ctx != nil {
+		g.Stop = r.ctx.Err
 	}
 	return g
 }

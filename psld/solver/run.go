@@ -26,7 +26,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 	case from != nil:
 		now = from
 	default:
-		if err := start(m, now); err != nil {
+		if err := r.begin(ctx, m, now); err != nil {
 			return nil, err
 		}
 	}
@@ -65,9 +65,11 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 	return res, nil
 }
 
-// step returns the state after now. It leaves now as it is.
+// step returns the state after now. It leaves now as it is, also where ctx ends in the middle.
 func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Report, err error) {
 	defer tensor.Catch(&err)
+	r.ctx = ctx
+	defer func() { r.ctx = nil }()
 	next := *now
 	next.Vars = maps.Clone(now.Vars)
 	r.timing = Timing{}
@@ -102,8 +104,11 @@ func stopped(m Stepper, now *State, k *keeper, cause error) (*Result, error) {
 	return res, fmt.Errorf("%s: %w", at, cause)
 }
 
-func start(m Stepper, now *State) (err error) {
+// begin sets the state before the first step.
+func (r *Run) begin(ctx context.Context, m Stepper, now *State) (err error) {
 	defer tensor.Catch(&err)
+	r.ctx = ctx
+	defer func() { r.ctx = nil }()
 	return m.Start(now)
 }
 

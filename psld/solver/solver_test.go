@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -153,6 +154,48 @@ func TestCancel(t *testing.T) {
 		}
 	}})
 	require.NoError(t, err)
+}
+
+// endsAfter is a context that ends when it has been asked so often.
+type endsAfter struct {
+	context.Context
+	left int
+}
+
+func (c *endsAfter) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestCancelInsideStep: a run that ends in the middle of a step gives what it had before that step, and a state from
+// which it goes on to the same bits.
+func TestCancelInsideStep(t *testing.T) {
+	m, p := prior.RandomTiny(3), blurProblem(t, 13, 18)
+	whole, err := Solve(context.Background(), m, p, glued(4, 0.1, 1), Options{})
+	require.NoError(t, err)
+	live := cpu.Memory().Live()
+	stops := map[int]bool{}
+	for asked := 50; ; asked += 190 {
+		o := Options{Keep: Keep{File: filepath.Join(t.TempDir(), "state")}}
+		res, err := Solve(&endsAfter{context.Background(), asked}, m, p, glued(4, 0.1, 1), o)
+		if err == nil {
+			require.Equal(t, whole.X, res.X)
+			break
+		}
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, live, cpu.Memory().Live())
+		if res == nil || res.Steps == 0 { // there is no state yet
+			continue
+		}
+		stops[res.Steps] = true
+		o.Keep.Resume = true
+		res, err = Solve(context.Background(), m, p, glued(4, 0.1, 1), o)
+		require.NoError(t, err)
+		require.Equal(t, whole.X, res.X)
+	}
+	require.Greater(t, len(stops), 2)
 }
 
 // TestEqualPromptsSkipGuidance: a guidance scale with equal contexts changes no bit.

@@ -1,6 +1,7 @@
 package devicetest
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -154,6 +155,39 @@ func TestOutOfMemory(t *testing.T) {
 			require.Zero(t, dev.Live(), "%s: Get %d of %d", name, at, gets)
 		}
 		dev.FailAt(0)
+		got, err := n.step(set)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// TestStop: a step that is stopped, before whichever operation, ends in the error that stopped it, and all that it had
+// is free.
+func TestStop(t *testing.T) {
+	ended := errors.New("ended")
+	for name, set := range ways {
+		dev := Hidden(cpu.F32)
+		n := newNetworks(dev, false)
+		asked, at := 0, 1<<30
+		stopping := func(g *autograd.Graph) {
+			set(g)
+			g.Stop = func() error {
+				if asked++; asked >= at {
+					return ended
+				}
+				return nil
+			}
+		}
+		want, err := n.step(stopping)
+		require.NoError(t, err)
+		all := asked
+		require.Greater(t, all, 300)
+		for at = 1; at <= all; at += 7 {
+			asked = 0
+			_, err := n.step(stopping)
+			require.ErrorIs(t, err, ended, "%s: operation %d of %d", name, at, all)
+			require.Zero(t, dev.Live(), "%s: operation %d of %d", name, at, all)
+		}
 		got, err := n.step(set)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
