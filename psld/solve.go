@@ -13,6 +13,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/solver"
 	"psld/psld/task"
+	"psld/tensor"
 )
 
 // Problem is a measured picture and what is known of its damage.
@@ -74,6 +75,10 @@ type Options struct {
 	// Runtime is the budget that the run shares with others, nil for that of the process.
 	Runtime  *Runtime              `json:"-"`
 	Progress func(solver.Progress) `json:"-"`
+
+	// What the states of a run in windows carry, and what they are told apart by.
+	carry map[string]*tensor.Tensor
+	facts []solver.Fact
 }
 
 // Runtime is the budget of memory, and the number of runs at the same time, that the runs which are given it share.
@@ -83,25 +88,26 @@ type Runtime = solver.Runtime
 type Result struct {
 	Picture *picture.Picture // of the size of the undamaged picture
 	Steps   int              // steps done
-	RMS     float64          // of A x - y over the measured values, on [-1,1]
+	RMS     float64          // of A x - y over the measured values, on [-1,1]; in windows that of the worst one
 	Method  solver.Method    // with all its parameters
+	Windows int              // in which the holes of a large picture were painted, 0 for the whole at once
 }
 
-// MaxPixels is the largest picture that Solve takes on; larger ones would
-// take hours.
-const MaxPixels = 2 << 20
+// MaxPixels is the largest picture that Solve takes on. A large one takes long, and some 60 bytes a pixel.
+const MaxPixels = 1 << 28
 
 // CheckSize reports a result of h x w pixels that Solve does not take on.
 func CheckSize(h, w int) error {
-	if h*w > MaxPixels {
-		return fmt.Errorf("the result would have %dx%d pixels, %.1f megapixels; the limit is %.1f: "+
-			"crop it or make it smaller", w, h, float64(h*w)/1e6, MaxPixels/1e6)
+	if h < 1 || w < 1 || h > MaxPixels/w {
+		return fmt.Errorf("the result would have %dx%d pixels; the limit is %d megapixels", w, h, MaxPixels/1_000_000)
 	}
 	return nil
 }
 
 // Solve restores the measurement of p with the model m, which may be nil for a method that needs none. When ctx ends
 // early it returns the best picture so far together with an error that wraps ctx's.
+//
+// Small holes of a large picture are painted each in a window of its own, where PasteKnown keeps all other pixels.
 //
 // A grey measurement gives a grey result; its alpha is kept where the sizes agree.
 func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, error) {
@@ -120,7 +126,37 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if err := CheckSize(h, w); err != nil {
 		return nil, err
 	}
-	a, err := p.Operator(h, w)
+	if list := o.windows(t, m, p.Keep, h, w); list != nil {
+		if _, err := p.Operator(h, w); err != nil {
+			return nil, err
+		}
+		if o.Sigma == nil {
+			if sigma, ok := NoiseOf(t, y, p.Keep); ok {
+				o.Sigma = &sigma
+			}
+		}
+		return solveWindows(ctx, m, p.Damage, y, t, list, o)
+	}
+	return solveWhole(ctx, m, p.Damage, y, t, o)
+}
+
+// windows are those of a picture whose holes are painted one by one, nil for none.
+func (o *Options) windows(t *task.Task, m prior.Prior, keep []bool, h, w int) []window {
+	if t.Needs != task.Mask || !o.PasteKnown || o.Start != nil || len(keep) != h*w {
+		return nil
+	}
+	side := 0
+	if m != nil && m.Info().Family == prior.FamilyStableDiffusion {
+		side = m.Info().TrainSize // it knows nothing of smaller pictures
+	}
+	return holeWindows(keep, h, w, side)
+}
+
+// solveWhole is Solve for a picture in one piece.
+func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture, t *task.Task, o Options) (*Result,
+	error) {
+	h, w := t.Scale*y.H, t.Scale*y.W
+	a, err := d.Operator(h, w)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +164,16 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if o.Sigma != nil {
 		sigma = *o.Sigma
 	} else {
-		sigma, sure = NoiseOf(t, y, p.Keep)
+		sigma, sure = NoiseOf(t, y, d.Keep)
 	}
 	withSigma := o
 	withSigma.Sigma = &sigma
-	method, err := Preset(m, p.Task, h, w, withSigma)
+	method, err := Preset(m, d.Task, h, w, withSigma)
 	if err != nil {
 		return nil, err
 	}
 	so := solver.Options{Seed: o.Seed, LightCodec: o.LightCodec, MaxMemory: o.MaxMemory, Runtime: o.Runtime,
-		Keep: o.Keep, Progress: o.Progress}
+		Keep: o.Keep, Progress: o.Progress, Carry: o.carry, Facts: o.facts}
 	if so.Conditions, err = prompts(m, o); err != nil {
 		return nil, err
 	}
@@ -150,7 +186,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	prob.Sigma = sigma
 	if o.startsRough(t, method) {
 		if o.Start == nil {
-			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, y.Pix, p.Damage) }
+			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, y.Pix, d) }
 		}
 		if so.Start, err = o.Start(ctx); err != nil {
 			return nil, err
@@ -169,7 +205,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	}
 	switch {
 	case o.PasteKnown && t.Needs == task.Mask:
-		task.Paste(x.Pix, y.Pix, p.Keep, h, w)
+		task.Paste(x.Pix, y.Pix, d.Keep, h, w)
 	case !o.Raw && !o.Reference:
 		if sure {
 			if e := finish(x.Pix, prob, sigma); e != nil {

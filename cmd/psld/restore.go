@@ -319,7 +319,11 @@ func (r *restoration) announce() {
 	r.c.say("method    %s, seed %d", psld.DescribeMethod(r.method), r.o.Seed)
 	if r.m != nil {
 		r.c.say("model     %s", prior.Describe(r.m))
-		r.c.say("layout    solved %s", prior.Layout(r.m, r.w, r.h))
+		if n := psld.Windows(r.m, r.d, r.h, r.w, r.o); n > 0 {
+			r.c.say("layout    solved in %d windows around the holes", n)
+		} else {
+			r.c.say("layout    solved %s", prior.Layout(r.m, r.w, r.h))
+		}
 	}
 	r.c.say("machine   %s", machine())
 }
@@ -383,7 +387,7 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 		if err := os.Remove(r.o.Keep.File); err != nil && !errors.Is(err, os.ErrNotExist) {
 			r.c.say("warning   %v", err)
 		}
-	case stopped != nil && err == nil && st.Step == res.Steps:
+	case stopped != nil && err == nil && (st.Step == res.Steps || res.Windows > 0):
 		goOn = r.keep.command(r.o.Seed)
 	}
 	switch {

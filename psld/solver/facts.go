@@ -40,6 +40,7 @@ func (r *Run) facts(spec Spec, method Method) []Fact {
 		list = append(list, Fact{strings.ReplaceAll(f.Name, "_", "-"), fmt.Sprint(f.Of(method))})
 	}
 	list = append(list, Fact{"seed", fmt.Sprint(r.o.Seed)}, Fact{"start picture", digest(r.Start)})
+	list = append(list, r.o.Facts...)
 	if spec.Needs.Prior {
 		list = append(list, r.priorFacts()...)
 	}
@@ -102,6 +103,9 @@ func differences(there, here []Fact) string {
 func sum(h [sha256.Size]byte) string { return "#" + hex.EncodeToString(h[:]) }
 
 func digest(x []float32) string { return sum(hash(x)) }
+
+// Digest tells values from others, as the value of a [Fact].
+func Digest(x []float32) string { return digest(x) }
 
 func hash(x []float32) [sha256.Size]byte {
 	h := sha256.New()

@@ -17,6 +17,8 @@ type Keep struct {
 	// that before the step.
 	Steps int           `json:"steps,omitempty"`
 	Every time.Duration `json:"every_ns,omitempty"`
+	// Since is when a state was last kept, for a run that is a part of another one; zero for the run's beginning.
+	Since time.Time `json:"-"`
 	// Resume goes on from File, to the same bits as without a break. It is an error, which says what, if the state is
 	// of another run: other options (but for MaxMemory), inputs, model, precision or kernels.
 	Resume bool `json:"resume,omitempty"`
@@ -32,7 +34,9 @@ type keeper struct {
 
 // resume returns the state to go on from, nil for a run from the start.
 func (k *keeper) resume(steps int) (*State, error) {
-	k.last = time.Now()
+	if k.last = k.Since; k.last.IsZero() {
+		k.last = time.Now()
+	}
 	if !k.Resume {
 		return nil, nil
 	}

@@ -29,6 +29,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 		if err := r.begin(ctx, m, now); err != nil {
 			return nil, err
 		}
+		maps.Copy(now.Vars, r.o.Carry)
 	}
 	r.memory.start(r, r.o.MaxMemory)
 	defer r.memory.end()

@@ -14,6 +14,7 @@ import (
 	"psld/psld/operator"
 	"psld/psld/param"
 	"psld/psld/prior"
+	"psld/tensor"
 )
 
 // Problem is what is known of the picture: y = A x + noise.
@@ -53,6 +54,11 @@ type Options struct {
 
 	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
 	Keep Keep
+
+	// Carry are variables that the states carry along beside the method's own, under other names, and Facts what such a
+	// run depends on beside what it knows by itself.
+	Carry map[string]*tensor.Tensor
+	Facts []Fact
 
 	// Progress, when set, is called after every step.
 	Progress func(Progress)

@@ -28,7 +28,7 @@ type Fact struct{ Name, Value string }
 const (
 	stateFormat  = "psld run 2"
 	oldFormat    = "psld run 1" // of latents only, which knew its run by other facts
-	maxStateFile = 1 << 28      // bytes: several times the latents of the largest picture
+	maxStateFile = 1<<31 - 1    // bytes: two pictures of 80 megapixels
 )
 
 // ReadState reads the state that a run kept at path. A file that is not whole is an error.

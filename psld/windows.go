@@ -1,0 +1,173 @@
+package psld
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io/fs"
+	"slices"
+	"time"
+
+	"psld/psld/picture"
+	"psld/psld/prior"
+	"psld/psld/solver"
+	"psld/psld/task"
+	"psld/tensor"
+)
+
+// The variables that the states of a run in windows carry beside the method's own.
+const (
+	windowVar  = "window"  // the number of the window under way
+	paintedVar = "painted" // the missing pixels of the windows before it
+)
+
+// Windows is the number of windows in which Solve paints the holes of a picture of h x w pixels, 0 where it solves the
+// whole at once.
+func Windows(m prior.Prior, d Damage, h, w int, o Options) int {
+	t, err := task.Find(string(d.Task))
+	if err != nil {
+		return 0
+	}
+	return len(o.windows(t, m, d.Keep, h, w))
+}
+
+// solveWindows restores the holes of y in the windows, one after the other: each sees what those before it have
+// painted. Its states on disk are those of the window under way, which carry what is painted already.
+func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture, t *task.Task,
+	list []window, o Options) (*Result, error) {
+	c := &canvas{x: &picture.Picture{W: y.W, H: y.H, Pix: slices.Clone(y.Pix), Alpha: slices.Clone(y.Alpha), Grey: y.Grey},
+		keep: slices.Clone(d.Keep)}
+	first, err := c.resume(list, o.Keep)
+	if err != nil {
+		return nil, err
+	}
+	total := &Result{Picture: c.x, Windows: len(list)}
+	report := o.Progress
+	o.Keep.Since = time.Now()
+	o.facts = []solver.Fact{{Name: "whole picture", Value: solver.Digest(y.Pix)},
+		{Name: "whole mask", Value: maskDigest(d.Keep)}}
+	for i := first; i < len(list); i++ {
+		sub := o
+		sub.Seed = o.Seed + uint64(i) // else all windows would have the same noise
+		sub.carry = map[string]*tensor.Tensor{windowVar: tensor.From([]float32{float32(i)}, 1)}
+		if len(c.painted) > 0 {
+			sub.carry[paintedVar] = tensor.From(slices.Clone(c.painted), len(c.painted))
+		}
+		sub.Keep.Resume = o.Keep.Resume && i == first
+		sub.Progress = func(s solver.Progress) {
+			if s.Kept {
+				o.Keep.Since = time.Now()
+			}
+			s.Step, s.Steps = s.Step+i*s.Steps, s.Steps*len(list)
+			if report != nil {
+				report(s)
+			}
+		}
+		res, err := solveWhole(ctx, m, Damage{Task: d.Task, Keep: maskPart(c.keep, y.W, list[i].all)},
+			cropped(c.x, list[i].all), t, sub)
+		if res != nil {
+			c.paint(list[i], func(x, y int) []float32 {
+				return res.Picture.Pix[3*((y-list[i].all.Min.Y)*res.Picture.W+x-list[i].all.Min.X):]
+			})
+			total.Steps, total.Method = total.Steps+res.Steps, res.Method
+			total.RMS = max(total.RMS, res.RMS)
+		}
+		switch {
+		case err == nil:
+		case total.Steps == 0 || res == nil && !errors.Is(err, ctx.Err()):
+			return nil, err
+		default:
+			return total, fmt.Errorf("window %d of %d: %w", i+1, len(list), err)
+		}
+	}
+	return total, nil
+}
+
+// canvas is a picture whose holes are being painted.
+type canvas struct {
+	x       *picture.Picture
+	keep    []bool    // what is known by now
+	painted []float32 // what was missing, in the order in which it was painted
+}
+
+// paint fills the missing pixels of a window with what of gives for each of them: three values.
+func (c *canvas) paint(w window, of func(x, y int) []float32) {
+	for y := w.inner.Min.Y; y < w.inner.Max.Y; y++ {
+		for x := w.inner.Min.X; x < w.inner.Max.X; x++ {
+			if i := y*c.x.W + x; !c.keep[i] {
+				px := of(x, y)
+				copy(c.x.Pix[3*i:], px[:3])
+				c.painted = append(c.painted, px[:3]...)
+				c.keep[i] = true
+			}
+		}
+	}
+}
+
+// resume paints what a state on disk carries and returns the number of the window under way in it. What else the state
+// says is the solver's business.
+func (c *canvas) resume(list []window, k solver.Keep) (first int, err error) {
+	if !k.Resume {
+		return 0, nil
+	}
+	st, err := solver.ReadState(k.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // the solver says so
+	}
+	if err != nil {
+		return 0, err
+	}
+	at := st.Vars[windowVar]
+	if at == nil || !(at.Data[0] >= 0 && at.Data[0] < float32(len(list))) {
+		return 0, fmt.Errorf("%s is the state of another run: not of one in %d windows", k.File, len(list))
+	}
+	var painted []float32
+	if t := st.Vars[paintedVar]; t != nil {
+		painted = t.Data
+	}
+	first = int(at.Data[0])
+	for _, w := range list[:first] {
+		c.paint(w, func(int, int) []float32 {
+			if len(painted) < 3 {
+				return make([]float32, 3) // of another mask, which the solver finds
+			}
+			px := painted[:3]
+			painted = painted[3:]
+			return px
+		})
+	}
+	return first, nil
+}
+
+// cropped is a part of a picture.
+func cropped(p *picture.Picture, at image.Rectangle) *picture.Picture {
+	q := &picture.Picture{W: at.Dx(), H: at.Dy(), Grey: p.Grey}
+	for y := at.Min.Y; y < at.Max.Y; y++ {
+		from := y*p.W + at.Min.X
+		q.Pix = append(q.Pix, p.Pix[3*from:3*(from+q.W)]...)
+		if p.Alpha != nil {
+			q.Alpha = append(q.Alpha, p.Alpha[from:from+q.W]...)
+		}
+	}
+	return q
+}
+
+// maskPart is a part of a mask of pictures w pixels wide.
+func maskPart(keep []bool, w int, at image.Rectangle) (part []bool) {
+	for y := at.Min.Y; y < at.Max.Y; y++ {
+		part = append(part, keep[y*w+at.Min.X:y*w+at.Max.X]...)
+	}
+	return part
+}
+
+// maskDigest tells a mask from others.
+func maskDigest(keep []bool) string {
+	values := make([]float32, len(keep))
+	for i, k := range keep {
+		if k {
+			values[i] = 1
+		}
+	}
+	return solver.Digest(values)
+}
