@@ -255,14 +255,16 @@ func TestFacts(t *testing.T) {
 		}
 	}
 	plain := facts(glued(4, 1, 1), Options{})
-	for name, o := range map[string]*Options{"Seed": {Seed: 7}, "Start": {Start: []float32{7}},
+	for name, o := range map[string]*Options{
+		"facts": {Facts: []Fact{{"mask", "another"}}}, "Seed": {Seed: 7}, "Start": {Start: []float32{7}},
 		"LightCodec": {LightCodec: true},
 		"Conditions": {Conditions: prior.Conditions{Prompt: tensor.New(1)}},
 		"":           {Conditions: prior.Conditions{Negative: tensor.New(1)}},
 		" ":          {Conditions: prior.Conditions{Scale: 7}}} {
 		require.NotEqual(t, plain, facts(glued(4, 1, 1), *o), name)
 	}
-	known := []string{"Seed", "Start", "LightCodec", "Conditions", "MaxMemory", "Runtime", "Keep", "Progress", "noise"}
+	known := []string{"Seed", "Start", "LightCodec", "Conditions", "MaxMemory", "Runtime", "Keep", "Carry", "Facts",
+		"Progress", "noise"}
 	for i := range reflect.TypeFor[Options]().NumField() {
 		require.Contains(t, known, reflect.TypeFor[Options]().Field(i).Name, "is it a fact?")
 	}
