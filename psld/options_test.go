@@ -26,6 +26,9 @@ func TestOptionsJSON(t *testing.T) {
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		if v.Type().Field(i).Tag.Get("json") == "-" {
 			require.Contains(t, []string{"Runtime", "Progress", "Start"}, name)
 			continue
