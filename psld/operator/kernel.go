@@ -10,11 +10,14 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"psld/internal/atomicfile"
 )
 
-// Kernel is a square blur kernel: W holds Size*Size weights in row order, the centre at (Size/2, Size/2).
+// Kernel is a square blur kernel: W holds Size*Size weights in row order, the centre at (Size/2, Size/2). Operators
+// correlate with it, as the published code does: the picture of a bright point, which is what people call the kernel of
+// a blur, is the kernel turned by 180 degrees (Turned).
 type Kernel struct {
 	Size int
 	W    []float64
@@ -40,6 +43,13 @@ func (k *Kernel) check() error {
 		return fmt.Errorf("operator: blur kernel of size %d is zero everywhere", k.Size)
 	}
 	return nil
+}
+
+// Turned returns the kernel turned by 180 degrees: it makes a correlation of a convolution, and the other way round.
+func (k *Kernel) Turned() *Kernel {
+	t := &Kernel{k.Size, append([]float64(nil), k.W...)}
+	slices.Reverse(t.W)
+	return t
 }
 
 // NewKernel returns a kernel of size*size weights in row order, scaled to sum 1. An even size, a wrong number of
@@ -135,6 +145,28 @@ func MotionKernel(size int, intensity float64, seed uint64) (*Kernel, error) {
 	return NewKernel(size, w)
 }
 
+// LineKernel returns the trace of a camera that moved evenly along a straight line: length pixels long (at least 1, of
+// which 1 blurs nothing), at angle degrees from the horizontal, counter-clockwise as one looks at the picture (the
+// convention of MATLAB's fspecial). It is the same turned by 180 degrees. The weights are the line's shares of the
+// pixels, found with a hat of one pixel's width.
+func LineKernel(length, angle float64) (*Kernel, error) {
+	if !(length >= 1 && length <= maxKernel-4) {
+		return nil, fmt.Errorf("operator: motion length %g must lie in [1,%d] pixels", length, maxKernel-4)
+	}
+	if math.IsNaN(angle) || math.IsInf(angle, 0) {
+		return nil, fmt.Errorf("operator: motion angle %g must be a number of degrees", angle)
+	}
+	sin, cos := math.Sincos(angle * math.Pi / 180)
+	r := int(math.Ceil((length-1)/2)) + 1
+	size, steps := 2*r+1, 16*int(math.Ceil(length))
+	w := make([]float64, size*size)
+	for i := range 2*steps + 1 { // symmetric about the middle
+		along := (length - 1) / 2 * float64(i-steps) / float64(steps)
+		splat(w, size, float64(r)+along*cos, float64(r)-along*sin)
+	}
+	return NewKernel(size, w)
+}
+
 // splat adds a unit of light at (x, y) by bilinear weights.
 func splat(w []float64, size int, x, y float64) {
 	x0, y0 := int(x), int(y)
@@ -146,8 +178,9 @@ func splat(w []float64, size int, x, y float64) {
 	w[y1*size+x1] += fy * fx
 }
 
-// LoadKernel reads a kernel from a grey PNG (colour is turned to grey) and scales it to sum 1. The picture must be
-// square with an odd side of at most 1001 pixels and not be black.
+// LoadKernel reads a kernel from a grey PNG (colour is turned to grey) and scales it to sum 1. The file is a
+// point-spread function: how the blur draws a bright point. The picture must be square with an odd side of at most 1001
+// pixels and not be black.
 func LoadKernel(path string) (*Kernel, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -178,11 +211,11 @@ func LoadKernel(path string) (*Kernel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("operator: blur kernel %s is black: it needs a pixel that is not zero", path)
 	}
-	return k, nil
+	return k.Turned(), nil
 }
 
-// SaveKernel writes the kernel as a 16-bit grey PNG with its largest weight white. Negative weights are written as
-// zero.
+// SaveKernel writes the kernel as a 16-bit grey PNG that LoadKernel reads: the point-spread function, its largest
+// weight white. Negative weights are written as zero.
 func SaveKernel(path string, k *Kernel) error {
 	if err := k.check(); err != nil {
 		return err
@@ -192,7 +225,7 @@ func SaveKernel(path string, k *Kernel) error {
 		peak = max(peak, v)
 	}
 	img := image.NewGray16(image.Rect(0, 0, k.Size, k.Size))
-	for i, v := range k.W {
+	for i, v := range k.Turned().W {
 		img.SetGray16(i%k.Size, i/k.Size, color.Gray16{Y: uint16(math.Round(max(v, 0) / peak * 65535))})
 	}
 	if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, img) }); err != nil {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -391,6 +392,54 @@ func TestKernelFiles(t *testing.T) {
 	rgb := image.NewRGBA(image.Rect(0, 0, 3, 3))
 	rgb.Set(1, 1, color.RGBA{255, 0, 0, 255})
 	require.Equal(t, 1.0, must(LoadKernel(write(rgb))).W[4])
+}
+
+// TestKernelFileIsPointSpread: a bright point blurred by the kernel of a file looks like the file.
+func TestKernelFileIsPointSpread(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "psf.png")
+	img := image.NewGray(image.Rect(0, 0, 5, 5))
+	img.SetGray(2, 2, color.Gray{Y: 200})
+	img.SetGray(3, 1, color.Gray{Y: 100})
+	img.SetGray(4, 0, color.Gray{Y: 50})
+	f := must(os.Create(path))
+	require.NoError(t, png.Encode(f, img))
+	require.NoError(t, f.Close())
+	point := make([]float32, 9*9)
+	point[4*9+4] = 1
+	got := make([]float32, 9*9)
+	for _, a := range []Linear{must(NewBlur(9, 9, 1, must(LoadKernel(path)))),
+		must(NewCircularBlur(9, 9, 1, must(LoadKernel(path)), 1))} {
+		a.Apply(got, point)
+		for y := range 5 {
+			for x := range 5 {
+				require.InDelta(t, float64(img.GrayAt(x, y).Y)/350, got[(y+2)*9+x+2], 1e-6, "%d %d", x, y)
+			}
+		}
+	}
+}
+
+func TestLineKernel(t *testing.T) {
+	for _, angle := range []float64{0, 30, 45, 90, 135, -20, 400} {
+		for _, length := range []float64{1, 2, 7.5, 15} {
+			k := must(LineKernel(length, angle))
+			var mx, my, sxx, syy, sxy float64
+			r := float64(k.Size / 2)
+			for i, v := range k.W {
+				x, y := float64(i%k.Size)-r, r-float64(i/k.Size) // y upwards
+				mx, my, sxx, syy, sxy = mx+v*x, my+v*y, sxx+v*x*x, syy+v*y*y, sxy+v*x*y
+			}
+			sin, cos := math.Sincos(angle * math.Pi / 180)
+			// The variance of an even line of length-1, and at most a quarter for the pixels' width.
+			along := (length - 1) * (length - 1) / 12
+			require.InDelta(t, 0, mx, 1e-9)
+			require.InDelta(t, 0, my, 1e-9)
+			require.InDelta(t, along, sxx*cos*cos+2*sxy*sin*cos+syy*sin*sin, 0.25+0.05*along, "%v %v", length, angle)
+			require.InDelta(t, 0, sxx*sin*sin-2*sxy*sin*cos+syy*cos*cos, 0.25)
+		}
+	}
+	require.Equal(t, 1.0, slices.Max(must(LineKernel(1, 20)).W))
+	require.ErrorContains(t, second(LineKernel(0, 0)), "length 0")
+	require.ErrorContains(t, second(LineKernel(5, math.NaN())), "angle NaN")
 }
 
 func TestNoise(t *testing.T) {
