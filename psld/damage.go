@@ -9,8 +9,8 @@ import (
 )
 
 // FindDamage makes out the damage of a measured picture y and says in words where it is from: of the mask (which pixels
-// are known, row by row) or the kernel that is given, else of what y itself shows - transparent or black pixels - or of
-// what the task assumes. Missing pixels become opaque in y, since they will be painted. A mask that marks all or
+// are known, row by row) or the kernel that is given, else of what y itself shows: transparent or
+// black pixels, how soft it is. Missing pixels become opaque in y, since they will be painted. A mask that marks all or
 // nothing as missing, and a task that needs what is not there, are errors.
 func FindDamage(t *task.Task, y *picture.Picture, keep []bool, kernel *operator.Kernel) (d Damage,
 	words string, err error) {
@@ -33,10 +33,10 @@ func FindDamage(t *task.Task, y *picture.Picture, keep []bool, kernel *operator.
 	case kernel != nil:
 		d.Kernel = kernel
 		return d, fmt.Sprintf("kernel of %dx%d pixels", kernel.Size, kernel.Size), nil
-	case t.Assume != nil:
-		d, words, err = t.Assume()
+	case t.Guess != nil:
+		d, words, err = t.Guess(y)
 		d.Task = t.Name
-		return d, "no kernel was given, so " + words, err
+		return d, words, err
 	case t.Needs == task.Kernel:
 		return d, "", fmt.Errorf("task %s needs %s", t.Name, t.File)
 	}

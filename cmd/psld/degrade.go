@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"psld/psld"
@@ -19,7 +20,8 @@ var degradeVerb = verb{
 		return taskList("What is lost:", func(t *task.Task) string { return t.Lost }) + "\n"
 	},
 	notes: `Missing pixels are black. Masks are written white where pixels are missing. The noise is
-Gaussian; --sigma is on the scale [-1,1] of the models.
+Gaussian; --sigma is on the scale [-1,1] of the models, or as in 12/255. Kernels are read and written
+as point-spread functions, pictures of how the blur draws a bright point.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addDegradeFlags(fs).run },
@@ -45,10 +47,10 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 		mask: fs.String("mask", "",
 			"`picture` of the same size, white or transparent = missing (inpainting; needed for inpaint)"),
 		maskOut:   fs.String("mask-out", "", "`PNG` for the mask, white = missing"),
-		kernel:    fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)"),
+		kernel:    fs.String("kernel", "", "point-spread function, a grey `PNG` (deblurring)"),
 		kernelOut: fs.String("kernel-out", "", "`PNG` for the kernel"),
-		sigma:     fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
-		values:    addParameterFlags(fs),
+		sigma:     addDeviationFlag(fs, psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
+		values:    addParameterFlags(fs, func(*task.Task) bool { return true }),
 		seed:      seedFlag(fs),
 	}
 }
@@ -114,9 +116,6 @@ func (f *degradeFlags) check() (*task.Task, task.Values, error) {
 		return nil, nil, err
 	}
 	v, err := f.values(set, t, *f.mask == "" && *f.kernel == "")
-	if err == nil && !(*f.sigma >= 0 && *f.sigma <= 100) {
-		err = fmt.Errorf("--sigma %v, want 0 to 100", *f.sigma)
-	}
 	return t, v, err
 }
 
@@ -170,13 +169,13 @@ func (f *degradeFlags) save(c *console, x, y *picture.Picture, d psld.Damage) (w
 	return what, err
 }
 
-// addParameterFlags adds a flag for each parameter of a task's test damage. values checks those that are given and
+// addParameterFlags adds a flag for each parameter of the test damage of those tasks. values checks those that are given and
 // returns them; none has a meaning where the damage is not drawn.
-func addParameterFlags(fs *flag.FlagSet) (values func(set map[string]bool, t *task.Task,
+func addParameterFlags(fs *flag.FlagSet, of func(*task.Task) bool) (values func(set map[string]bool, t *task.Task,
 	drawn bool) (task.Values, error)) {
 	flags := map[string]*float64{}
 	var order []string
-	for _, t := range task.All() {
+	for _, t := range slices.DeleteFunc(task.All(), func(t *task.Task) bool { return !of(t) }) {
 		for _, p := range t.Parameters {
 			if flags[p.Name] == nil {
 				order = append(order, p.Name)
@@ -187,7 +186,9 @@ func addParameterFlags(fs *flag.FlagSet) (values func(set map[string]bool, t *ta
 	return func(set map[string]bool, t *task.Task, drawn bool) (task.Values, error) {
 		own, v := map[string]bool{}, task.Values{}
 		for _, p := range t.Parameters {
-			own[p.Name] = drawn
+			if own[p.Name] = drawn; set[p.Name] && !drawn {
+				return nil, fmt.Errorf("--%s has no meaning beside a mask or kernel from a file", p.Name)
+			}
 			if set[p.Name] {
 				v[p.Name] = *flags[p.Name]
 			}

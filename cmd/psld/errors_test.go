@@ -179,7 +179,7 @@ func TestErrorsOfVerbs(t *testing.T) {
 			"needs --mask"},
 		"degrade too small": {[]string{"degrade", "--task", "sr4", "--in", f.at("y.png"), "--out", f.at("out.png")}, "5x4"},
 		"degrade sigma": {[]string{"degrade", "--task", "sr4", "--in", f.at("y.png"), "--out", f.at("out.png"),
-			"--sigma", "NaN"}, "--sigma NaN"},
+			"--sigma", "NaN"}, `"NaN" for --sigma: want 0 to 100`},
 		"degrade missing": {[]string{"degrade", "--task", "inpaint-random", "--in", f.at("y.png"), "--out", f.at("out.png"),
 			"--missing", "1.5"}, "1.5"},
 		"degrade same name": {[]string{"degrade", "--task", "inpaint-random", "--in", f.at("y.png"), "--out", f.at("out.png"),

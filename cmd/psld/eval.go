@@ -44,7 +44,7 @@ func addPicturesFlags(fs *flag.FlagSet, n int, data string) *picturesFlags {
 		n:       fs.Int("n", n, "`N` pictures; 0 for all"),
 		size:    fs.Int("size", 64, "`pixels` a side"),
 		tasks:   fs.String("tasks", taskNames(task.Drawn(), ",", ","), "`list` of tasks"),
-		sigma:   fs.Float64("sigma", psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
+		sigma:   addDeviationFlag(fs, psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
 		model:   addModelFlags(fs),
 		seed:    seedFlag(fs),
 		threads: threadsFlag(fs),
@@ -55,8 +55,6 @@ func (f *picturesFlags) check() error {
 	switch {
 	case *f.n < 0 || *f.size < 8 || *f.size > 2048:
 		return fmt.Errorf("--n %d --size %d, want at least 0 and 8 to 2048", *f.n, *f.size)
-	case !(*f.sigma >= 0 && *f.sigma <= 100):
-		return fmt.Errorf("--sigma %v, want 0 to 100", *f.sigma)
 	}
 	return nil
 }

@@ -156,7 +156,9 @@ func TestDegradeRestore(t *testing.T) {
 		{"sr4", nil, []string{"--back", "reference", "--sheet", at("s.png")}, 10 * 8, 0},
 		{"deblur-gaussian", []string{"--kernel-std", "1", "--kernel-out", at("k.png")}, []string{"--kernel", at("k.png"),
 			"--method", "gmldps"}, 37 * 30, 0},
-		{"deblur-gaussian", nil, nil, 37 * 30, 0},
+		{"deblur-gaussian", nil, []string{"--kernel-std", "3", "--sigma", "12/255"}, 37 * 30, 0},
+		{"deblur-motion", []string{"--motion-length", "5", "--motion-angle", "30"},
+			[]string{"--motion-length", "5", "--motion-angle", "30"}, 37 * 30, 0},
 		{"deblur-motion", []string{"--kernel-out", at("k.png")}, []string{"--kernel", at("k.png"), "--squared"}, 37 * 30, 0},
 		{"denoise", []string{"--sigma", "0.2"}, []string{"--gamma", "0", "--omega", "0.1", "--eta", "0.5"}, 37 * 30, 0},
 	} {

@@ -166,6 +166,41 @@ func (f *methodFlags) options(methods ...string) (o psld.Options, err error) {
 	return o, nil
 }
 
+// deviationFlag is a standard deviation of noise, on [-1,1], or on the scale of bytes when written as 12/255.
+type deviationFlag struct {
+	text  string
+	value float64
+}
+
+// addDeviationFlag adds --sigma; 0 as default is none.
+func addDeviationFlag(fs *flag.FlagSet, value float64, usage string) *float64 {
+	f := &deviationFlag{value: value}
+	if value != 0 {
+		f.text = fmt.Sprint(value)
+	}
+	fs.Var(f, "sigma", usage+", or on 0 to 255 as in 12/255")
+	return &f.value
+}
+
+func (f *deviationFlag) String() string { return f.text }
+
+// Set reads a number, with /255 behind it or not.
+func (f *deviationFlag) Set(text string) error {
+	number, bytes := strings.CutSuffix(strings.TrimSpace(text), "/255")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil {
+		return errors.New("want a number, such as 0.05 on [-1,1] or 12/255")
+	}
+	if bytes {
+		v /= 127.5 // [-1,1] is 255 wide
+	}
+	if !(v >= 0 && v <= 100) {
+		return errors.New("want 0 to 100")
+	}
+	f.text, f.value = text, v
+	return nil
+}
+
 // parseSize reads a size of memory: a number with B, KiB, MiB, GiB or TiB, of which "iB" may be left out; "" is 0.
 func parseSize(text string) (int64, error) {
 	if text == "" {

@@ -25,7 +25,10 @@ var restoreVerb = verb{
 	lists: func() string {
 		return taskList("Tasks:", func(t *task.Task) string { return t.Does })
 	},
-	notes: `Masks are given by --mask, kernels by --kernel.
+	notes: `Masks are given by --mask. A blur is given by --kernel, the picture of how it draws a bright point
+(its point-spread function), by --kernel-std (Gaussian) or by --motion-length and --motion-angle (a
+straight motion). Without, deblur-gaussian estimates the deviation from the picture, prints it, and
+asks where it is unsure. --sigma 0.05 is on the scale [-1,1], --sigma 12/255 on that of bytes.
 No noise is added to the picture. It keeps its size (times 4 for sr4) and, when
 inpainting, its known pixels exactly. Ctrl-C writes the best picture so far and
 the state of the run, prints the command that goes on from there, and exits with
@@ -56,6 +59,7 @@ type restoreFlags struct {
 	methodName, maxMem           *string
 	sigma                        *float64
 	model                        *modelFlags
+	told                         func(map[string]bool, *task.Task, bool) (task.Values, error)
 	methods                      *methodFlags
 	prompts                      *promptFlags
 	keep                         *keepFlags
@@ -71,14 +75,15 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		out:    fs.String("out", "", "`file` for the restored picture: .png or .jpg"),
 		mask:   fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)"),
 		invert: fs.Bool("invert-mask", false, "the mask's white and black change places"),
-		kernel: fs.String("kernel", "", "blur kernel, a grey `PNG` (deblurring)"),
+		kernel: fs.String("kernel", "", "point-spread function, a grey `PNG` (deblurring)"),
+		told:   addParameterFlags(fs, func(t *task.Task) bool { return t.Needs == task.Kernel }),
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
 		model:  addModelFlags(fs),
 		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
 		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
 		asJSON: fs.Bool("json", false, "print progress and result as JSON lines"),
-		sigma:  fs.Float64("sigma", 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)"),
+		sigma:  addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)"),
 		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are "+
 			"kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)"),
 		guide:   fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance"),
@@ -94,6 +99,7 @@ type restoration struct {
 	o      psld.Options
 	t      *task.Task
 	y      *picture.Picture
+	blur   task.Values // in place of a kernel file; none for none
 	d      psld.Damage
 	words  string // of the damage
 	noise  string // where its deviation is from
@@ -147,9 +153,6 @@ func (r *restoration) check(context.Context) (err error) {
 	r.o.Method, r.o.PasteKnown = name, *r.paste
 	set := given(r.fs)
 	if set["sigma"] {
-		if !(*r.sigma >= 0 && *r.sigma <= 100) {
-			return fmt.Errorf("--sigma %v, want 0 to 100", *r.sigma)
-		}
 		r.o.Sigma = r.sigma
 	}
 	if r.o.MaxMemory, err = parseSize(*r.maxMem); err != nil {
@@ -162,6 +165,9 @@ func (r *restoration) check(context.Context) (err error) {
 		return err
 	}
 	if err := onlyFor(set, r.t, r.t.Needs == task.Kernel, "kernel"); err != nil {
+		return err
+	}
+	if r.blur, err = r.told(set, r.t, *r.kernel == ""); err != nil {
 		return err
 	}
 	if err := r.prompts.check(); err != nil {
@@ -275,15 +281,28 @@ func (r *restoration) damage() (err error) {
 		if kernel, err = operator.LoadKernel(*r.kernel); err != nil {
 			return fmt.Errorf("--kernel: %w", err)
 		}
-	case r.t.Needs == task.Kernel && r.t.Assume == nil:
-		return fmt.Errorf("task %s needs --kernel, %s (psld degrade --kernel-out makes one)", r.t.Name, r.t.File)
+	case len(r.blur) > 0:
+		d, err := r.t.DrawDamage(r.y.H, r.y.W, r.blur, 0)
+		if err != nil {
+			return fmt.Errorf("--%w", err)
+		}
+		kernel = d.Kernel
+	case r.t.Needs == task.Kernel && r.t.Guess == nil:
+		return fmt.Errorf("task %s needs --kernel, %s, or --motion-length and --motion-angle", r.t.Name, r.t.File)
 	}
 	r.d, r.words, err = psld.FindDamage(r.t, r.y, keep, kernel)
+	for _, p := range r.t.Parameters {
+		if v, ok := r.blur[p.Name]; ok {
+			r.words += fmt.Sprintf(", %s %v", p.Name, v)
+		}
+	}
 	switch {
 	case err != nil && r.t.Needs == task.Mask && keep == nil:
 		return fmt.Errorf("no --mask, and %w (--mask names one)", err)
 	case err != nil && keep != nil:
 		return fmt.Errorf("%w (--invert-mask swaps)", err)
+	case err != nil && r.t.Guess != nil:
+		return fmt.Errorf("%w: --kernel-std S tells it, in pixels, or --kernel names a file", err)
 	}
 	return err
 }
@@ -313,7 +332,9 @@ func (r *restoration) announce() {
 		words += "; " + r.words
 	}
 	r.c.say("task      %s", words)
-	if r.o.Sigma != nil {
+	if r.o.Sigma == nil {
+		r.c.say("noise     cannot be told from the picture (--sigma tells it)")
+	} else {
 		r.c.say("noise     deviation %.3g on [-1,1] (%.3g of 255), %s", *r.o.Sigma, *r.o.Sigma*127.5, r.noise)
 	}
 	r.c.say("method    %s, seed %d", psld.DescribeMethod(r.method), r.o.Seed)

@@ -1,16 +1,22 @@
 package task
 
-import "psld/psld/operator"
+import (
+	"fmt"
 
-// DeblurGaussian sharpens what a lens out of focus made soft: correlation with a kernel, reflected at the border. The
-// kernel is a Gaussian of deviation 3 pixels unless there is another one.
+	"psld/psld/blur"
+	"psld/psld/operator"
+	"psld/psld/picture"
+)
+
+// DeblurGaussian sharpens what a lens out of focus made soft: correlation with a kernel, reflected at the border.
+// Without a kernel it is a Gaussian, whose deviation is estimated from the picture; for tests 3 pixels.
 const DeblurGaussian Name = "deblur-gaussian"
 
 var deblurGaussian = Task{
 	Name: DeblurGaussian, Scale: 1, Needs: Kernel,
 	Lost:     "sharpness: Gaussian blur, deviation 3 unless there is another kernel",
 	Looks:    "Everything is soft, evenly in all directions.",
-	Does:     "sharpen; without a kernel, of a Gaussian blur of standard deviation 3 pixels",
+	Does:     "sharpen; without a kernel, of a Gaussian blur whose deviation is estimated",
 	Operator: blurred, TV: 0.005,
 	Best: "diffpir", Presets: diffPIR(0.5, 0.05, 0.3),
 	Tuned: tuned(0.03, 0.3, 2), Published: published(0.1, 1),
@@ -20,9 +26,18 @@ var deblurGaussian = Task{
 	Draw: func(_, _ int, v Values, _ uint64) (Damage, error) { return gaussian(v["kernel-std"]) },
 	// Small pictures get a smaller kernel: 3/256 of the side, but at least 1.5 pixels.
 	Fit: func(h, w int) Values { return Values{"kernel-std": max(1.5, 3*float64(min(h, w))/256)} },
-	Assume: func() (Damage, string, error) {
-		d, err := gaussian(3)
-		return d, "a Gaussian of standard deviation 3 pixels", err
+	Guess: func(y *picture.Picture) (d Damage, words string, err error) {
+		g, err := blur.Estimate(y.Pix, y.H, y.W)
+		if err != nil {
+			return d, "", err
+		}
+		if low, high := g.Range(); !g.Sure() {
+			return d, "", fmt.Errorf("how strongly the picture is blurred cannot be told from it (perhaps %.2g, "+
+				"between %.2g and %.2g pixels)", g.Std, low, high)
+		}
+		d, err = gaussian(g.Std)
+		return d, fmt.Sprintf("Gaussian of standard deviation %.2f pixels (+-%.0f %%), estimated from the picture",
+			g.Std, 100*g.Error), err
 	},
 }
 

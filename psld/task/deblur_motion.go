@@ -1,21 +1,38 @@
 package task
 
-import "psld/psld/operator"
+import (
+	"errors"
+
+	"psld/psld/operator"
+)
 
 // DeblurMotion sharpens what a shaken camera blurred: correlation with the camera's path, reflected at the border. The
-// test kernel has intensity 0.5 in a window of 61 pixels, or a quarter of the shorter side if that is smaller.
+// test kernel has intensity 0.5 in a window of 61 pixels, or a quarter of the shorter side if that is smaller, or is a
+// straight line.
 const DeblurMotion Name = "deblur-motion"
 
 var deblurMotion = Task{
 	Name: DeblurMotion, Scale: 1, Needs: Kernel,
 	Lost:     "sharpness: a shaken camera",
 	Looks:    "Points of light are streaks, all of the same shape.",
-	Does:     "sharpen; the kernel is needed: a grey PNG, square with an odd side",
+	Does:     "sharpen; the kernel is needed: a grey PNG, square with an odd side, or a straight line",
 	File:     "a grey PNG of the camera's path",
 	Operator: blurred, TV: 0.01,
 	Best: "diffpir", Presets: diffPIR(0.5, 0.05, 0.6),
 	Tuned: tuned(0.03, 0.3, 3), Published: published(0.1, 1),
-	Draw: func(h, w int, _ Values, seed uint64) (d Damage, err error) {
+	Parameters: []Parameter{
+		{Name: "motion-length", Usage: "`pixels` of a straight motion", Most: 500},
+		{Name: "motion-angle", Usage: "`degrees` of a straight motion, counter-clockwise from the horizontal",
+			Above: -360, Most: 360},
+	},
+	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
+		switch length, angle := v["motion-length"], v["motion-angle"]; {
+		case length > 0:
+			d.Kernel, err = operator.LineKernel(length, angle)
+			return d, err
+		case angle != 0:
+			return d, errors.New("motion-angle needs motion-length")
+		}
 		d.Kernel, err = operator.MotionKernel(min(61, max(3, min(h, w)/4))|1, 0.5, seed)
 		return d, err
 	},

@@ -53,9 +53,9 @@ type Task struct {
 	Parameters []Parameter
 	Fit        func(h, w int) Values
 
-	// Assume is the damage of a picture of which the user tells nothing more, and what it is, in words. nil: there is
-	// no such.
-	Assume func() (d Damage, words string, err error)
+	// Guess is the damage that a measurement itself shows where the user tells nothing more, and what it is, in words.
+	// Where it is unsure that is an error. nil: the user must tell.
+	Guess func(y *picture.Picture) (d Damage, words string, err error)
 	// BlackMissing tells that in a picture without mask and transparency exactly black pixels are missing.
 	BlackMissing bool
 
