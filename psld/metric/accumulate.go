@@ -19,6 +19,7 @@ type Info struct {
 	Higher bool   // a higher value is better
 	Digits int    // behind the point, in tables
 	Needs  string // what it needs beside the two pictures, in words; "" for nothing
+	Least  int    // the pictures under which the value means little, 0 for none
 }
 
 // Metric says how good restored pictures are. It is safe for concurrent use: what it gathers lies in its accumulators.

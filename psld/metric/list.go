@@ -21,6 +21,8 @@ var List = []Entry{
 	lpips("lpips-alex", alexNet),
 	lpips("lpips-squeeze", squeezeNet),
 	lpips("lpips-vgg", vgg16),
+	{fidInfo, openFID},
+	{kidInfo, openKID},
 }
 
 // Default are the metrics that need nothing: PSNR and SSIM.
