@@ -77,7 +77,7 @@ func (f *picturesFlags) describe(pictures int, seed uint64, m prior.Prior) strin
 type evalFlags struct {
 	*picturesFlags
 	methods, csvOut, jsonOut *string
-	metrics, lpips           *string
+	metrics, lpips, incept   *string
 	options                  *methodFlags
 }
 
@@ -88,6 +88,7 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 		metrics:       fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()),
 		lpips: fs.String("lpips-weights", "",
 			"`file` or folder with the trained networks of lpips-alex, lpips-squeeze or lpips-vgg"),
+		incept:  fs.String("inception-weights", "", "`file` of pytorch-fid's Inception-v3, for fid and kid"),
 		csvOut:  fs.String("csv", "", "also write the table to a CSV `file`"),
 		jsonOut: fs.String("json", "", "also write the table to a JSON `file`"),
 		options: addMethodFlags(fs),
@@ -209,8 +210,9 @@ func metricNames() string {
 
 // openMetrics opens the metrics of the list; those that lack their weights stand as not available in the table.
 func (f *evalFlags) openMetrics() (all []metric.Metric, err error) {
+	paths := map[string]string{"lpips-weights": *f.lpips, "inception-weights": *f.incept}
 	for _, name := range list(*f.metrics) {
-		m, err := metric.Open(name, *f.lpips)
+		m, err := metric.Open(name, paths[metric.FlagOf(name)])
 		if lacks := (*metric.Missing)(nil); errors.As(err, &lacks) {
 			m, err = metric.NotAvailable(lacks.Info), nil
 		}

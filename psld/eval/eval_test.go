@@ -150,7 +150,7 @@ func TestTables(t *testing.T) {
 	require.Equal(t, "| Task | Method | Pictures | PSNR dB | SSIM | LPIPS AlexNet | s/picture |\n"+
 		"|---|---|---:|---:|---:|---:|---:|\n"+
 		"| denoise | psld | 1 | 40.89 | ", text[:strings.Index(text, "40.89")+8])
-	require.Contains(t, text, "| n/a | 1.50 |\n")
+	require.Contains(t, text, "| n/a: give --lpips-weights | 1.50 |\n")
 	require.Regexp(t, `^task,method,pictures,psnr_db,ssim,lpips-alex,seconds_per_picture\n`+
 		`denoise,psld,1,40.89\d+,0.9\d+,n/a,1.50000\n$`, write(func(b *bytes.Buffer) error { return r.CSV(b) }))
 	var rows []map[string]any

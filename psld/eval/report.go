@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,12 +200,33 @@ func (r *Report) Markdown(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %d |", row.Task, row.Method, row.N())
 		for k, a := range row.Sums {
-			b.WriteString(" " + a.Result().Text(row.Metrics[k].Info().Digits) + " |")
+			info, r := row.Metrics[k].Info(), a.Result()
+			b.WriteString(" " + r.Text(info.Digits))
+			if r.N == 0 && info.Flag != "" {
+				b.WriteString(": give --" + info.Flag)
+			}
+			b.WriteString(" |")
 		}
 		fmt.Fprintf(&b, " %.2f |\n", row.Seconds)
 	}
+	b.WriteString(r.warnings())
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// warnings tells, in a line each, which metrics mean little for so few pictures.
+func (r *Report) warnings() (text string) {
+	if len(r.Rows) == 0 {
+		return ""
+	}
+	row := r.Rows[0]
+	for i, m := range row.Metrics {
+		if n, least := row.Sums[i].Result().N, m.Info().Least; n > 0 && n < least {
+			text += fmt.Sprintf("\n%s of %d pictures is not to be compared with that of other sets: it wants at least %d.\n",
+				m.Info().Title, n, least)
+		}
+	}
+	return text
 }
 
 // CSV writes the means as comma-separated values with a head line.
@@ -246,7 +268,7 @@ func (r *Report) JSON(w io.Writer) error {
 		fields := []field{{"Task", row.Task}, {"Method", row.Method}, {"N", row.N()}}
 		for k, a := range row.Sums {
 			var mean any // null where there is none
-			if m := a.Result(); m.N > 0 {
+			if m := a.Result(); m.N > 0 && !math.IsNaN(m.Mean) {
 				mean = m.Mean
 			}
 			fields = append(fields, field{row.Metrics[k].Info().Title, mean})

@@ -19,6 +19,8 @@ type Info struct {
 	Higher bool   // a higher value is better
 	Digits int    // behind the point, in tables
 	Needs  string // what it needs beside the two pictures, in words; "" for nothing
+	Flag   string // of the command, that names what it needs: "lpips-weights"
+	File   string // the name under which torch's hub keeps it
 	Least  int    // the pictures under which the value means little, 0 for none
 }
 

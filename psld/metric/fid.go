@@ -13,7 +13,8 @@ import (
 )
 
 // fidInfo is that of the Frechet inception distance.
-var fidInfo = Info{Name: "fid", Title: "FID", Digits: 2, Needs: inceptionFile, Least: 2048}
+var fidInfo = Info{Name: "fid", Title: "FID", Digits: 2, Needs: inceptionFile, Flag: inceptionFlag, File: hubInception,
+	Least: 2048}
 
 // fid is the Frechet inception distance (Heusel et al. 2017) between the restored pictures and the true ones, with the
 // network of pytorch-fid. It is one of whole sets: fewer pictures give a higher value, and under 2,048 one that is not
@@ -42,7 +43,7 @@ const (
 )
 
 // rowsKept is the number of pictures whose features are held themselves; of more there are the sums alone.
-const rowsKept = 512
+const rowsKept = 1024
 
 // fidSums gathers the features of the restored pictures and of the true ones.
 type fidSums struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -237,7 +238,9 @@ func TestKID(t *testing.T) {
 		}
 		return m
 	}
-	k := func(a, b []float64) float64 { return math.Pow(mat.Dot(mat.NewVecDense(d, a), mat.NewVecDense(d, b))/d+1, 3) }
+	k := func(a, b []float64) float64 {
+		return math.Pow(mat.Dot(mat.NewVecDense(d, a), mat.NewVecDense(d, b))/d+1, 3)
+	}
 	x, y := draw(4, 0), draw(3, 1)
 	want := 0.0
 	for i := range 4 {
@@ -276,4 +279,21 @@ func TestPool3(t *testing.T) {
 	require.Equal(t, []float32{11}, host(shrinkMax))
 	require.Equal(t, []float32{6, 7, 8, 8, 10, 11, 12, 12, 10, 11, 12, 12}, host(sameMax))
 	require.Equal(t, []float32{3.5, 4, 5, 5.5, 5.5, 6, 7, 7.5, 7.5, 8, 9, 9.5}, host(sameMean))
+}
+
+// TestHub: without a path the weights are looked for in the cache of torch's hub.
+func TestHub(t *testing.T) {
+	t.Setenv("TORCH_HOME", t.TempDir())
+	_, err := Open("fid", "")
+	var lacks *Missing
+	require.ErrorAs(t, err, &lacks)
+	require.Equal(t, "inception-weights", FlagOf("fid"))
+	require.Equal(t, "lpips-weights", FlagOf("lpips-alex"))
+	require.Empty(t, FlagOf("psnr"))
+	dir := filepath.Join(os.Getenv("TORCH_HOME"), "hub", "checkpoints")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, hubInception), []byte("no weights"), 0o644))
+	_, err = Open("kid", "")
+	require.ErrorContains(t, err, "metric kid")
+	require.NotErrorAs(t, err, &lacks)
 }

@@ -11,27 +11,33 @@ import (
 //
 //	|m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^1/2
 //
-// The trace of the root is that of the symmetric (R C2 R)^1/2 with R the root of C1, whose eigenvalues are at least 0
-// but for rounding: that holds for covariances without full rank, too.
+// With C1 = U'U (Cholesky's, which by pivots stands covariances without full rank) the eigenvalues of C1 C2 are those
+// of the symmetric U C2 U', at least 0 but for rounding, and the trace of the root is the sum of their roots.
 func Frechet(m1 []float64, c1 *mat.SymDense, m2 []float64, c2 *mat.SymDense) (float64, error) {
-	var e mat.EigenSym
-	if !e.Factorize(c1, true) {
-		return 0, errNoEigen
-	}
-	var v, root, inner mat.Dense
-	e.VectorsTo(&v)
-	values := e.Values(nil)
-	root.Apply(func(_, j int, x float64) float64 { return x * math.Sqrt(math.Sqrt(max(values[j], 0))) }, &v)
-	root.Mul(&root, root.T())
-	inner.Mul(&root, c2)
-	inner.Mul(&inner, &root)
 	n := len(m1)
+	var chol mat.PivotedCholesky
+	chol.Factorize(c1, -1) // false for less than full rank
+	rank, order := chol.Rank(), chol.ColumnPivots(nil)
+	var tri mat.TriDense
+	chol.UTo(&tri)
+	u, other := mat.NewDense(n, n, nil), mat.NewDense(n, n, nil)
+	for i := range n {
+		for j := range n {
+			if i < rank && j >= i {
+				u.Set(i, j, tri.At(i, j))
+			}
+			other.Set(i, j, c2.At(order[i], order[j]))
+		}
+	}
+	other.Mul(u, other)
+	other.Mul(other, u.T())
 	s := mat.NewSymDense(n, nil)
 	for i := range n {
 		for j := i; j < n; j++ {
-			s.SetSym(i, j, (inner.At(i, j)+inner.At(j, i))/2)
+			s.SetSym(i, j, (other.At(i, j)+other.At(j, i))/2)
 		}
 	}
+	var e mat.EigenSym
 	if !e.Factorize(s, false) {
 		return 0, errNoEigen
 	}

@@ -15,8 +15,14 @@ import (
 )
 
 // inceptionFile says what FID and KID need.
-const inceptionFile = "the Inception-v3 weights of pytorch-fid: pt_inception-2015-12-05-6726825d.pth from the releases of " +
-	"github.com/mseitzer/pytorch-fid, or a safetensors file of its state dictionary"
+const inceptionFile = "the Inception-v3 weights of pytorch-fid: " + hubInception +
+	" from the releases of github.com/mseitzer/pytorch-fid, or a safetensors file of its state dictionary"
+
+// hubInception is the file's name.
+const hubInception = "pt_inception-2015-12-05-6726825d.pth"
+
+// inceptionFlag is the command's flag that names it.
+const inceptionFlag = "inception-weights"
 
 // features is the length of what Inception says of a picture.
 const features = 2048

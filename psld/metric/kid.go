@@ -10,7 +10,8 @@ import (
 )
 
 // kidInfo is that of the kernel inception distance.
-var kidInfo = Info{Name: "kid", Title: "KID", Digits: 4, Needs: inceptionFile}
+var kidInfo = Info{Name: "kid", Title: "KID", Digits: 4, Needs: inceptionFile, Flag: inceptionFlag,
+	File: hubInception}
 
 // kid is the kernel inception distance (Binkowski et al. 2018): the unbiased estimate of the squared maximum mean
 // discrepancy between the features of the restored pictures and the true ones, with the kernel (x'y/2048 + 1)^3, over

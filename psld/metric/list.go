@@ -2,6 +2,8 @@ package metric
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"psld/psld/picture"
@@ -40,20 +42,49 @@ func (e *Missing) Error() string {
 	return fmt.Sprintf("metric %s: n/a, it needs %s", e.Info.Name, e.Info.Needs)
 }
 
-// Open makes the metric of that name. weights is the path of the file that it needs, "" for none: a *Missing then,
-// where it needs one. An unknown name is an error.
+// Open makes the metric of that name. weights is the path of the file that it needs, "" for the one in the cache of
+// torch's hub: a *Missing where that has none. An unknown name is an error.
 func Open(name, weights string) (Metric, error) {
 	var names []string
 	for _, e := range List {
 		if e.Name == name {
-			if e.Needs != "" && weights == "" {
-				return nil, &Missing{e.Info}
+			if weights == "" && e.Needs != "" {
+				if weights = hub(e.File); weights == "" {
+					return nil, &Missing{e.Info}
+				}
 			}
 			return e.Open(weights)
 		}
 		names = append(names, e.Name)
 	}
 	return nil, fmt.Errorf("unknown metric %q, want one of %s", name, strings.Join(names, ", "))
+}
+
+// hub is the path of a file in the cache of torch's hub, "" where it is not there.
+func hub(file string) string {
+	root := os.Getenv("TORCH_HOME")
+	if root == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		root = filepath.Join(cache, "torch")
+	}
+	path := filepath.Join(root, "hub", "checkpoints", file)
+	if info, err := os.Stat(path); file == "" || err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return path
+}
+
+// FlagOf is the flag that names what the metric of that name needs, "" for none.
+func FlagOf(name string) string {
+	for _, e := range List {
+		if e.Name == name {
+			return e.Flag
+		}
+	}
+	return ""
 }
 
 // NotAvailable stands for a metric that lacks what it needs: it takes pictures, and its result is "n/a".

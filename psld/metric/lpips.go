@@ -30,7 +30,7 @@ type LPIPS struct {
 
 // lpips is the list's entry of LPIPS on a network.
 func lpips(name string, arch architecture) Entry {
-	info := Info{Name: name, Title: "LPIPS " + arch.title, Digits: 4,
+	info := Info{Name: name, Title: "LPIPS " + arch.title, Digits: 4, Flag: "lpips-weights", File: arch.file,
 		Needs: "torchvision's weights of " + arch.title + " trained on ImageNet: " + arch.file +
 			" from download.pytorch.org/models, or a safetensors file of its state dictionary"}
 	return Entry{info, func(path string) (Metric, error) {

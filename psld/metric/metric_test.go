@@ -52,6 +52,17 @@ func TestGoldenPairs(t *testing.T) {
 				check("ssim_uniform7_uint8", ssim(SSIM(a, b, h, w, c, 255, Uniform7)))
 				// Of the pictures turned to grey by the mean over the channels.
 				check("ssim_uniform7_channelmean_float64", ssim(SSIM(grey(x, c), grey(y, c), h, w, 1, 1, Uniform7)))
+				if full := p["name"].(string) + ".ssim_uniform7_full"; f.Has(full) { // scikit-image's map: its inside is meaned
+					m, err := f.Float64(full)
+					require.NoError(t, err)
+					var sum float64
+					for i, v := range m {
+						if y, x := i/c/w, i/c%w; y >= 3 && y < h-3 && x >= 3 && x < w-3 {
+							sum += v
+						}
+					}
+					require.InDelta(t, sum/float64((h-6)*(w-6)*c), ssim(SSIM(x, y, h, w, c, 1, Uniform7)), 1e-9)
+				}
 				// From float32 in [-1,1] the numbers are the same up to its rounding.
 				xs, ys := Unit(signed(x)), Unit(signed(y))
 				require.InDelta(t, p["ssim_uniform7_float64"], ssim(SSIM(xs, ys, h, w, c, 1, Uniform7)), 1e-6)

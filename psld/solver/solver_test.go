@@ -259,9 +259,9 @@ func TestErrors(t *testing.T) {
 	})
 }
 
-// TestUnconditional: a model without contexts, with a codebook, goes through all methods of latents. Its decoder does not see a
-// change of z0 within a code's cell, but the gradient passes straight through: an update along it does not raise the
-// loss.
+// TestUnconditional: a model without contexts, with a codebook, goes through all methods of latents. Its decoder does
+// not see a change of z0 within a code's cell, but the gradient passes straight through: an update along it does not
+// raise the loss.
 func TestUnconditional(t *testing.T) {
 	ucfg, vcfg := unet.LDMVQ4(), vae.VQF4()
 	ucfg.BlockOutChannels, ucfg.Heads, ucfg.NormNumGroups = []int{32, 32, 64, 64}, unet.Heads{1, 1, 2, 2}, 8
