@@ -177,7 +177,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if so.Conditions, err = prompts(m, o); err != nil {
 		return nil, err
 	}
-	prob := solver.Problem{A: a, Y: append([]float32(nil), y.Pix...)}
+	prob := solver.Problem{A: a, Y: task.Measured(y, a)}
 	for i, known := range operator.KnownOf(a) {
 		if !known { // whatever stands in the hole was not measured
 			clear(prob.Y[3*i : 3*i+3])
@@ -186,7 +186,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	prob.Sigma = sigma
 	if o.startsRough(t, method) {
 		if o.Start == nil {
-			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, y.Pix, d) }
+			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, task.Measured(y, a), d) }
 		}
 		if so.Start, err = o.Start(ctx); err != nil {
 			return nil, err
@@ -199,7 +199,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if err != nil && !errors.Is(err, ctx.Err()) {
 		return nil, err
 	}
-	x := &picture.Picture{W: w, H: h, Pix: res.X, Grey: y.Grey}
+	x := &picture.Picture{W: w, H: h, Pix: res.X, Grey: y.Grey && a.Out().C != 1}
 	if y.W == w && y.H == h {
 		x.Alpha = slices.Clone(y.Alpha)
 	}
@@ -213,7 +213,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 			}
 		}
 	}
-	if y.Grey {
+	if x.Grey {
 		grey(x.Pix)
 	}
 	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Method: method}, err

@@ -48,8 +48,8 @@ func TestSolveKeepsSize(t *testing.T) {
 			r, err := Solve(context.Background(), m, Problem{d, y}, small(1))
 			require.NoError(t, err, name)
 			h, w := s[0], s[1]
-			if name == SR4 { // the enlarged measurement
-				h, w = 4*y.H, 4*y.W
+			if n := spec.Scale; n > 1 { // the enlarged measurement
+				h, w = n*y.H, n*y.W
 			}
 			require.Equal(t, [2]int{h, w}, [2]int{r.Picture.H, r.Picture.W}, name)
 			for _, v := range r.Picture.Pix {

@@ -22,10 +22,16 @@ const (
 	Inpaint        = task.Inpaint
 	InpaintRandom  = task.InpaintRandom
 	InpaintBox     = task.InpaintBox
+	Destripe       = task.Destripe
+	SR2            = task.SR2
 	SR4            = task.SR4
+	SR4Mean        = task.SR4Mean
+	SR8            = task.SR8
 	DeblurGaussian = task.DeblurGaussian
+	DeblurCircular = task.DeblurCircular
 	DeblurMotion   = task.DeblurMotion
 	Denoise        = task.Denoise
+	Colourise      = task.Colourise
 )
 
 // DefaultSigma is the usual noise of the literature, a deviation on [-1,1].

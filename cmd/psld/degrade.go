@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -20,7 +21,7 @@ var degradeVerb = verb{
 		return taskList("What is lost:", func(t *task.Task) string { return t.Lost }) + "\n"
 	},
 	notes: `Missing pixels are black. Masks are written white where pixels are missing. The noise is
-Gaussian; --sigma is on the scale [-1,1] of the models, or as in 12/255. Kernels are read and written
+Gaussian unless --noise names another; --sigma is on the scale [-1,1] of the models, or as in 12/255. Kernels are read and written
 as point-spread functions, pictures of how the blur draws a bright point.
 
 `,
@@ -34,6 +35,8 @@ type degradeFlags struct {
 	mask, maskOut     *string
 	kernel, kernelOut *string
 	sigma             *float64
+	noise             *string
+	level             *float64
 	values            func(set map[string]bool, t *task.Task, drawn bool) (task.Values, error)
 	seed              func() (uint64, error)
 }
@@ -49,15 +52,22 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 		maskOut:   fs.String("mask-out", "", "`PNG` for the mask, white = missing"),
 		kernel:    fs.String("kernel", "", "point-spread function, a grey `PNG` (deblurring)"),
 		kernelOut: fs.String("kernel-out", "", "`PNG` for the kernel"),
-		sigma:     addDeviationFlag(fs, psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
-		values:    addParameterFlags(fs, func(*task.Task) bool { return true }),
-		seed:      seedFlag(fs),
+		sigma:     addDeviationFlag(fs, psld.DefaultSigma, "standard `deviation` of Gaussian noise on [-1,1]"),
+		noise:     fs.String("noise", string(operator.GaussianNoise), "`kind`: gaussian, poisson or salt-and-pepper"),
+		level: fs.Float64("noise-level", 0, "`photons` of a white value (poisson), or share of pixels (salt-and-pepper), 0 "+
+			"to 1"),
+		values: addParameterFlags(fs, func(*task.Task) bool { return true }),
+		seed:   seedFlag(fs),
 	}
 }
 
 func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
 	c = c.to(*f.out)
 	t, v, err := f.check()
+	if err != nil {
+		return err
+	}
+	noise, err := f.noiseOf()
 	if err != nil {
 		return err
 	}
@@ -77,7 +87,7 @@ func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
 	if err != nil {
 		return err
 	}
-	y, err := psld.Measure(x, d, *f.sigma, s)
+	y, err := task.MeasureWith(x, d, noise, s)
 	if err != nil {
 		return err
 	}
@@ -89,8 +99,7 @@ func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "wrote %s: %dx%d%s, noise of deviation %g on [-1,1] (%g on [0,1]), seed %d\n",
-		*f.out, y.W, y.H, what, *f.sigma, *f.sigma/2, s)
+	fmt.Fprintf(c.out, "wrote %s: %dx%d%s, %v, seed %d\n", *f.out, y.W, y.H, what, noise, s)
 	for _, path := range []string{*f.maskOut, *f.kernelOut} {
 		if path != "" {
 			fmt.Fprintln(c.out, "wrote", path)
@@ -117,6 +126,24 @@ func (f *degradeFlags) check() (*task.Task, task.Values, error) {
 	}
 	v, err := f.values(set, t, *f.mask == "" && *f.kernel == "")
 	return t, v, err
+}
+
+// noiseOf is the noise that the flags name.
+func (f *degradeFlags) noiseOf() (operator.Noise, error) {
+	set := given(f.fs)
+	n := operator.Noise{Kind: operator.NoiseKind(*f.noise), Level: *f.level}
+	switch {
+	case n.Kind == operator.GaussianNoise && set["noise-level"]:
+		return n, errors.New("--noise-level has no meaning for gaussian noise: --sigma is its deviation")
+	case n.Kind == operator.GaussianNoise:
+		n.Level = *f.sigma
+	case set["sigma"]:
+		return n, fmt.Errorf("--sigma has no meaning for %s noise: give --noise-level", n.Kind)
+	}
+	if err := n.Check(); err != nil {
+		return n, fmt.Errorf("--noise: %w", err)
+	}
+	return n, nil
 }
 
 // checkFiles looks at the outputs.

@@ -40,10 +40,11 @@ type picturesFlags struct {
 
 func addPicturesFlags(fs *flag.FlagSet, n int, data string) *picturesFlags {
 	return &picturesFlags{
-		data:    fs.String("data", "", "`folder` of pictures"+data),
-		n:       fs.Int("n", n, "`N` pictures; 0 for all"),
-		size:    fs.Int("size", 64, "`pixels` a side"),
-		tasks:   fs.String("tasks", taskNames(task.Drawn(), ",", ","), "`list` of tasks"),
+		data: fs.String("data", "", "`folder` of pictures"+data),
+		n:    fs.Int("n", n, "`N` pictures; 0 for all"),
+		size: fs.Int("size", 64, "`pixels` a side"),
+		tasks: fs.String("tasks", taskNames(task.Usual(), ",", ","), "`list` of tasks: "+
+			taskNames(task.Drawn(), ", ", " and ")),
 		sigma:   addDeviationFlag(fs, psld.DefaultSigma, "standard `deviation` of the noise on [-1,1]"),
 		model:   addModelFlags(fs),
 		seed:    seedFlag(fs),

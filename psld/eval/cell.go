@@ -104,7 +104,7 @@ func (c *cell) roughly(ctx context.Context) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.task.Start(ctx, a, c.y.Pix, c.damage)
+	return c.task.Start(ctx, a, task.Measured(c.y, a), c.damage)
 }
 
 // prior is the model of a method.

@@ -25,7 +25,7 @@ const Measurement = "measurement"
 
 // Options steer Run. Zero fields mean the defaults given.
 type Options struct {
-	Tasks   []task.Name     // default: all that make up test damages
+	Tasks   []task.Name     // default: task.Usual
 	Methods []string        // names of solver methods; default tv, ldps, gmldps, psld
 	Metrics []metric.Metric // default: PSNR and SSIM
 	Sigma   float64         // of the measurement noise on [-1,1]; 0 means none
@@ -58,7 +58,7 @@ func (s Shard) bounds(n int) (from, to int, err error) {
 // done.
 func Run(ctx context.Context, m prior.Prior, pics []*picture.Picture, o Options) (*Report, error) {
 	if o.Tasks == nil {
-		for _, t := range task.Drawn() {
+		for _, t := range task.Usual() {
 			o.Tasks = append(o.Tasks, t.Name)
 		}
 	}

@@ -42,7 +42,7 @@ func TestRun(t *testing.T) {
 		}}
 	r, err := Run(context.Background(), prior.RandomTiny(1), pics, o)
 	require.NoError(t, err)
-	require.Len(t, r.Rows, 3*len(task.Drawn()))
+	require.Len(t, r.Rows, 3*len(task.Usual()))
 	require.Len(t, calls, len(r.Rows))
 	for i, s := range r.Rows {
 		require.Equal(t, 2, s.N())

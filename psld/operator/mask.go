@@ -76,6 +76,20 @@ func RandomMask(h, w int, missing float64, seed uint64) ([]bool, error) {
 	return keep, nil
 }
 
+// StripeMask returns a keep mask with round(missing*h) whole rows dropped at random places. missing must lie in [0,1].
+func StripeMask(h, w int, missing float64, seed uint64) ([]bool, error) {
+	rows, err := RandomMask(h, 1, missing, seed)
+	if err != nil || w < 1 {
+		return nil, fmt.Errorf("operator: stripes %dx%d with fraction %g missing: the fraction must lie in [0,1]", w, h,
+			missing)
+	}
+	keep := make([]bool, h*w)
+	for i := range keep {
+		keep[i] = rows[i/w]
+	}
+	return keep, nil
+}
+
 // BoxMask returns a keep mask with one rectangle dropped whose sides are fraction times those of the picture (rounded,
 // at least one pixel); fraction must lie in (0,1]. The box is centred, or, with random, at a random place at least
 // 1/32 of the side away from the border where that is possible (16 pixels of 512 as in the PSLD code); seed is used

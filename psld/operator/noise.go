@@ -1,6 +1,71 @@
 package operator
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
+
+// Noise is a kind of noise with its level.
+type Noise struct {
+	Kind  NoiseKind
+	Level float64
+}
+
+// NoiseKind names a kind of noise.
+type NoiseKind string
+
+// The kinds of noise, and what their levels are.
+const (
+	GaussianNoise NoiseKind = "gaussian"        // deviation on [-1,1], at least 0
+	PoissonNoise  NoiseKind = "poisson"         // photons of a white value, more than 0
+	SaltPepper    NoiseKind = "salt-and-pepper" // share of the pixels, 0 to 1
+)
+
+// Check reports an unknown kind and a level out of its range.
+func (n Noise) Check() error {
+	ok, want := false, ""
+	switch n.Kind {
+	case GaussianNoise:
+		ok, want = n.Level >= 0 && !math.IsInf(n.Level, 0), "deviation %v, want a number of at least 0"
+	case PoissonNoise:
+		ok, want = n.Level > 0 && !math.IsInf(n.Level, 0), "%v photons, want a number of more than 0"
+	case SaltPepper:
+		ok, want = n.Level >= 0 && n.Level <= 1, "share %v, want 0 to 1"
+	default:
+		return fmt.Errorf("unknown noise %q, want %s, %s or %s", n.Kind, GaussianNoise, PoissonNoise, SaltPepper)
+	}
+	if !ok {
+		return fmt.Errorf("%s noise: "+want, n.Kind, n.Level)
+	}
+	return nil
+}
+
+// Add puts the noise into the HWC picture y of c channels, in place. It panics where Check finds a fault.
+func (n Noise) Add(y []float32, c int, seed uint64) {
+	if err := n.Check(); err != nil {
+		panic("operator: " + err.Error())
+	}
+	switch n.Kind {
+	case GaussianNoise:
+		AddGaussian(y, n.Level, seed)
+	case PoissonNoise:
+		AddPoisson(y, n.Level, seed)
+	case SaltPepper:
+		AddSaltPepper(y, c, n.Level, seed)
+	}
+}
+
+// String tells the noise in words, with both ranges of a deviation.
+func (n Noise) String() string {
+	switch n.Kind {
+	case GaussianNoise:
+		return fmt.Sprintf("noise of deviation %g on [-1,1] (%g on [0,1])", n.Level, n.Level/2)
+	case PoissonNoise:
+		return fmt.Sprintf("Poisson noise of %g photons at white (deviation %.3g on [-1,1] there)", n.Level,
+			2/math.Sqrt(n.Level))
+	}
+	return fmt.Sprintf("salt and pepper on %g %% of the pixels", 100*n.Level)
+}
 
 // AddGaussian adds white Gaussian noise of standard deviation sigma to y in place. sigma is on the [-1,1] range of the
 // pictures: 0.05 here is 0.025 on [0,1]. The same seed gives the same noise everywhere.

@@ -27,7 +27,7 @@ func SVDOf(a Linear) *SVD {
 // SVD is the singular value decomposition A = U diag(S) V' of an operator, with U and V orthogonal: V maps spectral
 // coefficients to pictures of shape A.In(), U to measurements of shape A.Out(). S has one value (>= 0, in no order)
 // for each coefficient of V, laid out as A.In(); zero means that A does not see it. Coefficient (i, j, channel) of V
-// belongs to coefficient (i, j, channel) of U; those outside the shape of A.Out() have S = 0.
+// belongs to coefficient (i, j, channel) of U; those outside the shape of A.Out(), channels too, have S = 0.
 type SVD struct {
 	U, V Linear
 	S    []float32

@@ -18,7 +18,7 @@ var deblurMotion = Task{
 	Does:     "sharpen; the kernel is needed: a grey PNG, square with an odd side, or a straight line",
 	File:     "a grey PNG of the camera's path",
 	Operator: blurred, TV: 0.01,
-	Best: "diffpir", Presets: diffPIR(0.5, 0.05, 0.6),
+	Best: "diffpir", Presets: sharpened.and(diffPIR(0.5, 0.05, 0.6)),
 	Tuned: tuned(0.03, 0.3, 3), Published: published(0.1, 1),
 	Parameters: []Parameter{
 		{Name: "motion-length", Usage: "`pixels` of a straight motion", Most: 500},

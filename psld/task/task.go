@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -59,6 +58,9 @@ type Task struct {
 	// BlackMissing tells that in a picture without mask and transparency exactly black pixels are missing.
 	BlackMissing bool
 
+	// Aside says that the task is left out where none is named: in eval and tune.
+	Aside bool
+
 	// Tuned are the parameters of PSLD and its relatives (solver.PSLD) for models like the embedded one, with weights for
 	// pictures of TunedSize pixels a side. Published are those of the PSLD code for Stable Diffusion.
 	Tuned, Published param.Values
@@ -90,7 +92,8 @@ type Parameter struct {
 type Values map[string]float64
 
 // list has all tasks, in the order of help texts and tables: a new one is a file and a line here.
-var list = []*Task{&inpaint, &inpaintRandom, &inpaintBox, &sr4, &deblurGaussian, &deblurMotion, &denoise}
+var list = []*Task{&inpaint, &inpaintRandom, &inpaintBox, &destripe, &sr2, &sr4, &sr4Mean, &sr8, &deblurGaussian,
+	&deblurCircular, &deblurMotion, &denoise, &colourise}
 
 // All lists the tasks.
 func All() []*Task { return slices.Clone(list) }
@@ -136,6 +139,11 @@ func Must(name Name) *Task {
 // Drawn lists the tasks that make up test damages.
 func Drawn() []*Task {
 	return slices.DeleteFunc(All(), func(t *Task) bool { return t.Draw == nil })
+}
+
+// Usual lists the tasks of Drawn that are taken where none is named.
+func Usual() []*Task {
+	return slices.DeleteFunc(Drawn(), func(t *Task) bool { return t.Aside })
 }
 
 // FindDrawn is Find among those of Drawn; for another one the error tells which to take in its place.
@@ -243,23 +251,48 @@ func (d Damage) Operator(h, w int) (operator.Linear, error) {
 // Measure damages a picture: A x plus Gaussian noise of deviation sigma (on [-1,1]) on the values that are measured.
 // It returns a picture of the measurement's size; missing pixels are black.
 func Measure(x *picture.Picture, d Damage, sigma float64, seed uint64) (*picture.Picture, error) {
-	if !(sigma >= 0) || math.IsInf(sigma, 0) {
-		return nil, fmt.Errorf("noise deviation %v, want a number of at least 0", sigma)
+	return MeasureWith(x, d, operator.Noise{Kind: operator.GaussianNoise, Level: sigma}, seed)
+}
+
+// MeasureWith is Measure with noise of any kind.
+func MeasureWith(x *picture.Picture, d Damage, noise operator.Noise, seed uint64) (*picture.Picture, error) {
+	if err := noise.Check(); err != nil {
+		return nil, err
 	}
 	a, err := d.Operator(x.H, x.W)
 	if err != nil {
 		return nil, err
 	}
 	out := a.Out()
-	y := &picture.Picture{W: out.W, H: out.H, Pix: make([]float32, out.Len())}
-	a.Apply(y.Pix, x.Pix)
-	operator.AddGaussian(y.Pix, sigma, seed)
+	values := make([]float32, out.Len())
+	a.Apply(values, x.Pix)
+	noise.Add(values, out.C, seed)
+	y := &picture.Picture{W: out.W, H: out.H, Pix: values, Grey: out.C == 1}
+	if out.C == 1 {
+		y.Pix = make([]float32, 3*len(values))
+		for i := range y.Pix {
+			y.Pix[i] = values[i/3]
+		}
+	}
 	for i, known := range operator.KnownOf(a) {
 		if !known {
 			y.Pix[3*i], y.Pix[3*i+1], y.Pix[3*i+2] = -1, -1, -1
 		}
 	}
 	return y, nil
+}
+
+// Measured are the values of a measured picture, of shape a.Out(): a new slice. Of a picture that stands for one number
+// a pixel they are the means of its channels.
+func Measured(y *picture.Picture, a operator.Linear) []float32 {
+	if a.Out().C != 1 {
+		return slices.Clone(y.Pix)
+	}
+	values := make([]float32, len(y.Pix)/3)
+	for i := range values {
+		values[i] = (y.Pix[3*i] + y.Pix[3*i+1] + y.Pix[3*i+2]) / 3
+	}
+	return values
 }
 
 // FindKnown returns which pixels of a measurement without a mask are known, row by row, and says in words what it took

@@ -38,7 +38,7 @@ func TestList(t *testing.T) {
 			_, err = New(spec.Name, 32, 24, 1)
 			require.ErrorContains(t, err, "needs a mask")
 			_, err = FindDrawn(string(spec.Name))
-			require.EqualError(t, err, "task inpaint has no masks of its own: use inpaint-random or inpaint-box")
+			require.EqualError(t, err, "task inpaint has no masks of its own: use inpaint-random or inpaint-box or destripe")
 			continue
 		}
 		x := waves(32, 24)
@@ -51,7 +51,7 @@ func TestList(t *testing.T) {
 		require.Equal(t, [2]int{32 / spec.Scale, 24 / spec.Scale}, [2]int{y.H, y.W})
 		a, err := d.Operator(32, 24)
 		require.NoError(t, err)
-		rough, err := spec.Start(context.Background(), a, y.Pix, d)
+		rough, err := spec.Start(context.Background(), a, Measured(y, a), d)
 		require.NoError(t, err)
 		require.Len(t, rough, len(x.Pix))
 		if spec.Needs != Nothing {
@@ -60,8 +60,8 @@ func TestList(t *testing.T) {
 		}
 	}
 	_, err := Find("sharpen")
-	require.EqualError(t, err, `unknown task "sharpen", want one of inpaint, inpaint-random, inpaint-box, sr4, `+
-		`deblur-gaussian, deblur-motion, denoise`)
+	require.EqualError(t, err, `unknown task "sharpen", want one of inpaint, inpaint-random, inpaint-box, destripe, `+
+		`sr2, sr4, sr4-mean, sr8, deblur-gaussian, deblur-circular, deblur-motion, denoise, colourise`)
 }
 
 // TestFit: the window of a Gaussian does not matter where it holds the weights: the same bits, and the kernel of small

@@ -1,0 +1,37 @@
+package task
+
+import (
+	"fmt"
+
+	"psld/psld/operator"
+)
+
+// SR2, SR4 and SR8 enlarge two, four and eight times what antialiased cubic down-sampling (the Resizer of the DPS code)
+// made small.
+const (
+	SR2 Name = "sr2"
+	SR4 Name = "sr4"
+	SR8 Name = "sr8"
+)
+
+var (
+	sr2 = enlarging(SR2, 2, "every other row and column: two times too small", "enlarge two times")
+	sr4 = enlarging(SR4, 4, "three of four rows and columns: four times too small", "enlarge four times")
+	sr8 = enlarging(SR8, 8, "seven of eight rows and columns: eight times too small", "enlarge eight times")
+)
+
+func enlarging(name Name, n int, lost, does string) Task {
+	return Task{
+		Name: name, Scale: n, Aside: n != 4, Lost: lost, Does: does,
+		Looks: fmt.Sprintf("The picture is small, and coarse when it is enlarged (%d times).", n),
+		Operator: func(h, w int, _ Damage) (operator.Linear, error) {
+			return operator.NewSR(h, w, 3, n)
+		},
+		Draw: nothing, TV: 0.005,
+		Best: "diffpir", Presets: enlarge.and(diffPIR(0.5, 0.05, 1)),
+		Tuned: tuned(0.03, 1, 1), Published: published(0.1, 1),
+	}
+}
+
+// nothing is the test damage of tasks that need nothing.
+func nothing(_, _ int, _ Values, _ uint64) (Damage, error) { return Damage{}, nil }
