@@ -21,8 +21,8 @@ var degradeVerb = verb{
 		return taskList("What is lost:", func(t *task.Task) string { return t.Lost }) + "\n"
 	},
 	notes: `Missing pixels are black. Masks are written white where pixels are missing. The noise is
-Gaussian unless --noise names another; --sigma is on the scale [-1,1] of the models, or as in 12/255. Kernels are read and written
-as point-spread functions, pictures of how the blur draws a bright point.
+Gaussian unless --noise names another; --sigma is on the scale [-1,1] of the models, or as in 12/255.
+Kernels are read and written as point-spread functions, pictures of how the blur draws a bright point.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addDegradeFlags(fs).run },

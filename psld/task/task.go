@@ -93,7 +93,7 @@ type Values map[string]float64
 
 // list has all tasks, in the order of help texts and tables: a new one is a file and a line here.
 var list = []*Task{&inpaint, &inpaintRandom, &inpaintBox, &destripe, &sr2, &sr4, &sr4Mean, &sr8, &deblurGaussian,
-	&deblurCircular, &deblurMotion, &denoise, &colourise}
+	&deblurCircular, &deblurMotion, &colourise, &denoise}
 
 // All lists the tasks.
 func All() []*Task { return slices.Clone(list) }

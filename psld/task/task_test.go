@@ -61,7 +61,7 @@ func TestList(t *testing.T) {
 	}
 	_, err := Find("sharpen")
 	require.EqualError(t, err, `unknown task "sharpen", want one of inpaint, inpaint-random, inpaint-box, destripe, `+
-		`sr2, sr4, sr4-mean, sr8, deblur-gaussian, deblur-circular, deblur-motion, denoise, colourise`)
+		`sr2, sr4, sr4-mean, sr8, deblur-gaussian, deblur-circular, deblur-motion, colourise, denoise`)
 }
 
 // TestFit: the window of a Gaussian does not matter where it holds the weights: the same bits, and the kernel of small
