@@ -74,7 +74,7 @@ func TestKilled(t *testing.T) {
 	for name, flags := range map[string]string{
 		"psld":    "--task denoise --strength 1 --eta 1 --reference --loop-noise 0.05",
 		"ldps":    "--task sr4 --method ldps --in small.png",
-		"gmldps":  "--task deblur-gaussian --method gmldps --strength 0.3 --seed 3",
+		"gmldps":  "--task deblur-gaussian --kernel-std 3 --method gmldps --strength 0.3 --seed 3",
 		"in hole": "--task inpaint-random --mask m.png --invert-mask",
 	} {
 		t.Run(name, func(t *testing.T) {
