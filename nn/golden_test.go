@@ -211,15 +211,20 @@ func maxAbs(x []float32) float64 {
 func TestGoldenSinusoids(t *testing.T) {
 	f := golden.Load(t, filepath.Join(golden.Kind(t, "ops"), "timestep_embedding.safetensors"))
 	times, _ := golden.F32(t, f, "t")
-	for name, c := range map[string]struct {
-		dim      int
+	kinds := map[string]struct {
 		cosFirst bool
 		shift    float32
-	}{
-		"compvis.dim32": {32, true, 0}, "compvis.dim320": {320, true, 0},
-		"ddpm_vae.dim32": {32, false, 1}, "ddpm_vae.dim320": {320, false, 1},
-	} {
-		want, _ := golden.F32(t, f, name)
-		golden.Check(t, name, nn.Sinusoids(times, c.dim, c.cosFirst, c.shift).Data, want, 2e-5)
+	}{"compvis": {true, 0}, "ddpm_vae": {false, 1}}
+	checked := 0
+	for _, name := range f.Names() {
+		kind, _, _ := strings.Cut(name, ".dim")
+		c, ok := kinds[kind]
+		if !ok {
+			continue
+		}
+		want, shape := golden.F32(t, f, name)
+		golden.Check(t, name, nn.Sinusoids(times, shape[1], c.cosFirst, c.shift).Data, want, 2e-5)
+		checked++
 	}
+	require.GreaterOrEqual(t, checked, 2)
 }

@@ -2,12 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 
+	"psld/asm"
 	"psld/internal/atomicfile"
 	"psld/psld"
 	"psld/psld/eval"
@@ -22,7 +28,8 @@ var evalVerb = verb{
 	name: "eval", args: "--data DIR", short: "compare methods on a folder of pictures",
 	notes: `The pictures are spread evenly over the folder; of each the largest central square is scaled to
 --size. Every picture has damage and noise of its own, the same for all methods.
-Needs no Internet and prints a Markdown table. An eval that was stopped starts over.
+Needs no Internet and prints a Markdown table. What is finished
+is kept in a file (--cells) until all is done: the same command with --resume goes on with the rest.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addEvalFlags(fs).run },
@@ -79,6 +86,9 @@ type evalFlags struct {
 	*picturesFlags
 	methods, csvOut, jsonOut *string
 	metrics, lpips, incept   *string
+	cells                    *string
+	resume                   *bool
+	fs                       *flag.FlagSet
 	options                  *methodFlags
 }
 
@@ -92,8 +102,69 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 		incept:  fs.String("inception-weights", "", "`file` of pytorch-fid's Inception-v3, for fid and kid"),
 		csvOut:  fs.String("csv", "", "also write the table to a CSV `file`"),
 		jsonOut: fs.String("json", "", "also write the table to a JSON `file`"),
+		cells: fs.String("cells", "", "`file` in which finished cells are kept until all are; empty for none (default: --json "+
+			"or --csv with .cells behind, else psld-eval.cells)"),
+		resume:  fs.Bool("resume", false, "go on with the finished cells of an eval that did not end"),
+		fs:      fs,
 		options: addMethodFlags(fs),
 	}
+}
+
+// openCells begins or goes on with the file of finished cells.
+func (f *evalFlags) openCells(c *console, pics []*picture.Picture, o eval.Options, m prior.Prior) (*eval.Cells, error) {
+	path, named := *f.cells, given(f.fs)["cells"]
+	if !named {
+		path = "psld-eval"
+		for _, out := range []string{*f.csvOut, *f.jsonOut} {
+			if out != "" {
+				path = out
+			}
+		}
+		path += ".cells"
+	}
+	if path == "" {
+		if *f.resume {
+			return nil, errors.New("--resume needs the cells of an eval: name them by --cells")
+		}
+		return nil, nil
+	}
+	if err := atomicfile.Check(path); err != nil {
+		if !named && !*f.resume { // a folder that cannot be written is no reason to stop
+			return nil, nil
+		}
+		return nil, fmt.Errorf("--cells %s cannot be written: %w", path, err)
+	}
+	cells, err := eval.OpenCells(path, f.facts(pics, o, m), *f.resume)
+	if err != nil {
+		return nil, fmt.Errorf("--cells: %w", err)
+	}
+	if *f.resume {
+		c.say("resume    with %d finished cells of %s", cells.Len(), path)
+	}
+	f.cells = &path
+	return cells, nil
+}
+
+// facts are all that the numbers depend on: flags, pictures, weights, kernels.
+func (f *evalFlags) facts(pics []*picture.Picture, o eval.Options, m prior.Prior) string {
+	h := fnv.New64a()
+	for _, p := range pics {
+		_ = binary.Write(h, binary.LittleEndian, p.Pix) // a hash takes all
+	}
+	models := []string{solver.ModelDigest(m)}
+	for _, name := range slices.Sorted(maps.Keys(o.Models)) {
+		models = append(models, name+" "+solver.ModelDigest(o.Models[name]))
+	}
+	var flags []string
+	f.fs.Visit(func(g *flag.Flag) {
+		switch g.Name {
+		case "data", "model", "threads", "csv", "json", "cells", "resume", "max-mem":
+		default:
+			flags = append(flags, "--"+g.Name+" "+g.Value.String())
+		}
+	})
+	return fmt.Sprintf("%d pictures (%x), seed %d, models %.12s, kernels %s, flags %q", len(pics), h.Sum64(), o.Seed,
+		models, asm.Active(), flags)
 }
 
 func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
@@ -118,6 +189,9 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 			return err
 		}
 	}
+	if o.Cells, err = f.openCells(c, pics, o, m); err != nil {
+		return err
+	}
 	bar := newProgress(c.log, "picture")
 	before := 0
 	per := 1 + len(o.Methods)
@@ -130,6 +204,12 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 	report, err := eval.Run(ctx, m, pics, o)
 	bar.clear()
 	if err != nil {
+		if o.Cells != nil {
+			err = errors.Join(err, o.Cells.Close())
+		}
+		if o.Cells != nil && ctx.Err() != nil {
+			c.say("finished cells are in %s: the same command with --resume goes on with the rest", *f.cells)
+		}
 		return err
 	}
 	if err := report.Markdown(c.out); err != nil {
@@ -143,6 +223,11 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 			if err := atomicfile.Write(g.path, g.write); err != nil {
 				return err
 			}
+		}
+	}
+	if o.Cells != nil { // they have served
+		if err := errors.Join(o.Cells.Close(), os.Remove(*f.cells)); err != nil {
+			c.say("warning   %v", err)
 		}
 	}
 	return nil

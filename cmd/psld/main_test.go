@@ -365,6 +365,51 @@ func TestEval(t *testing.T) {
 	require.Len(t, scores, 6)
 }
 
+// An evaluation that was killed goes on with its finished cells, to the table of one without a break.
+func TestEvalResume(t *testing.T) {
+	dir := t.TempDir()
+	photos := filepath.Join(dir, "photos")
+	require.NoError(t, os.Mkdir(photos, 0o755))
+	for i := range 3 {
+		writePicture(t, filepath.Join(photos, fmt.Sprintf("%d.png", i)), 20+i, 24)
+	}
+	js := filepath.Join(dir, "t.json")
+	args := []string{"eval", "--data", photos, "--n", "3", "--size", "16", "--tasks", "denoise,sr4", "--methods", "psld",
+		"--steps", "2", "--model", writeModel(t, nil), "--json", js}
+	scores := func() (all []map[string]any) {
+		b, err := os.ReadFile(js)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &all))
+		for _, row := range all {
+			delete(row, "Seconds")
+		}
+		return all
+	}
+	must(t, args...)
+	want := scores()
+	cells := js + ".cells"
+	require.NoFileExists(t, cells)
+	require.Contains(t, failure(t, append(args, "--resume")...), "there are no cells")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := &writer{text: "3 pictures of", cancel: cancel}
+	require.Equal(t, 130, run(ctx, args, &bytes.Buffer{}, stop))
+	require.Contains(t, stop.String(), "--resume")
+	f, err := os.OpenFile(cells, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(`{"Task":"sr4","Me`) // as a killed run leaves it
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.Contains(t, failure(t, append(args, "--resume", "--seed", "3")...), "of another evaluation")
+	require.NoError(t, os.Remove(js))
+	_, log := must(t, append(args, "--resume")...)
+	require.Regexp(t, `with [0-9]+ finished cells`, log)
+	require.Equal(t, want, scores())
+	require.NoFileExists(t, cells)
+	require.NoError(t, os.WriteFile(cells, []byte("something else\n"), 0o600))
+	require.Contains(t, failure(t, args...), "does not hold the cells")
+}
+
 // Both trainings, a stop and a resume, and a restoration with what came out.
 func TestTrain(t *testing.T) {
 	dir := t.TempDir()

@@ -34,6 +34,8 @@ type Options struct {
 	// Models has methods by name that run on a model of their own in place of Run's.
 	Models map[string]prior.Prior
 	Solve  psld.Options // of all methods; Method, Seed, Start and Sigma are set by Run, Keep is left out
+	// Cells keeps finished cells on disk, and has those of an evaluation that was stopped; nil for none.
+	Cells *Cells
 	// Progress is called after every picture; of is the number of pictures of a row.
 	Progress func(t task.Name, method string, done, of int)
 }
@@ -126,7 +128,7 @@ func (e *run) row(ctx context.Context, method string) (Row, error) {
 	done := 0
 	one := func(i int) {
 		results[i] = newRow(e.task.Name, method, e.o.Metrics)
-		if errs[i] = e.cells[i].measure(ctx, method, &results[i]); errs[i] != nil {
+		if errs[i] = e.one(ctx, method, i, &results[i]); errs[i] != nil {
 			cancel()
 			return
 		}
@@ -144,11 +146,11 @@ func (e *run) row(ctx context.Context, method string) (Row, error) {
 		return row, err
 	}
 	if needs {
-		if !e.measured && len(e.pics) > 0 { // the first run of a network is alone and shows what one takes
+		for !e.measured && next < len(e.pics) { // the first run of a network is alone and shows what one takes
 			e.alone = true
-			one(0)
-			e.alone, e.measured = false, true
-			next = 1
+			one(next)
+			e.alone, e.measured = false, results[next].kept == 0
+			next++
 		}
 		_, available := memstat.System()
 		atOnce = AtOnce(atOnce, e.memory, available)
@@ -174,11 +176,26 @@ func (e *run) row(ctx context.Context, method string) (Row, error) {
 		if err := row.merge(results[i]); err != nil {
 			return row, err
 		}
-		shared += results[i].shared
+		shared += results[i].shared + results[i].kept
 	}
 	took := time.Since(begun) + shared/time.Duration(atOnce)
 	row.Seconds = took.Seconds() / float64(max(1, len(e.pics)))
 	return row, nil
+}
+
+// one measures cell i, or takes what an evaluation that was stopped has measured.
+func (e *run) one(ctx context.Context, method string, i int, row *Row) error {
+	key := cellKey{e.task.Name, method, e.first + i}
+	seconds, ok, err := e.o.Cells.read(key, row)
+	if ok || err != nil {
+		row.kept = max(1, time.Duration(seconds*float64(time.Second)))
+		return err
+	}
+	begun := time.Now()
+	if err := e.cells[i].measure(ctx, method, row); err != nil {
+		return err
+	}
+	return e.o.Cells.keep(key, time.Since(begun).Seconds(), row)
 }
 
 // usesPrior tells that a method runs a network.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -207,4 +209,55 @@ func TestMetricInOnePlace(t *testing.T) {
 	var b bytes.Buffer
 	require.NoError(t, r.Markdown(&b))
 	require.Contains(t, b.String(), " SSIM | Worst | s/picture |")
+}
+
+// An evaluation that was stopped takes its finished cells from the file, and gives the numbers of a whole one.
+func TestCells(t *testing.T) {
+	m := prior.RandomTiny(1)
+	var pics []*picture.Picture
+	for i := range 3 {
+		pics = append(pics, waves(16, 16, i))
+	}
+	path := filepath.Join(t.TempDir(), "cells")
+	o := Options{Tasks: []task.Name{"denoise", "sr4"}, Methods: []string{"psld"}, Sigma: 0.05,
+		Solve: psld.Options{Params: param.Values{"steps": 2}}}
+	whole, err := Run(t.Context(), m, pics, o)
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	calls := 0
+	o.Progress = func(task.Name, string, int, int) {
+		if calls++; calls == 8 { // the second task's measurements are under way
+			cancel()
+		}
+	}
+	o.Cells, err = OpenCells(path, "these", false)
+	require.NoError(t, err)
+	_, err = Run(ctx, m, pics, o)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, o.Cells.Close())
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(text, `{"Task":"sr4","Me`...), 0o600)) // as a killed run leaves it
+
+	_, err = OpenCells(path, "others", true)
+	require.ErrorContains(t, err, "another evaluation: it was these; this is others")
+	o.Cells, err = OpenCells(path, "these", true)
+	require.NoError(t, err)
+	kept := o.Cells.Len()
+	require.GreaterOrEqual(t, kept, 6)
+	require.Less(t, kept, 12)
+	o.Progress = nil
+	report, err := Run(t.Context(), m, pics, o)
+	require.NoError(t, err)
+	require.Equal(t, 12, o.Cells.Len())
+	for i, row := range report.Rows {
+		for _, name := range []string{"psnr", "ssim"} {
+			require.Equal(t, whole.Rows[i].Result(name), row.Result(name))
+		}
+		require.Positive(t, row.Seconds)
+	}
+	require.NoError(t, o.Cells.Close())
+	_, err = OpenCells(filepath.Join(t.TempDir(), "none"), "these", true)
+	require.ErrorContains(t, err, "there are no cells")
 }

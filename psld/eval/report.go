@@ -25,6 +25,7 @@ type Row struct {
 	Sums    []metric.Accumulator // of Metrics
 	Seconds float64              // of wall clock a picture, several at a time; a shared start counts in each
 
+	kept   time.Duration // that the cell took in an evaluation that was stopped, 0 for one that is measured now
 	shared time.Duration // of the start that an earlier method has made
 }
 

@@ -125,7 +125,18 @@ func probe(a operator.Linear) string {
 }
 
 // networkDigest is the digest of a network: its configuration and all its weights, as the device holds them.
-func (r *Run) networkDigest(n prior.Network) string {
+func (r *Run) networkDigest(n prior.Network) string { return networkDigest(r.Prior.Device(), n) }
+
+// ModelDigest tells a model from any other one: it is a checksum of its networks.
+func ModelDigest(m prior.Prior) string {
+	h := sha256.New()
+	for _, n := range m.Networks() {
+		fmt.Fprintln(h, n.Name, networkDigest(m.Device(), n))
+	}
+	return sum([sha256.Size]byte(h.Sum(nil)))
+}
+
+func networkDigest(dev tensor.Device, n prior.Network) string {
 	all := n.Params.All()
 	sums := make([][sha256.Size]byte, len(all))
 	var next atomic.Int64
@@ -133,7 +144,7 @@ func (r *Run) networkDigest(n prior.Network) string {
 	for range min(4, cpu.Threads()) { // each holds one packed weight's elements for a moment
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
-				sums[i] = hash(r.Prior.Device().Host(all[i].Value.T))
+				sums[i] = hash(dev.Host(all[i].Value.T))
 			}
 		})
 	}
