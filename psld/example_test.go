@@ -25,7 +25,7 @@ func ExampleSolve() {
 		return
 	}
 	res, err := psld.Solve(context.Background(), model, psld.Problem{Damage: damage, Measurement: y},
-		psld.Options{Params: param.Values{"steps": 2}, PasteKnown: true})
+		psld.Options{Params: param.Values{"steps": 2}})
 	if err != nil {
 		fmt.Println(err)
 		return

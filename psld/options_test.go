@@ -21,7 +21,7 @@ func TestOptionsJSON(t *testing.T) {
 			GluingEvery: 3, Back: "pinv"}}},
 		Seed: 1<<64 - 1, Reference: true, Prompt: "a \"rose\"", Negative: "<b>", GuidanceScale: 1.0 / 3, Emphasis: true,
 		LightCodec: true,
-		Sigma:      &sigma, Raw: true, PasteKnown: true, MaxMemory: 1 << 40,
+		Sigma:      &sigma, Raw: true, PasteKnown: new(bool), MaxMemory: 1 << 40,
 		Keep: solver.Keep{File: "f", Steps: 3, Every: 5 * time.Minute, Resume: true}}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {

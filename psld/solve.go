@@ -59,8 +59,8 @@ type Options struct {
 
 	// PasteKnown puts the measured pixels back into the result of an inpainting
 	// task and moves the rest to meet them without a seam. Right for pictures
-	// without noise.
-	PasteKnown bool `json:"paste_known,omitempty"`
+	// without noise; nil stands for true, as the command's --paste.
+	PasteKnown *bool `json:"paste_known,omitempty"`
 
 	// MaxMemory is the memory in bytes that the process may take, 0 for a default (see solver.Options).
 	MaxMemory int64 `json:"max_memory,omitempty"`
@@ -111,8 +111,8 @@ func CheckSize(h, w int) error {
 //
 // A grey measurement gives a grey result; its alpha is kept where the sizes agree.
 func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, error) {
-	if p.Measurement == nil {
-		return nil, errors.New("no measurement to restore")
+	if err := checkArguments(ctx, m, p.Measurement, o); err != nil {
+		return nil, err
 	}
 	t, err := task.Find(string(p.Task))
 	if err != nil {
@@ -140,9 +140,12 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	return solveWhole(ctx, m, p.Damage, y, t, o)
 }
 
+// pastes tells whether known pixels are put back.
+func (o *Options) pastes() bool { return o.PasteKnown == nil || *o.PasteKnown }
+
 // windows are those of a picture whose holes are painted one by one, nil for none.
 func (o *Options) windows(t *task.Task, m prior.Prior, keep []bool, h, w int) []window {
-	if t.Needs != task.Mask || !o.PasteKnown || o.Start != nil || len(keep) != h*w {
+	if t.Needs != task.Mask || !o.pastes() || o.Start != nil || len(keep) != h*w {
 		return nil
 	}
 	side := 0
@@ -204,7 +207,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		x.Alpha = slices.Clone(y.Alpha)
 	}
 	switch {
-	case o.PasteKnown && t.Needs == task.Mask:
+	case o.pastes() && t.Needs == task.Mask:
 		task.Paste(x.Pix, y.Pix, d.Keep, h, w)
 	case !o.Raw && !o.Reference:
 		if sure {

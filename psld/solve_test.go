@@ -65,7 +65,7 @@ func TestPasteKeepsKnownPixels(t *testing.T) {
 	require.NoError(t, err)
 	d := Damage{Task: Inpaint, Keep: keep}
 	o := small(1)
-	o.PasteKnown = true
+	o.PasteKnown = nil
 	r, err := Solve(context.Background(), prior.RandomTiny(1), Problem{d, x}, o)
 	require.NoError(t, err)
 	for i, k := range keep {

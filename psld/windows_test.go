@@ -93,7 +93,7 @@ func TestWindowsPaint(t *testing.T) {
 			y.Pix[3*i], y.Pix[3*i+1], y.Pix[3*i+2] = 1, 1, 1
 		}
 	}
-	o := Options{Method: "tv", PasteKnown: true}
+	o := Options{Method: "tv"}
 	r, err := Solve(context.Background(), nil, Problem{Damage{Task: Inpaint, Keep: keep}, y}, o)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, r.Windows, 3)
@@ -113,7 +113,7 @@ func TestWindowsResume(t *testing.T) {
 	const h, w = 290, 300
 	m, keep := prior.RandomTiny(2), scratched(h, w, 100)
 	p := Problem{Damage{Task: Inpaint, Keep: keep}, waves(h, w)}
-	o := Options{Params: param.Values{"steps": 4}, Seed: 3, PasteKnown: true}
+	o := Options{Params: param.Values{"steps": 4}, Seed: 3}
 	whole, err := Solve(context.Background(), m, p, o)
 	require.NoError(t, err)
 	for _, end := range []int{3, 4*whole.Windows - 1} {

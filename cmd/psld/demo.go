@@ -138,7 +138,7 @@ func (r *showing) prepare() error {
 		return err
 	}
 	sigma := psld.DefaultSigma
-	r.o = psld.Options{Seed: s, Sigma: &sigma, Params: param.Values{}}
+	r.o = psld.Options{Seed: s, Sigma: &sigma, Params: param.Values{}, PasteKnown: new(bool)} // its pixels are noisy
 	if *r.steps > 0 {
 		r.o.Params["steps"] = *r.steps
 	}

@@ -150,7 +150,7 @@ func (r *restoration) check(context.Context) (err error) {
 		}
 		return err
 	}
-	r.o.Method, r.o.PasteKnown = name, *r.paste
+	r.o.Method, r.o.PasteKnown = name, r.paste
 	set := given(r.fs)
 	if set["sigma"] {
 		r.o.Sigma = r.sigma

@@ -74,6 +74,9 @@ func (c *cell) restore(ctx context.Context, method string) (r *picture.Picture, 
 	o.Method, o.Seed, o.Sigma, o.Keep, o.Runtime = method, c.seed, &c.o.Sigma, solver.Keep{}, c.runtime
 	o.Params = o.Params.Only(spec.New()) // they are for all methods
 	o.Raw = o.Raw || !spec.Needs.Prior   // such a method has no autoencoder to make up for
+	if o.PasteKnown == nil {
+		o.PasteKnown = new(bool) // the known pixels are noisy
+	}
 	o.Start = func(ctx context.Context) ([]float32, error) {
 		fresh := false
 		c.start.Do(func() {

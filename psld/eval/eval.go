@@ -70,6 +70,14 @@ func Run(ctx context.Context, m prior.Prior, pics []*picture.Picture, o Options)
 	if o.Metrics == nil {
 		o.Metrics = metric.Default()
 	}
+	if ctx == nil {
+		return nil, errors.New("ctx is nil, want a context such as context.Background()")
+	}
+	for i, p := range pics {
+		if err := p.Validate(); err != nil {
+			return nil, fmt.Errorf("pics[%d]: %w", i, err)
+		}
+	}
 	from, to, err := o.Shard.bounds(len(pics))
 	if err != nil {
 		return nil, err

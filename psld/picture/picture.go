@@ -25,7 +25,7 @@ type Picture struct {
 
 // New returns a black opaque picture.
 func New(w, h int) *Picture {
-	p := &Picture{W: w, H: h, Pix: make([]float32, w*h*3)}
+	p := &Picture{W: w, H: h, Pix: make([]float32, max(0, w)*max(0, h)*3)} // else Validate refuses it
 	for i := range p.Pix {
 		p.Pix[i] = -1
 	}

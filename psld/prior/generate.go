@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"reflect"
 
 	"psld/autograd"
 	"psld/psld/operator"
@@ -107,6 +108,15 @@ const maxSide = 4096
 // When ctx ends, Generate returns ctx's error with the pictures made so far, the last of them as its steps
 // expected it to become.
 func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.Image, error) {
+	if ctx == nil {
+		return nil, errors.New("ctx is nil, want a context such as context.Background()")
+	}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	if err := checkInit(o.Init); err != nil {
+		return nil, err
+	}
 	o = p.Defaults(o)
 	m := p.Multiple()
 	switch {
@@ -134,6 +144,25 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 		}
 	}
 	return out, nil
+}
+
+// checkInit wants a picture with pixels, or none.
+func checkInit(img image.Image) error {
+	if img == nil {
+		return nil
+	}
+	if v := reflect.ValueOf(img); v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("Generation.Init is a nil %T", img)
+	}
+	if p, ok := img.(*picture.Picture); ok {
+		if err := p.Validate(); err != nil {
+			return fmt.Errorf("Generation.Init: %w", err)
+		}
+	}
+	if img.Bounds().Empty() {
+		return errors.New("Generation.Init has no pixels")
+	}
+	return nil
 }
 
 // generate makes the picture of index i.

@@ -62,6 +62,9 @@ func Device(precision string) (tensor.Device, error) {
 // its name. The files are closed when Open returns: the model lives in memory, each weight once, in
 // the layout of the kernels.
 func Open(ctx context.Context, path string, o Options) (*LatentDiffusion, error) {
+	if ctx == nil {
+		return nil, errors.New("ctx is nil, want a context such as context.Background()")
+	}
 	m, err := open(ctx, path, o)
 	if err != nil {
 		return nil, err

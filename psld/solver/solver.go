@@ -8,6 +8,7 @@ package solver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -90,6 +91,19 @@ type Result struct {
 // Solve runs a method on a problem; m may be nil for methods that need no prior. When ctx ends early it returns the
 // best picture so far together with an error that wraps ctx's.
 func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Options) (*Result, error) {
+	switch {
+	case ctx == nil:
+		return nil, errors.New("ctx is nil, want a context such as context.Background()")
+	case p.A == nil:
+		return nil, errors.New("Problem.A is nil, want the operator of the damage")
+	case method == nil:
+		return nil, errors.New("method is nil, want one such as solver.NewPSLD()")
+	}
+	if v, ok := m.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, fmt.Errorf("the model m: %w", err)
+		}
+	}
 	if err := checkProblem(p, m); err != nil {
 		return nil, err
 	}

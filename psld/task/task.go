@@ -190,6 +190,9 @@ func (t *Task) DrawDamage(h, w int, v Values, seed uint64) (Damage, error) {
 	if t.Draw == nil {
 		return Damage{Task: t.Name}, errNeeds(t)
 	}
+	if h < 1 || w < 1 {
+		return Damage{Task: t.Name}, fmt.Errorf("a damage for pictures of %dx%d pixels, want at least 1 a side", w, h)
+	}
 	if err := t.Check(v); err != nil {
 		return Damage{Task: t.Name}, err
 	}
@@ -242,6 +245,9 @@ func (d Damage) Operator(h, w int) (operator.Linear, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h < 1 || w < 1 {
+		return nil, fmt.Errorf("a damage of pictures of %dx%d pixels, want at least 1 a side", w, h)
+	}
 	if t.Needs == Mask && d.Keep == nil || t.Needs == Kernel && d.Kernel == nil {
 		return nil, errNeeds(t)
 	}
@@ -257,6 +263,9 @@ func Measure(x *picture.Picture, d Damage, sigma float64, seed uint64) (*picture
 // MeasureWith is Measure with noise of any kind.
 func MeasureWith(x *picture.Picture, d Damage, noise operator.Noise, seed uint64) (*picture.Picture, error) {
 	if err := noise.Check(); err != nil {
+		return nil, err
+	}
+	if err := x.Validate(); err != nil {
 		return nil, err
 	}
 	a, err := d.Operator(x.H, x.W)

@@ -45,6 +45,9 @@ func newTrainer(o Options, photos *Photos, t task) *trainer {
 // run is the training loop. Everything random in step s comes from (Seed, s), so a
 // resumed run makes the same steps.
 func run(ctx context.Context, o Options, photos *Photos, t task) error {
+	if ctx == nil {
+		return errors.New("ctx is nil, want a context such as context.Background()")
+	}
 	if err := o.check(); err != nil {
 		return err
 	}

@@ -1,0 +1,27 @@
+package prior
+
+import "errors"
+
+// Validate is an error for a model without its networks: make one with [Open], [Default] or [RandomTiny].
+func (p *LatentDiffusion) Validate() error {
+	switch {
+	case p == nil:
+		return errors.New("the model is nil")
+	case p.UNet == nil || p.UNet.Params == nil:
+		return errors.New("the model has no UNet: prior.Open makes a whole one")
+	case p.VAE == nil || p.VAE.Params == nil:
+		return errors.New("the model has no VAE: prior.Open makes a whole one")
+	}
+	return nil
+}
+
+// Validate is an error for a model without its network: make one with [OpenPixel] or [DefaultPixel].
+func (p *Pixel) Validate() error {
+	switch {
+	case p == nil:
+		return errors.New("the model is nil")
+	case p.UNet == nil || p.UNet.Params == nil:
+		return errors.New("the model has no UNet: prior.OpenPixel makes a whole one")
+	}
+	return nil
+}
