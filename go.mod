@@ -3,7 +3,6 @@ module psld
 go 1.26.0
 
 require (
-	github.com/bep/imagemeta v1.0.1
 	github.com/klauspost/cpuid/v2 v2.4.2
 	github.com/nlpodyssey/gopickle v0.2.0
 	github.com/stretchr/testify v1.12.1

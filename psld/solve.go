@@ -109,7 +109,7 @@ func CheckSize(h, w int) error {
 //
 // Small holes of a large picture are painted each in a window of its own, where PasteKnown keeps all other pixels.
 //
-// A grey measurement gives a grey result; its alpha is kept where the sizes agree.
+// A grey measurement gives a grey result, one of 16 bits one of 16 bits; its alpha is kept where the sizes agree.
 func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, error) {
 	if err := checkArguments(ctx, m, p.Measurement, o); err != nil {
 		return nil, err
@@ -202,7 +202,8 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if err != nil && !errors.Is(err, ctx.Err()) {
 		return nil, err
 	}
-	x := &picture.Picture{W: w, H: h, Pix: res.X, Grey: y.Grey && a.Out().C != 1}
+	x := (&picture.Picture{W: w, H: h, Pix: res.X}).As(y)
+	x.Grey = y.Grey && a.Out().C != 1
 	if y.W == w && y.H == h {
 		x.Alpha = slices.Clone(y.Alpha)
 	}

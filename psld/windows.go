@@ -36,7 +36,7 @@ func Windows(m prior.Prior, d Damage, h, w int, o Options) int {
 // painted. Its states on disk are those of the window under way, which carry what is painted already.
 func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture, t *task.Task,
 	list []window, o Options) (*Result, error) {
-	c := &canvas{x: &picture.Picture{W: y.W, H: y.H, Pix: slices.Clone(y.Pix), Alpha: slices.Clone(y.Alpha), Grey: y.Grey},
+	c := &canvas{x: (&picture.Picture{W: y.W, H: y.H, Pix: slices.Clone(y.Pix), Alpha: slices.Clone(y.Alpha)}).As(y),
 		keep: slices.Clone(d.Keep)}
 	first, err := c.resume(list, o.Keep)
 	if err != nil {
@@ -142,7 +142,7 @@ func (c *canvas) resume(list []window, k solver.Keep) (first int, err error) {
 
 // cropped is a part of a picture.
 func cropped(p *picture.Picture, at image.Rectangle) *picture.Picture {
-	q := &picture.Picture{W: at.Dx(), H: at.Dy(), Grey: p.Grey}
+	q := (&picture.Picture{W: at.Dx(), H: at.Dy()}).As(p)
 	for y := at.Min.Y; y < at.Max.Y; y++ {
 		from := y*p.W + at.Min.X
 		q.Pix = append(q.Pix, p.Pix[3*from:3*(from+q.W)]...)

@@ -45,7 +45,7 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 	return &degradeFlags{
 		fs:   fs,
 		task: fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or ")),
-		in:   fs.String("in", "", "the `picture` to damage: PNG, JPEG or WebP"),
+		in:   fs.String("in", "", "the `picture` to damage: PNG, JPEG, WebP, TIFF, BMP or GIF"),
 		out:  fs.String("out", "", "`file` for the measurement: .png or .jpg"),
 		mask: fs.String("mask", "",
 			"`picture` of the same size, white or transparent = missing (inpainting; needed for inpaint)"),
@@ -78,7 +78,7 @@ func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
 	if err := f.checkFiles(); err != nil {
 		return err
 	}
-	x, err := loadPicture(*f.in)
+	x, err := c.loadPicture(*f.in)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func newErrorFiles(t *testing.T) errorFiles {
 	require.NoError(t, err)
 	put("cut.png", whole[:len(whole)/2])
 	put("one.png", pngHeader(1, 1))
-	put("huge.png", pngHeader(8000, 6000))
+	put("huge.png", pngHeader(8000, 8000))
 	put("text.png", []byte("no picture at all"))
 	put("file", nil)
 	black := picture.New(20, 16)
@@ -115,7 +115,7 @@ func TestErrorsOfFiles(t *testing.T) {
 		"input is a folder":   {f.denoise("--in", f.dir), f.dir},
 		"truncated picture":   {f.denoise("--in", f.at("cut.png")), "truncated"},
 		"1x1":                 {f.denoise("--in", f.at("one.png")), "1x1"},
-		"48 megapixels":       {f.denoise("--in", f.at("huge.png")), "at most 40 megapixels"},
+		"64 megapixels":       {f.denoise("--in", f.at("huge.png")), "at most 60 megapixels"},
 		"no picture":          {f.denoise("--in", f.at("text.png")), "not a PNG"},
 		"wrong mask size":     {f.task("inpaint", "--mask", f.at("small.png")), "mask is 16x16, the picture is 20x16"},
 		"missing mask":        {f.task("inpaint", "--mask", f.at("none.png")), "none.png"},

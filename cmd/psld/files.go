@@ -102,14 +102,18 @@ func writeFile(path string, data []byte) error {
 	})
 }
 
-// loadPicture reads the picture of a file or of standard input.
-func loadPicture(path string) (*picture.Picture, error) {
+// loadPicture reads the picture of a file or of standard input, and says what of it was not read.
+func (c *console) loadPicture(path string) (p *picture.Picture, err error) {
 	if path != std {
-		return picture.Load(path)
+		p, err = picture.Load(path)
+	} else if p, err = picture.Decode(stdin); err != nil {
+		err = fmt.Errorf("picture: standard input: %w", err)
 	}
-	p, err := picture.Decode(stdin)
 	if err != nil {
-		return nil, fmt.Errorf("picture: standard input: %w", err)
+		return nil, err
+	}
+	if p.Note != "" {
+		c.say("note      %s: %s", path, p.Note)
 	}
 	return p, nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"psld/psld/picture"
 )
 
 // The picture comes from standard input and goes to standard output, words go to the log.
@@ -63,7 +65,7 @@ func TestLongNames(t *testing.T) {
 
 // Where the result cannot be written after all, it is kept elsewhere and the error says where.
 func TestKeptElsewhere(t *testing.T) {
-	p, err := loadPicture("flower.jpg")
+	p, err := picture.Load("flower.jpg")
 	require.NoError(t, err)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
@@ -71,7 +73,7 @@ func TestKeptElsewhere(t *testing.T) {
 	err = c.savePicture(filepath.Join(temp, "gone", "x.png"), p)
 	require.ErrorContains(t, err, "the result was kept as "+temp)
 	_, kept, _ := strings.Cut(err.Error(), "kept as ")
-	q, err := loadPicture(kept)
+	q, err := picture.Load(kept)
 	require.NoError(t, err)
 	require.Equal(t, p.Pix, q.Pix)
 	require.ErrorContains(t, checkSpace("--out", filepath.Join(temp, "x.png"), 1<<60), "the disk has ")

@@ -48,7 +48,7 @@ func addGenerateFlags(fs *flag.FlagSet) *generateFlags {
 		fs: fs,
 		out: fs.String("out", "generated.png",
 			"`file` for the picture: .png or .jpg; of several, each has its seed in its name"),
-		initial: fs.String("init", "", "`picture` to start from (image-to-image)"),
+		initial: fs.String("init", "", "`picture` to start from (image-to-image); of another shape than the result, its middle"),
 		strength: fs.Float64("strength", 0,
 			"`share` of the steps that change the --init picture, up to 1 (default 0.8)"),
 		width: fs.Int("width", 0,
@@ -103,7 +103,7 @@ func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err er
 		Sampler: *f.sampler, Steps: *f.steps, Eta: *f.eta, Width: *f.width, Height: *f.height, Seed: r.first, RNG: *f.kind,
 		Strength: *f.strength, Tile: *f.tile}
 	if *f.initial != "" {
-		if r.o.Init, err = loadImage(*f.initial); err != nil {
+		if r.o.Init, err = loadImage(c, *f.initial); err != nil {
 			return err
 		}
 	}
@@ -230,8 +230,8 @@ func (r *generation) show(i int, p prior.GenerationProgress) {
 	}
 }
 
-func loadImage(path string) (image.Image, error) {
-	p, err := loadPicture(path)
+func loadImage(c *console, path string) (image.Image, error) {
+	p, err := c.loadPicture(path)
 	if err != nil { // no typed nil
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 	return &restoreFlags{
 		fs:     fs,
 		task:   fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or ")),
-		in:     fs.String("in", "", "the damaged `picture`: PNG, JPEG or WebP"),
+		in:     fs.String("in", "", "the damaged `picture`: PNG, JPEG, WebP, TIFF, BMP or GIF"),
 		out:    fs.String("out", "", "`file` for the restored picture: .png or .jpg"),
 		mask:   fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)"),
 		invert: fs.Bool("invert-mask", false, "the mask's white and black change places"),
@@ -229,7 +229,7 @@ func (r *restoration) checkFiles(context.Context) (err error) {
 
 // load reads the picture and what is known of its damage.
 func (r *restoration) load(context.Context) (err error) {
-	if r.y, err = loadPicture(*r.in); err != nil {
+	if r.y, err = r.c.loadPicture(*r.in); err != nil {
 		return err
 	}
 	if err := r.damage(); err != nil {

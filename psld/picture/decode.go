@@ -5,23 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/jpeg" // the formats that Decode reads
+	_ "image/gif" // the formats that Decode reads
+	_ "image/jpeg"
 	_ "image/png"
 	"io"
 	"os"
 
-	"github.com/bep/imagemeta"
+	_ "golang.org/x/image/bmp"
+	_ "golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp"
 )
 
 // Limits of Decode. They are checked on the header, before any memory is taken for the pixels.
 const (
 	MinSide   = 8 // pixels
-	MaxPixels = 40_000_000
+	MaxPixels = 60_000_000
 	maxBytes  = 512 << 20
 )
 
-// Load reads the picture in a PNG, JPEG or WebP file. See Decode; errors name the file.
+// Load reads the picture in a PNG, JPEG, WebP, TIFF, BMP or GIF file. See Decode; errors name the file.
 func Load(path string) (*Picture, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -35,9 +37,9 @@ func Load(path string) (*Picture, error) {
 	return p, nil
 }
 
-// Decode reads a PNG (8 or 16 bits, grey, palette, with or without alpha), JPEG or WebP picture and turns it upright
-// by its EXIF orientation. Unknown formats, sides under 8 pixels, more than 40 megapixels and truncated or damaged
-// data are errors.
+// Decode reads a PNG, TIFF (8 or 16 bits), JPEG, WebP, BMP or GIF picture, grey, palette or colour, with or without
+// alpha, and turns it upright by its orientation. Of several frames or pages it takes the first, and says so in Note.
+// Unknown formats, sides under 8 pixels, more than 60 megapixels and truncated or damaged data are errors.
 func Decode(r io.Reader) (*Picture, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
 	if err != nil {
@@ -46,43 +48,61 @@ func Decode(r io.Reader) (*Picture, error) {
 	if len(data) > maxBytes {
 		return nil, fmt.Errorf("file is larger than %d MiB", maxBytes>>20)
 	}
-	cfg, format, err := image.DecodeConfig(bytes.NewReader(data))
-	meta, known := map[string]imagemeta.ImageFormat{
-		"png": imagemeta.PNG, "jpeg": imagemeta.JPEG, "webp": imagemeta.WebP,
-	}[format]
-	switch {
-	case errors.Is(err, image.ErrFormat), err == nil && !known:
-		return nil, errors.New("not a PNG, JPEG or WebP picture")
-	case err != nil:
-		return nil, fmt.Errorf("truncated or damaged picture: %w", err)
-	case cfg.Width < MinSide || cfg.Height < MinSide:
-		return nil, fmt.Errorf("picture is %dx%d: each side must be at least %d pixels",
-			cfg.Width, cfg.Height, MinSide)
-	case cfg.Width > MaxPixels/cfg.Height:
-		return nil, fmt.Errorf("picture is %dx%d: at most %d megapixels", cfg.Width, cfg.Height, MaxPixels/1_000_000)
+	cfg, format, err := header(data)
+	if err != nil {
+		return nil, err
 	}
-	img, _, err := image.Decode(bytes.NewReader(data))
+	info := inspect(data, format)
+	img, at, err := image.Image(nil), image.Point{}, error(nil)
+	if format == "webp" && info.several {
+		img, at, err = firstFrame(data)
+	} else {
+		img, _, err = image.Decode(bytes.NewReader(data))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("truncated or damaged %s picture: %w", format, err)
 	}
-	return FromImage(img).upright(orientation(data, meta)), nil
+	read := reader
+	if format == "webp" {
+		read = limitedReader
+	}
+	p := fromReader(img, read(img))
+	if format == "gif" {
+		at = img.Bounds().Min
+	}
+	if p.W != cfg.Width || p.H != cfg.Height { // a frame that is smaller than the canvas
+		p = FromImage(onCanvas(p, at, cfg.Width, cfg.Height))
+	}
+	p.Meta = info.Meta
+	if info.several {
+		p.Note = map[bool]string{true: "of several pages the first is taken",
+			false: "it is animated: the first frame is taken"}[format == "tiff"]
+	}
+	return p.upright(info.orientation), nil
 }
 
-// orientation returns the EXIF orientation, 1 to 8; 1 where there is none or it cannot be read, for a photo with
-// broken metadata is still a photo.
-func orientation(data []byte, format imagemeta.ImageFormat) int {
-	o := 1
-	_, _ = imagemeta.Decode(imagemeta.Options{
-		R: bytes.NewReader(data), ImageFormat: format, Sources: imagemeta.EXIF,
-		ShouldHandleTag: func(t imagemeta.TagInfo) bool { return t.Tag == "Orientation" && t.Namespace == "IFD0" },
-		HandleTag: func(t imagemeta.TagInfo) error {
-			if v, ok := t.Value.(uint16); ok && v >= 1 && v <= 8 {
-				o = int(v)
-			}
-			return imagemeta.ErrStopWalking
-		},
-	})
-	return o
+// header looks at a file before any memory is taken for its pixels.
+func header(data []byte) (cfg image.Config, format string, err error) {
+	cfg, format, err = image.DecodeConfig(bytes.NewReader(data))
+	name := foreign(data)
+	if t, ok := openTIFF(data); ok && t.raw() {
+		name, err = "a camera's RAW file", image.ErrFormat
+	}
+	switch {
+	case err != nil && name != "":
+		return cfg, format, fmt.Errorf("it is %s, which is not read: save it as PNG, JPEG, TIFF or WebP first", name)
+	case errors.Is(err, image.ErrFormat):
+		return cfg, format, errors.New("not a PNG, JPEG, WebP, TIFF, BMP or GIF picture")
+	case err != nil:
+		return cfg, format, fmt.Errorf("truncated or damaged picture: %w", err)
+	case cfg.Width < MinSide || cfg.Height < MinSide:
+		return cfg, format, fmt.Errorf("picture is %dx%d: each side must be at least %d pixels",
+			cfg.Width, cfg.Height, MinSide)
+	case cfg.Width > MaxPixels/cfg.Height:
+		return cfg, format, fmt.Errorf("picture is %dx%d: at most %d megapixels", cfg.Width, cfg.Height,
+			MaxPixels/1_000_000)
+	}
+	return cfg, format, nil
 }
 
 // upright returns the picture turned and mirrored as EXIF orientation o asks.
@@ -90,9 +110,10 @@ func (p *Picture) upright(o int) *Picture {
 	if o == 1 {
 		return p
 	}
-	q := &Picture{W: p.W, H: p.H, Pix: make([]float32, len(p.Pix)), Grey: p.Grey}
+	q := (&Picture{W: p.W, H: p.H, Pix: make([]float32, len(p.Pix)), Note: p.Note}).As(p)
 	if o >= 5 {
 		q.W, q.H = p.H, p.W
+		q.Meta.PerMetre[0], q.Meta.PerMetre[1] = q.Meta.PerMetre[1], q.Meta.PerMetre[0]
 	}
 	if p.Alpha != nil {
 		q.Alpha = make([]float32, len(p.Alpha))

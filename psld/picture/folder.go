@@ -9,7 +9,7 @@ import (
 	"psld/psld/operator"
 )
 
-// Files lists the paths of a folder's JPEG, PNG and WebP files in the order of their names. A folder without any is an
+// Files lists the paths of a folder's picture files (JPEG, PNG, WebP, TIFF, BMP, GIF) in the order of their names. A folder without any is an
 // error.
 func Files(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -19,12 +19,12 @@ func Files(dir string) ([]string, error) {
 	var paths []string
 	for _, e := range entries { // sorted by name
 		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".jpg", ".jpeg", ".png", ".webp":
+		case ".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif":
 			paths = append(paths, filepath.Join(dir, e.Name()))
 		}
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("%s has 0 pictures (.jpg, .png, .webp), want at least 1", dir)
+		return nil, fmt.Errorf("%s has 0 pictures (.jpg, .png, .webp, .tif, .bmp, .gif), want at least 1", dir)
 	}
 	return paths, nil
 }
@@ -44,7 +44,7 @@ func LoadSquares(dir string, n, size int) ([]*Picture, error) {
 		n = len(paths)
 	}
 	if len(paths) < n {
-		return nil, fmt.Errorf("%s has %d pictures (.jpg, .png, .webp), want at least %d", dir, len(paths), n)
+		return nil, fmt.Errorf("%s has %d pictures (.jpg, .png, .webp, .tif, .bmp, .gif), want at least %d", dir, len(paths), n)
 	}
 	var pics []*Picture
 	for i := range n {

@@ -13,7 +13,8 @@ import (
 
 // Picture is an RGB picture. Pix holds H*W*3 values in HWC order, nominally in [-1,1]. Alpha is nil for an opaque
 // picture, else H*W values in [0,1]; the colours below are not multiplied with it. Grey marks a picture whose channels
-// were all equal when it was read; it is saved as grey again.
+// were all equal when it was read; it is saved as grey again. Deep marks one that was read with 16 bits a channel, which
+// PNG keeps. Meta goes from file to file. Note says what of a file was not read, in words.
 //
 // *Picture is an image.Image, so that the standard library and others take it as it is.
 type Picture struct {
@@ -21,6 +22,15 @@ type Picture struct {
 	Pix   []float32
 	Alpha []float32
 	Grey  bool
+	Deep  bool
+	Meta  Meta
+	Note  string
+}
+
+// As gives the picture what is to come out as it went in: grey, depth, profile, EXIF and resolution of p.
+func (p *Picture) As(from *Picture) *Picture {
+	p.Grey, p.Deep, p.Meta = from.Grey, from.Deep, from.Meta
+	return p
 }
 
 // New returns a black opaque picture.
@@ -53,21 +63,30 @@ func FromImage(img image.Image) *Picture {
 	if p, ok := img.(*Picture); ok {
 		return p
 	}
+	return fromReader(img, reader(img))
+}
+
+// fromReader converts an image whose pixels at gives.
+func fromReader(img image.Image, at func(x, y int) color.NRGBA64) *Picture {
 	b := img.Bounds()
-	p := New(b.Dx(), b.Dy())
-	alpha := make([]float32, p.W*p.H)
-	opaque := true
-	p.Grey = true
-	at := reader(img)
-	for i := range alpha {
+	p := &Picture{W: b.Dx(), H: b.Dy(), Pix: make([]float32, 3*b.Dx()*b.Dy()), Grey: true}
+	switch img.ColorModel() {
+	case color.Gray16Model, color.RGBA64Model, color.NRGBA64Model:
+		p.Deep = true
+	}
+	for i := range p.W * p.H {
 		v := at(b.Min.X+i%p.W, b.Min.Y+i/p.W)
 		p.Pix[3*i], p.Pix[3*i+1], p.Pix[3*i+2] = signed(v.R), signed(v.G), signed(v.B)
-		alpha[i] = float32(v.A) / 65535
-		opaque = opaque && v.A == 65535
+		if v.A != 65535 && p.Alpha == nil { // memory only where there is transparency
+			p.Alpha = make([]float32, p.W*p.H)
+			for j := range i {
+				p.Alpha[j] = 1
+			}
+		}
+		if p.Alpha != nil {
+			p.Alpha[i] = float32(v.A) / 65535
+		}
 		p.Grey = p.Grey && v.R == v.G && v.G == v.B
-	}
-	if !opaque {
-		p.Alpha = alpha
 	}
 	return p
 }
@@ -102,6 +121,30 @@ func unsigned(v float32) uint16 {
 
 // signed maps 0..65535 to [-1,1].
 func signed(v uint16) float32 { return float32(float64(v)/32767.5 - 1) }
+
+// limited reads a pixel of lossy WebP: Y'CbCr of BT.601 in the limited range (16 to 235, 16 to 240), where the standard
+// library takes the full range of JPEG. The numbers are those of libwebp (src/dsp/yuv.h).
+func limited(y, u, v uint8) (r, g, b uint8) {
+	hi := func(x uint8, c int) int { return int(x) * c >> 8 }
+	clip := func(x int) uint8 { return uint8(min(max(x>>6, 0), 255)) }
+	l := hi(y, 19077)
+	return clip(l + hi(v, 26149) - 14234), clip(l - hi(u, 6419) - hi(v, 13320) + 8708), clip(l + hi(u, 33050) - 17685)
+}
+
+// limitedReader is reader for what the decoder of WebP gives.
+func limitedReader(img image.Image) func(x, y int) color.NRGBA64 {
+	wide := func(c color.YCbCr, a uint8) color.NRGBA64 {
+		r, g, b := limited(c.Y, c.Cb, c.Cr)
+		return color.NRGBA64{R: uint16(r) * 257, G: uint16(g) * 257, B: uint16(b) * 257, A: uint16(a) * 257}
+	}
+	switch m := img.(type) {
+	case *image.YCbCr:
+		return func(x, y int) color.NRGBA64 { return wide(m.YCbCrAt(x, y), 255) }
+	case *image.NYCbCrA:
+		return func(x, y int) color.NRGBA64 { c := m.NYCbCrAAt(x, y); return wide(c.YCbCr, c.A) }
+	}
+	return reader(img)
+}
 
 // reader returns the fastest exact way to read a pixel of img without premultiplied alpha.
 func reader(img image.Image) func(x, y int) color.NRGBA64 {
@@ -147,10 +190,30 @@ func reader(img image.Image) func(x, y int) color.NRGBA64 {
 	return func(x, y int) color.NRGBA64 { return color.NRGBA64Model.Convert(img.At(x, y)).(color.NRGBA64) }
 }
 
+// oneChannel tells whether the picture is saved with one channel: a colour profile of three needs three.
+func (p *Picture) oneChannel() bool { return p.Grey && p.Alpha == nil && !p.Meta.suits(false) }
+
+// deep converts to 16 bits a channel as ToImage does to 8: *image.Gray16 or *image.NRGBA64.
+func (p *Picture) deep() image.Image {
+	if p.oneChannel() {
+		g := image.NewGray16(p.Bounds())
+		for i := range p.W * p.H {
+			v := (p.Pix[3*i] + p.Pix[3*i+1] + p.Pix[3*i+2]) / 3
+			g.SetGray16(i%p.W, i/p.W, color.Gray16{Y: unsigned(v)})
+		}
+		return g
+	}
+	m := image.NewNRGBA64(p.Bounds())
+	for i := range p.W * p.H {
+		m.SetNRGBA64(i%p.W, i/p.W, p.At(i%p.W, i/p.W).(color.NRGBA64))
+	}
+	return m
+}
+
 // ToImage converts to 8 bits, clipping to [-1,1] and rounding to the nearest value: *image.Gray for grey opaque
 // pictures, else *image.NRGBA.
 func (p *Picture) ToImage() image.Image {
-	if p.Grey && p.Alpha == nil {
+	if p.oneChannel() {
 		g := image.NewGray(image.Rect(0, 0, p.W, p.H))
 		for i := range g.Pix {
 			// Equal channels give themselves; those of a restored picture may differ a little.

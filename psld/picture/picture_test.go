@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	tiffs "golang.org/x/image/tiff"
 
 	"psld/psld/operator"
 )
@@ -73,13 +74,13 @@ func TestDecodeKinds(t *testing.T) {
 	}
 }
 
-// webp is a lossless 8x9 picture: red 255|16 split at x=4, green 255|32 split at y=4, blue 64, the last pixel half
+// losslessWebP is a 8x9 picture: red 255|16 split at x=4, green 255|32 split at y=4, blue 64, the last pixel half
 // clear.
-const webp = "5249464640000000574542505650384c340000002f070002102720104852d91f720d810061c17fa404032420213c97e5" +
+const losslessWebP = "5249464640000000574542505650384c340000002f070002102720104852d91f720d810061c17fa404032420213c97e5" +
 	"e24f04201104012429ac30c20cfb63bd4244ff03a4ddda37"
 
 func TestDecodeWebP(t *testing.T) {
-	b, err := hex.DecodeString(webp)
+	b, err := hex.DecodeString(losslessWebP)
 	require.NoError(t, err)
 	p := decode(t, b)
 	require.Equal(t, [2]int{8, 9}, [2]int{p.W, p.H})
@@ -174,8 +175,8 @@ func TestOrientation(t *testing.T) {
 func TestDecodeErrors(t *testing.T) {
 	good := encodePNG(t, image.NewNRGBA(image.Rect(0, 0, 20, 20)))
 	huge := append([]byte{}, good...)
-	binary.BigEndian.PutUint32(huge[16:], 8000)
-	binary.BigEndian.PutUint32(huge[20:], 5001)
+	binary.BigEndian.PutUint32(huge[16:], 10000)
+	binary.BigEndian.PutUint32(huge[20:], 6001)
 	binary.BigEndian.PutUint32(huge[29:], crc32.ChecksumIEEE(huge[12:29]))
 	var g, j bytes.Buffer
 	require.NoError(t, gif.Encode(&g, image.NewPaletted(image.Rect(0, 0, 20, 20), color.Palette{color.Black}), nil))
@@ -185,14 +186,17 @@ func TestDecodeErrors(t *testing.T) {
 	}
 	require.NoError(t, jpeg.Encode(&j, noise, nil))
 	tests := map[string][]byte{
-		"not a PNG, JPEG or WebP picture":          []byte("hello, this is no picture"),
-		"not a PNG, JPEG or WebP picture ":         g.Bytes(),
-		"not a PNG, JPEG or WebP picture  ":        nil,
-		"truncated or damaged png picture":         good[:len(good)-30],
-		"truncated or damaged picture":             good[:20],
-		"truncated or damaged jpeg picture":        j.Bytes()[:j.Len()/2],
-		"8000x5001: at most 40 megapixels":         huge,
-		"7x300: each side must be at least 8 pixe": encodePNG(t, image.NewGray(image.Rect(0, 0, 7, 300))),
+		"not a PNG, JPEG, WebP, TIFF, BMP or GIF":                  []byte("hello, this is no picture"),
+		"not a PNG, JPEG, WebP, TIFF, BMP or GIF ":                 nil,
+		"truncated or damaged gif picture":                         g.Bytes()[:g.Len()-4],
+		"it is an AVIF picture, which is not read: save it as PNG": []byte("\x00\x00\x00\x20ftypavif\x00\x00\x00\x00"),
+		"it is a HEIC picture":                                     []byte("\x00\x00\x00\x20ftypheic\x00\x00\x00\x00"),
+		"camera's RAW file":                                        []byte("II*\x00\x08\x00\x00\x00\x01\x00\xfe\x00\x04\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"),
+		"truncated or damaged png picture":                         good[:len(good)-30],
+		"truncated or damaged picture":                             good[:20],
+		"truncated or damaged jpeg picture":                        j.Bytes()[:j.Len()/2],
+		"10000x6001: at most 60 megapixels":                        huge,
+		"7x300: each side must be at least 8 pixe":                 encodePNG(t, image.NewGray(image.Rect(0, 0, 7, 300))),
 	}
 	dir := t.TempDir()
 	for want, data := range tests {
@@ -355,6 +359,30 @@ func TestResizeAndCrop(t *testing.T) {
 	}
 }
 
+// TestCover: circles stay circles, whatever the shape of the result.
+func TestCover(t *testing.T) {
+	p := New(581, 218)
+	for i := range p.W * p.H {
+		x, y := float64(i%p.W)-290, float64(i/p.W)-108.5
+		if math.Hypot(x, y) < 80 {
+			p.Pix[3*i], p.Pix[3*i+1], p.Pix[3*i+2] = 1, 1, 1
+		}
+	}
+	for _, size := range [][2]int{{576, 192}, {256, 256}, {581, 218}} {
+		q, err := Cover(p, size[0], size[1], operator.Area)
+		require.NoError(t, err)
+		require.Equal(t, size, [2]int{q.W, q.H})
+		var n, xx, yy float64
+		for i := range q.W * q.H {
+			x, y, v := float64(i%q.W)-float64(q.W-1)/2, float64(i/q.W)-float64(q.H-1)/2, float64(q.Pix[3*i]+1)/2
+			n, xx, yy = n+v, xx+v*x*x, yy+v*y*y
+		}
+		require.InDelta(t, 1, math.Sqrt(xx/yy), 0.02, "%v", size)
+		scale := math.Max(float64(size[0])/581, float64(size[1])/218)
+		require.InDelta(t, math.Pi*80*80*scale*scale, n, 0.03*n, "%v", size)
+	}
+}
+
 func TestSheetAndGrid(t *testing.T) {
 	big, small := New(64, 64), New(16, 16)
 	sheet, err := Sheet([]Panel{{"truth", "", big}, {"measurement", "16x16\nsigma 0.05", small}, {"x", "", big}}, 2)
@@ -395,9 +423,17 @@ func FuzzDecode(f *testing.F) {
 	var b bytes.Buffer
 	require.NoError(f, jpeg.Encode(&b, img, nil))
 	f.Add(exifJPEG(b.Bytes(), 6, binary.LittleEndian))
-	w, err := hex.DecodeString(webp)
+	w, err := hex.DecodeString(losslessWebP)
 	require.NoError(f, err)
 	f.Add(w)
+	for _, name := range []string{"anim.webp", "exif6.webp", "icc.jpg", "icc.png", "g16.png"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		require.NoError(f, err)
+		f.Add(b)
+	}
+	var other bytes.Buffer
+	require.NoError(f, tiffs.Encode(&other, img, nil))
+	f.Add(other.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if cfg, _, err := image.DecodeConfig(bytes.NewReader(data)); err == nil && cfg.Width*cfg.Height > 1<<16 {
 			t.Skip("too slow to fuzz")

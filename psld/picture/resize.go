@@ -17,7 +17,7 @@ func Resize(p *Picture, w, h int, m operator.Method) (*Picture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("picture: resize to %dx%d: %w", w, h, err)
 	}
-	q := &Picture{W: w, H: h, Pix: make([]float32, w*h*3), Grey: p.Grey}
+	q := (&Picture{W: w, H: h, Pix: make([]float32, w*h*3)}).As(p)
 	a.Apply(q.Pix, p.Pix)
 	clip(q.Pix, -1)
 	if p.Alpha != nil {
@@ -29,6 +29,23 @@ func Resize(p *Picture, w, h int, m operator.Method) (*Picture, error) {
 		clip(q.Alpha, 0)
 	}
 	return q, nil
+}
+
+// Cover returns the picture scaled to w x h with its proportions kept: what goes beyond that shape, on two opposite
+// sides, is cut off.
+func Cover(p *Picture, w, h int, m operator.Method) (*Picture, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if w < 1 || h < 1 {
+		return nil, fmt.Errorf("picture: resize to %dx%d", w, h)
+	}
+	near := func(a, b, c int) int { return max(1, (2*a*b+c)/(2*c)) } // a*b/c to the nearest
+	q, err := CropCentre(p, min(p.W, near(p.H, w, h)), min(p.H, near(p.W, h, w)))
+	if err != nil {
+		return nil, err
+	}
+	return Resize(q, w, h, m)
 }
 
 // clip bounds the values to [lo,1], which cubic interpolation overshoots.
@@ -48,7 +65,7 @@ func CropCentre(p *Picture, w, h int) (*Picture, error) {
 		return nil, fmt.Errorf("picture: cannot crop %dx%d out of %dx%d", w, h, p.W, p.H)
 	}
 	x0, y0 := (p.W-w)/2, (p.H-h)/2
-	q := &Picture{W: w, H: h, Pix: make([]float32, 0, w*h*3), Grey: p.Grey}
+	q := (&Picture{W: w, H: h, Pix: make([]float32, 0, w*h*3)}).As(p)
 	for y := range h {
 		at := (y0+y)*p.W + x0
 		q.Pix = append(q.Pix, p.Pix[3*at:3*(at+w)]...)

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -22,7 +24,8 @@ import (
 // characters.
 type Text struct{ Key, Value string }
 
-// Save writes the picture, 8 bits a channel, clipped to [-1,1] and rounded: PNG with the given texts, or JPEG (quality
+// Save writes the picture, clipped to [-1,1] and rounded, with what its Meta holds: PNG with the given texts, 16 bits a
+// channel where it is Deep and else 8, or JPEG (8 bits, quality
 // 95, over white where transparent, without texts) when path ends in .jpg or .jpeg. The file appears whole or not at
 // all: it is written beside path under another name and then renamed.
 func Save(path string, p *Picture, texts ...Text) error {
@@ -52,7 +55,42 @@ func EncodeJPEG(w io.Writer, p *Picture) error {
 		draw.Draw(over, over.Bounds(), img, image.Point{}, draw.Over)
 		img = over
 	}
-	return jpeg.Encode(w, img, &jpeg.Options{Quality: 95})
+	var buf bytes.Buffer
+	if err := jpeg.Encode(&buf, img, &jpeg.Options{Quality: 95}); err != nil {
+		return err
+	}
+	const start = 2 // the marker in front of all
+	out := append([]byte(nil), buf.Bytes()[:start]...)
+	if _, err := w.Write(p.appendSegments(out)); err != nil {
+		return err
+	}
+	_, err := w.Write(buf.Bytes()[start:])
+	return err
+}
+
+// appendSegments appends what the picture's Meta holds as JPEG segments: resolution, EXIF, colour profile.
+func (p *Picture) appendSegments(out []byte) []byte {
+	segment := func(marker byte, parts ...[]byte) {
+		body := bytes.Join(parts, nil)
+		out = binary.BigEndian.AppendUint16(append(out, 0xff, marker), uint16(len(body)+2))
+		out = append(out, body...)
+	}
+	inch := func(perMetre uint32) uint16 { return uint16(min(65535, math.Round(float64(perMetre)*0.0254))) }
+	if x, y := inch(p.Meta.PerMetre[0]), inch(p.Meta.PerMetre[1]); x > 0 && y > 0 {
+		segment(0xe0, []byte("JFIF\x00\x01\x02\x01"), binary.BigEndian.AppendUint16(nil, x),
+			binary.BigEndian.AppendUint16(nil, y), []byte{0, 0})
+	}
+	if n := len(p.Meta.EXIF); n > 0 && n < 65000 {
+		segment(0xe1, []byte("Exif\x00\x00"), p.Meta.EXIF)
+	}
+	const most = 65000 // bytes of a profile in one segment
+	icc := p.Meta.ICC
+	if n := (len(icc) + most - 1) / most; n < 256 && p.Meta.suits(p.oneChannel()) {
+		for i := range n {
+			segment(0xe2, []byte("ICC_PROFILE\x00"), []byte{byte(i + 1), byte(n)}, icc[i*most:min(len(icc), (i+1)*most)])
+		}
+	}
+	return out
 }
 
 // EncodePNG writes the picture as PNG with texts in front of the pixels.
@@ -61,11 +99,16 @@ func EncodePNG(w io.Writer, p *Picture, texts ...Text) error {
 		return err
 	}
 	var buf bytes.Buffer
-	if err := png.Encode(&buf, p.ToImage()); err != nil {
+	img := p.ToImage()
+	if p.Deep {
+		img = p.deep()
+	}
+	if err := png.Encode(&buf, img); err != nil {
 		return err
 	}
 	const header = 8 + 25 // signature and the IHDR chunk
 	out := append([]byte(nil), buf.Bytes()[:header]...)
+	out = p.appendChunks(out)
 	for _, t := range texts {
 		var err error
 		if out, err = appendText(out, t); err != nil {
@@ -96,10 +139,34 @@ func appendText(out []byte, t Text) ([]byte, error) {
 		// Not compressed, no language, no translated key; then UTF-8.
 		kind, body = "iTXt", append(append(body, 0, 0, 0, 0), strings.ToValidUTF8(t.Value, "?")...)
 	}
+	return appendChunk(out, kind, body), nil
+}
+
+// appendChunk appends a chunk of a PNG.
+func appendChunk(out []byte, kind string, body []byte) []byte {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(body)))
 	start := len(out)
 	out = append(append(out, kind...), body...)
-	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[start:])), nil
+	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out[start:]))
+}
+
+// appendChunks appends what the picture's Meta holds as chunks of a PNG: colour profile, resolution, EXIF.
+func (p *Picture) appendChunks(out []byte) []byte {
+	if p.Meta.suits(p.oneChannel()) {
+		body := bytes.NewBufferString("ICC profile\x00\x00") // its name, and that it is packed by zlib
+		z := zlib.NewWriter(body)
+		_, _ = z.Write(p.Meta.ICC) // memory does not fail
+		_ = z.Close()
+		out = appendChunk(out, "iCCP", body.Bytes())
+	}
+	if r := p.Meta.PerMetre; r[0] > 0 && r[1] > 0 {
+		body := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, r[0]), r[1])
+		out = appendChunk(out, "pHYs", append(body, 1))
+	}
+	if len(p.Meta.EXIF) > 0 {
+		out = appendChunk(out, "eXIf", p.Meta.EXIF)
+	}
+	return out
 }
 
 // latin1 encodes s in ISO 8859-1; ok is false when it does not fit.

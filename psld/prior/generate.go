@@ -256,7 +256,7 @@ func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scal
 
 // encodeInit writes a sample of the init picture's latent to z.
 func (p *LatentDiffusion) encodeInit(z *tensor.Tensor, o Generation, noise func([]float32)) error {
-	pic, err := picture.Resize(picture.FromImage(o.Init), o.Width, o.Height, operator.CubicSmall)
+	pic, err := picture.Cover(picture.FromImage(o.Init), o.Width, o.Height, operator.CubicSmall)
 	if err != nil {
 		return err
 	}

@@ -255,7 +255,7 @@ func (d Damage) Operator(h, w int) (operator.Linear, error) {
 }
 
 // Measure damages a picture: A x plus Gaussian noise of deviation sigma (on [-1,1]) on the values that are measured.
-// It returns a picture of the measurement's size; missing pixels are black.
+// It returns a picture of the measurement's size; missing pixels are black, grey pictures stay grey.
 func Measure(x *picture.Picture, d Damage, sigma float64, seed uint64) (*picture.Picture, error) {
 	return MeasureWith(x, d, operator.Noise{Kind: operator.GaussianNoise, Level: sigma}, seed)
 }
@@ -275,9 +275,18 @@ func MeasureWith(x *picture.Picture, d Damage, noise operator.Noise, seed uint64
 	out := a.Out()
 	values := make([]float32, out.Len())
 	a.Apply(values, x.Pix)
-	noise.Add(values, out.C, seed)
-	y := &picture.Picture{W: out.W, H: out.H, Pix: values, Grey: out.C == 1}
-	if out.C == 1 {
+	c := out.C
+	if x.Grey && c == 3 { // one channel stands for all, its noise too
+		c = 1
+		for i := range len(values) / 3 {
+			values[i] = values[3*i]
+		}
+		values = values[:len(values)/3]
+	}
+	noise.Add(values, c, seed)
+	y := (&picture.Picture{W: out.W, H: out.H, Pix: values}).As(x)
+	y.Grey = c == 1
+	if c == 1 {
 		y.Pix = make([]float32, 3*len(values))
 		for i := range y.Pix {
 			y.Pix[i] = values[i/3]

@@ -1,0 +1,170 @@
+package picture
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"io"
+	"math"
+)
+
+// Meta is what a file says of its picture beside the pixels, and what is written again.
+type Meta struct {
+	ICC      []byte    // colour profile
+	EXIF     []byte    // a TIFF structure, upright and without thumbnail
+	PerMetre [2]uint32 // pixels a metre, across and down; 0 for unknown
+}
+
+// fileInfo is what the frame of a file tells.
+type fileInfo struct {
+	Meta
+	orientation int  // EXIF orientation, 1 to 8
+	several     bool // frames or pages
+}
+
+// inspect reads what is known of a file beside its pixels. What is broken is left out, for a photo with broken metadata
+// is still a photo.
+func inspect(data []byte, format string) fileInfo {
+	f := fileInfo{orientation: 1}
+	switch format {
+	case "png":
+		f.png(data)
+	case "jpeg":
+		f.jpeg(data)
+	case "webp":
+		riff(data, func(id string, body []byte) {
+			switch id {
+			case "ICCP":
+				f.ICC = body
+			case "EXIF":
+				f.exif(body)
+			case "ANMF":
+				f.several = true
+			}
+		})
+	case "tiff":
+		if t, ok := openTIFF(data); ok {
+			f.tags(t)
+			f.ICC = t.bytes(tagICC)
+			f.several = t.next() != 0
+		}
+	case "gif":
+		f.several = gifFrames(data) > 1
+	}
+	return f
+}
+
+// png reads the chunks of a PNG.
+func (f *fileInfo) png(data []byte) {
+	for rest := data[min(8, len(data)):]; len(rest) >= 12; {
+		n := int64(binary.BigEndian.Uint32(rest))
+		if n > int64(len(rest))-12 {
+			return
+		}
+		body := rest[8 : 8+n]
+		switch string(rest[4:8]) {
+		case "iCCP":
+			if _, packed, ok := bytes.Cut(body, []byte{0}); ok && len(packed) > 1 {
+				f.ICC = inflate(packed[1:]) // behind the method
+			}
+		case "pHYs":
+			if n == 9 && body[8] == 1 {
+				f.PerMetre = [2]uint32{binary.BigEndian.Uint32(body), binary.BigEndian.Uint32(body[4:])}
+			}
+		case "eXIf":
+			f.exif(body)
+		case "acTL":
+			f.several = true
+		}
+		rest = rest[12+n:]
+	}
+}
+
+// inflate unpacks a profile of at most 16 MiB; nil where it is broken.
+func inflate(packed []byte) []byte {
+	z, err := zlib.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil
+	}
+	const most = 16 << 20
+	b, err := io.ReadAll(io.LimitReader(z, most+1))
+	if err != nil || len(b) > most {
+		return nil
+	}
+	return b
+}
+
+// jpeg reads the segments in front of a JPEG's first scan.
+func (f *fileInfo) jpeg(data []byte) {
+	parts := map[int][]byte{} // of the colour profile
+	total := 0
+	for rest := data[min(2, len(data)):]; len(rest) >= 4 && rest[0] == 0xff; {
+		if rest[1] == 0xff { // fill
+			rest = rest[1:]
+			continue
+		}
+		n := int(binary.BigEndian.Uint16(rest[2:])) + 2
+		if rest[1] == 0xda || n < 4 || n > len(rest) {
+			break
+		}
+		body := rest[4:n]
+		switch {
+		case rest[1] == 0xe0 && bytes.HasPrefix(body, []byte("JFIF\x00")) && len(body) >= 12:
+			if per := map[byte]float64{1: 1 / 0.0254, 2: 100}[body[7]]; per > 0 {
+				f.PerMetre = [2]uint32{uint32(math.Round(per * float64(binary.BigEndian.Uint16(body[8:])))),
+					uint32(math.Round(per * float64(binary.BigEndian.Uint16(body[10:]))))}
+			}
+		case rest[1] == 0xe1 && bytes.HasPrefix(body, []byte("Exif\x00\x00")):
+			f.exif(body)
+		case rest[1] == 0xe2 && bytes.HasPrefix(body, []byte("ICC_PROFILE\x00")) && len(body) > 14:
+			parts[int(body[12])], total = body[14:], int(body[13])
+		}
+		rest = rest[n:]
+	}
+	var icc []byte
+	for i := range total {
+		if parts[i+1] == nil {
+			return
+		}
+		icc = append(icc, parts[i+1]...)
+	}
+	f.ICC = icc
+}
+
+// exif takes an EXIF block.
+func (f *fileInfo) exif(block []byte) {
+	block = bytes.TrimPrefix(block, []byte("Exif\x00\x00"))
+	t, ok := openTIFF(bytes.Clone(block))
+	if !ok || f.EXIF != nil {
+		return
+	}
+	f.tags(t)
+	if at, kind, _ := t.find(tagOrientation); at > 0 {
+		t.set(at, kind, 1) // the picture is turned as it is read
+	}
+	t.cut() // the thumbnail shows the picture as it was
+	f.EXIF = t.data
+}
+
+// tags takes orientation and resolution of a TIFF structure.
+func (f *fileInfo) tags(t tiff) {
+	if o, ok := t.number(tagOrientation); ok && o >= 1 && o <= 8 {
+		f.orientation = int(o)
+	}
+	unit := 1 / 0.0254
+	if u, ok := t.number(tagUnit); ok && u == 3 {
+		unit = 100
+	} else if ok && u != 2 {
+		return
+	}
+	x, y := t.rational(tagXResolution)*unit, t.rational(tagYResolution)*unit
+	if f.PerMetre == [2]uint32{} && x >= 1 && y >= 1 && max(x, y) < 1<<31 {
+		f.PerMetre = [2]uint32{uint32(math.Round(x)), uint32(math.Round(y))}
+	}
+}
+
+// suits tells whether the profile is one of a picture with those channels.
+func (m Meta) suits(grey bool) bool {
+	space := map[bool]string{true: "GRAY", false: "RGB "}[grey]
+	return len(m.ICC) > 20 && string(m.ICC[16:20]) == space
+}
