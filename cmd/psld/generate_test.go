@@ -163,20 +163,20 @@ func TestGenerateFromPicture(t *testing.T) {
 			require.Less(t, apart, 0.2)
 		}
 	}
-	writePicture(t, initial, 48, 40)
+	writePicture(t, initial, 48, 32)
 	must(t, "generate", "--init", initial, "--out", out, "--steps", "2")
 	y := pixels(t, out)
-	require.Equal(t, [2]int{48, 40}, [2]int{y.W, y.H})
+	require.Equal(t, [2]int{48, 32}, [2]int{y.W, y.H})
 	must(t, "generate", "--init", initial, "--out", out, "--steps", "2", "--width", "32")
 	y = pixels(t, out)
-	require.Equal(t, [2]int{32, 40}, [2]int{y.W, y.H})
+	require.Equal(t, [2]int{32, 32}, [2]int{y.W, y.H})
 	must(t, "generate", "--init", initial, "--out", out, "--steps", "2", "--model", tinySD(t))
 	y = pixels(t, out) // a multiple of 64, but not of none
 	require.Equal(t, [2]int{64, 64}, [2]int{y.W, y.H})
 	writePicture(t, initial, 37, 9)
 	must(t, "generate", "--init", initial, "--out", out, "--steps", "2")
 	y = pixels(t, out)
-	require.Equal(t, [2]int{32, 8}, [2]int{y.W, y.H})
+	require.Equal(t, [2]int{32, 16}, [2]int{y.W, y.H})
 }
 
 // TestGenerateBatch: each picture has its seed in its name, and is the one that the seed makes alone.
@@ -322,7 +322,7 @@ func TestGenerateErrors(t *testing.T) {
 		"--preview-every 0":                     "--preview-every 0, want at least 1",
 		"--width -8":                            "--width -8",
 		"--height 0":                            "--height 0",
-		"--width 33":                            "size 33x64, want multiples of 8",
+		"--width 33":                            "size 33x64, want multiples of 16",
 		"--height 8192":                         "size 64x8192",
 		"--width 96 --model " + tinySD(t):       "size 96x512, want multiples of 64",
 		"--seed -2":                             "--seed -2",

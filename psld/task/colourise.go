@@ -17,7 +17,7 @@ var colourise = Task{
 	Operator: func(h, w int, _ Damage) (operator.Linear, error) { return operator.NewGrey(h, w, operator.Luma) },
 	Draw:     nothing, TV: 0.03,
 	Best: "diffpir", Presets: box.and(diffPIR(3, 0.02, 1)),
-	Tuned: tuned(0.2, 1, 3), Published: published(0.1, 1),
+	Tuned: tuned(0.7, 0.1, 15), Published: published(0.1, 1),
 	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) {
 		x := make([]float32, 3*len(y))
 		for i := range x {

@@ -17,7 +17,7 @@ var deblurCircular = Task{
 	},
 	TV:   0.005,
 	Best: "diffpir", Presets: sharpened.and(diffPIR(0.5, 0.05, 0.3)),
-	Tuned: tuned(0.03, 0.3, 2), Published: published(0.1, 1),
+	Tuned: tuned(0.3, 0.1, 20), Published: published(0.1, 1),
 	Parameters: deblurGaussian.Parameters,
 	Draw:       deblurGaussian.Draw,
 	Fit:        deblurGaussian.Fit,

@@ -19,7 +19,7 @@ var deblurMotion = Task{
 	File:     "a grey PNG of the camera's path",
 	Operator: blurred, TV: 0.01,
 	Best: "diffpir", Presets: sharpened.and(diffPIR(0.5, 0.05, 0.6)),
-	Tuned: tuned(0.03, 0.3, 3), Published: published(0.1, 1),
+	Tuned: tuned(0.3, 0.1, 20), Published: published(0.1, 1),
 	Parameters: []Parameter{
 		{Name: "motion-length", Usage: "`pixels` of a straight motion", Most: 500},
 		{Name: "motion-angle", Usage: "`degrees` of a straight motion, counter-clockwise from the horizontal",

@@ -26,6 +26,6 @@ var denoise = Task{
 	},
 	Draw: nothing, TV: 0.03,
 	Best: "diffpir", Presets: clean.and(map[string]Preset{"diffpir": cleaning}),
-	Tuned: tuned(0.03, 0.1, 2), Published: published(0.1, 1),
+	Tuned: tuned(0.7, 0.1, 15), Published: published(0.1, 1),
 	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) { return y, nil },
 }

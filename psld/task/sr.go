@@ -29,7 +29,7 @@ func enlarging(name Name, n int, lost, does string) Task {
 		},
 		Draw: nothing, TV: 0.005,
 		Best: "diffpir", Presets: enlarge.and(diffPIR(0.5, 0.05, 1)),
-		Tuned: tuned(0.03, 1, 1), Published: published(0.1, 1),
+		Tuned: tuned(0.5, 0.1, 10), Published: published(0.1, 1),
 	}
 }
 

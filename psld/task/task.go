@@ -108,7 +108,7 @@ func Register(t *Task) (remove func(), err error) {
 		return nil, fmt.Errorf("task %s: want an operator and a scale of at least 1", t.Name)
 	}
 	if t.Tuned == nil {
-		t.Tuned = tuned(0.1, 0.3, 2)
+		t.Tuned = tuned(0.4, 0.1, 15)
 	}
 	if t.Published == nil {
 		t.Published = published(0.1, 1)
