@@ -239,7 +239,7 @@ func testDamage(t *task.Task, x *picture.Picture, mask, kernel string, v task.Va
 	var err error
 	switch {
 	case mask != "":
-		d.Keep, err = picture.LoadMask(mask, x.W, x.H, false)
+		d.Keep, _, err = picture.LoadMask(mask, x.W, x.H, false)
 	case kernel != "":
 		d.Kernel, err = operator.LoadKernel(kernel)
 	case t.Draw == nil:

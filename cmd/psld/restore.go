@@ -271,10 +271,11 @@ func (r *restoration) checkSpace() error {
 // damage finds the mask or kernel of the picture.
 func (r *restoration) damage() (err error) {
 	var keep []bool
+	var note string // on the mask
 	var kernel *operator.Kernel
 	switch {
 	case r.t.Needs == task.Mask && *r.mask != "":
-		if keep, err = picture.LoadMask(*r.mask, r.y.W, r.y.H, *r.invert); err != nil {
+		if keep, note, err = picture.LoadMask(*r.mask, r.y.W, r.y.H, *r.invert); err != nil {
 			return err
 		}
 	case *r.kernel != "":
@@ -290,7 +291,9 @@ func (r *restoration) damage() (err error) {
 	case r.t.Needs == task.Kernel && r.t.Guess == nil:
 		return fmt.Errorf("task %s needs --kernel, %s, or --motion-length and --motion-angle", r.t.Name, r.t.File)
 	}
-	r.d, r.words, err = psld.FindDamage(r.t, r.y, keep, kernel)
+	if r.d, r.words, err = psld.FindDamage(r.t, r.y, keep, kernel); note != "" {
+		r.words += "; " + note
+	}
 	for _, p := range r.t.Parameters {
 		if v, ok := r.blur[p.Name]; ok {
 			r.words += fmt.Sprintf(", %s %v", p.Name, v)

@@ -306,13 +306,14 @@ func TestMask(t *testing.T) {
 	grey := image.NewGray(image.Rect(0, 0, 12, 8))
 	copy(grey.Pix, []uint8{0, 127, 128, 255})
 	write(grey)
-	keep, err := LoadMask(path, 12, 8, false)
+	keep, note, err := LoadMask(path, 12, 8, false)
 	require.NoError(t, err)
 	require.Equal(t, []bool{true, true, false, false, true}, keep[:5]) // white = repaint
-	keep, err = LoadMask(path, 12, 8, true)
+	require.Empty(t, note)
+	keep, _, err = LoadMask(path, 12, 8, true)
 	require.NoError(t, err)
 	require.Equal(t, []bool{false, false, true, true, false}, keep[:5])
-	_, err = LoadMask(path, 8, 12, false)
+	_, _, err = LoadMask(path, 8, 12, false)
 	require.ErrorContains(t, err, "m.png")
 	require.ErrorContains(t, err, "mask is 12x8, the picture is 8x12")
 
@@ -322,10 +323,36 @@ func TestMask(t *testing.T) {
 	}
 	rgba.Pix[3], rgba.Pix[7], rgba.Pix[11] = 0, 127, 128
 	write(rgba)
-	keep, err = LoadMask(path, 12, 8, false)
+	keep, note, err = LoadMask(path, 12, 8, false)
 	require.NoError(t, err)
 	require.Equal(t, []bool{false, false, true, true}, keep[:4])
-	_, err = LoadMask(filepath.Join(dir, "none.png"), 8, 8, false)
+	require.Contains(t, note, "colours do not count")
+
+	for i := range 96 { // opaque: white and black count
+		v := uint8(255 * (i % 2))
+		copy(rgba.Pix[4*i:], []uint8{v, v, v, 255})
+	}
+	rgba.Pix[3], rgba.Pix[7] = 250, 240
+	write(rgba)
+	keep, note, err = LoadMask(path, 12, 8, false)
+	require.NoError(t, err)
+	require.Empty(t, note)
+	require.Equal(t, []bool{true, false, true, false}, keep[:4])
+
+	for i := range 96 { // a red photo with a white stroke
+		copy(rgba.Pix[4*i:], []uint8{200, 60, 40, 255})
+	}
+	copy(rgba.Pix, []uint8{255, 255, 255})
+	write(rgba)
+	_, _, err = LoadMask(path, 12, 8, false)
+	require.ErrorContains(t, err, "99 % of its pixels are coloured")
+	for i := range grey.Pix {
+		grey.Pix[i] = uint8(60 + i)
+	}
+	write(grey)
+	_, _, err = LoadMask(path, 12, 8, false)
+	require.ErrorContains(t, err, "of its pixels are grey")
+	_, _, err = LoadMask(filepath.Join(dir, "none.png"), 8, 8, false)
 	require.ErrorContains(t, err, "none.png")
 }
 

@@ -6,7 +6,7 @@ import "psld/psld/operator"
 const Destripe Name = "destripe"
 
 var destripe = Task{
-	Name: Destripe, Scale: 1, Aside: true, Needs: Mask, BlackMissing: true,
+	Name: Destripe, Scale: 1, Aside: true, Needs: Mask, Black: wholeRows,
 	Lost:     "whole rows (default 30 %)",
 	Looks:    "Black lines run across the picture.",
 	Does:     "fill in rows: those of the mask, else the transparent, else exactly black ones",

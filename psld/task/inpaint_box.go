@@ -6,7 +6,7 @@ import "psld/psld/operator"
 const InpaintBox Name = "inpaint-box"
 
 var inpaintBox = Task{
-	Name: InpaintBox, Scale: 1, Needs: Mask, BlackMissing: true,
+	Name: InpaintBox, Scale: 1, Needs: Mask, Black: rectangular,
 	Lost:     "a rectangle",
 	Looks:    "A block in the picture is empty.",
 	Does:     "the same for a rectangle",

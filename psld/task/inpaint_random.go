@@ -6,7 +6,7 @@ import "psld/psld/operator"
 const InpaintRandom Name = "inpaint-random"
 
 var inpaintRandom = Task{
-	Name: InpaintRandom, Scale: 1, Needs: Mask, BlackMissing: true,
+	Name: InpaintRandom, Scale: 1, Needs: Mask, Black: scattered,
 	Lost:     "single pixels (default 70 %)",
 	Looks:    "Pixels are missing here and there, or most of them.",
 	Does:     "fill in single pixels: those of the mask, else the transparent, else exactly black ones",

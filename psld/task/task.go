@@ -55,8 +55,9 @@ type Task struct {
 	// Guess is the damage that a measurement itself shows where the user tells nothing more, and what it is, in words.
 	// Where it is unsure that is an error. nil: the user must tell.
 	Guess func(y *picture.Picture) (d Damage, words string, err error)
-	// BlackMissing tells that in a picture without mask and transparency exactly black pixels are missing.
-	BlackMissing bool
+	// Black tells, of a picture without mask and transparency, whether its exactly black pixels look like this damage;
+	// nil: black is no sign of it. keep are the pixels that are not black, w is the picture's width.
+	Black func(keep []bool, w int) bool
 
 	// Aside says that the task is left out where none is named: in eval and tune.
 	Aside bool
@@ -314,15 +315,15 @@ func Measured(y *picture.Picture, a operator.Linear) []float32 {
 }
 
 // FindKnown returns which pixels of a measurement without a mask are known, row by row, and says in words what it took
-// for missing: transparent pixels (alpha under 128 of 255) where there are any, else, for tasks where that counts,
-// exactly black ones. A picture with no such pixel is an error.
+// for missing: transparent pixels (alpha under 128 of 255) where there are any, else exactly black ones, where they look
+// like the task's damage. A picture with no such pixel is an error.
 func (t *Task) FindKnown(y *picture.Picture) (keep []bool, missing string, err error) {
 	if y.Alpha != nil {
 		if keep = y.Mask(false); slices.Contains(keep, false) {
 			return keep, "transparent", nil
 		}
 	}
-	if !t.BlackMissing {
+	if t.Black == nil {
 		return nil, "", errors.New("the picture has no transparent pixels: give a mask of what to repaint")
 	}
 	keep = make([]bool, y.W*y.H)
@@ -331,6 +332,10 @@ func (t *Task) FindKnown(y *picture.Picture) (keep []bool, missing string, err e
 		keep[i] = px[0] > -1 || px[1] > -1 || px[2] > -1
 	}
 	if slices.Contains(keep, false) {
+		if !t.Black(keep, y.W) {
+			return nil, "", fmt.Errorf("the picture's exactly black pixels do not look like those of %s but like something "+
+				"dark: give a mask of the missing ones", t.Name)
+		}
 		return keep, "exactly black", nil
 	}
 	return nil, "", errors.New("the picture has no transparent and no black pixels: give a mask of the missing ones")
