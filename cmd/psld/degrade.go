@@ -196,7 +196,7 @@ func (f *degradeFlags) save(c *console, x, y *picture.Picture, d psld.Damage) (w
 	return what, err
 }
 
-// addParameterFlags adds a flag for each parameter of the test damage of those tasks. values checks those that are given and
+// addParameterFlags adds a flag for each parameter of the test damage of those tasks. values checks those given and
 // returns them; none has a meaning where the damage is not drawn.
 func addParameterFlags(fs *flag.FlagSet, of func(*task.Task) bool) (values func(set map[string]bool, t *task.Task,
 	drawn bool) (task.Values, error)) {

@@ -53,6 +53,12 @@ func (f errorFiles) task(name string, extra ...string) []string {
 
 func (f errorFiles) denoise(extra ...string) []string { return f.task("denoise", extra...) }
 
+// tv denoises without a model.
+func (f errorFiles) tv(extra ...string) []string {
+	return append([]string{"restore", "--task", "denoise", "--in", f.at("y.png"), "--out", f.at("tv.png"), "--method",
+		"tv"}, extra...)
+}
+
 // errorCase is a command, and a text in the error that it ends with.
 type errorCase struct {
 	args []string
@@ -117,6 +123,8 @@ func TestErrorsOfFiles(t *testing.T) {
 		"1x1":                 {f.denoise("--in", f.at("one.png")), "1x1"},
 		"64 megapixels":       {f.denoise("--in", f.at("huge.png")), "at most 60 megapixels"},
 		"no picture":          {f.denoise("--in", f.at("text.png")), "not a PNG"},
+		"model of tv":         {f.tv("--model", "sd15"), "no meaning for method tv"},
+		"precision of tv":     {f.tv("--dtype", "bf16"), "needs no model"},
 		"wrong mask size":     {f.task("inpaint", "--mask", f.at("small.png")), "mask is 16x16, the picture is 20x16"},
 		"missing mask":        {f.task("inpaint", "--mask", f.at("none.png")), "none.png"},
 		"inpaint what":        {f.task("inpaint"), "--mask"},

@@ -59,7 +59,8 @@ func TestLongNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
 	missing := filepath.Join(dir, "missing")
-	require.Contains(t, failure(t, "degrade", "--task", "sr4", "--in", "flower.jpg", "--out", filepath.Join(missing, "x.png")),
+	require.Contains(t, failure(t, "degrade", "--task", "sr4", "--in", "flower.jpg", "--out",
+		filepath.Join(missing, "x.png")),
 		"there is no folder "+missing)
 }
 

@@ -103,7 +103,7 @@ func TestMethodOfAnotherPackage(t *testing.T) {
 func TestTotalVariation(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writePicture(t, "y.png", 24, 20)
-	args := strings.Fields("restore --task denoise --method tv --in y.png --model none --iterations 12 --tol 1e-9 --json")
+	args := strings.Fields("restore --task denoise --method tv --in y.png --iterations 12 --tol 1e-9 --json")
 	must(t, append(args, "--out", "whole.png")...)
 	args = append(args, "--save-every", "4", "--out", "x.png")
 	killed(t, `"step":7,`, args...)

@@ -26,7 +26,7 @@ func TestNoiseFlags(t *testing.T) {
 	require.Contains(t, failure(t, append(args, "gaussian", "--noise-level", "9")...), "--sigma is its deviation")
 
 	must(t, "degrade", "--task", "colourise", "--in", "x.png", "--out", "grey.png")
-	must(t, "restore", "--task", "colourise", "--method", "tv", "--model", "none", "--iterations", "3", "--in", "grey.png",
+	must(t, "restore", "--task", "colourise", "--method", "tv", "--iterations", "3", "--in", "grey.png",
 		"--out", "z.png")
 	p, err := picture.Load("z.png")
 	require.NoError(t, err)

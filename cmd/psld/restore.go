@@ -176,6 +176,13 @@ func (r *restoration) check(context.Context) (err error) {
 	if r.spec, err = solver.Lookup(name); err != nil {
 		return err
 	}
+	if !r.spec.Needs.Prior {
+		for _, flag := range []string{"model", "dtype", "variant", "vae", "vocab", "taesd", "cfg"} {
+			if set[flag] {
+				return fmt.Errorf("--%s has no meaning for method %s, which needs no model", flag, name)
+			}
+		}
+	}
 	switch {
 	case *r.methods.reference && !psld.HasReference(r.spec):
 		return fmt.Errorf("--reference has no meaning for method %s", name)

@@ -53,7 +53,8 @@ type trainFlags struct {
 }
 
 // ofNetwork tells which networks a flag is for; the others are for all.
-var ofNetwork = map[string]string{"latent": "vae", "patch": "vae", "no-mid-attention": "unet", "mid-attention": "vae", "kl": "vae", "edge": "vae",
+var ofNetwork = map[string]string{"latent": "vae", "patch": "vae", "no-mid-attention": "unet",
+	"mid-attention": "vae", "kl": "vae", "edge": "vae",
 	"vae": "unet", "blocks": "unet", "heads": "unet",
 	"cross-dim": "unet", "low": "unet pixel"}
 

@@ -9,7 +9,8 @@ import (
 	"psld/psld/operator"
 )
 
-// Files lists the paths of a folder's picture files (JPEG, PNG, WebP, TIFF, BMP, GIF) in the order of their names. A folder without any is an
+// Files lists the paths of a folder's picture files (JPEG, PNG, WebP, TIFF, BMP, GIF) in the order of their names. A
+// folder without any is an
 // error.
 func Files(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -44,7 +45,8 @@ func LoadSquares(dir string, n, size int) ([]*Picture, error) {
 		n = len(paths)
 	}
 	if len(paths) < n {
-		return nil, fmt.Errorf("%s has %d pictures (.jpg, .png, .webp, .tif, .bmp, .gif), want at least %d", dir, len(paths), n)
+		return nil, fmt.Errorf("%s has %d pictures (.jpg, .png, .webp, .tif, .bmp, .gif), want at least %d", dir,
+			len(paths), n)
 	}
 	var pics []*Picture
 	for i := range n {

@@ -2,6 +2,7 @@ package solver
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 
@@ -23,7 +24,7 @@ type TV struct {
 	// Lambda should grow with the noise. 0.03 suits denoising and box inpainting with noise of deviation 0.05; 0.01
 	// motion blur, 0.005 Gaussian blur and super-resolution, 0.003 random inpainting (best means over 16 photos at
 	// 64x64, see TestTVSweep).
-	Lambda float64 `json:"lambda" range:">0.." default:"0.03" help:"weight of the total variation"`
+	Lambda float64 `json:"lambda" range:">0..1000" default:"0.03" help:"weight of the total variation"`
 	// It changes the speed, not the solution.
 	Rho        float64 `json:"rho" range:"0.." help:"penalty of the splitting; 0 is ten times lambda"`
 	Iterations int     `json:"iterations" range:"1..10000" default:"100" help:"steps of ADMM at the most"`
@@ -36,6 +37,9 @@ func (o *TV) Bind(r *Run) (Stepper, error) {
 	m := &admmTV{TV: *o, p: r.Problem, b: make([]float32, r.A.In().Len())}
 	if m.Rho == 0 {
 		m.Rho = 10 * m.Lambda
+	}
+	if least, most := 1e-3*m.Lambda, 1e6*m.Lambda; m.Rho < least || m.Rho > most { // thousands of steps would not do
+		return nil, fmt.Errorf("rho %v: want 0, or %.3g to %.3g with lambda %v", m.Rho, least, most, m.Lambda)
 	}
 	r.A.Adjoint(m.b, r.Y)
 	return m, nil

@@ -179,8 +179,9 @@ func TestOptimality(t *testing.T) {
 func TestTVErrors(t *testing.T) {
 	a := operator.Identity(operator.Shape{H: 2, W: 2, C: 1})
 	y := make([]float32, 4)
-	for want, o := range map[string]TV{"lambda -1, want a finite number of more than 0": {Lambda: -1},
-		"rho NaN": {Rho: math.NaN()}, "iterations -2": {Iterations: -2}} {
+	for want, o := range map[string]TV{"lambda -1, want": {Lambda: -1}, "lambda 1e+30, want": {Lambda: 1e30},
+		"rho 1e-30: want 0, or 3e-05 to": {Lambda: 0.03, Rho: 1e-30},
+		"rho NaN":                        {Rho: math.NaN()}, "iterations -2": {Iterations: -2}} {
 		_, err := solveTV(t.Context(), a, y, o, nil)
 		require.ErrorContains(t, err, want)
 	}

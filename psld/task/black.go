@@ -1,6 +1,6 @@
 package task
 
-// What exactly black pixels of a picture without a mask must look like to count as missing: dark clothing is black, too.
+// What exactly black pixels of a picture without a mask must look like to count as missing: clothing is black, too.
 // keep tells which pixels of a picture w pixels wide are not black.
 
 // scattered tells whether black pixels lie as if drawn at random: to the right of one, another is about as frequent as

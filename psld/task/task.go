@@ -315,8 +315,8 @@ func Measured(y *picture.Picture, a operator.Linear) []float32 {
 }
 
 // FindKnown returns which pixels of a measurement without a mask are known, row by row, and says in words what it took
-// for missing: transparent pixels (alpha under 128 of 255) where there are any, else exactly black ones, where they look
-// like the task's damage. A picture with no such pixel is an error.
+// for missing: transparent pixels (alpha under 128 of 255) where there are any, else exactly black ones, where they
+// look like the task's damage. A picture with no such pixel is an error.
 func (t *Task) FindKnown(y *picture.Picture) (keep []bool, missing string, err error) {
 	if y.Alpha != nil {
 		if keep = y.Mask(false); slices.Contains(keep, false) {
