@@ -123,6 +123,7 @@ func TestErrorsOfFiles(t *testing.T) {
 		"1x1":                 {f.denoise("--in", f.at("one.png")), "1x1"},
 		"64 megapixels":       {f.denoise("--in", f.at("huge.png")), "at most 60 megapixels"},
 		"no picture":          {f.denoise("--in", f.at("text.png")), "not a PNG"},
+		"no time":             {f.denoise("--max-time", "1ns"), "it would take about"},
 		"model of tv":         {f.tv("--model", "sd15"), "no meaning for method tv"},
 		"precision of tv":     {f.tv("--dtype", "bf16"), "needs no model"},
 		"wrong mask size":     {f.task("inpaint", "--mask", f.at("small.png")), "mask is 16x16, the picture is 20x16"},

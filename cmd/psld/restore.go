@@ -57,6 +57,7 @@ type restoreFlags struct {
 	mask, kernel, sheet          *string
 	invert, paste, guide, asJSON *bool
 	methodName, maxMem           *string
+	maxTime                      *time.Duration
 	sigma                        *float64
 	model                        *modelFlags
 	told                         func(map[string]bool, *task.Task, bool) (task.Values, error)
@@ -84,6 +85,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
 		asJSON: fs.Bool("json", false, "print progress and result as JSON lines"),
 		sigma:  addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)"),
+		maxTime: fs.Duration("max-time", 0, "`time` that the run may take by its prediction, such as 10m; a longer one is "+
+			"refused before the first step (default: no limit)"),
 		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are "+
 			"kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)"),
 		guide:   fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance"),
@@ -95,22 +98,24 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 // restoration is a run of psld restore.
 type restoration struct {
 	*restoreFlags
-	c      *console
-	o      psld.Options
-	t      *task.Task
-	y      *picture.Picture
-	blur   task.Values // in place of a kernel file; none for none
-	d      psld.Damage
-	words  string // of the damage
-	noise  string // where its deviation is from
-	h, w   int    // of the result
-	total  int    // steps
-	m      prior.Prior
-	spec   solver.Spec // of the method
-	method solver.Method
-	start  time.Time
-	bar    *progress
-	kept   bool // there is a state of the run on disk
+	c         *console
+	o         psld.Options
+	t         *task.Task
+	y         *picture.Picture
+	blur      task.Values // in place of a kernel file; none for none
+	d         psld.Damage
+	words     string // of the damage
+	noise     string // where its deviation is from
+	h, w      int    // of the result
+	total     int    // steps
+	m         prior.Prior
+	spec      solver.Spec // of the method
+	method    solver.Method
+	predicted time.Duration // 0 for unknown
+	start     time.Time
+	bar       *progress
+	waiting   *time.Timer // for the first step
+	kept      bool // there is a state of the run on disk
 }
 
 func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
@@ -123,6 +128,8 @@ func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
 	r.announce()
 	r.start, r.bar, r.kept = time.Now(), newProgress(r.c.log, "step"), r.o.Keep.Resume
 	r.o.Progress = r.show
+	r.waiting = time.AfterFunc(8*time.Second, func() { r.c.say("the first step is under way") })
+	defer r.waiting.Stop()
 	res, err := psld.Solve(ctx, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
 	if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
 		return err
@@ -330,8 +337,15 @@ func (r *restoration) open(ctx context.Context) (err error) {
 	p := r.prompts
 	r.o.Prompt, r.o.Negative, r.o.GuidanceScale, r.o.Emphasis = *p.prompt, *p.negative, *p.guidance, *p.emphasis
 	r.o.LightCodec = *r.guide
-	r.method, err = psld.Preset(r.m, r.t.Name, r.h, r.w, r.o)
-	return err
+	if r.method, err = psld.Preset(r.m, r.t.Name, r.h, r.w, r.o); err != nil {
+		return err
+	}
+	r.predicted = psld.Predict(r.m, r.method, r.d, r.h, r.w, r.o)
+	if *r.maxTime > 0 && r.predicted > *r.maxTime {
+		return fmt.Errorf("it would take about %s, --max-time is %s: fewer steps, a smaller picture or another --method "+
+			"take less", round(r.predicted), *r.maxTime)
+	}
+	return nil
 }
 
 // announce says what is about to be done.
@@ -357,10 +371,14 @@ func (r *restoration) announce() {
 		}
 	}
 	r.c.say("machine   %s", machine())
+	if r.predicted > 0 {
+		r.c.say("time      about %s", round(r.predicted))
+	}
 }
 
 // show prints the progress of a step.
 func (r *restoration) show(p solver.Progress) {
+	r.waiting.Stop()
 	r.total, r.kept = p.Steps, r.kept || p.Kept
 	per, left := r.bar.pace(p.Step, p.Steps)
 	if p.KeepErr != nil {

@@ -1,0 +1,75 @@
+package psld
+
+import (
+	"math"
+	"time"
+
+	"psld/autograd"
+	"psld/psld/param"
+	"psld/psld/prior"
+	"psld/psld/solver"
+	"psld/psld/task"
+	"psld/tensor"
+)
+
+// Predict is about how long Solve will take with a method on a damaged picture whose result has h x w pixels: the
+// multiply-adds of its steps at the speed of one noise estimate of a small picture, which is measured now and takes up
+// to some seconds with a large model. 0 where nothing is known: for priors that do not know their work, and for methods
+// without one. What else a step does (proximal steps, operators) is left out, and so is what must be computed twice for
+// want of memory: it may be wrong by a factor of two.
+func Predict(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) time.Duration {
+	c, ok := m.(prior.Costed)
+	if m == nil || !ok {
+		return 0
+	}
+	work := 0.0
+	if t, err := task.Find(string(d.Task)); err == nil {
+		for _, v := range o.windows(t, m, d.Keep, h, w) {
+			work += stepMACs(c, m, method, v.all.Dy(), v.all.Dx())
+		}
+	}
+	if work == 0 {
+		work = stepMACs(c, m, method, h, w)
+	}
+	seconds := work * float64(stepsOf(method)) / macsPerSecond(c, m)
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// stepMACs are the multiply-adds of a step on h x w pixels. The gradient to the input costs as much as the way forward.
+func stepMACs(c prior.Costed, m prior.Prior, method solver.Method, h, w int) float64 {
+	k := m.Multiple()
+	eps, encode, decode := c.MACs((h+k-1)/k*k, (w+k-1)/k*k)
+	passes := 1.0
+	if solver.SpecOf(method).Needs.Gradient {
+		passes = 2
+	}
+	return passes * float64(eps+encode+decode)
+}
+
+// stepsOf is the number of steps that the method's parameters ask for.
+func stepsOf(method solver.Method) int {
+	values := param.ValuesOf(method)
+	for _, name := range []string{"steps", "iterations"} {
+		if n, ok := values[name].(int); ok {
+			return n
+		}
+	}
+	return 1
+}
+
+// macsPerSecond is the speed of a noise estimate.
+func macsPerSecond(c prior.Costed, m prior.Prior) float64 {
+	k := m.Multiple()
+	side := (128 + k - 1) / k * k
+	z := tensor.New(m.Shape(side, side)...)
+	eps, _, _ := c.MACs(side, side)
+	best := math.Inf(1)
+	for range 2 { // the first one also packs weights
+		start := time.Now()
+		g := autograd.NoGrad(m.Device())
+		prior.EpsOf(g, m, g.Const(z), 500, prior.Conditions{Scale: 1}).Host()
+		g.Release()
+		best = min(best, time.Since(start).Seconds())
+	}
+	return float64(eps) / best
+}
