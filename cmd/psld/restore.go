@@ -115,7 +115,7 @@ type restoration struct {
 	start     time.Time
 	bar       *progress
 	waiting   *time.Timer // for the first step
-	kept      bool // there is a state of the run on disk
+	kept      bool        // there is a state of the run on disk
 }
 
 func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
