@@ -31,6 +31,7 @@ type gridGrad struct {
 
 const (
 	gridChunk = 1 << 17 // elements of x in a chunk, about, so that it stays in L2 for all taps
+	gridLines = 8       // lines of x that are packed together
 	gridPairs = 32      // pixels of a chunk are a multiple of it, which is what the units multiply by
 )
 
@@ -48,7 +49,7 @@ func (d *device) gradWeightPairs(dw, x, dy *tensor.Tensor, p tensor.Conv) {
 	g.count = (g.dy.c + nr - 1) / nr
 	g.panels = d.take(g.count * g.pixels / 2 * nr)
 	defer d.give(g.panels)
-	parallelWith(g.dy.n*(g.dy.h+p.KH-1), 1, g, (*gridGrad).packLine)
+	parallelWith(g.dy.n*(g.dy.h+p.KH-1), gridLines, g, (*gridGrad).packLines)
 	parallelWith(g.pixels/2, 64, g, (*gridGrad).packPairs)
 
 	chunk := max(gridPairs, gridChunk/g.x.c/gridPairs*gridPairs)
@@ -91,33 +92,33 @@ func (d *device) gradWeightPairs(dw, x, dy *tensor.Tensor, p tensor.Conv) {
 		})
 }
 
-// packLine writes a line of the padded pictures: [I][line].
-func (g *gridGrad) packLine(task, _ int, s *scratch) {
-	h := g.dy.h + g.p.KH - 1
-	img, r := task/h, task%h-g.p.PadTop
-	at, c := task*g.line, g.x.c
-	last := task == g.dy.n*h-1
-	left := g.p.PadLeft
-	n := min(g.x.w, g.line-left)
-	if r < 0 || r >= g.x.h {
-		n = 0
-	}
-	line := s.floats(0, c*g.line)
-	if n > 0 {
-		asm.Transpose(line[left:], g.x.data[(img*g.x.h+r)*g.x.w*c:], n, c, g.line, c)
-	}
-	for ch := range c {
-		row := line[ch*g.line:][:g.line]
-		if n == 0 {
-			clear(row)
+// packLines writes lines lo to hi of the padded pictures: [I][lines]. Several at once, since the rows of the channels
+// are far apart in memory.
+func (g *gridGrad) packLines(lo, hi int, s *scratch) {
+	h, c, left := g.dy.h+g.p.KH-1, g.x.c, g.p.PadLeft
+	size := (hi - lo) * g.line
+	block := s.floats(0, c*size)
+	for l := lo; l < hi; l++ {
+		img, r := l/h, l%h-g.p.PadTop
+		line := block[(l-lo)*g.line:]
+		n := min(g.x.w, g.line-left)
+		if r < 0 || r >= g.x.h {
+			n = 0
 		} else {
+			asm.Transpose(line[left:], g.x.data[(img*g.x.h+r)*g.x.w*c:], n, c, size, c)
+		}
+		for ch := range c {
+			row := line[ch*size:][:g.line]
 			clear(row[:left])
 			clear(row[left+n:])
 		}
+	}
+	at := lo * g.line
+	for ch := range c {
 		to := halves(g.rows[ch*g.width:][:g.width])
-		asm.F32ToBF16(to[at:at+g.line], row)
-		if last {
-			clear(to[at+g.line:])
+		asm.F32ToBF16(to[at:at+size], block[ch*size:][:size])
+		if hi == g.dy.n*h {
+			clear(to[at+size:])
 		}
 	}
 }
