@@ -28,15 +28,16 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Method == Auto {
-		o.Method = Best(what, m)
-	}
-	spec, err := solver.Lookup(or(o.Method, "psld"))
+	spec, err := solver.Lookup(o.choose(what, m))
 	if err != nil {
+		return nil, err
+	}
+	if err := CheckQuality(o.Quality); err != nil {
 		return nil, err
 	}
 	method := spec.Default()
 	values, size := taskPreset(m, what, spec.Name, o)
+	o.effort(values, m, spec.Name)
 	scale(method, values, math.Sqrt(float64(h*w))/float64(size))
 	if o.Reference {
 		maps.Copy(values, reference(spec, what))

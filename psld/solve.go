@@ -34,6 +34,10 @@ type Options struct {
 	Presets *Presets     `json:"presets,omitempty"` // win over the built-in ones; nil for none
 	Seed    uint64       `json:"seed"`
 
+	// Quality is a name of Qualities, "" for the preset as it is: it chooses the method, where that is Auto, and the
+	// number of steps. Params win over it.
+	Quality string `json:"quality,omitempty"`
+
 	// Reference follows the published code: back "reference", a start from noise, and a sample from
 	// the encoder in place of its mean. Params win over it. The code also
 	// adds fresh noise to the predicted measurement in every step, of the deviation of
@@ -118,9 +122,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	if o.Method == Auto {
-		o.Method = Best(t, m)
-	}
+	o.Method = o.choose(t, m)
 	y := picture.FromImage(p.Measurement)
 	h, w := t.Scale*y.H, t.Scale*y.W
 	if err := CheckSize(h, w); err != nil {

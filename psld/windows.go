@@ -60,6 +60,7 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 				o.Keep.Since = time.Now()
 			}
 			s.Step, s.Steps = s.Step+i*s.Steps, s.Steps*len(list)
+			s.Picture = c.picture(list[i], s.Picture)
 			if report != nil {
 				report(s)
 			}
@@ -82,6 +83,26 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 		}
 	}
 	return total, nil
+}
+
+// picture is the whole picture where a window holds what of gives.
+func (c *canvas) picture(at window, of func() ([]float32, error)) func() ([]float32, error) {
+	return func() ([]float32, error) {
+		part, err := of()
+		if err != nil {
+			return nil, err
+		}
+		whole := slices.Clone(c.x.Pix)
+		for y := at.inner.Min.Y; y < at.inner.Max.Y; y++ {
+			for x := at.inner.Min.X; x < at.inner.Max.X; x++ {
+				if i := y*c.x.W + x; !c.keep[i] {
+					from := (y-at.all.Min.Y)*at.all.Dx() + x - at.all.Min.X
+					copy(whole[3*i:3*i+3], part[3*from:])
+				}
+			}
+		}
+		return whole, nil
+	}
 }
 
 // canvas is a picture whose holes are being painted.

@@ -56,7 +56,7 @@ type restoreFlags struct {
 	task, in, out                *string
 	mask, kernel, sheet          *string
 	invert, paste, guide, asJSON *bool
-	methodName, maxMem           *string
+	methodName, maxMem, quality  *string
 	maxTime                      *time.Duration
 	sigma                        *float64
 	model                        *modelFlags
@@ -80,6 +80,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		told:   addParameterFlags(fs, func(t *task.Task) bool { return t.Needs == task.Kernel }),
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
+		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps, and with Stable Diffusion the "+
+			"method (default: good; with Stable Diffusion PSLD, which is best)"),
 		model:  addModelFlags(fs),
 		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
 		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
@@ -157,7 +159,10 @@ func (r *restoration) check(context.Context) (err error) {
 		}
 		return err
 	}
-	r.o.Method, r.o.PasteKnown = name, r.paste
+	r.o.Method, r.o.PasteKnown, r.o.Quality = name, r.paste, *r.quality
+	if err := psld.CheckQuality(*r.quality); err != nil {
+		return fmt.Errorf("--%w", err)
+	}
 	set := given(r.fs)
 	if set["sigma"] {
 		r.o.Sigma = r.sigma
@@ -337,9 +342,13 @@ func (r *restoration) open(ctx context.Context) (err error) {
 	p := r.prompts
 	r.o.Prompt, r.o.Negative, r.o.GuidanceScale, r.o.Emphasis = *p.prompt, *p.negative, *p.guidance, *p.emphasis
 	r.o.LightCodec = *r.guide
+	if *r.quality != "" && *r.methodName == psld.Auto && len(r.o.Params) == 0 { // it depends on the model as well
+		r.o.Method = psld.Auto
+	}
 	if r.method, err = psld.Preset(r.m, r.t.Name, r.h, r.w, r.o); err != nil {
 		return err
 	}
+	r.o.Method = solver.SpecOf(r.method).Name
 	r.predicted = psld.Predict(r.m, r.method, r.d, r.h, r.w, r.o)
 	if *r.maxTime > 0 && r.predicted > *r.maxTime {
 		return fmt.Errorf("it would take about %s, --max-time is %s: fewer steps, a smaller picture or another --method "+

@@ -55,6 +55,13 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 		p := Progress{Report: st, Step: now.Step, Steps: now.Steps, RMS: now.RMS, Timing: r.timing, State: now}
 		p.Kept, p.KeepErr = k.after(*now)
 		if r.o.Progress != nil {
+			p.Picture = func() ([]float32, error) {
+				res, err := result(m, now)
+				if err != nil {
+					return nil, err
+				}
+				return res.X, nil
+			}
 			p.Memory, _ = memstat.Process()
 			r.o.Progress(p)
 		}

@@ -78,6 +78,9 @@ type Progress struct {
 	Kept        bool   // the state after the step is on disk (see Keep)
 	KeepErr     error  // why it is not, though it was time to; the run goes on
 	State       *State // read only
+	// Picture is what the result would be if the run stopped here, of shape A.In(). It decodes the state, at the
+	// work of a decoding, and must be called before Progress returns.
+	Picture func() ([]float32, error)
 }
 
 // Result is a restored picture.

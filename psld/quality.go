@@ -1,0 +1,65 @@
+package psld
+
+import (
+	"fmt"
+	"strings"
+
+	"psld/psld/param"
+	"psld/psld/prior"
+	"psld/psld/task"
+)
+
+// Names of Options.Quality.
+const (
+	QualityPreview = "preview" // a first look
+	QualityGood    = "good"    // what the tables are measured with
+	QualityBest    = "best"    // some more detail for several times the work
+)
+
+// Qualities lists the names of Options.Quality, the quickest first.
+func Qualities() []string { return []string{QualityPreview, QualityGood, QualityBest} }
+
+// CheckQuality reports a quality that there is not; "" is none.
+func CheckQuality(q string) error {
+	switch q {
+	case "", QualityPreview, QualityGood, QualityBest:
+		return nil
+	}
+	return fmt.Errorf("quality %q, want %s", q, strings.Join(Qualities(), ", "))
+}
+
+// The work of a quality over that of a preset: steps of small models.
+var effort = map[string]float64{QualityPreview: 0.3, QualityGood: 1, QualityBest: 3}
+
+// Steps of DiffPIR with Stable Diffusion, whose steps without a gradient take a quarter of the time of PSLD's.
+var fullSizeSteps = map[string]int{QualityPreview: 8, QualityGood: 40}
+
+// choose is the method that Auto stands for, in view of the quality that is asked for: with Stable Diffusion only the
+// best one can afford gradients.
+func (o *Options) choose(t *task.Task, m prior.Prior) string {
+	switch {
+	case o.Method != Auto:
+		return or(o.Method, "psld")
+	case m != nil && m.Info().Family == prior.FamilyStableDiffusion && fullSizeSteps[o.Quality] > 0:
+		return "diffpir"
+	}
+	return Best(t, m)
+}
+
+// effort gives a preset's values the number of steps of the quality. Total variation converges in any case.
+func (o *Options) effort(values param.Values, m prior.Prior, method string) {
+	share, ok := effort[o.Quality]
+	if !ok || method == "tv" {
+		return
+	}
+	if n := fullSizeSteps[o.Quality]; n > 0 && method == "diffpir" && m != nil &&
+		m.Info().Family == prior.FamilyStableDiffusion {
+		values["steps"] = n
+		return
+	}
+	for _, name := range []string{"steps", "iterations"} {
+		if n, ok := values[name].(int); ok {
+			values[name] = max(3, min(1000, int(share*float64(n)+0.5)))
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package psld
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/psld/param"
+	"psld/psld/prior"
+	"psld/psld/task"
+)
+
+// stableDiffusion is a prior that says it is one.
+type stableDiffusion struct{ *prior.LatentDiffusion }
+
+func (s stableDiffusion) Info() prior.Info {
+	i := s.LatentDiffusion.Info()
+	i.Family = prior.FamilyStableDiffusion
+	return i
+}
+
+// A quality sets the number of steps, Params win over it, and with Stable Diffusion it chooses a method that it can
+// afford.
+func TestQuality(t *testing.T) {
+	tiny := prior.RandomTiny(1)
+	steps := func(m prior.Prior, what Task, o Options) (string, int) {
+		method, err := Preset(m, what, 64, 64, o)
+		require.NoError(t, err)
+		v := param.ValuesOf(method)
+		n, ok := v["steps"].(int)
+		if !ok {
+			n = v["iterations"].(int)
+		}
+		return o.choose(task.Must(what), m), n
+	}
+	_, plain := steps(nil, task.Denoise, Options{Method: "diffpir"})
+	last := 0
+	for _, q := range Qualities() {
+		_, n := steps(nil, task.Denoise, Options{Method: "diffpir", Quality: q})
+		require.Greater(t, n, last)
+		last = n
+		if q == QualityGood {
+			require.Equal(t, plain, n)
+		}
+		_, n = steps(nil, task.Denoise, Options{Method: "diffpir", Quality: q, Params: param.Values{"steps": 7}})
+		require.Equal(t, 7, n)
+	}
+	large := stableDiffusion{tiny}
+	for q, want := range map[string]string{"": "psld", "preview": "diffpir", "good": "diffpir", "best": "psld"} {
+		name, n := steps(large, task.Inpaint, Options{Method: Auto, Quality: q})
+		require.Equal(t, want, name, q)
+		if q == QualityPreview {
+			require.LessOrEqual(t, n, 10)
+		}
+	}
+	_, err := Preset(nil, task.Denoise, 64, 64, Options{Method: "diffpir", Quality: "fast"})
+	require.ErrorContains(t, err, "want preview, good, best")
+}
