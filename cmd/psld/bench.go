@@ -7,9 +7,11 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 
 	"psld/asm"
 	kernels "psld/internal/bench"
+	"psld/internal/nearest"
 	"psld/tensor/cpu"
 )
 
@@ -46,7 +48,8 @@ func bench(fs *flag.FlagSet) work {
 			other = []string{"filter", "tier", "seconds", "quick", "dtype", "sizes", "max-mem", "model", "random",
 				"thread-counts", "batches", "tiny"}
 		case len(args) == 0 || args[0] != "kernels":
-			return fmt.Errorf("bench what? psld bench kernels, psld bench step or psld bench train (see psld help bench)")
+			return fmt.Errorf("bench what? psld bench kernels, psld bench step or psld bench train%s (see psld help bench)",
+				nearest.Hint(strings.Join(args, " "), []string{"kernels", "step", "train"}))
 		}
 		for _, name := range other {
 			if given(fs)[name] {

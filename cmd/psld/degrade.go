@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ var degradeVerb = verb{
 	notes: `Missing pixels are black. Masks are written white where pixels are missing. The noise is
 Gaussian unless --noise names another; --sigma is on the scale [-1,1] of the models, or as in 12/255.
 Kernels are read and written as point-spread functions, pictures of how the blur draws a bright point.
+Where --in is a folder, all pictures in it and in its subfolders are damaged, each with a seed of its own from
+--seed upwards, and --out, --mask-out and --kernel-out are folders for PNGs of the same names.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addDegradeFlags(fs).run },
@@ -45,8 +48,8 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 	return &degradeFlags{
 		fs:   fs,
 		task: fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or ")),
-		in:   fs.String("in", "", "the `picture` to damage: PNG, JPEG, WebP, TIFF, BMP or GIF"),
-		out:  fs.String("out", "", "`file` for the measurement: .png or .jpg"),
+		in:   fs.String("in", "", "the `picture` to damage: PNG, JPEG, WebP, TIFF, BMP or GIF; or a folder of them"),
+		out:  fs.String("out", "", "`file` for the measurement: .png or .jpg; a folder where --in is one"),
 		mask: fs.String("mask", "",
 			"`picture` of the same size, white or transparent = missing (inpainting; needed for inpaint)"),
 		maskOut:   fs.String("mask-out", "", "`PNG` for the mask, white = missing"),
@@ -61,54 +64,138 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 	}
 }
 
-func (f *degradeFlags) run(_ context.Context, c *console, _ []string) error {
+// degradation is how one picture is damaged: where it is, and where the results go.
+type degradation struct {
+	task                                      *task.Task
+	v                                         task.Values
+	noise                                     operator.Noise
+	seed                                      uint64
+	in, mask, kernel, out, maskOut, kernelOut string
+}
+
+func (f *degradeFlags) run(ctx context.Context, c *console, _ []string) (err error) {
 	c = c.to(*f.out)
-	t, v, err := f.check()
+	d := degradation{in: *f.in, mask: *f.mask, kernel: *f.kernel, out: *f.out, maskOut: *f.maskOut,
+		kernelOut: *f.kernelOut}
+	if d.task, d.v, err = f.check(); err != nil {
+		return err
+	}
+	if d.noise, err = f.noiseOf(); err != nil {
+		return err
+	}
+	if d.seed, err = f.seed(); err != nil {
+		return err
+	}
+	if info, err := os.Stat(d.in); err == nil && info.IsDir() {
+		return d.folder(ctx, c)
+	}
+	if err := d.checkFiles(); err != nil {
+		return err
+	}
+	m, err := d.measure(c)
 	if err != nil {
 		return err
 	}
-	noise, err := f.noiseOf()
+	what, err := d.save(c, m)
 	if err != nil {
 		return err
 	}
-	s, err := f.seed()
-	if err != nil {
-		return err
-	}
-	if err := f.checkFiles(); err != nil {
-		return err
-	}
-	x, err := c.loadPicture(*f.in)
-	if err != nil {
-		return err
-	}
-	x.Alpha = nil
-	d, err := testDamage(t, x, *f.mask, *f.kernel, v, s)
-	if err != nil {
-		return err
-	}
-	y, err := task.MeasureWith(x, d, noise, s)
-	if err != nil {
-		return err
-	}
-	if min(y.W, y.H) < picture.MinSide {
-		return fmt.Errorf("%s: the measurement would have %dx%d pixels, want at least %d a side",
-			*f.in, y.W, y.H, picture.MinSide)
-	}
-	what, err := f.save(c, x, y, d)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(c.out, "wrote %s: %dx%d%s, %v, seed %d\n", *f.out, y.W, y.H, what, noise, s)
-	for _, path := range []string{*f.maskOut, *f.kernelOut} {
+	fmt.Fprintf(c.out, "wrote %s: %dx%d%s, %v, seed %d\n", d.out, m.y.W, m.y.H, what, d.noise, d.seed)
+	for _, path := range []string{d.maskOut, d.kernelOut} {
 		if path != "" {
 			fmt.Fprintln(c.out, "wrote", path)
 		}
 	}
-	if ext := strings.ToLower(filepath.Ext(*f.out)); ext == ".jpg" || ext == ".jpeg" {
+	if ext := strings.ToLower(filepath.Ext(d.out)); ext == ".jpg" || ext == ".jpeg" {
 		c.say("note: JPEG changes the measurement a little; use .png for tests")
 	}
 	return nil
+}
+
+// folder damages the pictures of a folder and of those inside it, and leaves out those that cannot be. Each has the
+// next seed.
+func (d degradation) folder(ctx context.Context, c *console) error {
+	outs := []*string{&d.out, &d.maskOut, &d.kernelOut}
+	for i, flag := range []string{"--out", "--mask-out", "--kernel-out"} {
+		if err := checkOutputFolder(flag, *outs[i], d.in); err != nil {
+			return err
+		}
+		for _, other := range outs[:i] {
+			if *outs[i] != "" && filepath.Clean(*other) == filepath.Clean(*outs[i]) {
+				return fmt.Errorf("%s %s: another output has the same name", flag, *outs[i])
+			}
+		}
+	}
+	paths, err := picture.Files(d.in)
+	if err != nil {
+		return fmt.Errorf("--in: %w", err)
+	}
+	taken, written := map[string]bool{}, 0
+	for i, path := range paths {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		name, err := filepath.Rel(d.in, path)
+		if err != nil {
+			return err
+		}
+		stem := strings.TrimSuffix(name, filepath.Ext(name))
+		if taken[stem] { // a.jpg beside a.png
+			stem = name
+		}
+		taken[stem] = true
+		one := d
+		one.in, one.seed = path, d.seed+uint64(i)
+		m, err := one.measure(c)
+		if err != nil {
+			c.leftOut([]error{err})
+			continue
+		}
+		for k, out := range []*string{&one.out, &one.maskOut, &one.kernelOut} {
+			if *out == "" {
+				continue
+			}
+			*out = filepath.Join(*outs[k], stem+".png")
+			if err := os.MkdirAll(filepath.Dir(*out), 0o777); err != nil {
+				return err
+			}
+		}
+		if _, err := one.save(c, m); err != nil {
+			return err
+		}
+		written++
+	}
+	if written == 0 {
+		return fmt.Errorf("none of the %d pictures of %s could be damaged", len(paths), d.in)
+	}
+	fmt.Fprintf(c.out, "wrote %d of %d pictures to %s: %v, seeds %d to %d\n", written, len(paths), d.out, d.noise, d.seed,
+		d.seed+uint64(len(paths)-1))
+	return nil
+}
+
+// measured is a damaged picture.
+type measured struct {
+	x, y *picture.Picture
+	d    psld.Damage
+}
+
+// measure reads the picture and damages it.
+func (d degradation) measure(c *console) (m measured, err error) {
+	if m.x, err = c.loadPicture(d.in); err != nil {
+		return m, err
+	}
+	m.x.Alpha = nil
+	if m.d, err = testDamage(d.task, m.x, d.mask, d.kernel, d.v, d.seed); err != nil {
+		return m, err
+	}
+	if m.y, err = task.MeasureWith(m.x, m.d, d.noise, d.seed); err != nil {
+		return m, err
+	}
+	if min(m.y.W, m.y.H) < picture.MinSide {
+		return m, fmt.Errorf("%s: the measurement would have %dx%d pixels, want at least %d a side",
+			d.in, m.y.W, m.y.H, picture.MinSide)
+	}
+	return m, nil
 }
 
 // check looks at the flags, and gives the task with the parameters of its damage.
@@ -147,17 +234,17 @@ func (f *degradeFlags) noiseOf() (operator.Noise, error) {
 }
 
 // checkFiles looks at the outputs.
-func (f *degradeFlags) checkFiles() error {
+func (d degradation) checkFiles() error {
 	outs := map[string]bool{}
 	for _, o := range []struct {
 		flag, path string
 		exts       []string
-	}{{"--out", *f.out, pictureFiles}, {"--mask-out", *f.maskOut, pictureFiles[:1]},
-		{"--kernel-out", *f.kernelOut, pictureFiles[:1]}} {
+	}{{"--out", d.out, pictureFiles}, {"--mask-out", d.maskOut, pictureFiles[:1]},
+		{"--kernel-out", d.kernelOut, pictureFiles[:1]}} {
 		if o.path == "" {
 			continue
 		}
-		if err := checkOutput(o.flag, o.path, o.exts, *f.in, *f.mask, *f.kernel); err != nil {
+		if err := checkOutput(o.flag, o.path, o.exts, d.in, d.mask, d.kernel); err != nil {
 			return err
 		}
 		if outs[filepath.Clean(o.path)] {
@@ -168,30 +255,30 @@ func (f *degradeFlags) checkFiles() error {
 	return nil
 }
 
-// save writes the measurement y of x, mask and kernel; what says what is missing.
-func (f *degradeFlags) save(c *console, x, y *picture.Picture, d psld.Damage) (what string, err error) {
-	if err := c.savePicture(*f.out, y); err != nil {
+// save writes the measurement, mask and kernel; what says what is missing.
+func (d degradation) save(c *console, m measured) (what string, err error) {
+	if err := c.savePicture(d.out, m.y); err != nil {
 		return "", err
 	}
-	if d.Keep != nil {
+	if m.d.Keep != nil {
 		n := 0
-		m := picture.New(x.W, x.H)
-		m.Grey = true
-		for i, k := range d.Keep {
+		mask := picture.New(m.x.W, m.x.H)
+		mask.Grey = true
+		for i, k := range m.d.Keep {
 			if !k {
 				n++
-				m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = 1, 1, 1
+				mask.Pix[3*i], mask.Pix[3*i+1], mask.Pix[3*i+2] = 1, 1, 1
 			}
 		}
-		what = fmt.Sprintf(", %d of %d pixels missing", n, len(d.Keep))
-		if *f.maskOut != "" {
-			if err := c.savePicture(*f.maskOut, m); err != nil {
+		what = fmt.Sprintf(", %d of %d pixels missing", n, len(m.d.Keep))
+		if d.maskOut != "" {
+			if err := c.savePicture(d.maskOut, mask); err != nil {
 				return "", err
 			}
 		}
 	}
-	if *f.kernelOut != "" {
-		err = operator.SaveKernel(*f.kernelOut, d.Kernel)
+	if d.kernelOut != "" {
+		err = operator.SaveKernel(d.kernelOut, m.d.Kernel)
 	}
 	return what, err
 }

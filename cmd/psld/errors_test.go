@@ -93,8 +93,8 @@ func (f errorFiles) check(t *testing.T, cases map[string]errorCase) {
 func TestErrorsOfFlags(t *testing.T) {
 	f := newErrorFiles(t)
 	f.check(t, map[string]errorCase{
-		"unknown command": {[]string{"retsore"}, `unknown command "retsore"`},
-		"unknown flag":    {f.denoise("--gama", "1"), "unknown flag --gama"},
+		"unknown command": {[]string{"retsore"}, `unknown command "retsore"; did you mean "restore"?`},
+		"unknown flag":    {f.denoise("--gama", "1"), `unknown flag --gama; did you mean "--gamma"?`},
 		"no value":        {append(f.denoise(), "--seed"), "no value after --seed"},
 		"no number":       {f.denoise("--steps", "many"), `invalid value "many" for --steps`},
 		"stray argument":  {f.denoise("extra"), `unexpected argument "extra"`},
@@ -102,6 +102,8 @@ func TestErrorsOfFlags(t *testing.T) {
 		"no task":         {[]string{"restore", "--in", f.at("y.png")}, "--task is missing"},
 		"unknown task":    {f.denoise("--task", "sharpen"), `unknown task "sharpen"`},
 		"unknown method":  {f.denoise("--method", "magic"), `unknown method "magic"`},
+		"misspelt task":   {f.denoise("--task", "denosie"), `did you mean "denoise"?`},
+		"misspelt method": {f.denoise("--method", "plsd"), `did you mean "psld"?`},
 		"unknown back":    {f.denoise("--back", "front"), `--back "front"`},
 		"NaN gamma":       {f.denoise("--gamma", "NaN"), "--gamma NaN"},
 		"infinite omega":  {f.denoise("--omega", "Inf"), "--omega +Inf"},
@@ -196,10 +198,11 @@ func TestErrorsOfVerbs(t *testing.T) {
 		"degrade kernel": {[]string{"degrade", "--task", "sr4", "--in", f.at("y.png"), "--out", f.at("out.png"),
 			"--kernel-out", f.at("k.png")}, "no meaning"},
 		"eval without data": {[]string{"eval"}, "--data is missing"},
-		"eval few pictures": {[]string{"eval", "--data", f.dir, "--n", "100"}, "want at least 100"},
+		"eval no folder":    {[]string{"eval", "--data", f.at("y.png")}, "y.png is no folder"},
 		"eval method":       {[]string{"eval", "--data", f.dir, "--methods", "magic"}, `unknown method "magic"`},
 		"eval inpaint":      {[]string{"eval", "--data", f.dir, "--tasks", "inpaint"}, "inpaint-random"},
 		"train what":        {[]string{"train"}, "train what?"},
+		"train misspelt":    {[]string{"train", "pixle"}, `did you mean "pixel"?`},
 		"train no photos":   {[]string{"train", "vae", "--data", f.at("none"), "--val", f.dir, "--out", f.at("run")}, "none"},
 		"train groups": {[]string{"train", "vae", "--data", f.dir, "--val", f.dir, "--out", f.at("run"),
 			"--channels", "30"}, "--channels 30 is no multiple of --groups 8"},

@@ -67,12 +67,17 @@ func (f *picturesFlags) check() error {
 	return nil
 }
 
-func (f *picturesFlags) load() ([]*picture.Picture, error) {
-	pics, err := picture.LoadSquares(*f.data, *f.n, *f.size)
+// load reads the pictures, and says which it leaves out, and where there are fewer than asked for.
+func (f *picturesFlags) load(c *console) ([]*picture.Picture, error) {
+	pics, left, err := picture.LoadSquares(*f.data, *f.n, *f.size)
 	if err != nil {
-		err = fmt.Errorf("--data: %w", err)
+		return nil, fmt.Errorf("--data: %w", err)
 	}
-	return pics, err
+	c.leftOut(left)
+	if n := len(pics) + len(left); n < *f.n {
+		c.say("note      %s has %d pictures, --n asks for %d: all are taken", *f.data, n, *f.n)
+	}
+	return pics, nil
 }
 
 // describe says what is measured on what.
@@ -175,7 +180,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 	if err := f.threads(); err != nil {
 		return err
 	}
-	pics, err := f.load()
+	pics, err := f.load(c)
 	if err != nil {
 		return err
 	}

@@ -92,6 +92,52 @@ func checkNewFolder(flag, path string) error {
 	return nil
 }
 
+// checkOutputFolder tells, before any work, whether files can be written to a folder at path, "" for none, and makes it
+// where only its last part is missing. It may not be the folder of the inputs or inside it.
+func checkOutputFolder(flag, path, inputs string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s %s is a file, want a folder, since --in is one", flag, path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	there := path // as far as it exists
+	if err != nil {
+		there = filepath.Dir(filepath.Clean(path))
+	}
+	if _, err := os.Stat(there); err != nil {
+		return fmt.Errorf("%s %s cannot be made: there is no folder %s", flag, path, there)
+	}
+	if isInside(there, inputs) {
+		return fmt.Errorf("%s %s lies in the folder of the inputs: choose another one", flag, path)
+	}
+	if err := atomicfile.Check(filepath.Join(there, "x.png")); err != nil {
+		return fmt.Errorf("%s %s cannot be written: %w", flag, path, err)
+	}
+	if there == path {
+		return nil
+	}
+	return os.Mkdir(path, 0o777)
+}
+
+// isInside tells whether a folder is another one or lies in it.
+func isInside(path, other string) bool {
+	for _, p := range []*string{&path, &other} {
+		if real, err := filepath.EvalSymlinks(*p); err == nil {
+			*p = real
+		}
+		if whole, err := filepath.Abs(*p); err == nil {
+			*p = whole
+		}
+	}
+	inside, err := filepath.Rel(other, path)
+	return err == nil && filepath.IsLocal(inside)
+}
+
 var pictureFiles = []string{".png", ".jpg", ".jpeg"}
 
 // writeFile writes data whole or not at all.
@@ -116,6 +162,18 @@ func (c *console) loadPicture(path string) (p *picture.Picture, err error) {
 		c.say("note      %s: %s", path, p.Note)
 	}
 	return p, nil
+}
+
+// leftOut warns of files that cannot be used.
+func (c *console) leftOut(why []error) {
+	const most = 5
+	for i, err := range why {
+		if i == most {
+			c.say("warning   %d more files are left out", len(why)-most)
+			return
+		}
+		c.say("warning   left out: %s", message(err))
+	}
 }
 
 // to is the console of a verb whose result goes to path: where that is standard output, words go to the log.

@@ -2,12 +2,14 @@ package main
 
 import (
 	_ "embed" // the credits
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"psld/internal/nearest"
 	"psld/psld/solver"
 	"psld/psld/task"
 )
@@ -21,7 +23,7 @@ func help(w io.Writer, args []string) error {
 	if len(args) > 0 {
 		v := find(args[0])
 		if v == nil {
-			return fmt.Errorf("unknown command %q (see psld help)", args[0])
+			return unknownVerb(args[0])
 		}
 		for i, arg := range args[1:] { // psld help train pixel
 			kinds, _, _ := strings.Cut(v.args, " ")
@@ -112,7 +114,7 @@ func newFlags(name string) *flag.FlagSet {
 func parse(fs *flag.FlagSet, args []string, maxArgs int) (rest []string, err error) {
 	for {
 		if err := fs.Parse(args); err != nil {
-			return nil, flagError(err)
+			return nil, flagError(fs, err)
 		}
 		if fs.NArg() == 0 {
 			return rest, nil
@@ -125,7 +127,7 @@ func parse(fs *flag.FlagSet, args []string, maxArgs int) (rest []string, err err
 }
 
 // flagError turns the messages of package flag into those of this program.
-func flagError(err error) error {
+func flagError(fs *flag.FlagSet, err error) error {
 	if err == flag.ErrHelp {
 		return err
 	}
@@ -139,7 +141,12 @@ func flagError(err error) error {
 	} {
 		msg = strings.Replace(msg, r[0], r[1], 1)
 	}
-	return fmt.Errorf("%s", msg)
+	if name, ok := strings.CutPrefix(msg, "unknown flag --"); ok {
+		var all []string
+		fs.VisitAll(func(f *flag.Flag) { all = append(all, "--"+f.Name) })
+		msg += nearest.Hint("--"+strings.TrimLeft(name, "-"), all)
+	}
+	return errors.New(msg)
 }
 
 func printFlags(w io.Writer, fs *flag.FlagSet) {

@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
 
 	"psld/asm"
 	"psld/internal/memstat"
+	"psld/internal/nearest"
 )
 
 // work does what a verb is for. args are the arguments that are no flags.
@@ -123,7 +125,7 @@ func dispatch(ctx context.Context, args []string, c *console) error {
 	}
 	v := find(name)
 	if v == nil {
-		return fmt.Errorf("unknown command %q (see psld help)", name)
+		return unknownVerb(name)
 	}
 	fs := newFlags(v.name)
 	work := v.setup(fs)
@@ -149,15 +151,47 @@ func find(name string) *verb {
 	return nil
 }
 
+func unknownVerb(name string) error {
+	all := []string{"help", "version"}
+	for _, v := range verbs {
+		all = append(all, v.name)
+	}
+	return fmt.Errorf("unknown command %q%s (see psld help)", name, nearest.Hint(name, all))
+}
+
 // message is the whole text of err, which has a line for each tensor where those of a model are wrong. The
-// names in it come from files: they may not steer the terminal.
+// names in it come from files: they may not steer the terminal. Long lines are broken, long words lose their middle.
 func message(err error) string {
-	return strings.Map(func(r rune) rune {
+	text := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, strings.TrimSpace(err.Error()))
+	const mostLine, mostWord = 290, 240 // 300 with the program's name in front
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		end, at := "", 0
+		line, end = strings.TrimSuffix(line, "\n"), line[len(strings.TrimSuffix(line, "\n")):]
+		for i, word := range strings.Split(line, " ") {
+			r := []rune(word)
+			if len(r) > mostWord {
+				r = slices.Concat(r[:mostWord/2], []rune("..."), r[len(r)-mostWord/2:])
+			}
+			switch {
+			case i > 0 && at+1+len(r) > mostLine:
+				b.WriteString("\n  ")
+				at = 2
+			case i > 0:
+				b.WriteByte(' ')
+				at++
+			}
+			b.WriteString(string(r))
+			at += len(r)
+		}
+		b.WriteString(end)
+	}
+	return b.String()
 }
 
 func version() string {

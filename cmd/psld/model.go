@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"psld/asm"
+	"psld/internal/memstat"
 	"psld/psld/prior"
 	"psld/tensor/cpu"
 	"psld/weights"
@@ -146,14 +147,15 @@ func machine() string {
 
 // threadsFlag defines --threads; the returned function checks and applies it.
 func threadsFlag(fs *flag.FlagSet) func() error {
-	n := fs.Int("threads", 0, "`N` threads to use (default: all processors)")
+	n := fs.Int("threads", 0, "`N` threads to use (default: all processors, or as many as a container's quota is worth)")
 	return func() error {
 		if *n < 0 || *n > 1024 {
 			return fmt.Errorf("--threads %d, want 1 to 1024, or 0 for all processors", *n)
 		}
-		if *n > 0 {
-			cpu.SetThreads(*n)
+		if *n == 0 {
+			*n = memstat.Processors()
 		}
+		cpu.SetThreads(*n)
 		return nil
 	}
 }

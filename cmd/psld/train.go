@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"psld/internal/nearest"
 	"psld/psld/prior"
 	"psld/psld/train"
 	"psld/unet"
@@ -104,7 +105,8 @@ func addTrainFlags(fs *flag.FlagSet) *trainFlags {
 
 func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 	if len(args) == 0 || args[0] != "vae" && args[0] != "unet" && args[0] != "pixel" {
-		return fmt.Errorf("train what? psld train vae, psld train unet or psld train pixel (see psld help train)")
+		return fmt.Errorf("train what? psld train vae, psld train unet or psld train pixel%s (see psld help train)",
+			nearest.Hint(strings.Join(args, " "), []string{"vae", "unet", "pixel"}))
 	}
 	if err := f.check(args[0]); err != nil {
 		return err

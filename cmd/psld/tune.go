@@ -81,7 +81,7 @@ func (f *tuneFlags) run(ctx context.Context, c *console, _ []string) error {
 	if err := f.threads(); err != nil {
 		return err
 	}
-	if s.Pictures, err = f.load(); err != nil {
+	if s.Pictures, err = f.load(c); err != nil {
 		return err
 	}
 	if s.Model, err = f.model.open(ctx); err != nil {

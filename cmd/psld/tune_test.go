@@ -63,7 +63,7 @@ func TestTune(t *testing.T) {
 		"strength":  {[]string{"tune", "--data", dir, "--out", "x.json", "--strength", "0.5"}, "--strength is for --plot"},
 		"out":       {[]string{"tune", "--data", dir, "--out", "x.txt"}, "--out"},
 		"plot":      {[]string{"tune", "--data", dir, "--out", "x.json", "--plot", "x.gif"}, "--plot"},
-		"pictures":  {[]string{"tune", "--data", dir, "--out", "x.json", "--n", "9"}, "--data"},
+		"pictures":  {[]string{"tune", "--data", dir + "x", "--out", "x.json"}, "--data"},
 		"tolerance": {[]string{"tune", "--data", dir, "--out", "x.json", "--tolerance", "-1"}, "--tolerance"},
 	} {
 		require.Contains(t, failure(t, c.args...), c.want, name)

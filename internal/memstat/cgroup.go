@@ -12,37 +12,68 @@ import (
 // budget is the memory of a control group, in bytes.
 type budget struct{ limit, used int64 }
 
-// cgroups are the groups of this process that have a limit, each with all groups above it: those count as well. root
-// is "/", or a folder in its place for tests.
+// cgroups are the groups of this process whose memory has a limit. root is "/", or a folder in its place for tests.
 func cgroups(root string) (all []budget) {
+	walk(root, "memory", func(dir string, v2 bool) {
+		files := [3]string{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "}
+		if v2 {
+			files = [3]string{"memory.max", "memory.current", "inactive_file "}
+		}
+		if b, ok := readBudget(dir, files); ok {
+			all = append(all, b)
+		}
+	})
+	return all
+}
+
+// quota is the least number of processors that the groups of this process may keep busy, 0 for no limit.
+func quota(root string) (least float64) {
+	walk(root, "cpu", func(dir string, v2 bool) {
+		time, period := readNumber(filepath.Join(dir, "cpu.cfs_quota_us")), readNumber(filepath.Join(dir,
+			"cpu.cfs_period_us")) // v1: -1 for no limit
+		if v2 {
+			text, _ := os.ReadFile(filepath.Join(dir, "cpu.max")) // "200000 100000", or "max 100000"
+			words := strings.Fields(string(text))
+			if len(words) != 2 {
+				return
+			}
+			time, _ = strconv.ParseInt(words[0], 10, 64)
+			period, _ = strconv.ParseInt(words[1], 10, 64)
+		}
+		if n := float64(time) / float64(period); time > 0 && period > 0 && (least == 0 || n < least) {
+			least = n
+		}
+	})
+	return least
+}
+
+// walk calls f with the folder of each group of this process that has a controller, and of all groups above it: their
+// limits count as well.
+func walk(root, controller string, f func(dir string, v2 bool)) {
 	text, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {
-		return nil
+		return
 	}
 	for line := range strings.Lines(string(text)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3) // number, controllers, path
 		if len(parts) != 3 {
 			continue
 		}
-		mount, files := "sys/fs/cgroup", [3]string{"memory.max", "memory.current", "inactive_file "} // v2
-		if parts[1] != "" {
-			if !hasWord(parts[1], "memory") {
+		mount, v2 := "sys/fs/cgroup", parts[1] == ""
+		if !v2 {
+			if !hasWord(parts[1], controller) {
 				continue
 			}
-			mount, files = "sys/fs/cgroup/memory", [3]string{"memory.limit_in_bytes", "memory.usage_in_bytes",
-				"total_inactive_file "}
+			mount = filepath.Join(mount, controller)
 		}
 		// In a container the path may be that of the host: then only its end, the root, is there.
 		for at := path.Clean("/" + parts[2]); ; at = path.Dir(at) {
-			if b, ok := readBudget(filepath.Join(root, mount, at), files); ok {
-				all = append(all, b)
-			}
+			f(filepath.Join(root, mount, at), v2)
 			if at == "/" {
 				break
 			}
 		}
 	}
-	return all
 }
 
 func hasWord(list, word string) bool { return strings.Contains(","+list+",", ","+word+",") }

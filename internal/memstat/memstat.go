@@ -1,8 +1,9 @@
-// Package memstat tells how much memory there is and how much this process has, where the
-// system says it as Linux does in /proc. Elsewhere all numbers are 0: unknown.
+// Package memstat tells how much memory and how many processors there are and how much memory this process has, where
+// the system says it as Linux does in /proc. Elsewhere all numbers are 0: unknown.
 package memstat
 
 import (
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +21,10 @@ func System() (total, available int64) {
 	}
 	return total, available
 }
+
+// Processors is how many processors this process may keep busy, rounded up, where a container has a quota (cgroup v1
+// and v2), 0 for no limit.
+func Processors() int { return int(math.Ceil(quota("/"))) }
 
 // lower is the lower of two numbers, 0 for unknown ones.
 func lower(a, b int64) int64 {

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"psld/internal/nearest"
 )
 
 // Field is one parameter.
@@ -240,7 +242,8 @@ func (v Values) Apply(p any) error {
 			for _, f := range fields {
 				have = append(have, f.Name)
 			}
-			return fmt.Errorf("unknown parameter %q, want one of %s", name, strings.Join(have, ", "))
+			return fmt.Errorf("unknown parameter %q, want one of %s%s", name, strings.Join(have, ", "),
+				nearest.Hint(name, have))
 		}
 		if err := fields[i].set(reflect.ValueOf(p).Elem().FieldByIndex(fields[i].index), v[name]); err != nil {
 			return err

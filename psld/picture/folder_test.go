@@ -20,8 +20,9 @@ func TestLoadSquares(t *testing.T) {
 		require.NoError(t, Save(filepath.Join(dir, name), p))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o644))
-	pics, err := LoadSquares(dir, 2, 10)
+	pics, left, err := LoadSquares(dir, 2, 10)
 	require.NoError(t, err)
+	require.Empty(t, left)
 	require.Len(t, pics, 2)
 	for i, p := range pics { // a and c; the column at the left is cut off
 		require.Equal(t, [2]int{10, 10}, [2]int{p.W, p.H})
@@ -29,11 +30,55 @@ func TestLoadSquares(t *testing.T) {
 			require.InDelta(t, float64(i)/2, v, 0.01)
 		}
 	}
-	pics, err = LoadSquares(dir, 0, 10)
-	require.NoError(t, err)
-	require.Len(t, pics, 4)
-	_, err = LoadSquares(dir, 5, 10)
-	require.ErrorContains(t, err, "want at least 5")
-	_, err = LoadSquares(t.TempDir(), 0, 10)
+	for _, n := range []int{0, 5} { // all, and more than there are
+		pics, _, err = LoadSquares(dir, n, 10)
+		require.NoError(t, err)
+		require.Len(t, pics, 4)
+	}
+	_, _, err = LoadSquares(t.TempDir(), 0, 10)
 	require.ErrorContains(t, err, "has 0 pictures")
+}
+
+// TestLoadSquaresBroken: a file that is no picture is left out, with the reason.
+func TestLoadSquaresBroken(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "b.png")
+	require.NoError(t, os.WriteFile(bad, []byte("no picture"), 0o644))
+	_, _, err := LoadSquares(dir, 0, 10)
+	require.ErrorContains(t, err, "no picture of")
+	require.ErrorContains(t, err, bad)
+	require.NoError(t, Save(filepath.Join(dir, "a.png"), New(12, 12)))
+	pics, left, err := LoadSquares(dir, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, pics, 1)
+	require.Len(t, left, 1)
+	require.ErrorContains(t, left[0], bad)
+}
+
+// TestFiles: subfolders are walked in the order of names, hidden ones are not.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	names := []string{"b.png", "a/z.JPG", "c/d/e.tiff", ".hidden/x.png", "a/._z.jpg", "a/notes.txt", "c.gif/f.bmp"}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, nil, 0o644))
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(dir, link))
+	for _, root := range []string{dir, link, dir + "/"} {
+		paths, err := Files(root)
+		require.NoError(t, err)
+		var got []string
+		for _, p := range paths {
+			inside, err := filepath.Rel(root, p)
+			require.NoError(t, err)
+			got = append(got, filepath.ToSlash(inside))
+		}
+		require.Equal(t, []string{"a/z.JPG", "b.png", "c/d/e.tiff", "c.gif/f.bmp"}, got)
+	}
+	_, err := Files(filepath.Join(dir, "b.png"))
+	require.ErrorContains(t, err, "b.png is no folder")
+	_, err = Files(filepath.Join(dir, "none"))
+	require.ErrorIs(t, err, os.ErrNotExist)
 }

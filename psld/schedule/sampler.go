@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"psld/internal/nearest"
 )
 
 // Sampler takes a latent from noise to a picture's latent in Len steps, of
@@ -125,7 +127,8 @@ func (n Noise) Sampler(name string, steps int, o SamplerOptions) (*Sampler, erro
 		}
 		return &Sampler{steps: s.rows(n, steps, o.Eta), next: -1}, nil
 	}
-	return nil, fmt.Errorf("sampler %q, want one of %s", name, strings.Join(Samplers(), ", "))
+	return nil, fmt.Errorf("sampler %q, want one of %s%s", name, strings.Join(Samplers(), ", "),
+		nearest.Hint(name, Samplers()))
 }
 
 // StartStep returns the step that image-to-image starts at: the last

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"psld/internal/nearest"
 	"psld/psld/param"
 	"psld/tensor"
 )
@@ -160,7 +161,8 @@ func Lookup(name string) (Spec, error) {
 			return s, nil
 		}
 	}
-	return Spec{}, fmt.Errorf("unknown method %q, want one of %s", name, strings.Join(Names(), ", "))
+	return Spec{}, fmt.Errorf("unknown method %q, want one of %s%s", name, strings.Join(Names(), ", "),
+		nearest.Hint(name, Names()))
 }
 
 // Default is a new method with the default of every parameter.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"psld/internal/nearest"
 	"psld/psld/operator"
 	"psld/psld/param"
 	"psld/psld/picture"
@@ -125,7 +126,11 @@ func Find(name string) (*Task, error) {
 			return t, nil
 		}
 	}
-	return nil, fmt.Errorf("unknown task %q, want one of %s", name, names(list, ", "))
+	var all []string
+	for _, t := range list {
+		all = append(all, string(t.Name))
+	}
+	return nil, fmt.Errorf("unknown task %q, want one of %s%s", name, strings.Join(all, ", "), nearest.Hint(name, all))
 }
 
 // Must is Find for a name that is in the list: another one is a programmer's mistake and panics.
