@@ -49,8 +49,8 @@ type amxJob struct {
 //go:noescape
 func amxCeiling(config, a, b *[64]byte, rounds int)
 
-// The kernels of a job have one loop, with tiles of bfloat16 [rows][16][2] for A and [16][2][32] for B (a last step may
-// have fewer than 16 pairs):
+// The kernels of a job have one loop, with tiles of bfloat16 [rows][16][2] for A and [16][2][32] for B (a last step
+// may have fewer than 16 pairs):
 //
 //	for block := range j.blocks { // of rows of C
 //		c := *j.c or bias or 0 // [rows][32] of float32
@@ -183,8 +183,8 @@ func amxRun(t *Tile, m int, split bool) {
 	}
 }
 
-// run calls the kernel by height, number format and the operand that streams. It names each, where a table of functions
-// would be shorter: what a call through a variable is given, the compiler puts on the heap.
+// run calls the kernel by height, number format and the operand that streams. It names each, where a table of
+// functions would be shorter: what a call through a variable is given, the compiler puts on the heap.
 func (j *amxJob) run(tall, split, streamA bool) {
 	switch {
 	case split && tall:

@@ -904,5 +904,6 @@ var gemmTiers = [...]*gemmKernels{
 	AVX512:     {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:]},
 	AVX2:       {mr: 6, nr: 16, n: gemmNAVX2[:], t: gemmTAVX2[:]},
 	AVX512BF16: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: pairsBF16, pairsMR: 14},
-	AMX:        {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: amxPairs, split: amxSplit, pairsMR: amxRows},
+	AMX: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: amxPairs, split: amxSplit,
+		pairsMR: amxRows},
 }

@@ -11,7 +11,7 @@ package asm
 //	}
 //
 //go:noescape
-func addAVX2(dst []float32, a []float32, b []float32)
+func addAVX2(dst, a, b []float32)
 
 // subAVX2 computes
 //
@@ -20,7 +20,7 @@ func addAVX2(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func subAVX2(dst []float32, a []float32, b []float32)
+func subAVX2(dst, a, b []float32)
 
 // mulAVX2 computes
 //
@@ -29,7 +29,7 @@ func subAVX2(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func mulAVX2(dst []float32, a []float32, b []float32)
+func mulAVX2(dst, a, b []float32)
 
 // axpyAVX2 computes
 //
@@ -38,7 +38,7 @@ func mulAVX2(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func axpyAVX2(dst []float32, x []float32, t float32)
+func axpyAVX2(dst, x []float32, t float32)
 
 // scaleAVX2 computes
 //
@@ -47,7 +47,7 @@ func axpyAVX2(dst []float32, x []float32, t float32)
 //	}
 //
 //go:noescape
-func scaleAVX2(dst []float32, x []float32, t float32)
+func scaleAVX2(dst, x []float32, t float32)
 
 // lerpAVX2 computes
 //
@@ -56,7 +56,7 @@ func scaleAVX2(dst []float32, x []float32, t float32)
 //	}
 //
 //go:noescape
-func lerpAVX2(dst []float32, x []float32, t float32)
+func lerpAVX2(dst, x []float32, t float32)
 
 // dotAVX2 computes
 //
@@ -67,7 +67,7 @@ func lerpAVX2(dst []float32, x []float32, t float32)
 //	return s
 //
 //go:noescape
-func dotAVX2(a []float32, b []float32) float64
+func dotAVX2(a, b []float32) float64
 
 // sumAVX2 computes
 //
@@ -109,7 +109,7 @@ func zeroTimesAVX2(x []float32) float64
 //	}
 //
 //go:noescape
-func expAVX2(dst []float32, x []float32)
+func expAVX2(dst, x []float32)
 
 // expGradAVX2 computes
 //
@@ -118,7 +118,7 @@ func expAVX2(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func expGradAVX2(dst []float32, x []float32, dy []float32)
+func expGradAVX2(dst, x, dy []float32)
 
 // siluAVX2 computes
 //
@@ -127,7 +127,7 @@ func expGradAVX2(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func siluAVX2(dst []float32, x []float32)
+func siluAVX2(dst, x []float32)
 
 // siluGradAVX2 computes
 //
@@ -137,7 +137,7 @@ func siluAVX2(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func siluGradAVX2(dst []float32, x []float32, dy []float32)
+func siluGradAVX2(dst, x, dy []float32)
 
 // geluAVX2 computes
 //
@@ -146,7 +146,7 @@ func siluGradAVX2(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func geluAVX2(dst []float32, x []float32)
+func geluAVX2(dst, x []float32)
 
 // geluGradAVX2 computes
 //
@@ -156,7 +156,7 @@ func geluAVX2(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func geluGradAVX2(dst []float32, x []float32, dy []float32)
+func geluGradAVX2(dst, x, dy []float32)
 
 // quickGELUAVX2 computes
 //
@@ -165,7 +165,7 @@ func geluGradAVX2(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func quickGELUAVX2(dst []float32, x []float32)
+func quickGELUAVX2(dst, x []float32)
 
 // quickGELUGradAVX2 computes
 //
@@ -175,7 +175,7 @@ func quickGELUAVX2(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func quickGELUGradAVX2(dst []float32, x []float32, dy []float32)
+func quickGELUGradAVX2(dst, x, dy []float32)
 
 // tanhAVX2 computes
 //
@@ -184,7 +184,7 @@ func quickGELUGradAVX2(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func tanhAVX2(dst []float32, x []float32)
+func tanhAVX2(dst, x []float32)
 
 // tanhGradAVX2 computes
 //
@@ -193,7 +193,7 @@ func tanhAVX2(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func tanhGradAVX2(dst []float32, x []float32, dy []float32)
+func tanhGradAVX2(dst, x, dy []float32)
 
 // absAVX2 computes
 //
@@ -202,7 +202,7 @@ func tanhGradAVX2(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func absAVX2(dst []float32, x []float32)
+func absAVX2(dst, x []float32)
 
 // absGradAVX2 computes
 //
@@ -211,7 +211,7 @@ func absAVX2(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func absGradAVX2(dst []float32, x []float32, dy []float32)
+func absGradAVX2(dst, x, dy []float32)
 
 // reluAVX2 computes
 //
@@ -220,7 +220,7 @@ func absGradAVX2(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func reluAVX2(dst []float32, x []float32)
+func reluAVX2(dst, x []float32)
 
 // reluGradAVX2 computes
 //
@@ -232,7 +232,7 @@ func reluAVX2(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func reluGradAVX2(dst []float32, x []float32, dy []float32)
+func reluGradAVX2(dst, x, dy []float32)
 
 // clampAVX2 computes
 //
@@ -241,7 +241,7 @@ func reluGradAVX2(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func clampAVX2(dst []float32, x []float32, lo, hi float32)
+func clampAVX2(dst, x []float32, lo, hi float32)
 
 // clampGradAVX2 computes
 //
@@ -253,7 +253,7 @@ func clampAVX2(dst []float32, x []float32, lo, hi float32)
 //	}
 //
 //go:noescape
-func clampGradAVX2(dst []float32, x []float32, dy []float32, lo, hi float32)
+func clampGradAVX2(dst, x, dy []float32, lo, hi float32)
 
 // scaleShiftRowsAVX2 computes
 //
@@ -263,7 +263,7 @@ func clampGradAVX2(dst []float32, x []float32, dy []float32, lo, hi float32)
 //	}
 //
 //go:noescape
-func scaleShiftRowsAVX2(dst []float32, x []float32, scale []float32, shift []float32)
+func scaleShiftRowsAVX2(dst, x, scale, shift []float32)
 
 // scaleShiftSiLURowsAVX2 computes
 //
@@ -273,7 +273,7 @@ func scaleShiftRowsAVX2(dst []float32, x []float32, scale []float32, shift []flo
 //	}
 //
 //go:noescape
-func scaleShiftSiLURowsAVX2(dst []float32, x []float32, scale []float32, shift []float32)
+func scaleShiftSiLURowsAVX2(dst, x, scale, shift []float32)
 
 // siluGradRowsAVX2 computes
 //
@@ -283,7 +283,7 @@ func scaleShiftSiLURowsAVX2(dst []float32, x []float32, scale []float32, shift [
 //	}
 //
 //go:noescape
-func siluGradRowsAVX2(dst []float32, x []float32, dy []float32, scale []float32, shift []float32)
+func siluGradRowsAVX2(dst, x, dy, scale, shift []float32)
 
 // linearRowsAVX2 computes
 //
@@ -293,7 +293,7 @@ func siluGradRowsAVX2(dst []float32, x []float32, dy []float32, scale []float32,
 //	}
 //
 //go:noescape
-func linearRowsAVX2(dst []float32, u []float32, v []float32, a []float32, b []float32, d []float32)
+func linearRowsAVX2(dst, u, v, a, b, d []float32)
 
 // addRowsAVX2 computes
 //
@@ -303,7 +303,7 @@ func linearRowsAVX2(dst []float32, u []float32, v []float32, a []float32, b []fl
 //	}
 //
 //go:noescape
-func addRowsAVX2(dst []float32, x []float32, v []float32)
+func addRowsAVX2(dst, x, v []float32)
 
 // adamWAVX2 computes
 //
@@ -314,7 +314,7 @@ func addRowsAVX2(dst []float32, x []float32, v []float32)
 //	}
 //
 //go:noescape
-func adamWAVX2(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
+func adamWAVX2(p, m, v, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
 // softmaxRowsAVX2 computes
 //
@@ -330,7 +330,7 @@ func adamWAVX2(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, 
 //	}
 //
 //go:noescape
-func softmaxRowsAVX2(dst []float32, x []float32, tmp []float32, c int)
+func softmaxRowsAVX2(dst, x, tmp []float32, c int)
 
 // softmaxGradRowsAVX2 computes
 //
@@ -342,7 +342,7 @@ func softmaxRowsAVX2(dst []float32, x []float32, tmp []float32, c int)
 //	}
 //
 //go:noescape
-func softmaxGradRowsAVX2(dst []float32, dy []float32, y []float32, c int)
+func softmaxGradRowsAVX2(dst, dy, y []float32, c int)
 
 // layerNormRowsAVX2 computes
 //
@@ -356,7 +356,7 @@ func softmaxGradRowsAVX2(dst []float32, dy []float32, y []float32, c int)
 //	}
 //
 //go:noescape
-func layerNormRowsAVX2(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
+func layerNormRowsAVX2(dst, stats, x, gamma, beta []float32, c int, eps, invC float32)
 
 // layerNormGradRowsAVX2 computes
 //
@@ -372,7 +372,7 @@ func layerNormRowsAVX2(dst []float32, stats []float32, x []float32, gamma []floa
 //	}
 //
 //go:noescape
-func layerNormGradRowsAVX2(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
+func layerNormGradRowsAVX2(dst, dy, x, stats, gamma []float32, c int, invC float32)
 
 // layerNormGammaRowsAVX2 computes
 //
@@ -384,7 +384,7 @@ func layerNormGradRowsAVX2(dst []float32, dy []float32, x []float32, stats []flo
 //	}
 //
 //go:noescape
-func layerNormGammaRowsAVX2(dst []float32, dy []float32, x []float32, stats []float32, c int)
+func layerNormGammaRowsAVX2(dst, dy, x, stats []float32, c int)
 
 // gegluRowsAVX2 computes
 //
@@ -394,7 +394,7 @@ func layerNormGammaRowsAVX2(dst []float32, dy []float32, x []float32, stats []fl
 //	}
 //
 //go:noescape
-func gegluRowsAVX2(dst []float32, x []float32, gate []float32, c int)
+func gegluRowsAVX2(dst, x, gate []float32, c int)
 
 // gegluGradRowsAVX2 computes
 //
@@ -405,7 +405,7 @@ func gegluRowsAVX2(dst []float32, x []float32, gate []float32, c int)
 //	}
 //
 //go:noescape
-func gegluGradRowsAVX2(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
+func gegluGradRowsAVX2(dx, dgate, dy, x, gate []float32, c int)
 
 // colSumAVX2 computes
 //
@@ -415,7 +415,7 @@ func gegluGradRowsAVX2(dx []float32, dgate []float32, dy []float32, x []float32,
 //	}
 //
 //go:noescape
-func colSumAVX2(sum []float32, x []float32)
+func colSumAVX2(sum, x []float32)
 
 // colMomentsAVX2 computes
 //
@@ -426,7 +426,7 @@ func colSumAVX2(sum []float32, x []float32)
 //	}
 //
 //go:noescape
-func colMomentsAVX2(s1 []float32, s2 []float32, mean []float32, x []float32)
+func colMomentsAVX2(s1, s2, mean, x []float32)
 
 // colSum2AVX2 computes
 //
@@ -437,7 +437,7 @@ func colMomentsAVX2(s1 []float32, s2 []float32, mean []float32, x []float32)
 //	}
 //
 //go:noescape
-func colSum2AVX2(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
+func colSum2AVX2(s1, s2, mean, dy, x []float32)
 
 // f16ToF32AVX2 computes
 //
@@ -482,7 +482,7 @@ func f32ToBF16AVX2(dst []uint16, src []float32)
 //	}
 //
 //go:noescape
-func addAVX512(dst []float32, a []float32, b []float32)
+func addAVX512(dst, a, b []float32)
 
 // subAVX512 computes
 //
@@ -491,7 +491,7 @@ func addAVX512(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func subAVX512(dst []float32, a []float32, b []float32)
+func subAVX512(dst, a, b []float32)
 
 // mulAVX512 computes
 //
@@ -500,7 +500,7 @@ func subAVX512(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func mulAVX512(dst []float32, a []float32, b []float32)
+func mulAVX512(dst, a, b []float32)
 
 // axpyAVX512 computes
 //
@@ -509,7 +509,7 @@ func mulAVX512(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func axpyAVX512(dst []float32, x []float32, t float32)
+func axpyAVX512(dst, x []float32, t float32)
 
 // scaleAVX512 computes
 //
@@ -518,7 +518,7 @@ func axpyAVX512(dst []float32, x []float32, t float32)
 //	}
 //
 //go:noescape
-func scaleAVX512(dst []float32, x []float32, t float32)
+func scaleAVX512(dst, x []float32, t float32)
 
 // lerpAVX512 computes
 //
@@ -527,7 +527,7 @@ func scaleAVX512(dst []float32, x []float32, t float32)
 //	}
 //
 //go:noescape
-func lerpAVX512(dst []float32, x []float32, t float32)
+func lerpAVX512(dst, x []float32, t float32)
 
 // dotAVX512 computes
 //
@@ -538,7 +538,7 @@ func lerpAVX512(dst []float32, x []float32, t float32)
 //	return s
 //
 //go:noescape
-func dotAVX512(a []float32, b []float32) float64
+func dotAVX512(a, b []float32) float64
 
 // sumAVX512 computes
 //
@@ -580,7 +580,7 @@ func zeroTimesAVX512(x []float32) float64
 //	}
 //
 //go:noescape
-func expAVX512(dst []float32, x []float32)
+func expAVX512(dst, x []float32)
 
 // expGradAVX512 computes
 //
@@ -589,7 +589,7 @@ func expAVX512(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func expGradAVX512(dst []float32, x []float32, dy []float32)
+func expGradAVX512(dst, x, dy []float32)
 
 // siluAVX512 computes
 //
@@ -598,7 +598,7 @@ func expGradAVX512(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func siluAVX512(dst []float32, x []float32)
+func siluAVX512(dst, x []float32)
 
 // siluGradAVX512 computes
 //
@@ -608,7 +608,7 @@ func siluAVX512(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func siluGradAVX512(dst []float32, x []float32, dy []float32)
+func siluGradAVX512(dst, x, dy []float32)
 
 // geluAVX512 computes
 //
@@ -617,7 +617,7 @@ func siluGradAVX512(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func geluAVX512(dst []float32, x []float32)
+func geluAVX512(dst, x []float32)
 
 // geluGradAVX512 computes
 //
@@ -627,7 +627,7 @@ func geluAVX512(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func geluGradAVX512(dst []float32, x []float32, dy []float32)
+func geluGradAVX512(dst, x, dy []float32)
 
 // quickGELUAVX512 computes
 //
@@ -636,7 +636,7 @@ func geluGradAVX512(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func quickGELUAVX512(dst []float32, x []float32)
+func quickGELUAVX512(dst, x []float32)
 
 // quickGELUGradAVX512 computes
 //
@@ -646,7 +646,7 @@ func quickGELUAVX512(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func quickGELUGradAVX512(dst []float32, x []float32, dy []float32)
+func quickGELUGradAVX512(dst, x, dy []float32)
 
 // tanhAVX512 computes
 //
@@ -655,7 +655,7 @@ func quickGELUGradAVX512(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func tanhAVX512(dst []float32, x []float32)
+func tanhAVX512(dst, x []float32)
 
 // tanhGradAVX512 computes
 //
@@ -664,7 +664,7 @@ func tanhAVX512(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func tanhGradAVX512(dst []float32, x []float32, dy []float32)
+func tanhGradAVX512(dst, x, dy []float32)
 
 // absAVX512 computes
 //
@@ -673,7 +673,7 @@ func tanhGradAVX512(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func absAVX512(dst []float32, x []float32)
+func absAVX512(dst, x []float32)
 
 // absGradAVX512 computes
 //
@@ -682,7 +682,7 @@ func absAVX512(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func absGradAVX512(dst []float32, x []float32, dy []float32)
+func absGradAVX512(dst, x, dy []float32)
 
 // reluAVX512 computes
 //
@@ -691,7 +691,7 @@ func absGradAVX512(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func reluAVX512(dst []float32, x []float32)
+func reluAVX512(dst, x []float32)
 
 // reluGradAVX512 computes
 //
@@ -703,7 +703,7 @@ func reluAVX512(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func reluGradAVX512(dst []float32, x []float32, dy []float32)
+func reluGradAVX512(dst, x, dy []float32)
 
 // clampAVX512 computes
 //
@@ -712,7 +712,7 @@ func reluGradAVX512(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func clampAVX512(dst []float32, x []float32, lo, hi float32)
+func clampAVX512(dst, x []float32, lo, hi float32)
 
 // clampGradAVX512 computes
 //
@@ -724,7 +724,7 @@ func clampAVX512(dst []float32, x []float32, lo, hi float32)
 //	}
 //
 //go:noescape
-func clampGradAVX512(dst []float32, x []float32, dy []float32, lo, hi float32)
+func clampGradAVX512(dst, x, dy []float32, lo, hi float32)
 
 // scaleShiftRowsAVX512 computes
 //
@@ -734,7 +734,7 @@ func clampGradAVX512(dst []float32, x []float32, dy []float32, lo, hi float32)
 //	}
 //
 //go:noescape
-func scaleShiftRowsAVX512(dst []float32, x []float32, scale []float32, shift []float32)
+func scaleShiftRowsAVX512(dst, x, scale, shift []float32)
 
 // scaleShiftSiLURowsAVX512 computes
 //
@@ -744,7 +744,7 @@ func scaleShiftRowsAVX512(dst []float32, x []float32, scale []float32, shift []f
 //	}
 //
 //go:noescape
-func scaleShiftSiLURowsAVX512(dst []float32, x []float32, scale []float32, shift []float32)
+func scaleShiftSiLURowsAVX512(dst, x, scale, shift []float32)
 
 // siluGradRowsAVX512 computes
 //
@@ -754,7 +754,7 @@ func scaleShiftSiLURowsAVX512(dst []float32, x []float32, scale []float32, shift
 //	}
 //
 //go:noescape
-func siluGradRowsAVX512(dst []float32, x []float32, dy []float32, scale []float32, shift []float32)
+func siluGradRowsAVX512(dst, x, dy, scale, shift []float32)
 
 // linearRowsAVX512 computes
 //
@@ -764,7 +764,7 @@ func siluGradRowsAVX512(dst []float32, x []float32, dy []float32, scale []float3
 //	}
 //
 //go:noescape
-func linearRowsAVX512(dst []float32, u []float32, v []float32, a []float32, b []float32, d []float32)
+func linearRowsAVX512(dst, u, v, a, b, d []float32)
 
 // addRowsAVX512 computes
 //
@@ -774,7 +774,7 @@ func linearRowsAVX512(dst []float32, u []float32, v []float32, a []float32, b []
 //	}
 //
 //go:noescape
-func addRowsAVX512(dst []float32, x []float32, v []float32)
+func addRowsAVX512(dst, x, v []float32)
 
 // adamWAVX512 computes
 //
@@ -785,7 +785,7 @@ func addRowsAVX512(dst []float32, x []float32, v []float32)
 //	}
 //
 //go:noescape
-func adamWAVX512(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
+func adamWAVX512(p, m, v, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
 // softmaxRowsAVX512 computes
 //
@@ -801,7 +801,7 @@ func adamWAVX512(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1
 //	}
 //
 //go:noescape
-func softmaxRowsAVX512(dst []float32, x []float32, tmp []float32, c int)
+func softmaxRowsAVX512(dst, x, tmp []float32, c int)
 
 // softmaxGradRowsAVX512 computes
 //
@@ -813,7 +813,7 @@ func softmaxRowsAVX512(dst []float32, x []float32, tmp []float32, c int)
 //	}
 //
 //go:noescape
-func softmaxGradRowsAVX512(dst []float32, dy []float32, y []float32, c int)
+func softmaxGradRowsAVX512(dst, dy, y []float32, c int)
 
 // layerNormRowsAVX512 computes
 //
@@ -827,7 +827,7 @@ func softmaxGradRowsAVX512(dst []float32, dy []float32, y []float32, c int)
 //	}
 //
 //go:noescape
-func layerNormRowsAVX512(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
+func layerNormRowsAVX512(dst, stats, x, gamma, beta []float32, c int, eps, invC float32)
 
 // layerNormGradRowsAVX512 computes
 //
@@ -843,7 +843,7 @@ func layerNormRowsAVX512(dst []float32, stats []float32, x []float32, gamma []fl
 //	}
 //
 //go:noescape
-func layerNormGradRowsAVX512(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
+func layerNormGradRowsAVX512(dst, dy, x, stats, gamma []float32, c int, invC float32)
 
 // layerNormGammaRowsAVX512 computes
 //
@@ -855,7 +855,7 @@ func layerNormGradRowsAVX512(dst []float32, dy []float32, x []float32, stats []f
 //	}
 //
 //go:noescape
-func layerNormGammaRowsAVX512(dst []float32, dy []float32, x []float32, stats []float32, c int)
+func layerNormGammaRowsAVX512(dst, dy, x, stats []float32, c int)
 
 // gegluRowsAVX512 computes
 //
@@ -865,7 +865,7 @@ func layerNormGammaRowsAVX512(dst []float32, dy []float32, x []float32, stats []
 //	}
 //
 //go:noescape
-func gegluRowsAVX512(dst []float32, x []float32, gate []float32, c int)
+func gegluRowsAVX512(dst, x, gate []float32, c int)
 
 // gegluGradRowsAVX512 computes
 //
@@ -876,7 +876,7 @@ func gegluRowsAVX512(dst []float32, x []float32, gate []float32, c int)
 //	}
 //
 //go:noescape
-func gegluGradRowsAVX512(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
+func gegluGradRowsAVX512(dx, dgate, dy, x, gate []float32, c int)
 
 // colSumAVX512 computes
 //
@@ -886,7 +886,7 @@ func gegluGradRowsAVX512(dx []float32, dgate []float32, dy []float32, x []float3
 //	}
 //
 //go:noescape
-func colSumAVX512(sum []float32, x []float32)
+func colSumAVX512(sum, x []float32)
 
 // colMomentsAVX512 computes
 //
@@ -897,7 +897,7 @@ func colSumAVX512(sum []float32, x []float32)
 //	}
 //
 //go:noescape
-func colMomentsAVX512(s1 []float32, s2 []float32, mean []float32, x []float32)
+func colMomentsAVX512(s1, s2, mean, x []float32)
 
 // colSum2AVX512 computes
 //
@@ -908,7 +908,7 @@ func colMomentsAVX512(s1 []float32, s2 []float32, mean []float32, x []float32)
 //	}
 //
 //go:noescape
-func colSum2AVX512(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
+func colSum2AVX512(s1, s2, mean, dy, x []float32)
 
 // f16ToF32AVX512 computes
 //

@@ -11,7 +11,7 @@ package asm
 //	}
 //
 //go:noescape
-func addNEON(dst []float32, a []float32, b []float32)
+func addNEON(dst, a, b []float32)
 
 // subNEON computes
 //
@@ -20,7 +20,7 @@ func addNEON(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func subNEON(dst []float32, a []float32, b []float32)
+func subNEON(dst, a, b []float32)
 
 // mulNEON computes
 //
@@ -29,7 +29,7 @@ func subNEON(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func mulNEON(dst []float32, a []float32, b []float32)
+func mulNEON(dst, a, b []float32)
 
 // axpyNEON computes
 //
@@ -38,7 +38,7 @@ func mulNEON(dst []float32, a []float32, b []float32)
 //	}
 //
 //go:noescape
-func axpyNEON(dst []float32, x []float32, t float32)
+func axpyNEON(dst, x []float32, t float32)
 
 // scaleNEON computes
 //
@@ -47,7 +47,7 @@ func axpyNEON(dst []float32, x []float32, t float32)
 //	}
 //
 //go:noescape
-func scaleNEON(dst []float32, x []float32, t float32)
+func scaleNEON(dst, x []float32, t float32)
 
 // lerpNEON computes
 //
@@ -56,7 +56,7 @@ func scaleNEON(dst []float32, x []float32, t float32)
 //	}
 //
 //go:noescape
-func lerpNEON(dst []float32, x []float32, t float32)
+func lerpNEON(dst, x []float32, t float32)
 
 // dotNEON computes
 //
@@ -67,7 +67,7 @@ func lerpNEON(dst []float32, x []float32, t float32)
 //	return s
 //
 //go:noescape
-func dotNEON(a []float32, b []float32) float64
+func dotNEON(a, b []float32) float64
 
 // sumNEON computes
 //
@@ -109,7 +109,7 @@ func zeroTimesNEON(x []float32) float64
 //	}
 //
 //go:noescape
-func expNEON(dst []float32, x []float32)
+func expNEON(dst, x []float32)
 
 // siluNEON computes
 //
@@ -118,7 +118,7 @@ func expNEON(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func siluNEON(dst []float32, x []float32)
+func siluNEON(dst, x []float32)
 
 // siluGradNEON computes
 //
@@ -128,7 +128,7 @@ func siluNEON(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func siluGradNEON(dst []float32, x []float32, dy []float32)
+func siluGradNEON(dst, x, dy []float32)
 
 // geluNEON computes
 //
@@ -137,7 +137,7 @@ func siluGradNEON(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func geluNEON(dst []float32, x []float32)
+func geluNEON(dst, x []float32)
 
 // geluGradNEON computes
 //
@@ -147,7 +147,7 @@ func geluNEON(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func geluGradNEON(dst []float32, x []float32, dy []float32)
+func geluGradNEON(dst, x, dy []float32)
 
 // quickGELUNEON computes
 //
@@ -156,7 +156,7 @@ func geluGradNEON(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func quickGELUNEON(dst []float32, x []float32)
+func quickGELUNEON(dst, x []float32)
 
 // quickGELUGradNEON computes
 //
@@ -166,7 +166,7 @@ func quickGELUNEON(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func quickGELUGradNEON(dst []float32, x []float32, dy []float32)
+func quickGELUGradNEON(dst, x, dy []float32)
 
 // expGradNEON computes
 //
@@ -175,7 +175,7 @@ func quickGELUGradNEON(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func expGradNEON(dst []float32, x []float32, dy []float32)
+func expGradNEON(dst, x, dy []float32)
 
 // tanhNEON computes
 //
@@ -184,7 +184,7 @@ func expGradNEON(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func tanhNEON(dst []float32, x []float32)
+func tanhNEON(dst, x []float32)
 
 // tanhGradNEON computes
 //
@@ -193,7 +193,7 @@ func tanhNEON(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func tanhGradNEON(dst []float32, x []float32, dy []float32)
+func tanhGradNEON(dst, x, dy []float32)
 
 // absNEON computes
 //
@@ -202,7 +202,7 @@ func tanhGradNEON(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func absNEON(dst []float32, x []float32)
+func absNEON(dst, x []float32)
 
 // absGradNEON computes
 //
@@ -211,7 +211,7 @@ func absNEON(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func absGradNEON(dst []float32, x []float32, dy []float32)
+func absGradNEON(dst, x, dy []float32)
 
 // reluNEON computes
 //
@@ -220,7 +220,7 @@ func absGradNEON(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func reluNEON(dst []float32, x []float32)
+func reluNEON(dst, x []float32)
 
 // reluGradNEON computes
 //
@@ -232,7 +232,7 @@ func reluNEON(dst []float32, x []float32)
 //	}
 //
 //go:noescape
-func reluGradNEON(dst []float32, x []float32, dy []float32)
+func reluGradNEON(dst, x, dy []float32)
 
 // clampNEON computes
 //
@@ -241,7 +241,7 @@ func reluGradNEON(dst []float32, x []float32, dy []float32)
 //	}
 //
 //go:noescape
-func clampNEON(dst []float32, x []float32, lo, hi float32)
+func clampNEON(dst, x []float32, lo, hi float32)
 
 // clampGradNEON computes
 //
@@ -253,7 +253,7 @@ func clampNEON(dst []float32, x []float32, lo, hi float32)
 //	}
 //
 //go:noescape
-func clampGradNEON(dst []float32, x []float32, dy []float32, lo, hi float32)
+func clampGradNEON(dst, x, dy []float32, lo, hi float32)
 
 // scaleShiftRowsNEON computes
 //
@@ -263,7 +263,7 @@ func clampGradNEON(dst []float32, x []float32, dy []float32, lo, hi float32)
 //	}
 //
 //go:noescape
-func scaleShiftRowsNEON(dst []float32, x []float32, scale []float32, shift []float32)
+func scaleShiftRowsNEON(dst, x, scale, shift []float32)
 
 // scaleShiftSiLURowsNEON computes
 //
@@ -273,7 +273,7 @@ func scaleShiftRowsNEON(dst []float32, x []float32, scale []float32, shift []flo
 //	}
 //
 //go:noescape
-func scaleShiftSiLURowsNEON(dst []float32, x []float32, scale []float32, shift []float32)
+func scaleShiftSiLURowsNEON(dst, x, scale, shift []float32)
 
 // siluGradRowsNEON computes
 //
@@ -283,7 +283,7 @@ func scaleShiftSiLURowsNEON(dst []float32, x []float32, scale []float32, shift [
 //	}
 //
 //go:noescape
-func siluGradRowsNEON(dst []float32, x []float32, dy []float32, scale []float32, shift []float32)
+func siluGradRowsNEON(dst, x, dy, scale, shift []float32)
 
 // linearRowsNEON computes
 //
@@ -293,7 +293,7 @@ func siluGradRowsNEON(dst []float32, x []float32, dy []float32, scale []float32,
 //	}
 //
 //go:noescape
-func linearRowsNEON(dst []float32, u []float32, v []float32, a []float32, b []float32, d []float32)
+func linearRowsNEON(dst, u, v, a, b, d []float32)
 
 // addRowsNEON computes
 //
@@ -303,7 +303,7 @@ func linearRowsNEON(dst []float32, u []float32, v []float32, a []float32, b []fl
 //	}
 //
 //go:noescape
-func addRowsNEON(dst []float32, x []float32, v []float32)
+func addRowsNEON(dst, x, v []float32)
 
 // adamWNEON computes
 //
@@ -314,7 +314,7 @@ func addRowsNEON(dst []float32, x []float32, v []float32)
 //	}
 //
 //go:noescape
-func adamWNEON(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
+func adamWNEON(p, m, v, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 
 // softmaxRowsNEON computes
 //
@@ -330,7 +330,7 @@ func adamWNEON(p []float32, m []float32, v []float32, g []float32, lr, b1, nb1, 
 //	}
 //
 //go:noescape
-func softmaxRowsNEON(dst []float32, x []float32, tmp []float32, c int)
+func softmaxRowsNEON(dst, x, tmp []float32, c int)
 
 // softmaxGradRowsNEON computes
 //
@@ -342,7 +342,7 @@ func softmaxRowsNEON(dst []float32, x []float32, tmp []float32, c int)
 //	}
 //
 //go:noescape
-func softmaxGradRowsNEON(dst []float32, dy []float32, y []float32, c int)
+func softmaxGradRowsNEON(dst, dy, y []float32, c int)
 
 // layerNormRowsNEON computes
 //
@@ -356,7 +356,7 @@ func softmaxGradRowsNEON(dst []float32, dy []float32, y []float32, c int)
 //	}
 //
 //go:noescape
-func layerNormRowsNEON(dst []float32, stats []float32, x []float32, gamma []float32, beta []float32, c int, eps, invC float32)
+func layerNormRowsNEON(dst, stats, x, gamma, beta []float32, c int, eps, invC float32)
 
 // layerNormGradRowsNEON computes
 //
@@ -372,7 +372,7 @@ func layerNormRowsNEON(dst []float32, stats []float32, x []float32, gamma []floa
 //	}
 //
 //go:noescape
-func layerNormGradRowsNEON(dst []float32, dy []float32, x []float32, stats []float32, gamma []float32, c int, invC float32)
+func layerNormGradRowsNEON(dst, dy, x, stats, gamma []float32, c int, invC float32)
 
 // layerNormGammaRowsNEON computes
 //
@@ -384,7 +384,7 @@ func layerNormGradRowsNEON(dst []float32, dy []float32, x []float32, stats []flo
 //	}
 //
 //go:noescape
-func layerNormGammaRowsNEON(dst []float32, dy []float32, x []float32, stats []float32, c int)
+func layerNormGammaRowsNEON(dst, dy, x, stats []float32, c int)
 
 // gegluRowsNEON computes
 //
@@ -394,7 +394,7 @@ func layerNormGammaRowsNEON(dst []float32, dy []float32, x []float32, stats []fl
 //	}
 //
 //go:noescape
-func gegluRowsNEON(dst []float32, x []float32, gate []float32, c int)
+func gegluRowsNEON(dst, x, gate []float32, c int)
 
 // gegluGradRowsNEON computes
 //
@@ -405,7 +405,7 @@ func gegluRowsNEON(dst []float32, x []float32, gate []float32, c int)
 //	}
 //
 //go:noescape
-func gegluGradRowsNEON(dx []float32, dgate []float32, dy []float32, x []float32, gate []float32, c int)
+func gegluGradRowsNEON(dx, dgate, dy, x, gate []float32, c int)
 
 // colSumNEON computes
 //
@@ -415,7 +415,7 @@ func gegluGradRowsNEON(dx []float32, dgate []float32, dy []float32, x []float32,
 //	}
 //
 //go:noescape
-func colSumNEON(sum []float32, x []float32)
+func colSumNEON(sum, x []float32)
 
 // colMomentsNEON computes
 //
@@ -426,7 +426,7 @@ func colSumNEON(sum []float32, x []float32)
 //	}
 //
 //go:noescape
-func colMomentsNEON(s1 []float32, s2 []float32, mean []float32, x []float32)
+func colMomentsNEON(s1, s2, mean, x []float32)
 
 // colSum2NEON computes
 //
@@ -437,7 +437,7 @@ func colMomentsNEON(s1 []float32, s2 []float32, mean []float32, x []float32)
 //	}
 //
 //go:noescape
-func colSum2NEON(s1 []float32, s2 []float32, mean []float32, dy []float32, x []float32)
+func colSum2NEON(s1, s2, mean, dy, x []float32)
 
 // f16ToF32NEON computes
 //

@@ -8,10 +8,10 @@ import (
 	"psld/psld/task"
 )
 
-// FindDamage makes out the damage of a measured picture y and says in words where it is from: of the mask (which pixels
-// are known, row by row) or the kernel that is given, else of what y itself shows: transparent or
-// black pixels, how soft it is. Missing pixels become opaque in y, since they will be painted. A mask that marks all or
-// nothing as missing, and a task that needs what is not there, are errors.
+// FindDamage makes out the damage of a measured picture y and says in words where it is from: of the mask (which
+// pixels are known, row by row) or the kernel that is given, else of what y itself shows: transparent or black pixels,
+// how soft it is. Missing pixels become opaque in y, since they will be painted. A mask that marks all or nothing as
+// missing, and a task that needs what is not there, are errors.
 func FindDamage(t *task.Task, y *picture.Picture, keep []bool, kernel *operator.Kernel) (d Damage,
 	words string, err error) {
 	d = Damage{Task: t.Name}
@@ -26,7 +26,8 @@ func FindDamage(t *task.Task, y *picture.Picture, keep []bool, kernel *operator.
 		}
 		missing, n := markMissing(y, d.Keep), len(d.Keep)
 		if missing == 0 || missing == n {
-			return d, "", fmt.Errorf("%s marks %d of %d pixels as missing: nothing to do, or nothing to go by", from, missing, n)
+			return d, "", fmt.Errorf("%s marks %d of %d pixels as missing: nothing to do, or nothing to go by", from, missing,
+				n)
 		}
 		return d, fmt.Sprintf("%d of %d pixels missing (%.1f %%), from %s", missing, n, 100*float64(missing)/float64(n),
 			from), nil

@@ -42,10 +42,10 @@ func finish(x []float32, p solver.Problem, sigma float64) error {
 	return nil
 }
 
-// EstimateNoise is the deviation of white noise in a picture y[h,w,3]: that of its finest diagonal wavelet coefficients
-// in the parts of the picture that have least of them, since elsewhere texture adds to the noise. Where too few parts
-// are known it is the median size of all coefficients (Donoho and Johnstone 1994), which texture makes too large.
-// keep tells which pixels count, nil for all. ok is false where too few 2x2 blocks are known.
+// EstimateNoise is the deviation of white noise in a picture y[h,w,3]: that of its finest diagonal wavelet
+// coefficients in the parts of the picture that have least of them, since elsewhere texture adds to the noise. Where
+// too few parts are known it is the median size of all coefficients (Donoho and Johnstone 1994), which texture makes
+// too large. keep tells which pixels count, nil for all. ok is false where too few 2x2 blocks are known.
 func EstimateNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
 	const side, enough = 16, 100 // of a part, in pixels, and its coefficients
 	across := (w + side - 1) / side

@@ -14,9 +14,9 @@ import (
 
 // Predict is about how long Solve will take with a method on a damaged picture whose result has h x w pixels: the
 // multiply-adds of its steps at the speed of one noise estimate of a small picture, which is measured now and takes up
-// to some seconds with a large model. 0 where nothing is known: for priors that do not know their work, and for methods
-// without one. What else a step does (proximal steps, operators) is left out, and so is what must be computed twice for
-// want of memory: it may be wrong by a factor of two.
+// to some seconds with a large model. 0 where nothing is known: for priors that do not know their work, and for
+// methods without one. What else a step does (proximal steps, operators) is left out, and so is what must be computed
+// twice for want of memory: it may be wrong by a factor of two.
 func Predict(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) time.Duration {
 	c, ok := m.(prior.Costed)
 	if m == nil || !ok {
@@ -35,7 +35,8 @@ func Predict(m prior.Prior, method solver.Method, d Damage, h, w int, o Options)
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// stepMACs are the multiply-adds of a step on h x w pixels. The gradient to the input costs as much as the way forward.
+// stepMACs are the multiply-adds of a step on h x w pixels. The gradient to the input costs as much as the way
+// forward.
 func stepMACs(c prior.Costed, m prior.Prior, method solver.Method, h, w int) float64 {
 	k := m.Multiple()
 	eps, encode, decode := c.MACs((h+k-1)/k*k, (w+k-1)/k*k)

@@ -17,8 +17,8 @@ func (e *OutOfMemory) Error() string {
 		e.Device, float64(e.Bytes)/(1<<20), float64(e.InUse)/(1<<20))
 }
 
-// Catch, deferred, makes the error of the function that defers it out of a panic with [OutOfMemory] or [Stopped]. Other
-// panics go on. What was deferred after it, such as the Release of a graph, has run by then.
+// Catch, deferred, makes the error of the function that defers it out of a panic with [OutOfMemory] or [Stopped].
+// Other panics go on. What was deferred after it, such as the Release of a graph, has run by then.
 func Catch(err *error) {
 	switch r := recover().(type) {
 	case nil:

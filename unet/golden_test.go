@@ -113,7 +113,8 @@ func openTiny(t *testing.T, dir string, c genCase, layout, variant string) *unet
 
 func TestGoldenTiny(t *testing.T) {
 	for _, dir := range golden.Folders(t, "tiny-sd") {
-		for _, file := range [][2]string{{"diffusers", ""}, {"diffusers", ".fp16"}, {"diffusers", ".bf16"}, {"compvis", ""}} {
+		for _, file := range [][2]string{{"diffusers", ""}, {"diffusers", ".fp16"}, {"diffusers", ".bf16"}, {"compvis",
+			""}} {
 			t.Run(filepath.Base(dir)+"/"+file[0]+file[1], func(t *testing.T) {
 				var c genCase
 				golden.JSON(t, filepath.Join(dir, "case.json"), &c)

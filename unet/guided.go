@@ -104,7 +104,8 @@ func (c GuidedConfig) OutChannels() int {
 }
 
 // Forward predicts the noise [N, H, W, 3] in pictures x [N, H, W, 3] of diffusion times t, one per item (0 to 999, and
-// numbers between), and behind it, with LearnSigma, three channels for the variance. H and W are multiples of Factor().
+// numbers between), and behind it, with LearnSigma, three channels for the variance. H and W are multiples of
+// Factor().
 func (m *Guided) Forward(g *autograd.Graph, x *autograd.Value, t []float32) *autograd.Value {
 	if f := m.Factor(); x.T.Dim(1)%f != 0 || x.T.Dim(2)%f != 0 {
 		panic(fmt.Sprintf("unet: picture %v is no multiple of %d pixels", x.T.Shape, f))

@@ -74,7 +74,8 @@ func (c GuidedConfig) Validate() error {
 	for _, m := range c.ChannelMult {
 		ch := m * c.NumChannels
 		if ch%c.NormGroups != 0 {
-			return fmt.Errorf("guided UNet's configuration: %d channels are no multiple of norm_num_groups %d", ch, c.NormGroups)
+			return fmt.Errorf("guided UNet's configuration: %d channels are no multiple of norm_num_groups %d", ch,
+				c.NormGroups)
 		}
 		if h := c.heads(ch); h > 0 && ch%h != 0 {
 			return fmt.Errorf("guided UNet's configuration: %d channels are no multiple of %d heads", ch, h)

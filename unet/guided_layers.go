@@ -39,7 +39,9 @@ func (s sizing) size(h, w int) (oh, ow int) {
 // guidedRes is the residual block of guided diffusion. With e the embedding of the time:
 //
 //	h = in_layers.2(resize(silu(in_layers.0(x))))
-//	h = out_layers.3(silu(out_layers.0(h) * (1 + scale(e)) + shift(e)))    or, without ScaleShift, of out_layers.0(h + e)
+//
+// h = out_layers.3(silu(out_layers.0(h) * (1 + scale(e)) + shift(e))) or, without ScaleShift, of out_layers.0(h + e)
+//
 //	y = skip_connection(resize(x)) + h
 type guidedRes struct {
 	inNorm, outNorm *nn.GroupNorm

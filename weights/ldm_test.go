@@ -403,7 +403,8 @@ func TestLDMErrors(t *testing.T) {
 		_, err := weights.OpenModel(writeLDM(t, change(e)), weights.Options{})
 		return err
 	}
-	require.ErrorContains(t, open(func(e []weights.Entry) []weights.Entry { return e[:last] }), "no tensor alphas_cumprod")
+	require.ErrorContains(t, open(func(e []weights.Entry) []weights.Entry { return e[:last] }),
+		"no tensor alphas_cumprod")
 	require.ErrorContains(t, open(func(e []weights.Entry) []weights.Entry {
 		e[last].DType = weights.F16
 		return e

@@ -39,7 +39,8 @@ func mapping(t *testing.T, folder string) []mapRow {
 
 // part picks one of a model's sets by its folder name.
 func part(m *weights.Model, name string) *weights.Set {
-	return map[string]*weights.Set{weights.UNetPart: m.UNet, weights.VAEPart: m.VAE, weights.TextPart: m.TextEncoder}[name]
+	return map[string]*weights.Set{weights.UNetPart: m.UNet, weights.VAEPart: m.VAE,
+		weights.TextPart: m.TextEncoder}[name]
 }
 
 var parts = []string{weights.UNetPart, weights.VAEPart, weights.TextPart}
@@ -279,13 +280,14 @@ func TestDeriveFullSize(t *testing.T) {
 		got  json.RawMessage
 		want string
 	}{
-		{m.UNetConfig, `{"_class_name":"UNet2DConditionModel","attention_head_dim":8,"block_out_channels":[320,640,1280,1280],
-			"cross_attention_dim":768,
+		{m.UNetConfig, `{"_class_name":"UNet2DConditionModel","attention_head_dim":8,
+			"block_out_channels":[320,640,1280,1280],"cross_attention_dim":768,
 			"down_block_types":["CrossAttnDownBlock2D","CrossAttnDownBlock2D","CrossAttnDownBlock2D","DownBlock2D"],
 			"up_block_types":["UpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D","CrossAttnUpBlock2D"],
 			"in_channels":4,"out_channels":4,"layers_per_block":2,"norm_eps":1e-05,"norm_num_groups":32}`},
-		{m.VAEConfig, `{"_class_name":"AutoencoderKL","block_out_channels":[128,256,512,512],"in_channels":3,"out_channels":3,
-			"latent_channels":4,"layers_per_block":2,"norm_num_groups":32,"scaling_factor":0.18215,
+		{m.VAEConfig, `{"_class_name":"AutoencoderKL","block_out_channels":[128,256,512,512],
+			"in_channels":3,"out_channels":3,"latent_channels":4,"layers_per_block":2,"norm_num_groups":32,
+			"scaling_factor":0.18215,
 			"down_block_types":["DownEncoderBlock2D","DownEncoderBlock2D","DownEncoderBlock2D","DownEncoderBlock2D"],
 			"up_block_types":["UpDecoderBlock2D","UpDecoderBlock2D","UpDecoderBlock2D","UpDecoderBlock2D"]}`},
 		{m.TextConfig, `{"hidden_act":"quick_gelu","hidden_size":768,"intermediate_size":3072,"layer_norm_eps":1e-05,

@@ -130,7 +130,8 @@ func (n *Names) addUNet(l Layout) {
 }
 
 var vaeResnet = [][2]string{
-	{"norm1", ".norm1"}, {"conv1", ".conv1"}, {"norm2", ".norm2"}, {"conv2", ".conv2"}, {"nin_shortcut", ".conv_shortcut"},
+	{"norm1", ".norm1"}, {"conv1", ".conv1"}, {"norm2", ".norm2"}, {"conv2", ".conv2"}, {"nin_shortcut",
+		".conv_shortcut"},
 }
 
 var vaeAttention = [][2]string{

@@ -273,7 +273,8 @@ func main() {
 		}
 	}
 	p("\tAVX512BF16: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: pairsBF16, pairsMR: 14},")
-	p("\tAMX: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: amxPairs, split: amxSplit, pairsMR: amxRows},")
+	p("\tAMX: {mr: 14, nr: 32, n: gemmNAVX512[:], t: gemmTAVX512[:], pairs: amxPairs, split: amxSplit,\n" +
+		"\t\tpairsMR: amxRows},")
 	p("}")
 	must(os.WriteFile("gemm_amd64.go", buf.Bytes(), 0o644))
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// inGo has the loop in Go of each kernel: what it computes, for the comment of its declaration. Functions of one number
-// are those of the exported function's comment.
+// inGo has the loop in Go of each kernel: what it computes, for the comment of its declaration. Functions of one
+// number are those of the exported function's comment.
 var inGo = map[string]string{
 	"add":   each("dst[i] = a[i] + b[i]"),
 	"sub":   each("dst[i] = a[i] - b[i]"),
@@ -48,47 +48,68 @@ var inGo = map[string]string{
 	"colMoments":         over("x", "mean", "s1[j] += x[i] - mean[j]", "s2[j] += (x[i] - mean[j]) * (x[i] - mean[j])"),
 	"colSum2":            over("x", "mean", "s1[j] += dy[i]", "s2[j] += dy[i] * (x[i] - mean[j])"),
 
-	"softmaxRows":     eachRow("x", "top, sum := max(x[r:r+c]...), 0", "for i := r; i < r+c; i++ {", "\ttmp[i-r] = exp(x[i] - top)", "\tsum += tmp[i-r]", "}", "for i := r; i < r+c; i++ {", "\tdst[i] = tmp[i-r] / sum", "}"),
-	"softmaxGradRows": eachRow("y", "inner := dot(y[r:r+c], dy[r:r+c])", "for i := r; i < r+c; i++ {", "\tdst[i] = y[i] * (dy[i] - inner)", "}"),
-	"layerNormRows": eachRow("x", "mean := sum(x[r:r+c]) * invC", "rstd := 1 / sqrt(sumOfSquares(x[r:r+c]-mean)*invC+eps)",
-		"stats[2*r/c], stats[2*r/c+1] = mean, rstd", "for i := r; i < r+c; i++ {", "\tdst[i] = (x[i]-mean)*rstd*gamma[i-r] + beta[i-r]", "}"),
-	"layerNormGradRows": eachRow("x", "mean, rstd, s1, s2 := stats[2*r/c], stats[2*r/c+1], 0, 0", "for i := r; i < r+c; i++ {",
+	"softmaxRows": eachRow("x", "top, sum := max(x[r:r+c]...), 0", "for i := r; i < r+c; i++ {",
+		"\ttmp[i-r] = exp(x[i] - top)", "\tsum += tmp[i-r]", "}", "for i := r; i < r+c; i++ {", "\tdst[i] = tmp[i-r] / sum",
+		"}"),
+	"softmaxGradRows": eachRow("y", "inner := dot(y[r:r+c], dy[r:r+c])", "for i := r; i < r+c; i++ {",
+		"\tdst[i] = y[i] * (dy[i] - inner)", "}"),
+	"layerNormRows": eachRow("x", "mean := sum(x[r:r+c]) * invC",
+		"rstd := 1 / sqrt(sumOfSquares(x[r:r+c]-mean)*invC+eps)",
+		"stats[2*r/c], stats[2*r/c+1] = mean, rstd", "for i := r; i < r+c; i++ {",
+		"\tdst[i] = (x[i]-mean)*rstd*gamma[i-r] + beta[i-r]", "}"),
+	"layerNormGradRows": eachRow("x", "mean, rstd, s1, s2 := stats[2*r/c], stats[2*r/c+1], 0, 0",
+		"for i := r; i < r+c; i++ {",
 		"\ts1 += dy[i] * gamma[i-r] * invC", "\ts2 += dy[i] * gamma[i-r] * (x[i] - mean) * rstd * invC", "}",
 		"for i := r; i < r+c; i++ {", "\tdst[i] = rstd * (dy[i]*gamma[i-r] - s1 - (x[i]-mean)*rstd*s2)", "}"),
-	"layerNormGammaRows": eachRow("x", "mean, rstd := stats[2*r/c], stats[2*r/c+1]", "for i := r; i < r+c; i++ {", "\tdst[i] = dy[i] * (x[i] - mean) * rstd", "}"),
-	"gegluRows":          halves("dst", "dst[i] = x[k] * gelu(gate[k])"),
-	"gegluGradRows":      halves("dy", "dx[k] = dy[i] * gelu(gate[k])", "dgate[k] = dy[i] * x[k] * geluGrad(gate[k])"),
+	"layerNormGammaRows": eachRow("x", "mean, rstd := stats[2*r/c], stats[2*r/c+1]", "for i := r; i < r+c; i++ {",
+		"\tdst[i] = dy[i] * (x[i] - mean) * rstd", "}"),
+	"gegluRows":     halves("dst", "dst[i] = x[k] * gelu(gate[k])"),
+	"gegluGradRows": halves("dy", "dx[k] = dy[i] * gelu(gate[k])", "dgate[k] = dy[i] * x[k] * geluGrad(gate[k])"),
 
 	"f16ToF32":  each("dst[i] = float16ToFloat32(src[i])"),
 	"f32ToF16":  each("dst[i] = float32ToFloat16(src[i]) // to nearest even"),
 	"bf16ToF32": each("dst[i] = math.Float32frombits(uint32(src[i]) << 16)"),
 	"f32ToBF16": each("dst[i] = uint16(roundToEven(math.Float32bits(src[i]) / 65536))"),
-	"adamW":     loop("for i := range p {", "\tm[i] = b1*m[i] + nb1*g[i]", "\tv[i] = b2*v[i] + nb2*g[i]*g[i]", "\tp[i] -= lr * (m[i]*ic1/(sqrt(v[i]*ic2)+eps) + wd*p[i])", "}"),
+	"adamW": loop("for i := range p {", "\tm[i] = b1*m[i] + nb1*g[i]", "\tv[i] = b2*v[i] + nb2*g[i]*g[i]",
+		"\tp[i] -= lr * (m[i]*ic1/(sqrt(v[i]*ic2)+eps) + wd*p[i])", "}"),
 
 	// Panels are [rows][NR]; columns are queries.
-	"softmaxPanel": loop("for j := range NR {", "\ttop := max(stats[0][j], p[0][j], p[1][j], ...)", "\tstats[2][j] = exp2(stats[0][j] - top)",
-		"\tstats[0][j], stats[1][j] = top, stats[1][j]*stats[2][j]", "\tfor r := range rows {", "\t\tp[r][j] = exp2(p[r][j] - top)", "\t\tstats[1][j] += p[r][j]", "\t}", "}"),
-	"softmaxPanelPairs": loop("for j := range NR { // top and stats[0], stats[2] as in softmaxPanel", "\tfor r := 0; r < rows; r += 2 {",
-		"\t\te, o := exp2(p[r][j]-top), exp2(p[r+1][j]-top)", "\t\tstats[1][j] += e + o", "\t\tdst[r/2][j] = [2]uint16{bfloat16(e), bfloat16(o)}", "\t}", "}"),
+	"softmaxPanel": loop("for j := range NR {", "\ttop := max(stats[0][j], p[0][j], p[1][j], ...)",
+		"\tstats[2][j] = exp2(stats[0][j] - top)",
+		"\tstats[0][j], stats[1][j] = top, stats[1][j]*stats[2][j]", "\tfor r := range rows {",
+		"\t\tp[r][j] = exp2(p[r][j] - top)", "\t\tstats[1][j] += p[r][j]", "\t}", "}"),
+	"softmaxPanelPairs": loop("for j := range NR { // top and stats[0], stats[2] as in softmaxPanel",
+		"\tfor r := 0; r < rows; r += 2 {",
+		"\t\te, o := exp2(p[r][j]-top), exp2(p[r+1][j]-top)", "\t\tstats[1][j] += e + o",
+		"\t\tdst[r/2][j] = [2]uint16{bfloat16(e), bfloat16(o)}", "\t}", "}"),
 	"weightsGradPanel": loop("for i := range rows * NR {", "\tp[i] = exp2(p[i])", "\tds[i] *= p[i]", "}"),
 	"weightsGradPanelPairs": loop("for r := range rows {", "\tfor j := range NR {", "\t\tw := exp2(p[r][j])",
-		"\t\tpRows[r][j/2][j%2] = bfloat16(w)", "\t\tdsRows[r][j/2][j%2] = bfloat16(w * ds[r][j])", "\t\tdsPairs[r/2][j][r%2] = bfloat16(w * ds[r][j])", "\t}", "}"),
+		"\t\tpRows[r][j/2][j%2] = bfloat16(w)", "\t\tdsRows[r][j/2][j%2] = bfloat16(w * ds[r][j])",
+		"\t\tdsPairs[r/2][j][r%2] = bfloat16(w * ds[r][j])", "\t}", "}"),
 	"scalePanel":      loop("for r := range rows {", "\tfor j := range NR {", "\t\tx[r][j] *= by[j]", "\t}", "}"),
 	"interleavePairs": loop("for i := range n {", "\tdst[i] = [2]uint16{bfloat16(a[i]), bfloat16(b[i])}", "}"),
 
 	// Tiles: C begins as its own values, the bias or 0, as Tile says. Strides here are in elements.
-	"gemmN": loop("for s := range t.Segs {", "\tfor k := range t.K {", "\t\tfor i := range M {", "\t\t\tfor j := range NR {",
+	"gemmN": loop("for s := range t.Segs {", "\tfor k := range t.K {", "\t\tfor i := range M {",
+		"\t\t\tfor j := range NR {",
 		"\t\t\t\tC[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*NR+j]", "\t\t\t}", "\t\t}", "\t}", "}"),
-	"gemmT": loop("for s := range t.Segs {", "\tfor k := range t.K {", "\t\tfor i := range M {", "\t\t\tfor j := range NR {",
+	"gemmT": loop("for s := range t.Segs {", "\tfor k := range t.K {", "\t\tfor i := range M {",
+		"\t\t\tfor j := range NR {",
 		"\t\t\t\tC[i*CRow+j] += A[i+s*ASeg+k*ACol] * B[s*BSeg+k*BRow+j]", "\t\t\t}", "\t\t}", "\t}", "}"),
-	"gemmBF16": loop("for s := range t.Segs {", "\tfor k := range t.K { // pairs of bfloat16", "\t\tfor i := range M {", "\t\t\tfor j := range NR {",
-		"\t\t\t\ta, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]", "\t\t\t\tC[i*CRow+j] += low(a)*low(b) + high(a)*high(b)", "\t\t\t}", "\t\t}", "\t}", "}"),
-	"runWide": loop("for s := range t.Segs {", "\tfor k := range t.K {", "\t\tfor i := range M {", "\t\t\tfor j := range NR + 8 {",
+	"gemmBF16": loop("for s := range t.Segs {", "\tfor k := range t.K { // pairs of bfloat16", "\t\tfor i := range M {",
+		"\t\t\tfor j := range NR {",
+		"\t\t\t\ta, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*NR+j]", "\t\t\t\tC[i*CRow+j] += low(a)*low(b) + high(a)*high(b)",
+		"\t\t\t}", "\t\t}", "\t}", "}"),
+	"runWide": loop("for s := range t.Segs {", "\tfor k := range t.K {", "\t\tfor i := range M {",
+		"\t\t\tfor j := range NR + 8 {",
 		"\t\t\t\tC[i*CRow+j] += A[i*ARow+s*ASeg+k] * B[(s*K+k)*(NR+8)+j]", "\t\t\t}", "\t\t}", "\t}", "}"),
-	"runWidePairs": loop("for s := range t.Segs {", "\tfor k := range t.K { // pairs of bfloat16", "\t\tfor i := range M {", "\t\t\tfor j := range NR + 8 {",
-		"\t\t\t\ta, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]", "\t\t\t\tC[i*CRow+j] += low(a)*low(b) + high(a)*high(b)", "\t\t\t}", "\t\t}", "\t}", "}"),
+	"runWidePairs": loop("for s := range t.Segs {", "\tfor k := range t.K { // pairs of bfloat16",
+		"\t\tfor i := range M {", "\t\t\tfor j := range NR + 8 {",
+		"\t\t\t\ta, b := A[i*ARow+s*ASeg+k], B[(s*K+k)*(NR+8)+j]", "\t\t\t\tC[i*CRow+j] += low(a)*low(b) + high(a)*high(b)",
+		"\t\t\t}", "\t\t}", "\t}", "}"),
 	"runPairsT": loop("for k := range t.K { // pairs of bfloat16", "\tfor i := range M {", "\t\tfor j := range NR {",
-		"\t\t\ta, b := A[i+k*ACol], B[k*BRow+j]", "\t\t\tC[i*CRow+j] += low(a)*low(b) + high(a)*high(b)", "\t\t}", "\t}", "}"),
+		"\t\t\ta, b := A[i+k*ACol], B[k*BRow+j]", "\t\t\tC[i*CRow+j] += low(a)*low(b) + high(a)*high(b)", "\t\t}", "\t}",
+		"}"),
 
 	"winogradInput":  square("B'", "6", "6"),
 	"winogradWeight": square("G", "3", "6"),
@@ -125,12 +146,13 @@ func halves(x string, lines ...string) string {
 // square is a Winograd transform.
 func square(matrix, in, out string) string {
 	return fmt.Sprintf("for k := range grid.N {\n\ty := %s x %s' // x [%s][%s] at Src, of number k of each vector\n"+
-		"\tfor i := range %s {\n\t\tfor j := range %s {\n\t\t\tDst[i][j][k] = y[i][j] // and Bias[k] in winogradOutput\n\t\t}\n\t}\n}",
+		"\tfor i := range %s {\n\t\tfor j := range %s {\n\t\t\tDst[i][j][k] = y[i][j] // and Bias[k] in "+
+		"winogradOutput\n\t\t}\n\t}\n}",
 		matrix, matrix, in, in, out, out)
 }
 
-// declaration is the Go declaration of a kernel with its loop, which is that of inGo[base]. M there is m, how many rows
-// a tile kernel computes.
+// declaration is the Go declaration of a kernel with its loop, which is that of inGo[base]. M there is m, how many
+// rows a tile kernel computes.
 func declaration(base, name, signature string, m int) string {
 	text, ok := inGo[base]
 	if !ok {

@@ -136,10 +136,15 @@ func (t *tier) hold(reserved string, texts ...string) {
 
 // header starts a function: its declaration, TEXT, and slice pointers. Scalars go into
 // registers, or with c, an integer between slices and scalars, stay in memory.
-func (t *tier) header(name, doc string, names []string, typ func(string) string, c bool, scalars []string, result bool) {
+func (t *tier) header(name, doc string, names []string, typ func(string) string, c bool, scalars []string,
+	result bool) {
 	params := make([]string, 0, len(names))
-	for _, s := range names {
-		params = append(params, s+" "+typ(s))
+	for i, s := range names {
+		if i+1 < len(names) && typ(names[i+1]) == typ(s) { // it follows, once for all of them
+			params = append(params, s)
+		} else {
+			params = append(params, s+" "+typ(s))
+		}
 	}
 	size := 24 * len(names)
 	if c {
@@ -509,7 +514,8 @@ func (t *tier) colKernel(k colKernel) {
 		t.p("%srow:", label)
 		for u := range n {
 			reg := func(r int) string { return fmt.Sprintf("V%d", r) }
-			body := strings.NewReplacer("MEAN", reg(2*wide+u), "S1", reg(u), "S2", reg(wide+u), "T0", reg(free), "T1", reg(free+1)).Replace(k.body)
+			body := strings.NewReplacer("MEAN", reg(2*wide+u), "S1", reg(u), "S2", reg(wide+u), "T0", reg(free), "T1",
+				reg(free+1)).Replace(k.body)
 			t.body(body, at("AX", u), masked, t.v(free+2))
 		}
 		t.p("\tADDQ R13, AX\n\tCMPQ AX, R12\n\tJLT %srow", label)

@@ -182,8 +182,10 @@ var kernels = []kernel{
 	{name: "add", doc: "dst = a + b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `fadd V0, V0, V1`},
 	{name: "sub", doc: "dst = a - b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `fsub V0, V0, V1`},
 	{name: "mul", doc: "dst = a * b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `fmul V0, V0, V1`},
-	{name: "axpy", doc: "dst += t*x", slices: "dst x", in: "dst x", out: "dst=V0", scalars: "t", unroll: 4, body: `fmla V0, V1, S.t`},
-	{name: "scale", doc: "dst = t*x", slices: "dst x", in: "x", out: "dst=V0", scalars: "t", unroll: 4, body: `fmul V0, V0, S.t`},
+	{name: "axpy", doc: "dst += t*x", slices: "dst x", in: "dst x", out: "dst=V0", scalars: "t", unroll: 4,
+		body: `fmla V0, V1, S.t`},
+	{name: "scale", doc: "dst = t*x", slices: "dst x", in: "x", out: "dst=V0", scalars: "t", unroll: 4,
+		body: `fmul V0, V0, S.t`},
 	{name: "lerp", doc: "dst += t*(x-dst)", slices: "dst x", in: "dst x", out: "dst=V0", scalars: "t", unroll: 4, body: `
 	fsub V1, V1, V0
 	fmla V0, V1, S.t`},
@@ -195,9 +197,12 @@ var kernels = []kernel{
 
 	{name: "exp", doc: "dst = e^x", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: exp},
 	{name: "silu", doc: "dst = x/(1+e^-x)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: silu},
-	{name: "siluGrad", doc: "dst = dy*silu'(x)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 4, body: siluGrad + timesDy},
-	{name: "gelu", doc: "dst = x*Phi(x) = max(x, 0) - a*tail(a)", slices: "dst x", in: "x=V4", out: "dst=V0", unroll: 3, body: normalTail + geluValue},
-	{name: "geluGrad", doc: "dst = dy*(Phi(x)+x*phi(x))", slices: "dst x dy", in: "x=V4", out: "dst=V0", unroll: 3, body: normalTail + geluSlope + `
+	{name: "siluGrad", doc: "dst = dy*silu'(x)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 4, body: siluGrad +
+		timesDy},
+	{name: "gelu", doc: "dst = x*Phi(x) = max(x, 0) - a*tail(a)", slices: "dst x", in: "x=V4", out: "dst=V0", unroll: 3,
+		body: normalTail + geluValue},
+	{name: "geluGrad", doc: "dst = dy*(Phi(x)+x*phi(x))", slices: "dst x dy", in: "x=V4", out: "dst=V0", unroll: 3,
+		body: normalTail + geluSlope + `
 	ldr V1, M.dy
 	fmul V0, V3, V1`},
 	{name: "quickGELU", doc: "dst = x/(1+e^(-1.702x))", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: `
@@ -216,7 +221,8 @@ var kernels = []kernel{
 	fabs V0, V0
 	and V1, V4, C.sign
 	orr V0, V0, V1`},
-	{name: "tanhGrad", doc: "dst = dy*4e/(1+e)^2, e = e^(-2|x|)", slices: "dst x dy", in: "x=V4", out: "dst=V0", unroll: 3, body: expTanh + `
+	{name: "tanhGrad", doc: "dst = dy*4e/(1+e)^2, e = e^(-2|x|)", slices: "dst x dy", in: "x=V4", out: "dst=V0",
+		unroll: 3, body: expTanh + `
 	fadd V1, V2, C.two
 	fdiv V1, C.two, V1
 	fadd V0, V2, C.one
@@ -229,30 +235,40 @@ var kernels = []kernel{
 	fabs V2, V0
 	fcmgt V2, V2, C.zero
 	and V1, V1, V2`},
-	{name: "relu", doc: "dst = max(x, 0)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: `fmax V0, V0, C.zero`},
-	{name: "reluGrad", doc: "dst = dy where x > 0, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", unroll: 4, body: `
+	{name: "relu", doc: "dst = max(x, 0)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4,
+		body: `fmax V0, V0, C.zero`},
+	{name: "reluGrad", doc: "dst = dy where x > 0, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", unroll: 4,
+		body: `
 	fcmgt V2, V0, C.zero
 	and V1, V1, V2`},
-	{name: "clamp", doc: "dst = x, at least lo, at most hi", slices: "dst x", in: "x", out: "dst=V0", scalars: "lo hi", unroll: 4, body: `
+	{name: "clamp", doc: "dst = x, at least lo, at most hi", slices: "dst x", in: "x", out: "dst=V0", scalars: "lo hi",
+		unroll: 4, body: `
 	fmax V0, V0, S.lo
 	fmin V0, V0, S.hi`},
-	{name: "clampGrad", doc: "dst = dy where lo <= x <= hi, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", scalars: "lo hi", unroll: 4, body: `
+	{name: "clampGrad", doc: "dst = dy where lo <= x <= hi, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1",
+		scalars: "lo hi", unroll: 4, body: `
 	fcmge V2, V0, S.lo
 	fcmge V3, S.hi, V0
 	and V1, V1, V2
 	and V1, V1, V3`},
 
-	{name: "scaleShiftRows", doc: "dst = x*scale[j] + shift[j]", slices: "dst x scale shift", cols: "scale shift", in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `fmla V0, V1, V2`},
-	{name: "scaleShiftSiLURows", doc: "dst = silu(x*scale[j] + shift[j])", slices: "dst x scale shift", cols: "scale shift", in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `
+	{name: "scaleShiftRows", doc: "dst = x*scale[j] + shift[j]", slices: "dst x scale shift", cols: "scale shift",
+		in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `fmla V0, V1, V2`},
+	{name: "scaleShiftSiLURows", doc: "dst = silu(x*scale[j] + shift[j])", slices: "dst x scale shift",
+		cols: "scale shift", in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `
 	fmla V0, V1, V2` + silu},
-	{name: "siluGradRows", doc: "dst = dy*silu'(x*scale[j] + shift[j])", slices: "dst x dy scale shift", cols: "scale shift", in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `
+	{name: "siluGradRows", doc: "dst = dy*silu'(x*scale[j] + shift[j])", slices: "dst x dy scale shift",
+		cols: "scale shift", in: "x=V1 scale=V2 shift=V0", out: "dst=V0", unroll: 4, body: `
 	fmla V0, V1, V2` + siluGrad + timesDy},
-	{name: "linearRows", doc: "dst = a[j]*u + b[j]*v + d[j]", slices: "dst u v a b d", cols: "a b d", in: "u a v b d", out: "dst=V4", unroll: 4, body: `
+	{name: "linearRows", doc: "dst = a[j]*u + b[j]*v + d[j]", slices: "dst u v a b d", cols: "a b d", in: "u a v b d",
+		out: "dst=V4", unroll: 4, body: `
 	fmla V4, V2, V3
 	fmla V4, V0, V1`},
-	{name: "addRows", doc: "dst = x + v[j]", slices: "dst x v", cols: "v", in: "x v", out: "dst=V0", unroll: 4, body: `fadd V0, V0, V1`},
+	{name: "addRows", doc: "dst = x + v[j]", slices: "dst x v", cols: "v", in: "x v", out: "dst=V0", unroll: 4,
+		body: `fadd V0, V0, V1`},
 
-	{name: "adamW", doc: "one AdamW step; nb = 1-b, ic = 1/c", slices: "p m v g", in: "p m v g", out: "p=V0 m=V1 v=V2", scalars: "lr b1 nb1 b2 nb2 eps wd ic1 ic2", unroll: 2, body: `
+	{name: "adamW", doc: "one AdamW step; nb = 1-b, ic = 1/c", slices: "p m v g", in: "p m v g", out: "p=V0 m=V1 v=V2",
+		scalars: "lr b1 nb1 b2 nb2 eps wd ic1 ic2", unroll: 2, body: `
 	fmul V1, V1, S.b1
 	fmla V1, V3, S.nb1
 	fmul V3, V3, V3
@@ -283,7 +299,8 @@ type rowKernel struct {
 }
 
 type pass struct {
-	in, out, body, tail, acc string // as of a kernel; tail, in Go's syntax, follows body where only lane 0 is an element, the other lanes being 0
+	// as of a kernel; tail, in Go's syntax, follows body where only lane 0 is an element, the other lanes being 0
+	in, out, body, tail, acc string
 	sums                     string // A, or A B
 	reduce, fill             string // as of a kernel; fill is the constant that sums start from, 0 when empty
 	unroll                   int
@@ -296,17 +313,18 @@ const rowStats = `
 	GO VLD1R (R9), [V#rstd.S4]`
 
 var rowKernels = []rowKernel{
-	{name: "softmaxRows", doc: "dst = e^(x-max) over the sum of that; tmp is one row", slices: "dst x tmp", cols: "tmp", passes: []pass{
-		{in: "x", acc: `
+	{name: "softmaxRows", doc: "dst = e^(x-max) over the sum of that; tmp is one row", slices: "dst x tmp", cols: "tmp",
+		passes: []pass{
+			{in: "x", acc: `
 	fcmgt V1, V0, A
 	bit A, V0, V1`, sums: "A", reduce: "fmax", fill: "minusInf", tail: "VDUP V0.S[0], V0.S4", unroll: 4, then: `
 	orr R.max, R.A, R.A`},
-		{in: "x", out: "tmp=V0", body: `
+			{in: "x", out: "tmp=V0", body: `
 	fsub V0, V0, R.max` + exp, tail: "FMOVS F0, F0", acc: `fadd A, A, V0`, sums: "A", reduce: "fadd", unroll: 4, then: `
 	ldr V1, C.one
 	fdiv R.inv, V1, R.A`},
-		{in: "tmp", out: "dst=V0", body: `fmul V0, V0, R.inv`, unroll: 4},
-	}},
+			{in: "tmp", out: "dst=V0", body: `fmul V0, V0, R.inv`, unroll: 4},
+		}},
 	{name: "softmaxGradRows", doc: "dst = y*(dy - <y, dy>)", slices: "dst dy y", passes: []pass{
 		{in: "y dy", acc: `fmla A, V0, V1`, sums: "A", reduce: "fadd", unroll: 4},
 		{in: "dy y", out: "dst=V0", unroll: 4, body: `
@@ -314,10 +332,11 @@ var rowKernels = []rowKernel{
 	fmul V0, V0, V1`},
 	}},
 	// The mean of the deviations from the rounded mean m corrects it, and the variance.
-	{name: "layerNormRows", doc: "stats = mean, rstd; dst = (x-mean)*rstd*gamma + beta", slices: "dst stats x gamma beta", cols: "gamma beta", pairs: "stats", scalars: "eps invC", passes: []pass{
-		{in: "x", acc: `fadd A, A, V0`, sums: "A", reduce: "fadd", unroll: 4, then: `
+	{name: "layerNormRows", doc: "stats = mean, rstd; dst = (x-mean)*rstd*gamma + beta", slices: "dst stats x gamma beta",
+		cols: "gamma beta", pairs: "stats", scalars: "eps invC", passes: []pass{
+			{in: "x", acc: `fadd A, A, V0`, sums: "A", reduce: "fadd", unroll: 4, then: `
 	fmul R.m, R.A, S.invC`},
-		{in: "x", body: `fsub V0, V0, R.m`, tail: "FMOVS F0, F0", acc: `
+			{in: "x", body: `fsub V0, V0, R.m`, tail: "FMOVS F0, F0", acc: `
 	fadd A, A, V0
 	fmla B, V0, V0`, sums: "A B", reduce: "fadd", unroll: 4, then: `
 	fmul V0, R.A, S.invC // mean - m
@@ -333,15 +352,16 @@ var rowKernels = []rowKernel{
 	fadd V2, R.m, V0
 	GO FMOVS F2, (P.stats)
 	GO FMOVS F#rstd, 4(P.stats)`},
-		{in: "x=V1 gamma=V2 beta=V0", out: "dst=V0", unroll: 4, body: `
+			{in: "x=V1 gamma=V2 beta=V0", out: "dst=V0", unroll: 4, body: `
 	fsub V1, V1, R.m
 	fmul V1, V1, R.rstd
 	fadd V1, V1, R.shift
 	fmla V0, V1, V2`},
-	}},
+		}},
 	// With g = dy*gamma, its mean a and the mean b of g*(x-mean): rstd*(g - a) - rstd^3*b*(x-mean).
-	{name: "layerNormGradRows", doc: "dst, the gradient to x", slices: "dst dy x stats gamma", cols: "gamma", pairs: "stats", scalars: "invC", first: rowStats, passes: []pass{
-		{in: "x dy gamma", body: `
+	{name: "layerNormGradRows", doc: "dst, the gradient to x", slices: "dst dy x stats gamma", cols: "gamma",
+		pairs: "stats", scalars: "invC", first: rowStats, passes: []pass{
+			{in: "x dy gamma", body: `
 	fsub V0, V0, R.mean
 	fmul V1, V1, V2`, acc: `
 	fadd A, A, V1
@@ -353,26 +373,28 @@ var rowKernels = []rowKernel{
 	fmul V1, V1, R.rstd
 	fmul V1, V1, R.B
 	fneg R.b, V1`},
-		{in: "x dy gamma", out: "dst=V3", unroll: 4, body: `
+			{in: "x dy gamma", out: "dst=V3", unroll: 4, body: `
 	fsub V0, V0, R.mean
 	fmul V1, V1, V2
 	orr V3, R.a, R.a
 	fmla V3, V0, R.b
 	fmla V3, V1, R.rstd`},
-	}},
-	{name: "layerNormGammaRows", doc: "dst = dy*(x-mean)*rstd", slices: "dst dy x stats", pairs: "stats", first: rowStats, passes: []pass{
-		{in: "x dy", out: "dst=V0", unroll: 4, body: `
+		}},
+	{name: "layerNormGammaRows", doc: "dst = dy*(x-mean)*rstd", slices: "dst dy x stats", pairs: "stats", first: rowStats,
+		passes: []pass{
+			{in: "x dy", out: "dst=V0", unroll: 4, body: `
 	fsub V0, V0, R.mean
 	fmul V0, V0, R.rstd
 	fmul V0, V0, V1`},
-	}},
+		}},
 	{name: "gegluRows", doc: "dst = x*gelu(gate)", slices: "dst x gate", halves: "x gate", passes: []pass{
 		{in: "gate=V4", out: "dst=V0", unroll: 3, body: normalTail + geluValue + `
 	ldr V1, M.x
 	fmul V0, V0, V1`},
 	}},
-	{name: "gegluGradRows", doc: "dx = dy*gelu(gate), dgate = dy*x*gelu'(gate)", slices: "dx dgate dy x gate", halves: "dx dgate x gate", passes: []pass{
-		{in: "gate=V4", out: "dx=V4 dgate=V3", unroll: 2, body: normalTail + `
+	{name: "gegluGradRows", doc: "dx = dy*gelu(gate), dgate = dy*x*gelu'(gate)", slices: "dx dgate dy x gate",
+		halves: "dx dgate x gate", passes: []pass{
+			{in: "gate=V4", out: "dx=V4 dgate=V3", unroll: 2, body: normalTail + `
 	fmax V3, V4, C.zero
 	fmls V3, V5, V2
 	ldr V1, M.dy
@@ -382,7 +404,7 @@ var rowKernels = []rowKernel{
 	fmul V3, V3, V1
 	fmul V3, V3, V2
 	orr V4, V6, V6`},
-	}},
+		}},
 }
 
 // colKernel adds up columns: unroll vectors of columns at a time, row by row, in
@@ -552,10 +574,15 @@ type function struct {
 
 // begin writes the head of a function and loads its slices' pointers, scalars (with c, an
 // integer stands between the two) and those constants of the texts that have a register.
-func begin(name, doc string, slices []string, typ func(string) string, c bool, scalars []string, result bool, texts ...string) *function {
+func begin(name, doc string, slices []string, typ func(string) string, c bool, scalars []string, result bool,
+	texts ...string) *function {
 	params := make([]string, 0, len(slices))
-	for _, s := range slices {
-		params = append(params, s+" "+typ(s))
+	for i, s := range slices {
+		if i+1 < len(slices) && typ(slices[i+1]) == typ(s) { // it follows, once for all of them
+			params = append(params, s)
+		} else {
+			params = append(params, s+" "+typ(s))
+		}
 	}
 	size := 24 * len(slices)
 	if c {

@@ -164,8 +164,10 @@ var kernels = []kernel{
 	{name: "add", doc: "dst = a + b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `VADDPS V1, V0, V0`},
 	{name: "sub", doc: "dst = a - b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `VSUBPS V1, V0, V0`},
 	{name: "mul", doc: "dst = a * b", slices: "dst a b", in: "a b", out: "dst=V0", unroll: 4, body: `VMULPS V1, V0, V0`},
-	{name: "axpy", doc: "dst += t*x", slices: "dst x", in: "dst x", out: "dst=V0", scalars: "t", unroll: 4, body: `VFMADD231PS S.t, V1, V0`},
-	{name: "scale", doc: "dst = t*x", slices: "dst x", in: "x", out: "dst=V0", scalars: "t", unroll: 4, body: `VMULPS S.t, V0, V0`},
+	{name: "axpy", doc: "dst += t*x", slices: "dst x", in: "dst x", out: "dst=V0", scalars: "t", unroll: 4,
+		body: `VFMADD231PS S.t, V1, V0`},
+	{name: "scale", doc: "dst = t*x", slices: "dst x", in: "x", out: "dst=V0", scalars: "t", unroll: 4,
+		body: `VMULPS S.t, V0, V0`},
 	{name: "lerp", doc: "dst += t*(x-dst)", slices: "dst x", in: "dst x", out: "dst=V0", scalars: "t", unroll: 4, body: `
 	VSUBPS V0, V1, V1
 	VFMADD231PS S.t, V1, V0`},
@@ -173,7 +175,8 @@ var kernels = []kernel{
 	{name: "dot", doc: "sum of a*b", slices: "a b", in: "a b", unroll: 4, reduce: "ADD", acc: `VFMADD231PS V1, V0, ACC`},
 	{name: "sum", doc: "sum of x", slices: "x", in: "x", unroll: 4, reduce: "ADD", acc: `VADDPS V0, ACC, ACC`},
 	{name: "sumSq", doc: "sum of x*x", slices: "x", in: "x", unroll: 4, reduce: "ADD", acc: `VFMADD231PS V0, V0, ACC`},
-	{name: "zeroTimes", doc: "sum of 0*x", slices: "x", in: "x", unroll: 4, reduce: "ADD", acc: `VFMADD231PS C.zero, V0, ACC`},
+	{name: "zeroTimes", doc: "sum of 0*x", slices: "x", in: "x", unroll: 4, reduce: "ADD",
+		acc: `VFMADD231PS C.zero, V0, ACC`},
 
 	{name: "exp", doc: "dst = e^x", slices: "dst x", in: "x", out: "dst=V0", unroll: 1, body: exp},
 	{name: "expGrad", doc: "dst = dy*e^x", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1, body: exp + `
@@ -181,11 +184,13 @@ var kernels = []kernel{
 	{name: "silu", doc: "dst = x/(1+e^-x)", slices: "dst x", in: "x", out: "dst=V0", unroll: 1, body: silu},
 	{name: "siluGrad", doc: "dst = dy*silu'(x)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1, body: siluGrad + `
 	VMULPS M.dy, V0, V0`},
-	{name: "gelu", doc: "dst = x*Phi(x) = max(x, 0) - a*tail(a)", slices: "dst x", in: "x", out: "dst=V0", unroll: 1, body: normalTail + `
+	{name: "gelu", doc: "dst = x*Phi(x) = max(x, 0) - a*tail(a)", slices: "dst x", in: "x", out: "dst=V0", unroll: 1,
+		body: normalTail + `
 	VXORPS V1, V1, V1
 	VMAXPS V4, V1, V0
 	VFNMADD231PS V2, V5, V0`},
-	{name: "geluGrad", doc: "dst = dy*(Phi(x)+x*phi(x))", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1, body: normalTail + geluSlope + `
+	{name: "geluGrad", doc: "dst = dy*(Phi(x)+x*phi(x))", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1,
+		body: normalTail + geluSlope + `
 	VMULPS M.dy, V0, V0`},
 	{name: "quickGELU", doc: "dst = x/(1+e^(-1.702x))", slices: "dst x", in: "x", out: "dst=V0", unroll: 1, body: `
 	VMOVUPS C.quickLo, V1
@@ -206,7 +211,8 @@ var kernels = []kernel{
 	VXORPS C.sign, V0, V0
 	VANDPS C.sign, V4, V1
 	VORPS V1, V0, V0`},
-	{name: "tanhGrad", doc: "dst = dy*4e/(1+e)^2, e = e^(-2|x|)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1, body: expTanh + `
+	{name: "tanhGrad", doc: "dst = dy*4e/(1+e)^2, e = e^(-2|x|)", slices: "dst x dy", in: "x", out: "dst=V0", unroll: 1,
+		body: expTanh + `
 	VADDPS C.two, V0, V1
 	VMOVUPS C.two, V2
 	VDIVPS V1, V2, V2
@@ -225,30 +231,38 @@ var kernels = []kernel{
 	{name: "relu", doc: "dst = max(x, 0)", slices: "dst x", in: "x", out: "dst=V0", unroll: 4, body: `
 	VXORPS V1, V1, V1
 	VMAXPS V0, V1, V0 // a NaN in V0 stays`},
-	{name: "reluGrad", doc: "dst = dy where x > 0, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", unroll: 4, body: `
+	{name: "reluGrad", doc: "dst = dy where x > 0, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", unroll: 4,
+		body: `
 	VXORPS V2, V2, V2
 	KEEP 30, V2, V0, V1`},
-	{name: "clamp", doc: "dst = x, at least lo, at most hi", slices: "dst x", in: "x", out: "dst=V0", scalars: "lo hi", unroll: 4, body: `
+	{name: "clamp", doc: "dst = x, at least lo, at most hi", slices: "dst x", in: "x", out: "dst=V0", scalars: "lo hi",
+		unroll: 4, body: `
 	VMAXPS V0, S.lo, V0
 	VMINPS V0, S.hi, V0`},
-	{name: "clampGrad", doc: "dst = dy where lo <= x <= hi, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1", scalars: "lo hi", unroll: 4, body: `
+	{name: "clampGrad", doc: "dst = dy where lo <= x <= hi, else 0", slices: "dst x dy", in: "x dy", out: "dst=V1",
+		scalars: "lo hi", unroll: 4, body: `
 	KEEP 29, S.lo, V0, V1
 	KEEP 18, S.hi, V0, V1`},
 
-	{name: "scaleShiftRows", doc: "dst = x*scale[j] + shift[j]", slices: "dst x scale shift", cols: "scale shift", in: "x scale", out: "dst=V0", unroll: 4, body: `
+	{name: "scaleShiftRows", doc: "dst = x*scale[j] + shift[j]", slices: "dst x scale shift", cols: "scale shift",
+		in: "x scale", out: "dst=V0", unroll: 4, body: `
 	VFMADD213PS M.shift, V1, V0`},
-	{name: "scaleShiftSiLURows", doc: "dst = silu(x*scale[j] + shift[j])", slices: "dst x scale shift", cols: "scale shift", in: "x scale", out: "dst=V0", unroll: 1, body: `
+	{name: "scaleShiftSiLURows", doc: "dst = silu(x*scale[j] + shift[j])", slices: "dst x scale shift",
+		cols: "scale shift", in: "x scale", out: "dst=V0", unroll: 1, body: `
 	VFMADD213PS M.shift, V1, V0` + silu},
-	{name: "siluGradRows", doc: "dst = dy*silu'(x*scale[j] + shift[j])", slices: "dst x dy scale shift", cols: "scale shift", in: "x scale", out: "dst=V0", unroll: 1, body: `
+	{name: "siluGradRows", doc: "dst = dy*silu'(x*scale[j] + shift[j])", slices: "dst x dy scale shift",
+		cols: "scale shift", in: "x scale", out: "dst=V0", unroll: 1, body: `
 	VFMADD213PS M.shift, V1, V0` + siluGrad + `
 	VMULPS M.dy, V0, V0`},
-	{name: "linearRows", doc: "dst = a[j]*u + b[j]*v + d[j]", slices: "dst u v a b d", cols: "a b d", in: "u a v b d", out: "dst=V4", unroll: 2, body: `
+	{name: "linearRows", doc: "dst = a[j]*u + b[j]*v + d[j]", slices: "dst u v a b d", cols: "a b d", in: "u a v b d",
+		out: "dst=V4", unroll: 2, body: `
 	VFMADD231PS V2, V3, V4
 	VFMADD231PS V0, V1, V4`},
 	{name: "addRows", doc: "dst = x + v[j]", slices: "dst x v", cols: "v", in: "x", out: "dst=V0", unroll: 4, body: `
 	VADDPS M.v, V0, V0`},
 
-	{name: "adamW", doc: "one AdamW step; nb = 1-b, ic = 1/c", slices: "p m v g", in: "p m v g", out: "p=V0 m=V1 v=V2", scalars: "lr b1 nb1 b2 nb2 eps wd ic1 ic2", unroll: 1, body: `
+	{name: "adamW", doc: "one AdamW step; nb = 1-b, ic = 1/c", slices: "p m v g", in: "p m v g", out: "p=V0 m=V1 v=V2",
+		scalars: "lr b1 nb1 b2 nb2 eps wd ic1 ic2", unroll: 1, body: `
 	VMULPS S.b1, V1, V1
 	VFMADD231PS S.nb1, V3, V1
 	VMULPS V3, V3, V3
@@ -289,15 +303,16 @@ type pass struct {
 }
 
 var rowKernels = []rowKernel{
-	{name: "softmaxRows", doc: "dst = e^(x-max) over the sum of that; tmp is one row", slices: "dst x tmp", cols: "tmp", passes: []pass{
-		{in: "x", acc: `VMAXPS A, V0, A`, reduce: "MAX", fill: "minusInf", unroll: 4, then: `
+	{name: "softmaxRows", doc: "dst = e^(x-max) over the sum of that; tmp is one row", slices: "dst x tmp", cols: "tmp",
+		passes: []pass{
+			{in: "x", acc: `VMAXPS A, V0, A`, reduce: "MAX", fill: "minusInf", unroll: 4, then: `
 	VMOVUPS V8, V12`},
-		{in: "x", out: "tmp=V0", ahead: "x", maskV0: true, body: `
+			{in: "x", out: "tmp=V0", ahead: "x", maskV0: true, body: `
 	VSUBPS V12, V0, V0` + expNotLarge, acc: `VADDPS V0, A, A`, reduce: "ADD", unroll: 2, then: `
 	VMOVUPS C.one, V1
 	VDIVPS V8, V1, V13`},
-		{in: "tmp", out: "dst=V0", body: `VMULPS V13, V0, V0`, unroll: 4},
-	}},
+			{in: "tmp", out: "dst=V0", body: `VMULPS V13, V0, V0`, unroll: 4},
+		}},
 	{name: "softmaxGradRows", doc: "dst = y*(dy - <y, dy>)", slices: "dst dy y", passes: []pass{
 		{in: "y dy", acc: `VFMADD231PS V1, V0, A`, reduce: "ADD", unroll: 4, then: `
 	VMOVUPS V8, V12`},
@@ -306,11 +321,12 @@ var rowKernels = []rowKernel{
 	VMULPS V1, V0, V0`},
 	}},
 	// The mean of the deviations from the rounded mean m corrects it, and the variance.
-	{name: "layerNormRows", doc: "stats = mean, rstd; dst = (x-mean)*rstd*gamma + beta", slices: "dst stats x gamma beta", cols: "gamma beta", pairs: "stats", scalars: "eps invC", passes: []pass{
-		{in: "x", acc: `VADDPS V0, A, A`, reduce: "ADD", unroll: 4, then: `
+	{name: "layerNormRows", doc: "stats = mean, rstd; dst = (x-mean)*rstd*gamma + beta", slices: "dst stats x gamma beta",
+		cols: "gamma beta", pairs: "stats", scalars: "eps invC", passes: []pass{
+			{in: "x", acc: `VADDPS V0, A, A`, reduce: "ADD", unroll: 4, then: `
 	VBROADCASTSS S.invC, V12
 	VMULPS V8, V12, V12`},
-		{in: "x", maskV0: true, body: `VSUBPS V12, V0, V0`, acc: `
+			{in: "x", maskV0: true, body: `VSUBPS V12, V0, V0`, acc: `
 	VADDPS V0, A, A
 	VFMADD231PS V0, V0, B`, reduce: "ADD", unroll: 2, then: `
 	VBROADCASTSS S.invC, V1
@@ -329,16 +345,17 @@ var rowKernels = []rowKernel{
 	VADDPS V0, V12, V2
 	VMOVSS X2, 0@stats
 	VMOVSS X13, 4@stats`},
-		{in: "x gamma", out: "dst=V0", unroll: 4, body: `
+			{in: "x gamma", out: "dst=V0", unroll: 4, body: `
 	VSUBPS V12, V0, V0
 	VFMADD213PS V14, V13, V0
 	VFMADD213PS M.beta, V1, V0`},
-	}},
+		}},
 	// With g = dy*gamma, its mean a and the mean b of g*(x-mean): rstd*(g - a) - rstd^3*b*(x-mean).
-	{name: "layerNormGradRows", doc: "dst, the gradient to x", slices: "dst dy x stats gamma", cols: "gamma", pairs: "stats", scalars: "invC", first: `
+	{name: "layerNormGradRows", doc: "dst, the gradient to x", slices: "dst dy x stats gamma", cols: "gamma",
+		pairs: "stats", scalars: "invC", first: `
 	VBROADCASTSS 0@stats, V12
 	VBROADCASTSS 4@stats, V13`, passes: []pass{
-		{in: "x dy", body: `
+			{in: "x dy", body: `
 	VSUBPS V12, V0, V0
 	VMULPS M.gamma, V1, V1`, acc: `
 	VADDPS V1, A, A
@@ -350,12 +367,12 @@ var rowKernels = []rowKernel{
 	VMULPS V13, V1, V1
 	VMULPS V13, V1, V1
 	VMULPS V1, V10, V14 // -rstd^3*b`},
-		{in: "x dy", out: "dst=V0", unroll: 4, body: `
+			{in: "x dy", out: "dst=V0", unroll: 4, body: `
 	VSUBPS V12, V0, V0
 	VMULPS M.gamma, V1, V1
 	VFMADD213PS V9, V14, V0
 	VFMADD231PS V13, V1, V0`},
-	}},
+		}},
 	{name: "layerNormGammaRows", doc: "dst = dy*(x-mean)*rstd", slices: "dst dy x stats", pairs: "stats", first: `
 	VBROADCASTSS 0@stats, V12
 	VBROADCASTSS 4@stats, V13`, passes: []pass{
@@ -371,15 +388,16 @@ var rowKernels = []rowKernel{
 	VFNMADD231PS V2, V5, V0
 	VMULPS M.x, V0, V0`},
 	}},
-	{name: "gegluGradRows", doc: "dx = dy*gelu(gate), dgate = dy*x*gelu'(gate)", slices: "dx dgate dy x gate", halves: "dx dgate x gate", passes: []pass{
-		{in: "gate", out: "dx=V3 dgate=V0", unroll: 1, body: normalTail + `
+	{name: "gegluGradRows", doc: "dx = dy*gelu(gate), dgate = dy*x*gelu'(gate)", slices: "dx dgate dy x gate",
+		halves: "dx dgate x gate", passes: []pass{
+			{in: "gate", out: "dx=V3 dgate=V0", unroll: 1, body: normalTail + `
 	VXORPS V1, V1, V1
 	VMAXPS V4, V1, V3
 	VFNMADD231PS V2, V5, V3
 	VMULPS M.dy, V3, V3` + geluSlope + `
 	VMULPS M.dy, V0, V0
 	VMULPS M.x, V0, V0`},
-	}},
+		}},
 }
 
 // colKernel adds up columns: groups of vectors of columns (4, with AVX-512 8), row by

@@ -124,7 +124,8 @@ func (t *benchTable) row(r kernels.Row) {
 	}
 	if r.Op == "ceiling" {
 		if t.rows++; t.rows == 1 {
-			fmt.Fprintln(t.c.out, "What this machine can do: multiply-adds on registers; copies, bytes read plus bytes written.")
+			fmt.Fprintln(t.c.out, "What this machine can do: multiply-adds on registers; copies, bytes read plus bytes "+
+				"written.")
 			fmt.Fprintf(t.c.out, "%-21s %-4s %-10s %7s %9s %8s\n", "", "", "kernels", "threads", "GFLOP/s", "GB/s")
 		}
 		fmt.Fprintf(t.c.out, "%-21s %-4s %-10s %7d %9s %8s\n", r.Shape, r.DType, r.Tier, r.Threads,

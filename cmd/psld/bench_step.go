@@ -86,7 +86,8 @@ func (f *stepFlags) run(ctx context.Context, c *console, threads func() error, a
 	if mult := m.Multiple(); *f.size%mult != 0 {
 		return fmt.Errorf("--size %d, want a multiple of %d for this model", *f.size, mult)
 	}
-	c.say("%s, loaded in %s; %dx%d, %s, %s", m.Name, round(time.Since(start)), *f.size, *f.size, *f.model.dtype, machine())
+	c.say("%s, loaded in %s; %dx%d, %s, %s", m.Name, round(time.Since(start)), *f.size, *f.size, *f.model.dtype,
+		machine())
 	o := kernels.StepOptions{Model: m, DType: *f.model.dtype, Size: *f.size, Steps: *f.steps, Batch: *f.batch,
 		MaxMemory: maxMem}
 	o.Progress = func(step int, seconds float64) {

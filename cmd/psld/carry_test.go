@@ -38,8 +38,8 @@ func TestSixteenBitsKept(t *testing.T) {
 	}
 }
 
-// TestGreyThroughDegrade: a grey picture stays grey, with the noise of one channel; profiles are carried; of animations
-// the first frame is taken, with a word.
+// TestGreyThroughDegrade: a grey picture stays grey, with the noise of one channel; profiles are carried; of
+// animations the first frame is taken, with a word.
 func TestGreyThroughDegrade(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "y.png")

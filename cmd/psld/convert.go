@@ -16,7 +16,8 @@ import (
 )
 
 var convertVerb = verb{
-	name: "convert", args: "--in MODEL --out PATH", short: "write a Stable Diffusion model in another layout or precision",
+	name: "convert", args: "--in MODEL --out PATH", short: "write a Stable Diffusion model in another layout or " +
+		"precision",
 	notes: `Every tensor is checked first: its name, its shape, and that its numbers are finite. The result
 appears whole or not at all; one tensor at a time is in memory.
   psld convert --in v1-5-pruned-emaonly.ckpt --out sd15.safetensors --dtype f16

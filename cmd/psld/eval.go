@@ -107,7 +107,8 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 		incept:  fs.String("inception-weights", "", "`file` of pytorch-fid's Inception-v3, for fid and kid"),
 		csvOut:  fs.String("csv", "", "also write the table to a CSV `file`"),
 		jsonOut: fs.String("json", "", "also write the table to a JSON `file`"),
-		cells: fs.String("cells", "", "`file` in which finished cells are kept until all are; empty for none (default: --json "+
+		cells: fs.String("cells", "", "`file` in which finished cells are kept until all are; empty for none (default: "+
+			"--json "+
 			"or --csv with .cells behind, else psld-eval.cells)"),
 		resume:  fs.Bool("resume", false, "go on with the finished cells of an eval that did not end"),
 		fs:      fs,
@@ -116,7 +117,8 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 }
 
 // openCells begins or goes on with the file of finished cells.
-func (f *evalFlags) openCells(c *console, pics []*picture.Picture, o eval.Options, m prior.Prior) (*eval.Cells, error) {
+func (f *evalFlags) openCells(c *console, pics []*picture.Picture, o eval.Options, m prior.Prior) (*eval.Cells,
+	error) {
 	path, named := *f.cells, given(f.fs)["cells"]
 	if !named {
 		path = "psld-eval"

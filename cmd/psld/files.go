@@ -92,8 +92,8 @@ func checkNewFolder(flag, path string) error {
 	return nil
 }
 
-// checkOutputFolder tells, before any work, whether files can be written to a folder at path, "" for none, and makes it
-// where only its last part is missing. It may not be the folder of the inputs or inside it.
+// checkOutputFolder tells, before any work, whether files can be written to a folder at path, "" for none, and makes
+// it where only its last part is missing. It may not be the folder of the inputs or inside it.
 func checkOutputFolder(flag, path, inputs string) error {
 	if path == "" {
 		return nil

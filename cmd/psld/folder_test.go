@@ -70,14 +70,16 @@ func TestDegradeFolderErrors(t *testing.T) {
 // TestEvalFolder: eval leaves out what is no picture and takes fewer than asked for, and says both.
 func TestEvalFolder(t *testing.T) {
 	t.Chdir(t.TempDir()) // for the file of cells
-	stdout, stderr := must(t, "eval", "--data", folderOf(t), "--n", "40", "--size", "16", "--tasks", "denoise", "--methods",
+	stdout, stderr := must(t, "eval", "--data", folderOf(t), "--n", "40", "--size", "16", "--tasks", "denoise",
+		"--methods",
 		"tv")
 	require.Contains(t, stdout, "| denoise | tv | 3 |")
 	require.Contains(t, stderr, "has 4 pictures, --n asks for 40")
 	require.Contains(t, stderr, "bad.png")
 }
 
-// TestLongMessages: no line of an error is longer than 300 characters, and nothing but the middle of long words is lost.
+// TestLongMessages: no line of an error is longer than 300 characters, and nothing but the middle of long words is
+// lost.
 func TestLongMessages(t *testing.T) {
 	long := strings.Repeat("é", 5000)
 	for _, args := range [][]string{

@@ -48,7 +48,8 @@ func addGenerateFlags(fs *flag.FlagSet) *generateFlags {
 		fs: fs,
 		out: fs.String("out", "generated.png",
 			"`file` for the picture: .png or .jpg; of several, each has its seed in its name"),
-		initial: fs.String("init", "", "`picture` to start from (image-to-image); of another shape than the result: its middle"),
+		initial: fs.String("init", "", "`picture` to start from (image-to-image); of another shape than the result: its "+
+			"middle"),
 		strength: fs.Float64("strength", 0,
 			"`share` of the steps that change the --init picture, up to 1 (default 0.8)"),
 		width: fs.Int("width", 0,

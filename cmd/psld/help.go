@@ -37,7 +37,8 @@ func help(w io.Writer, args []string) error {
 		if v.lists != nil {
 			lists = v.lists()
 		}
-		fmt.Fprintf(w, "%s\n\n%s.\n\n%s%s", strings.TrimSpace("psld "+v.name+" "+v.args), upperFirst(v.short), lists, v.notes)
+		fmt.Fprintf(w, "%s\n\n%s.\n\n%s%s", strings.TrimSpace("psld "+v.name+" "+v.args), upperFirst(v.short), lists,
+			v.notes)
 		if fs.Lookup("method") != nil || fs.Lookup("methods") != nil {
 			fmt.Fprintln(w, "Methods:")
 			for _, s := range solver.Specs() {

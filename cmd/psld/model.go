@@ -107,7 +107,8 @@ func addPromptFlags(fs *flag.FlagSet) *promptFlags {
 		negative: fs.String("negative", "", "`text` that the picture should not be like"),
 		guidance: fs.Float64("cfg", 0, "`scale` of classifier-free guidance; 1 is none, and half the work (default 7.5 "+
 			"with a prompt)"),
-		emphasis: fs.Bool("emphasis", false, "read (word), (word:1.2) and [word] as weights, and take prompts of any length"),
+		emphasis: fs.Bool("emphasis", false, "read (word), (word:1.2) and [word] as weights, and take prompts of any "+
+			"length"),
 	}
 }
 

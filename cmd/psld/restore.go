@@ -86,10 +86,12 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
 		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
 		asJSON: fs.Bool("json", false, "print progress and result as JSON lines"),
-		sigma:  addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the picture)"),
+		sigma: addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the "+
+			"picture)"),
 		maxTime: fs.Duration("max-time", 0, "`time` that the run may take by its prediction, such as 10m; a longer one is "+
 			"refused before the first step (default: no limit)"),
-		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations are "+
+		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations "+
+			"are "+
 			"kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)"),
 		guide:   fs.Bool("guide-vae", false, "decode and encode by --taesd in the steps: less work, rougher guidance"),
 		methods: addMethodFlags(fs), prompts: addPromptFlags(fs), keep: addKeepFlags(fs), seed: seedFlag(fs),

@@ -34,10 +34,10 @@ func (g Gaussian) Range() (low, high float64) {
 
 // Estimate tells the deviation of the Gaussian blur of the picture y[h,w,3] under white noise of unknown deviation.
 //
-// The power of photographs at each spatial frequency is close to a lognormal law (photographs.txt). A blur of deviation
-// s multiplies it with exp(-4 pi^2 f^2 s^2), noise adds a constant. For a grid of deviations and of constants, Laplace's
-// method gives the probability of the measured power; the estimate is the mean of log s under it. Of pictures over 1024
-// pixels a side the middle is taken. It is an error if a side has less than 32 pixels.
+// The power of photographs at each spatial frequency is close to a lognormal law (photographs.txt). A blur of
+// deviation s multiplies it with exp(-4 pi^2 f^2 s^2), noise adds a constant. For a grid of deviations and of
+// constants, Laplace's method gives the probability of the measured power; the estimate is the mean of log s under it.
+// Of pictures over 1024 pixels a side the middle is taken. It is an error if a side has less than 32 pixels.
 func Estimate(y []float32, h, w int) (Gaussian, error) {
 	const most, least = 1024, 32
 	if h < least || w < least || len(y) != 3*h*w {

@@ -27,7 +27,8 @@ type law struct {
 }
 
 // photographsText has the means, and then the rows of the covariance's lower triangle: of 1,200 photographs of faces,
-// clothes, groceries and flowers with some 200 pixels a side, as [spectrum] sees them, with 0.02 added to the diagonal.
+// clothes, groceries and flowers with some 200 pixels a side, as [spectrum] sees them, with 0.02 added to the
+// diagonal.
 //
 //go:embed photographs.txt
 var photographsText string
@@ -56,8 +57,8 @@ var photographs = sync.OnceValue(func() *law {
 	return l
 })
 
-// spectrum is the mean power of the grey picture in each band, under a Hann window that keeps the mean square, and over
-// how many frequencies it goes. It looks at the middle, at most most pixels a side.
+// spectrum is the mean power of the grey picture in each band, under a Hann window that keeps the mean square, and
+// over how many frequencies it goes. It looks at the middle, at most most pixels a side.
 func spectrum(y []float32, h, w, most int) (power, count [bands]float64) {
 	nh, nw := min(h, most), min(w, most)
 	top, left := (h-nh)/2, (w-nw)/2

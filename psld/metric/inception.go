@@ -146,7 +146,8 @@ func (n *inception) e(name string, in int, pool block) block {
 		chain(pool, n.one(p+"branch_pool", in, 192)))
 }
 
-// Poolings over 3 x 3 pixels: at stride 2 without a border, and at every pixel, where what lies outside does not count.
+// Poolings over 3 x 3 pixels: at stride 2 without a border, and at every pixel, where what lies outside does not
+// count.
 func shrinkMax(g *autograd.Graph, x *autograd.Value) *autograd.Value { return pool3(g, x, 2, 0, false) }
 func sameMax(g *autograd.Graph, x *autograd.Value) *autograd.Value   { return pool3(g, x, 1, 1, false) }
 func sameMean(g *autograd.Graph, x *autograd.Value) *autograd.Value  { return pool3(g, x, 1, 1, true) }

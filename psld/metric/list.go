@@ -58,7 +58,8 @@ func Open(name, weights string) (Metric, error) {
 		}
 		names = append(names, e.Name)
 	}
-	return nil, fmt.Errorf("unknown metric %q, want one of %s%s", name, strings.Join(names, ", "), nearest.Hint(name, names))
+	return nil, fmt.Errorf("unknown metric %q, want one of %s%s", name, strings.Join(names, ", "), nearest.Hint(name,
+		names))
 }
 
 // hub is the path of a file in the cache of torch's hub, "" where it is not there.

@@ -16,8 +16,8 @@ import (
 )
 
 // Kernel is a square blur kernel: W holds Size*Size weights in row order, the centre at (Size/2, Size/2). Operators
-// correlate with it, as the published code does: the picture of a bright point, which is what people call the kernel of
-// a blur, is the kernel turned by 180 degrees (Turned).
+// correlate with it, as the published code does: the picture of a bright point, which is what people call the kernel
+// of a blur, is the kernel turned by 180 degrees (Turned).
 type Kernel struct {
 	Size int
 	W    []float64
@@ -179,8 +179,8 @@ func splat(w []float64, size int, x, y float64) {
 }
 
 // LoadKernel reads a kernel from a grey PNG (colour is turned to grey) and scales it to sum 1. The file is a
-// point-spread function: how the blur draws a bright point. The picture must be square with an odd side of at most 1001
-// pixels and not be black.
+// point-spread function: how the blur draws a bright point. The picture must be square with an odd side of at most
+// 1001 pixels and not be black.
 func LoadKernel(path string) (*Kernel, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// TestNoiseKinds: each kind has the mean and deviation that its level says, and tells both ranges; what is out of range
-// is refused.
+// TestNoiseKinds: each kind has the mean and deviation that its level says, and tells both ranges; what is out of
+// range is refused.
 func TestNoiseKinds(t *testing.T) {
 	const n = 30000
 	for _, c := range []struct {

@@ -29,8 +29,8 @@ func bytesAt(p *Picture, x, y int) []float64 {
 	return []float64{float64(r >> 8), float64(g >> 8), float64(b >> 8)}
 }
 
-// TestLossyWebP: what libwebp makes of a lossy file of even patches (read by Pillow): the range of its numbers is that of
-// video.
+// TestLossyWebP: what libwebp makes of a lossy file of even patches (read by Pillow): the range of its numbers is that
+// of video.
 func TestLossyWebP(t *testing.T) {
 	p := load(t, "solid.webp")
 	for i, want := range [][]float64{{255, 255, 255}, {0, 255, 1}, {199, 151, 101}} {

@@ -50,8 +50,8 @@ func (p *Picture) transparent() bool {
 	return false
 }
 
-// checkMask is an error for a picture that is no mask: with colours, or grey in large parts, where a soft edge, or what
-// JPEG makes of a hard one, has little.
+// checkMask is an error for a picture that is no mask: with colours, or grey in large parts, where a soft edge, or
+// what JPEG makes of a hard one, has little.
 func (p *Picture) checkMask() error {
 	var coloured, grey int
 	for i := 0; i < len(p.Pix); i += 3 {

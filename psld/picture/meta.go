@@ -22,8 +22,8 @@ type fileInfo struct {
 	several     bool // frames or pages
 }
 
-// inspect reads what is known of a file beside its pixels. What is broken is left out, for a photo with broken metadata
-// is still a photo.
+// inspect reads what is known of a file beside its pixels. What is broken is left out, for a photo with broken
+// metadata is still a photo.
 func inspect(data []byte, format string) fileInfo {
 	f := fileInfo{orientation: 1}
 	switch format {

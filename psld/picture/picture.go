@@ -13,8 +13,8 @@ import (
 
 // Picture is an RGB picture. Pix holds H*W*3 values in HWC order, nominally in [-1,1]. Alpha is nil for an opaque
 // picture, else H*W values in [0,1]; the colours below are not multiplied with it. Grey marks a picture whose channels
-// were all equal when it was read; it is saved as grey again. Deep marks one that was read with 16 bits a channel, which
-// PNG keeps. Meta goes from file to file. Note says what of a file was not read, in words.
+// were all equal when it was read; it is saved as grey again. Deep marks one that was read with 16 bits a channel,
+// which PNG keeps. Meta goes from file to file. Note says what of a file was not read, in words.
 //
 // *Picture is an image.Image, so that the standard library and others take it as it is.
 type Picture struct {
@@ -122,8 +122,8 @@ func unsigned(v float32) uint16 {
 // signed maps 0..65535 to [-1,1].
 func signed(v uint16) float32 { return float32(float64(v)/32767.5 - 1) }
 
-// limited reads a pixel of lossy WebP: Y'CbCr of BT.601 in the limited range (16 to 235, 16 to 240), where the standard
-// library takes the full range of JPEG. The numbers are those of libwebp (src/dsp/yuv.h).
+// limited reads a pixel of lossy WebP: Y'CbCr of BT.601 in the limited range (16 to 235, 16 to 240), where the
+// standard library takes the full range of JPEG. The numbers are those of libwebp (src/dsp/yuv.h).
 func limited(y, u, v uint8) (r, g, b uint8) {
 	hi := func(x uint8, c int) int { return int(x) * c >> 8 }
 	clip := func(x int) uint8 { return uint8(min(max(x>>6, 0), 255)) }

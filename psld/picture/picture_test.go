@@ -76,8 +76,8 @@ func TestDecodeKinds(t *testing.T) {
 
 // losslessWebP is a 8x9 picture: red 255|16 split at x=4, green 255|32 split at y=4, blue 64, the last pixel half
 // clear.
-const losslessWebP = "5249464640000000574542505650384c340000002f070002102720104852d91f720d810061c17fa404032420213c97e5" +
-	"e24f04201104012429ac30c20cfb63bd4244ff03a4ddda37"
+const losslessWebP = "5249464640000000574542505650384c340000002f070002102720104852d91f720d810061c17fa404032420213c" +
+	"97e5e24f04201104012429ac30c20cfb63bd4244ff03a4ddda37"
 
 func TestDecodeWebP(t *testing.T) {
 	b, err := hex.DecodeString(losslessWebP)
@@ -191,12 +191,13 @@ func TestDecodeErrors(t *testing.T) {
 		"truncated or damaged gif picture":                         g.Bytes()[:g.Len()-4],
 		"it is an AVIF picture, which is not read: save it as PNG": []byte("\x00\x00\x00\x20ftypavif\x00\x00\x00\x00"),
 		"it is a HEIC picture":                                     []byte("\x00\x00\x00\x20ftypheic\x00\x00\x00\x00"),
-		"camera's RAW file":                                        []byte("II*\x00\x08\x00\x00\x00\x01\x00\xfe\x00\x04\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"),
-		"truncated or damaged png picture":                         good[:len(good)-30],
-		"truncated or damaged picture":                             good[:20],
-		"truncated or damaged jpeg picture":                        j.Bytes()[:j.Len()/2],
-		"10000x6001: at most 60 megapixels":                        huge,
-		"7x300: each side must be at least 8 pixe":                 encodePNG(t, image.NewGray(image.Rect(0, 0, 7, 300))),
+		"camera's RAW " +
+			"file": []byte("II*\x00\x08\x00\x00\x00\x01\x00\xfe\x00\x04\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00"),
+		"truncated or damaged png picture":         good[:len(good)-30],
+		"truncated or damaged picture":             good[:20],
+		"truncated or damaged jpeg picture":        j.Bytes()[:j.Len()/2],
+		"10000x6001: at most 60 megapixels":        huge,
+		"7x300: each side must be at least 8 pixe": encodePNG(t, image.NewGray(image.Rect(0, 0, 7, 300))),
 	}
 	dir := t.TempDir()
 	for want, data := range tests {

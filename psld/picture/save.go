@@ -24,10 +24,10 @@ import (
 // characters.
 type Text struct{ Key, Value string }
 
-// Save writes the picture, clipped to [-1,1] and rounded, with what its Meta holds: PNG with the given texts, 16 bits a
-// channel where it is Deep and else 8, or JPEG (8 bits, quality
-// 95, over white where transparent, without texts) when path ends in .jpg or .jpeg. The file appears whole or not at
-// all: it is written beside path under another name and then renamed.
+// Save writes the picture, clipped to [-1,1] and rounded, with what its Meta holds: PNG with the given texts, 16 bits
+// a channel where it is Deep and else 8, or JPEG (8 bits, quality 95, over white where transparent, without texts)
+// when path ends in .jpg or .jpeg. The file appears whole or not at all: it is written beside path under another name
+// and then renamed.
 func Save(path string, p *Picture, texts ...Text) error {
 	encode := func(w io.Writer) error { return EncodePNG(w, p, texts...) }
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {

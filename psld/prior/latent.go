@@ -132,14 +132,16 @@ func (p *LatentDiffusion) Multiple() int { return p.VAE.Factor() * p.UNet.Factor
 // Eps predicts the noise in the latent z [1,h,w,C] at diffusion time t for a
 // context [1,L,D], in windows where z is larger than the model's window. The context is
 // nil where the UNet takes none.
-func (p *LatentDiffusion) Eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
+func (p *LatentDiffusion) Eps(g *autograd.Graph, z *autograd.Value, t float32,
+	context *tensor.Tensor) *autograd.Value {
 	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value { return p.eps(g, z, t, context) }
 	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
 	return windowed(g, z, side, side/4, p.UNet.Factor(), 1, 1, run)
 }
 
 // eps is Eps in one piece.
-func (p *LatentDiffusion) eps(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
+func (p *LatentDiffusion) eps(g *autograd.Graph, z *autograd.Value, t float32,
+	context *tensor.Tensor) *autograd.Value {
 	times := make([]float32, z.T.Dim(0))
 	for i := range times {
 		times[i] = t

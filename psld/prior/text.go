@@ -10,7 +10,8 @@ import (
 // Prompts encodes a prompt and a negative prompt; emphasis is that of [Generation]. warnings tell
 // what was cut off a prompt that is too long. Empty prompts need no vocabulary. The scale is 1: guidance is the
 // caller's matter.
-func (p *LatentDiffusion) Prompts(prompt, negative string, emphasis bool) (c Conditions, warnings []string, err error) {
+func (p *LatentDiffusion) Prompts(prompt, negative string, emphasis bool) (c Conditions, warnings []string,
+	err error) {
 	c = Conditions{Prompt: p.Empty, Negative: p.Empty, Scale: 1}
 	if prompt == "" && negative == "" {
 		return c, nil, nil

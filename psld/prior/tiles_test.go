@@ -53,8 +53,8 @@ func bend(a, b *tensor.Tensor, from, to int) float64 {
 	return sum / n
 }
 
-// TestTiledIsWhole holds the tiled autoencoder against the whole one, on a photograph and with a trained model that has
-// norms (an earlier embedded one): the stated error, no seam, and the statistics of the norms as the reason.
+// TestTiledIsWhole holds the tiled autoencoder against the whole one, on a photograph and with a trained model that
+// has norms (an earlier embedded one): the stated error, no seam, and the statistics of the norms as the reason.
 func TestTiledIsWhole(t *testing.T) {
 	file, err := os.ReadFile("testdata/vae.safetensors")
 	require.NoError(t, err)

@@ -5,8 +5,8 @@ import (
 	"sort"
 )
 
-// Sigma is the deviation of the noise beside a signal of deviation 1 at diffusion time t, 0 to times-1 or between them:
-// sqrt((1-a)/a), interpolated in its logarithm.
+// Sigma is the deviation of the noise beside a signal of deviation 1 at diffusion time t, 0 to times-1 or between
+// them: sqrt((1-a)/a), interpolated in its logarithm.
 func (n Noise) Sigma(t float64) float64 {
 	last := len(n.AlphasCumprod) - 1
 	t = min(max(t, 0), float64(last))

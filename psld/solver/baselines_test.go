@@ -112,8 +112,8 @@ func TestGoldenDPS(t *testing.T) {
 	}
 }
 
-// TestGoldenDDPM holds the respaced schedule against guided diffusion's. Ours begins with float32 shares of signal: 1-a
-// has a relative error of up to 6e-8/1e-4 at the first time, which is the error of its logarithm.
+// TestGoldenDDPM holds the respaced schedule against guided diffusion's. Ours begins with float32 shares of signal:
+// 1-a has a relative error of up to 6e-8/1e-4 at the first time, which is the error of its logarithm.
 func TestGoldenDDPM(t *testing.T) {
 	for _, dir := range golden.Folders(t, "baselines") {
 		f := golden.Load(t, filepath.Join(dir, "shared.safetensors"))

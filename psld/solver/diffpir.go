@@ -73,8 +73,8 @@ type diffPIR struct {
 
 func (m *diffPIR) Len() int { return len(m.levels) }
 
-// Start is the rough picture, or where there is none a regularised inverse, with the noise of the first step. The state
-// is x + s e, without the factor that keeps its variance.
+// Start is the rough picture, or where there is none a regularised inverse, with the noise of the first step. The
+// state is x + s e, without the factor that keeps its variance.
 func (m *diffPIR) Start(s *State) error {
 	shape := m.r.Shape()
 	z := make([]float32, tensor.Len(shape))

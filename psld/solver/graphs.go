@@ -197,8 +197,8 @@ func (r *Run) DecodePicture(z *tensor.Tensor) []float32 {
 	return slices.Clone(g.Device().Host(r.Crop(g, r.codec.Decode(g, g.Const(z))).T))
 }
 
-// expect is the clean picture that a pixel prior expects of x at time t, whose share of signal is a, and the noise; all
-// of shape A.In().
+// expect is the clean picture that a pixel prior expects of x at time t, whose share of signal is a, and the noise;
+// all of shape A.In().
 func (r *Run) expect(x []float32, t, a float64) (x0, eps []float32) {
 	g := r.NoGrad()
 	defer g.Release()

@@ -57,8 +57,8 @@ func (s *toyWorld) denoiser(t *testing.T, a float64) (p, g *mat.Dense, p0, g0 *m
 	return p, g, p0, g0
 }
 
-// ancestralLaw is the law of ancestral steps at evenly spaced times, guided by omega |A x0 - y|^2, each followed by the
-// projection, where ridge is not 0. The steps are written as DDIM's with eta 1, which are the same.
+// ancestralLaw is the law of ancestral steps at evenly spaced times, guided by omega |A x0 - y|^2, each followed by
+// the projection, where ridge is not 0. The steps are written as DDIM's with eta 1, which are the same.
 func (s *toyWorld) ancestralLaw(t *testing.T, steps int, omega, ridge float64) *affine {
 	n := len(s.gauss.Mean)
 	law := &affine{mat.NewVecDense(n, nil), eye(n, 1)}

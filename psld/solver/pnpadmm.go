@@ -15,8 +15,8 @@ import (
 //	u += x - z
 //
 // Where D is the proximal step of the prior's negative logarithm, and Level is sigma/sqrt(Rho) for the measurement's
-// noise sigma, its fixed point is the most probable picture. The tables of DPS and PSLD have Rho 0.2 and 12 iterations,
-// with a DnCNN for D. It needs Proximal, but no gradient. It is an estimate, not a sample.
+// noise sigma, its fixed point is the most probable picture. The tables of DPS and PSLD have Rho 0.2 and 12
+// iterations, with a DnCNN for D. It needs Proximal, but no gradient. It is an estimate, not a sample.
 type PnPADMM struct {
 	Iterations int     `json:"iterations" range:"1..1000" default:"12" help:"evaluations of the denoiser"`
 	Rho        float64 `json:"rho" range:">0.." default:"0.2" help:"penalty of the splitting"`

@@ -10,8 +10,8 @@ import (
 const TunedSize = 64
 
 // tuned are parameters of PSLD for models like the embedded one: the best LPIPS, where PSNR is not much less than the
-// best, of small grids on four to six validation photographs of 64 and 128 pixels at noise 0.05. More steps at the same
-// omega fit the noise.
+// best, of small grids on four to six validation photographs of 64 and 128 pixels at noise 0.05. More steps at the
+// same omega fit the noise.
 func tuned(strength, gamma, omega float64) param.Values {
 	return param.Values{"steps": 20, "strength": strength, "gamma": gamma, "omega": omega, "gluing_every": 1,
 		"back": "adjoint"}
@@ -24,8 +24,8 @@ func published(gamma, omega float64) param.Values {
 		"back": "reference"}
 }
 
-// diffPIR are parameters of DiffPIR for the embedded pixel prior, found on eight validation photographs of 96 pixels at
-// noise 0.05: the first noise, the last one and the weight of the prior.
+// diffPIR are parameters of DiffPIR for the embedded pixel prior, found on eight validation photographs of 96 pixels
+// at noise 0.05: the first noise, the last one and the weight of the prior.
 func diffPIR(from, to, lambda float64) map[string]Preset {
 	return map[string]Preset{"diffpir": func(float64) param.Values {
 		return param.Values{"steps": 20, "from": from, "to": to, "lambda": lambda, "zeta": 1.0}

@@ -6,8 +6,8 @@ import (
 	"psld/psld/operator"
 )
 
-// SR2, SR4 and SR8 enlarge two, four and eight times what antialiased cubic down-sampling (the Resizer of the DPS code)
-// made small.
+// SR2, SR4 and SR8 enlarge two, four and eight times what antialiased cubic down-sampling (the Resizer of the DPS
+// code) made small.
 const (
 	SR2 Name = "sr2"
 	SR4 Name = "sr4"

@@ -306,8 +306,8 @@ func MeasureWith(x *picture.Picture, d Damage, noise operator.Noise, seed uint64
 	return y, nil
 }
 
-// Measured are the values of a measured picture, of shape a.Out(): a new slice. Of a picture that stands for one number
-// a pixel they are the means of its channels.
+// Measured are the values of a measured picture, of shape a.Out(): a new slice. Of a picture that stands for one
+// number a pixel they are the means of its channels.
 func Measured(y *picture.Picture, a operator.Linear) []float32 {
 	if a.Out().C != 1 {
 		return slices.Clone(y.Pix)

@@ -8,8 +8,8 @@ import (
 	"psld/tensor"
 )
 
-// noiseLevels draws n deviations of the noise, on the scale of the states: a share low of them log-uniformly from least
-// to 2, where restoration works, the others from there to most, from where pictures are made of nothing.
+// noiseLevels draws n deviations of the noise, on the scale of the states: a share low of them log-uniformly from
+// least to 2, where restoration works, the others from there to most, from where pictures are made of nothing.
 func noiseLevels(r *rand.Rand, n int, low, least, most float64) []float64 {
 	const middle = 2
 	sigmas := make([]float64, n)

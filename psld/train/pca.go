@@ -23,7 +23,8 @@ func startFromPCA(m *vae.Model, photos *Photos, seed uint64) error {
 	const logVar = -9 // of the latents at the start: a deviation of 0.01
 	pixels, latents, width := m.InChannels*m.PatchSize*m.PatchSize, m.LatentChannels, m.BlockOutChannels[0]
 	if latents > pixels || 2*latents > width || m.NormNumGroups != 0 || len(m.BlockOutChannels) != 1 {
-		return fmt.Errorf("an autoencoder of patches of %d numbers has %d latent channels, %v channels and %d groups of its "+
+		return fmt.Errorf("an autoencoder of patches of %d numbers has %d latent channels, %v channels and %d groups of "+
+			"its "+
 			"norms: want one resolution, at least twice as many channels as latent ones, and 0 groups", pixels, latents,
 			m.BlockOutChannels, m.NormNumGroups)
 	}

@@ -69,7 +69,8 @@ func (o *Options) device() tensor.Device {
 // check returns an error for what no training can do.
 func (o *Options) check() error {
 	if micro := max(1, o.Micro); o.Batch < 1 || o.Batch%micro != 0 {
-		return fmt.Errorf("a batch of %d pictures in %d parts: want a number of parts that divides the batch", o.Batch, micro)
+		return fmt.Errorf("a batch of %d pictures in %d parts: want a number of parts that divides the batch", o.Batch,
+			micro)
 	}
 	if o.Steps < 1 || o.Size < 1 || o.Cycle < 0 {
 		return fmt.Errorf("%d steps on pictures of %d pixels, cycles of %d: want positive numbers", o.Steps, o.Size, o.Cycle)

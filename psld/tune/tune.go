@@ -219,7 +219,8 @@ func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Resul
 		return Result{}, ErrBudget
 	}
 	o := eval.Options{Tasks: []psld.Task{t}, Methods: []string{"psld"}, Sigma: s.Sigma, Seed: s.Seed,
-		Solve: psld.Options{Params: param.Values{"steps": p.Steps, "gamma": p.Gamma, "omega": p.Omega, "strength": p.Strength,
+		Solve: psld.Options{Params: param.Values{"steps": p.Steps, "gamma": p.Gamma, "omega": p.Omega,
+			"strength":     p.Strength,
 			"gluing_every": p.GluingEvery, "back": p.Back}}}
 	before := processorTime()
 	report, err := eval.Run(ctx, s.Model, s.Pictures, o)
@@ -231,8 +232,9 @@ func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Resul
 			p.Gamma, p.Omega, err)
 	}
 	row := report.Rows[len(report.Rows)-1]
-	r := Result{Task: t, TaskPreset: p, PSNR: row.Result("psnr").Mean, SSIM: row.Result("ssim").Mean, Seconds: row.Seconds,
-		CPU: (processorTime() - before).Seconds() / float64(len(s.Pictures)), TFLOP: s.work(p) / 1e12}
+	r := Result{Task: t, TaskPreset: p, PSNR: row.Result("psnr").Mean, SSIM: row.Result("ssim").Mean,
+		Seconds: row.Seconds,
+		CPU:     (processorTime() - before).Seconds() / float64(len(s.Pictures)), TFLOP: s.work(p) / 1e12}
 	s.Known = append(s.Known, r)
 	if s.Found != nil {
 		err = s.Found(r)
