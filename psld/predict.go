@@ -18,11 +18,19 @@ import (
 // methods without one. What else a step does (proximal steps, operators) is left out, and so is what must be computed
 // twice for want of memory: it may be wrong by a factor of two.
 func Predict(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) time.Duration {
+	work := Work(m, method, d, h, w, o)
+	if work == 0 {
+		return 0
+	}
+	return time.Duration(work / Speed(m) * float64(time.Second))
+}
+
+// Work is the multiply-adds of the networks in all steps of a method, see Predict; 0 for unknown.
+func Work(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) (work float64) {
 	c, ok := m.(prior.Costed)
 	if m == nil || !ok {
 		return 0
 	}
-	work := 0.0
 	if t, err := task.Find(string(d.Task)); err == nil {
 		for _, v := range o.windows(t, m, d.Keep, h, w) {
 			work += stepMACs(c, m, method, v.all.Dy(), v.all.Dx())
@@ -31,8 +39,7 @@ func Predict(m prior.Prior, method solver.Method, d Damage, h, w int, o Options)
 	if work == 0 {
 		work = stepMACs(c, m, method, h, w)
 	}
-	seconds := work * float64(stepsOf(method)) / macsPerSecond(c, m)
-	return time.Duration(seconds * float64(time.Second))
+	return work * float64(stepsOf(method))
 }
 
 // stepMACs are the multiply-adds of a step on h x w pixels. The gradient to the input costs as much as the way
@@ -58,8 +65,13 @@ func stepsOf(method solver.Method) int {
 	return 1
 }
 
-// macsPerSecond is the speed of a noise estimate.
-func macsPerSecond(c prior.Costed, m prior.Prior) float64 {
+// Speed is the multiply-adds a second of a noise estimate of a small picture, which is made for that; 0 for a prior
+// that does not know its work.
+func Speed(m prior.Prior) float64 {
+	c, ok := m.(prior.Costed)
+	if !ok {
+		return 0
+	}
 	k := m.Multiple()
 	side := (128 + k - 1) / k * k
 	z := tensor.New(m.Shape(side, side)...)

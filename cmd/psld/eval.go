@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -25,11 +23,24 @@ import (
 )
 
 var evalVerb = verb{
-	name: "eval", args: "--data DIR", short: "compare methods on a folder of pictures",
+	name: "eval", args: "[merge FOLDER...] --data DIR --out DIR", short: "compare methods on a folder of pictures",
+	maxArgs: 1 << 16,
 	notes: `The pictures are spread evenly over the folder; of each the largest central square is scaled to
 --size. Every picture has damage and noise of its own, the same for all methods.
-Needs no Internet and prints a Markdown table. What is finished
-is kept in a file (--cells) until all is done: the same command with --resume goes on with the rest.
+Needs no Internet and prints a Markdown table: means with 95 % intervals (Student's t), the differences to psld on the
+same pictures, seconds and memory. --out takes table.md, table.csv and table.json with the whole configuration, a grid
+of pictures for each task, plots of quality over time, and every finished cell (picture, task, method): after Ctrl-C or
+a crash the same command goes on with the rest. A method that a task has no use for is n/a, with the reason below.
+  psld eval --data photos --tasks sr4,denoise --methods tv,psld,diffpir --out results
+
+Several processes or machines may share the pictures, each with a part; merge puts the parts together, to the bits of
+one run, and refuses holes and double cells (deploy/ has job files for Slurm and Kubernetes):
+  psld eval --data photos --out results --shard 1/2        and on another machine --shard 2/2
+  psld eval merge --out results                            or, of several folders: psld eval merge --out all a b
+--shard auto takes the part from a Slurm array (SLURM_ARRAY_TASK_ID) or an indexed Job of Kubernetes
+(JOB_COMPLETION_INDEX, and the number of parts in PSLD_SHARDS).
+
+--task-config reads the YAML task files of the DPS and PSLD repositories in place of --tasks and --sigma.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addEvalFlags(fs).run },
@@ -67,15 +78,31 @@ func (f *picturesFlags) check() error {
 	return nil
 }
 
-// load reads the pictures, and says which it leaves out, and where there are fewer than asked for.
-func (f *picturesFlags) load(c *console) ([]*picture.Picture, error) {
-	pics, left, err := picture.LoadSquares(*f.data, *f.n, *f.size)
+// open finds the pictures, and says which it leaves out, and where there are fewer than asked for.
+func (f *picturesFlags) open(c *console) (*picture.Squares, error) {
+	pics, err := picture.OpenSquares(*f.data, *f.n, *f.size)
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	c.leftOut(left)
-	if n := len(pics) + len(left); n < *f.n {
+	c.leftOut(pics.Left)
+	if n := pics.Len() + len(pics.Left); n < *f.n {
 		c.say("note      %s has %d pictures, --n asks for %d: all are taken", *f.data, n, *f.n)
+	}
+	return pics, nil
+}
+
+// load reads the pictures.
+func (f *picturesFlags) load(c *console) (pics []*picture.Picture, err error) {
+	from, err := f.open(c)
+	if err != nil {
+		return nil, err
+	}
+	for i := range from.Len() {
+		p, err := from.At(i)
+		if err != nil {
+			return nil, err
+		}
+		pics = append(pics, p)
 	}
 	return pics, nil
 }
@@ -89,12 +116,13 @@ func (f *picturesFlags) describe(pictures int, seed uint64, m prior.Prior) strin
 // evalFlags are those of psld eval.
 type evalFlags struct {
 	*picturesFlags
-	methods, csvOut, jsonOut *string
-	metrics, lpips, incept   *string
-	cells                    *string
-	resume                   *bool
-	fs                       *flag.FlagSet
-	options                  *methodFlags
+	methods                *string
+	metrics, lpips, incept *string
+	out, shard             *string
+	overwrite              *bool
+	grid                   *int
+	fs                     *flag.FlagSet
+	options                *methodFlags
 }
 
 func addEvalFlags(fs *flag.FlagSet) *evalFlags {
@@ -104,77 +132,24 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 		metrics:       fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()),
 		lpips: fs.String("lpips-weights", "",
 			"`file` or folder with the trained networks of lpips-alex, lpips-squeeze or lpips-vgg"),
-		incept:  fs.String("inception-weights", "", "`file` of pytorch-fid's Inception-v3, for fid and kid"),
-		csvOut:  fs.String("csv", "", "also write the table to a CSV `file`"),
-		jsonOut: fs.String("json", "", "also write the table to a JSON `file`"),
-		cells: fs.String("cells", "", "`file` in which finished cells are kept until all are; empty for none (default: "+
-			"--json "+
-			"or --csv with .cells behind, else psld-eval.cells)"),
-		resume:  fs.Bool("resume", false, "go on with the finished cells of an eval that did not end"),
-		fs:      fs,
-		options: addMethodFlags(fs),
+		incept: fs.String("inception-weights", "", "`file` of pytorch-fid's Inception-v3, for fid and kid"),
+		out: fs.String("out", "", "`folder` for tables, pictures and finished cells, from which the same command goes on "+
+			"(default: the table is printed and nothing kept)"),
+		overwrite: fs.Bool("overwrite", false, "begin anew in a folder with the cells of an evaluation"),
+		shard:     fs.String("shard", "", "`i/n`: part i of n of the pictures, or auto (default: all pictures)"),
+		grid:      fs.Int("grid", 6, "`N` pictures, the first ones, to show in the grids"),
+		fs:        fs,
+		options:   addMethodFlags(fs),
 	}
 }
 
-// openCells begins or goes on with the file of finished cells.
-func (f *evalFlags) openCells(c *console, pics []*picture.Picture, o eval.Options, m prior.Prior) (*eval.Cells,
-	error) {
-	path, named := *f.cells, given(f.fs)["cells"]
-	if !named {
-		path = "psld-eval"
-		for _, out := range []string{*f.csvOut, *f.jsonOut} {
-			if out != "" {
-				path = out
-			}
+func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
+	if len(args) > 0 {
+		if args[0] != "merge" {
+			return fmt.Errorf("unexpected argument %q (see psld help eval)", args[0])
 		}
-		path += ".cells"
+		return f.merge(c, args[1:])
 	}
-	if path == "" {
-		if *f.resume {
-			return nil, errors.New("--resume needs the cells of an eval: name them by --cells")
-		}
-		return nil, nil
-	}
-	if err := atomicfile.Check(path); err != nil {
-		if !named && !*f.resume { // a folder that cannot be written is no reason to stop
-			return nil, nil
-		}
-		return nil, fmt.Errorf("--cells %s cannot be written: %w", path, err)
-	}
-	cells, err := eval.OpenCells(path, f.facts(pics, o, m), *f.resume)
-	if err != nil {
-		return nil, fmt.Errorf("--cells: %w", err)
-	}
-	if *f.resume {
-		c.say("resume    with %d finished cells of %s", cells.Len(), path)
-	}
-	f.cells = &path
-	return cells, nil
-}
-
-// facts are all that the numbers depend on: flags, pictures, weights, kernels.
-func (f *evalFlags) facts(pics []*picture.Picture, o eval.Options, m prior.Prior) string {
-	h := fnv.New64a()
-	for _, p := range pics {
-		_ = binary.Write(h, binary.LittleEndian, p.Pix) // a hash takes all
-	}
-	models := []string{solver.ModelDigest(m)}
-	for _, name := range slices.Sorted(maps.Keys(o.Models)) {
-		models = append(models, name+" "+solver.ModelDigest(o.Models[name]))
-	}
-	var flags []string
-	f.fs.Visit(func(g *flag.Flag) {
-		switch g.Name {
-		case "data", "model", "threads", "csv", "json", "cells", "resume", "max-mem":
-		default:
-			flags = append(flags, "--"+g.Name+" "+g.Value.String())
-		}
-	})
-	return fmt.Sprintf("%d pictures (%x), seed %d, models %.12s, kernels %s, flags %q", len(pics), h.Sum64(), o.Seed,
-		models, asm.Active(), flags)
-}
-
-func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 	o, err := f.check()
 	if err != nil {
 		return err
@@ -182,7 +157,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 	if err := f.threads(); err != nil {
 		return err
 	}
-	pics, err := f.load(c)
+	pics, err := f.open(c)
 	if err != nil {
 		return err
 	}
@@ -190,54 +165,92 @@ func (f *evalFlags) run(ctx context.Context, c *console, _ []string) error {
 	if err != nil {
 		return err
 	}
-	c.say("%s", f.describe(len(pics), o.Seed, m))
+	c.say("%s", f.describe(pics.Len(), o.Seed, m))
 	if *f.model.path == "" {
 		if o.Models, err = f.pixelModels(ctx, c, o.Methods); err != nil {
 			return err
 		}
 	}
-	if o.Cells, err = f.openCells(c, pics, o, m); err != nil {
-		return err
-	}
-	bar := newProgress(c.log, "picture")
-	before := 0
-	per := 1 + len(o.Methods)
-	o.Progress = func(t psld.Task, method string, done, of int) {
-		bar.step(before+done, len(o.Tasks)*per*of, string(t)+" "+method)
-		if done == of {
-			before += of
+	o.Facts = f.facts(pics, o, m)
+	o.Plan = func(p eval.Plan) {
+		text := fmt.Sprintf("plan      %d cells: %d pictures, %d tasks, %d methods", p.Cells, pics.Len(), len(o.Tasks),
+			len(o.Methods))
+		if p.Done > 0 {
+			text += fmt.Sprintf("; %d are finished", p.Done)
 		}
+		if p.Predicted > 0 {
+			text += fmt.Sprintf("; about %s for the networks of the rest", round(p.Predicted))
+		}
+		c.say("%s", text)
 	}
+	bar := newProgress(c.log, "cell")
+	o.Progress = func(t psld.Task, method string, done, of int) { bar.step(done, of, string(t)+" "+method) }
 	report, err := eval.Run(ctx, m, pics, o)
 	bar.clear()
 	if err != nil {
-		if o.Cells != nil {
-			err = errors.Join(err, o.Cells.Close())
-		}
-		if o.Cells != nil && ctx.Err() != nil {
-			c.say("finished cells are in %s: the same command with --resume goes on with the rest", *f.cells)
+		if ctx.Err() != nil && *f.out != "" {
+			c.say("finished cells are in %s: the same command goes on with the rest", *f.out)
 		}
 		return err
 	}
-	if err := report.Markdown(c.out); err != nil {
+	if o.Shard.Of > 1 {
+		c.say("part %d of %d is done; psld eval merge --out %s makes the tables of all", o.Shard.Index+1, o.Shard.Of, *f.out)
+		return nil
+	}
+	return f.write(c, report)
+}
+
+// merge makes the tables of all parts.
+func (f *evalFlags) merge(c *console, dirs []string) error {
+	for name := range given(f.fs) {
+		if name != "out" {
+			return fmt.Errorf("--%s has no meaning for eval merge: the parts tell what was measured", name)
+		}
+	}
+	switch {
+	case *f.out == "":
+		return errors.New("eval merge needs --out, the folder for the tables")
+	case len(dirs) == 0:
+		dirs = []string{*f.out}
+	}
+	report, err := eval.Open(dirs...)
+	if err != nil {
+		return fmt.Errorf("eval merge: %w", err)
+	}
+	return f.write(c, report)
+}
+
+// write prints the table, and writes all into the folder.
+func (f *evalFlags) write(c *console, r *eval.Report) error {
+	if err := r.Markdown(c.out); err != nil || *f.out == "" {
 		return err
 	}
-	for _, g := range []struct {
-		path  string
-		write func(io.Writer) error
-	}{{*f.csvOut, report.CSV}, {*f.jsonOut, report.JSON}} {
-		if g.path != "" {
-			if err := atomicfile.Write(g.path, g.write); err != nil {
-				return err
-			}
-		}
+	files, err := r.Write(*f.out)
+	if err == nil {
+		c.say("wrote %s", strings.Join(files, ", "))
 	}
-	if o.Cells != nil { // they have served
-		if err := errors.Join(o.Cells.Close(), os.Remove(*f.cells)); err != nil {
-			c.say("warning   %v", err)
-		}
+	return err
+}
+
+// facts are what the numbers depend on beside what package eval knows.
+func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) []eval.Fact {
+	list := []eval.Fact{{Name: "program", Value: "psld " + version()}, {Name: "kernels", Value: asm.Active().String()},
+		{Name: "pictures", Value: fmt.Sprintf("%d, digest %s", pics.Len(), pics.Digest)},
+		{Name: "model", Value: fmt.Sprintf("%s %.13s", prior.Describe(m), solver.ModelDigest(m))}}
+	for _, name := range slices.Sorted(maps.Keys(o.Models)) {
+		own := o.Models[name]
+		list = append(list, eval.Fact{Name: "model of " + name,
+			Value: fmt.Sprintf("%s %.13s", prior.Describe(own), solver.ModelDigest(own))})
 	}
-	return nil
+	var flags []string
+	f.fs.Visit(func(g *flag.Flag) {
+		switch g.Name {
+		case "data", "model", "threads", "out", "overwrite", "shard", "grid": // they change no number, or have a fact
+		default:
+			flags = append(flags, "--"+g.Name+" "+g.Value.String())
+		}
+	})
+	return append(list, eval.Fact{Name: "flags", Value: strings.Join(flags, " ")})
 }
 
 // pixelModels gives the embedded pixel prior to the methods that are better off with it.
@@ -283,11 +296,24 @@ func (f *evalFlags) check() (o eval.Options, err error) {
 	if o.Metrics, err = f.openMetrics(); err != nil {
 		return o, err
 	}
-	for _, g := range [][3]string{{"--csv", *f.csvOut, ".csv"}, {"--json", *f.jsonOut, ".json"}} {
-		if g[1] != "" {
-			if err := checkOutput(g[0], g[1], g[2:]); err != nil {
-				return o, err
-			}
+	if *f.grid < 0 {
+		return o, fmt.Errorf("--grid %d, want at least 0", *f.grid)
+	}
+	if o.Shard, err = shardOf(*f.shard, os.Getenv); err != nil {
+		return o, err
+	}
+	o.Dir, o.Overwrite, o.Grid = *f.out, *f.overwrite, *f.grid
+	switch {
+	case o.Dir == "" && o.Shard.Of > 1:
+		return o, errors.New("--shard needs --out, the folder for the finished cells")
+	case o.Dir == "" && o.Overwrite:
+		return o, errors.New("--overwrite needs --out")
+	case o.Dir != "":
+		if err := os.MkdirAll(o.Dir, 0o777); err != nil {
+			return o, fmt.Errorf("--out: %w", err)
+		}
+		if err := atomicfile.Check(filepath.Join(o.Dir, "table.md")); err != nil {
+			return o, fmt.Errorf("--out %s cannot be written: %w", o.Dir, err)
 		}
 	}
 	return o, nil

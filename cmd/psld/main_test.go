@@ -349,65 +349,73 @@ func TestEval(t *testing.T) {
 	for i := range 4 {
 		writePicture(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), 20+i, 24)
 	}
-	csv, js := filepath.Join(dir, "t.csv"), filepath.Join(dir, "t.json")
-	out, _ := must(t, "eval", "--data", dir, "--n", "2", "--size", "16", "--tasks", "denoise,sr4", "--methods", "tv,psld",
-		"--steps", "2", "--model", writeModel(t, nil), "--csv", csv, "--json", js)
-	require.Equal(t, 2+2*3, strings.Count(out, "\n"), out)
+	to := filepath.Join(t.TempDir(), "new", "results")
+	args := []string{"eval", "--data", dir, "--n", "2", "--size", "16", "--tasks", "denoise,sr4", "--methods", "tv,psld",
+		"--steps", "2", "--model", writeModel(t, nil)}
+	out, log := must(t, append(args, "--out", to)...)
 	require.Contains(t, out, "| denoise | measurement | 2 |")
 	require.Contains(t, out, "| sr4 | psld | 2 |")
-	table, err := os.ReadFile(csv)
+	require.Contains(t, log, "plan      12 cells: 2 pictures, 2 tasks, 2 methods")
+	for _, name := range []string{"table.md", "table.csv", "table.json", "sr4.png", "denoise.png", "time-psnr.png"} {
+		require.FileExists(t, filepath.Join(to, name))
+	}
+	table, err := os.ReadFile(filepath.Join(to, "table.csv"))
 	require.NoError(t, err)
 	require.Equal(t, 1+2*3, bytes.Count(table, []byte("\n")))
-	var scores []map[string]any
-	b, err := os.ReadFile(js)
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(b, &scores))
-	require.Len(t, scores, 6)
+	must(t, args...) // without a folder
+	require.Contains(t, failure(t, append(args, "--shard", "1/2")...), "--shard needs --out")
+	require.Contains(t, failure(t, append(args, "--shard", "0/2")...), `--shard "0/2", want i/n with i from 1 to n`)
+	require.Contains(t, failure(t, "eval", "mrege"), `unexpected argument "mrege"`)
+	require.Contains(t, failure(t, "eval", "merge"), "eval merge needs --out")
+	require.Contains(t, failure(t, "eval", "merge", "--out", "x", "--n", "3"), "--n has no meaning for eval merge")
 }
 
-// An evaluation that was killed goes on with its finished cells, to the table of one without a break.
-func TestEvalResume(t *testing.T) {
+// An evaluation that was killed goes on with its finished cells, and parts are merged, to the numbers of one without a
+// break.
+func TestEvalParts(t *testing.T) {
 	dir := t.TempDir()
 	photos := filepath.Join(dir, "photos")
 	require.NoError(t, os.Mkdir(photos, 0o755))
 	for i := range 3 {
 		writePicture(t, filepath.Join(photos, fmt.Sprintf("%d.png", i)), 20+i, 24)
 	}
-	js := filepath.Join(dir, "t.json")
+	at := func(name string) string { return filepath.Join(dir, name) }
 	args := []string{"eval", "--data", photos, "--n", "3", "--size", "16", "--tasks", "denoise,sr4", "--methods", "psld",
-		"--steps", "2", "--model", writeModel(t, nil), "--json", js}
-	scores := func() (all []map[string]any) {
-		b, err := os.ReadFile(js)
-		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(b, &all))
-		for _, row := range all {
-			delete(row, "Seconds")
-		}
-		return all
-	}
-	must(t, args...)
-	want := scores()
-	cells := js + ".cells"
-	require.NoFileExists(t, cells)
-	require.Contains(t, failure(t, append(args, "--resume")...), "there are no cells")
+		"--steps", "2", "--model", writeModel(t, nil), "--out"}
+	must(t, append(args, at("whole"))...)
+	want := evalNumbers(t, at("whole"))
 
 	ctx, cancel := context.WithCancel(t.Context())
-	stop := &writer{text: "3 pictures of", cancel: cancel}
-	require.Equal(t, 130, run(ctx, args, &bytes.Buffer{}, stop))
-	require.Contains(t, stop.String(), "--resume")
-	f, err := os.OpenFile(cells, os.O_APPEND|os.O_WRONLY, 0)
+	stop := &writer{text: "cell  1", cancel: cancel}
+	require.Equal(t, 130, run(ctx, append(args, at("stopped")), &bytes.Buffer{}, stop))
+	require.Contains(t, stop.String(), "the same command goes on")
+	require.Contains(t, failure(t, append(args, at("stopped"), "--seed", "3")...), "of another evaluation")
+	_, log := must(t, append(args, at("stopped"))...)
+	require.Regexp(t, `; [0-9]+ are finished`, log)
+	require.Equal(t, want, evalNumbers(t, at("stopped")))
+
+	_, log = must(t, append(args, at("parts"), "--shard", "2/2")...)
+	require.Contains(t, log, "part 2 of 2 is done; psld eval merge --out ")
+	require.Contains(t, failure(t, "eval", "merge", "--out", at("parts")), "pictures 0 to 0 are missing")
+	must(t, append(args, at("parts"), "--shard", "1/2")...)
+	out, _ := must(t, "eval", "merge", "--out", at("all"), at("parts"))
+	require.Contains(t, out, "| sr4 | psld | 3 |")
+	require.Equal(t, want, evalNumbers(t, at("all")))
+	require.FileExists(t, filepath.Join(at("all"), "sr4.png"))
+}
+
+// evalNumbers are the rows of table.json without times and memory.
+func evalNumbers(t *testing.T, dir string) (rows []map[string]any) {
+	b, err := os.ReadFile(filepath.Join(dir, "table.json"))
 	require.NoError(t, err)
-	_, err = f.WriteString(`{"Task":"sr4","Me`) // as a killed run leaves it
-	require.NoError(t, err)
-	require.NoError(t, f.Close())
-	require.Contains(t, failure(t, append(args, "--resume", "--seed", "3")...), "of another evaluation")
-	require.NoError(t, os.Remove(js))
-	_, log := must(t, append(args, "--resume")...)
-	require.Regexp(t, `with [0-9]+ finished cells`, log)
-	require.Equal(t, want, scores())
-	require.NoFileExists(t, cells)
-	require.NoError(t, os.WriteFile(cells, []byte("something else\n"), 0o600))
-	require.Contains(t, failure(t, args...), "does not hold the cells")
+	var table struct{ Rows []map[string]any }
+	require.NoError(t, json.Unmarshal(b, &table))
+	for _, row := range table.Rows {
+		delete(row, "Seconds")
+		delete(row, "Bytes")
+	}
+	require.NotEmpty(t, table.Rows)
+	return table.Rows
 }
 
 // Both trainings, a stop and a resume, and a restoration with what came out.

@@ -152,7 +152,7 @@ func temporary(path string) (*os.File, error) {
 			return nil, err
 		}
 		// Between the two lines another run may have taken it for a leftover: then the name is gone.
-		if lock(f) && isAt(f, name) {
+		if Lock(f) && isAt(f, name) {
 			return f, nil
 		}
 		_ = f.Close()
@@ -192,7 +192,7 @@ func removeUnlocked(name string) {
 	if err != nil {
 		return
 	}
-	if lock(f) {
+	if Lock(f) {
 		_ = os.RemoveAll(name + folder)
 		_ = os.Remove(name)
 	}

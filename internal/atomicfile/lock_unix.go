@@ -12,9 +12,9 @@ import (
 // renameOpen tells that an open file can be renamed.
 const renameOpen = true
 
-// lock locks f until it is closed, also by the end of the program; false where another program has it locked. A file
+// Lock locks f until it is closed, also by the end of the program; false where another program has it locked. A file
 // system without locks counts as locked by nobody.
-func lock(f *os.File) bool {
+func Lock(f *os.File) bool {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	return !errors.Is(err, unix.EWOULDBLOCK)
 }

@@ -1,169 +1,341 @@
 package eval
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"sync"
 
+	"psld/internal/atomicfile"
+	"psld/psld/param"
 	"psld/psld/task"
 )
 
-// Cells keeps the results of finished cells in a file, so that an evaluation that was stopped or killed goes on with
-// what is left: a line of JSON for what the evaluation is, then one for each cell.
-type Cells struct {
-	mu   sync.Mutex
-	file *os.File
-	done map[cellKey]keptCell
-	err  error // of the first line that could not be written
+// Head says which evaluation it is: all that its numbers depend on.
+type Head struct {
+	Format        string
+	Tasks         []task.Name
+	Methods       []string // of the rows of a task, in their order
+	Metrics       []string
+	Missing       []string // metrics that lack what they need
+	Pictures      int
+	From, To      int // the pictures of this part: From to To-1
+	Width, Height int // of the pictures
+	Seed          uint64
+	Noise         map[task.Name]string
+	Damage        map[task.Name]task.Values // parameters of test damages, where they are set
+	Parameters    map[task.Name]map[string]param.Values
+	Facts         []Fact
 }
 
-type cellKey struct {
+const cellsFormat = "psld eval 2"
+
+// differs says where two evaluations are not the same, "" for nowhere. Their parts may be others.
+func (h Head) differs(other Head) string {
+	for i, f := range h.Facts {
+		switch {
+		case i >= len(other.Facts) || other.Facts[i].Name != f.Name:
+			return "other facts were recorded"
+		case other.Facts[i].Value != f.Value:
+			return fmt.Sprintf("%s is %s, was %s", f.Name, other.Facts[i].Value, f.Value)
+		}
+	}
+	h.From, h.To = other.From, other.To
+	a, b := reflect.ValueOf(h), reflect.ValueOf(other)
+	for i := range a.NumField() {
+		field := a.Type().Field(i)
+		was, is := a.Field(i).Interface(), b.Field(i).Interface()
+		switch {
+		case reflect.DeepEqual(was, is):
+		case field.Name == "Parameters":
+			return "the parameters of methods are not the same"
+		default:
+			return fmt.Sprintf("%s is %v, was %v", field.Name, is, was)
+		}
+	}
+	return ""
+}
+
+// cell is what is kept of a cell.
+type cell struct {
 	Task    task.Name
 	Method  string
 	Picture int
+	Seconds float64           // of wall clock, over the number of cells that were measured at the same time
+	Memory  int64             `json:",omitempty"` // bytes of the networks' arrays, of a cell that was alone
+	Refused string            `json:",omitempty"` // why there is no result
+	Metrics []json.RawMessage `json:",omitempty"` // the states of their accumulators
 }
 
-type keptCell struct {
-	cellKey
-	Seconds float64
-	Metrics []json.RawMessage
+// cells are the finished cells of an evaluation, or of a part of it: a line of JSON for the head, one for each cell. In
+// memory there is only where each line lies.
+type cells struct {
+	head Head
+	name string // of the file
+
+	mu   sync.Mutex
+	file interface {
+		io.ReaderAt
+		io.Writer
+	}
+	size int64
+	at   map[rowKey][]int64 // by picture, from head.From; 0 for none (the head's place)
 }
 
-type cellsHead struct{ Format, Facts string }
+type rowKey struct {
+	task   task.Name
+	method string
+}
 
-const cellsFormat = "psld eval 1"
+// memory is a file that is none.
+type memory struct{ b []byte }
 
-// OpenCells begins a file of cells, or with resume goes on with that of the same evaluation. facts is all that the
-// numbers depend on; the cells of an evaluation with other facts are an error.
-func OpenCells(path, facts string, resume bool) (*Cells, error) {
-	c := &Cells{done: map[cellKey]keptCell{}}
-	text, err := os.ReadFile(path)
+func (m *memory) Write(b []byte) (int, error) { m.b = append(m.b, b...); return len(b), nil }
+func (m *memory) ReadAt(b []byte, at int64) (int, error) {
+	return bytes.NewReader(m.b).ReadAt(b, at)
+}
+
+func newCells(head Head, name string) *cells {
+	c := &cells{head: head, name: name, at: map[rowKey][]int64{}}
+	for _, t := range head.Tasks {
+		for _, method := range head.Methods {
+			c.at[rowKey{t, method}] = make([]int64, head.To-head.From)
+		}
+	}
+	return c
+}
+
+// fileOf is the name of the file of cells of a part.
+func (s Shard) fileOf() string {
+	if s.Of <= 1 {
+		return "cells.jsonl"
+	}
+	return fmt.Sprintf("cells-%d-of-%d.jsonl", s.Index+1, s.Of)
+}
+
+// openCells begins a file of cells in the folder dir, or goes on with that of the same evaluation. "" is for memory.
+func openCells(dir string, shard Shard, head Head, overwrite bool) (c *cells, err error) {
+	text, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &head); err != nil { // numbers as JSON has them
+		return nil, err
+	}
+	if dir == "" {
+		c = newCells(head, "")
+		c.file = new(memory)
+		return c, c.write(append(text, '\n'))
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, shard.fileOf())
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*cells, error) { return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close()) }
+	if !atomicfile.Lock(f) {
+		return fail(errors.New("another evaluation is writing to it"))
+	}
+	if c, err = readCells(f, path); errors.Is(err, errNoHead) { // an empty one, or killed in its first line
+		c, err = newCells(head, path), nil
+	}
 	switch {
-	case resume && errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there are no cells %s", path)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	}
-	if err == nil {
-		whole, e := c.parse(text, facts)
-		if errors.Is(e, errNoCells) || resume && e != nil {
-			return nil, fmt.Errorf("%s: %w", path, e)
+	case err != nil:
+		return fail(err)
+	case c.size > 0 && overwrite:
+		c = newCells(head, path)
+	case c.size > 0:
+		if text := c.head.differs(head); text != "" {
+			return fail(fmt.Errorf("its cells are of another evaluation: %s (choose another folder, or overwrite it)", text))
 		}
-		text = text[:whole]
+		if c.head.From != head.From || c.head.To != head.To {
+			return fail(errors.New("its cells are of another part of the pictures"))
+		}
 	}
-	if !resume {
-		clear(c.done)
-		text = nil
+	c.file = f
+	if err := f.Truncate(c.size); err != nil { // without the end of a line that a killed run began
+		return fail(err)
 	}
-	if c.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
-		return nil, err
+	if _, err := f.Seek(c.size, io.SeekStart); err != nil {
+		return fail(err)
 	}
-	if err := c.file.Truncate(int64(len(text))); err != nil { // without the end of a line that a killed run began
-		return nil, errors.Join(err, c.file.Close())
+	if c.size == 0 {
+		if err := c.write(append(text, '\n')); err != nil {
+			return fail(err)
+		}
 	}
-	if _, err := c.file.Seek(0, 2); err != nil {
-		return nil, errors.Join(err, c.file.Close())
-	}
-	if len(text) == 0 {
-		c.write(cellsHead{cellsFormat, facts})
-	}
-	return c, c.err
+	return c, nil
 }
 
-var errNoCells = errors.New("it does not hold the cells of an evaluation")
+var (
+	errNoHead   = errors.New("it holds no cells")
+	errNotCells = errors.New("it is not a file of cells of psld eval")
+)
 
-// parse reads the cells; whole is the length of the lines that end.
-func (c *Cells) parse(text []byte, facts string) (whole int, err error) {
-	for i := 0; ; i++ {
-		line, rest, ends := bytes.Cut(text[whole:], []byte("\n"))
-		if !ends {
-			if i == 0 {
-				return 0, errNoCells
+// readCells reads where the lines lie; those behind the last end of a line are left out.
+func readCells(f io.ReaderAt, name string) (*cells, error) {
+	lines := bufio.NewReaderSize(io.NewSectionReader(f, 0, 1<<62), 1<<16)
+	var c *cells
+	var at int64
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			if c == nil {
+				if begins := `{"Format":"` + cellsFormat; !strings.HasPrefix(begins, string(line[:min(len(line), len(begins))])) {
+					return nil, errNotCells
+				}
+				return nil, errNoHead
 			}
-			return whole, nil
+			c.size = at
+			return c, nil
 		}
-		if i == 0 {
-			var head cellsHead
-			switch err := json.Unmarshal(line, &head); {
-			case err != nil || head.Format != cellsFormat:
-				return 0, errNoCells
-			case head.Facts != facts:
-				return 0, fmt.Errorf("its cells are of another evaluation: it was %s; this is %s", head.Facts, facts)
+		if err != nil {
+			return nil, err
+		}
+		if c == nil {
+			var head Head
+			if err := json.Unmarshal(line, &head); err != nil || head.Format != cellsFormat {
+				return nil, errNotCells
 			}
+			if err := head.check(); err != nil {
+				return nil, err
+			}
+			c = newCells(head, name)
 		} else {
-			var cell keptCell
-			if err := json.Unmarshal(line, &cell); err != nil {
-				return 0, fmt.Errorf("line %d: %w", i+1, err)
+			var one cell
+			if err := json.Unmarshal(line, &one); err != nil {
+				return nil, fmt.Errorf("line %d: %w", n, err)
 			}
-			c.done[cell.cellKey] = cell
+			if err := c.index(one, at); err != nil {
+				return nil, fmt.Errorf("line %d: %w", n, err)
+			}
 		}
-		whole = len(text) - len(rest)
+		at += int64(len(line))
 	}
 }
 
-// Len is the number of cells that are there.
-func (c *Cells) Len() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.done)
+// check reports a head that makes no sense: it comes from a file.
+func (h Head) check() error {
+	if h.From < 0 || h.To < h.From || h.Pictures < h.To || h.Pictures > maxPictures {
+		return fmt.Errorf("pictures %d to %d of %d make no sense", h.From, h.To-1, h.Pictures)
+	}
+	if len(h.Tasks)*len(h.Methods)*(h.To-h.From) > 1<<28 {
+		return fmt.Errorf("%d tasks, %d methods and %d pictures are too many", len(h.Tasks), len(h.Methods), h.To-h.From)
+	}
+	return nil
 }
 
-// Close closes the file.
-func (c *Cells) Close() error { return errors.Join(c.err, c.file.Close()) }
+const maxPictures = 1 << 24
 
-// write appends a line, which a program that is killed afterwards does not take back.
-func (c *Cells) write(v any) {
-	line, err := json.Marshal(v)
-	if err == nil {
-		_, err = c.file.Write(append(line, '\n'))
+// index notes where a cell lies.
+func (c *cells) index(one cell, at int64) error {
+	row := c.at[rowKey{one.Task, one.Method}]
+	i := one.Picture - c.head.From
+	switch {
+	case row == nil || i < 0 || i >= len(row):
+		return fmt.Errorf("a cell of %s, which the file is not for", one)
+	case row[i] != 0:
+		return fmt.Errorf("a second cell of %s", one)
 	}
-	if c.err == nil {
-		c.err = err
-	}
+	row[i] = at
+	return nil
 }
 
-// read fills in the row of a cell that is there.
-func (c *Cells) read(key cellKey, row *Row) (seconds float64, ok bool, err error) {
-	if c == nil {
-		return 0, false, nil
+func (c cell) String() string { return fmt.Sprintf("%s, %s, picture %d", c.Task, c.Method, c.Picture) }
+
+// has tells whether a cell is there.
+func (c *cells) has(t task.Name, method string, picture int) bool {
+	return c.at[rowKey{t, method}][picture-c.head.From] != 0
+}
+
+// read reads a cell; one that is missing is an error.
+func (c *cells) read(t task.Name, method string, picture int) (one cell, err error) {
+	at := c.at[rowKey{t, method}][picture-c.head.From]
+	if at == 0 {
+		return one, fmt.Errorf("%s: the cell of %s is missing", c.name, cell{Task: t, Method: method, Picture: picture})
 	}
-	c.mu.Lock()
-	cell, ok := c.done[key]
-	c.mu.Unlock()
-	if !ok {
-		return 0, false, nil
+	line, err := bufio.NewReaderSize(io.NewSectionReader(c.file, at, 1<<62), 1<<12).ReadBytes('\n')
+	if err != nil {
+		return one, err
 	}
-	if len(cell.Metrics) != len(row.Sums) {
-		return 0, false, fmt.Errorf("the cell has %d metrics, want %d", len(cell.Metrics), len(row.Sums))
-	}
-	for i, state := range cell.Metrics {
-		if err := row.Sums[i].UnmarshalJSON(state); err != nil {
-			return 0, false, err
-		}
-	}
-	return cell.Seconds, true, nil
+	err = json.Unmarshal(line, &one)
+	return one, err
 }
 
 // keep adds a finished cell.
-func (c *Cells) keep(key cellKey, seconds float64, row *Row) error {
-	if c == nil {
-		return nil
-	}
-	cell := keptCell{cellKey: key, Seconds: seconds}
-	for _, a := range row.Sums {
-		state, err := a.MarshalJSON()
-		if err != nil {
-			return err
-		}
-		cell.Metrics = append(cell.Metrics, state)
+func (c *cells) keep(one cell) error {
+	line, err := json.Marshal(one)
+	if err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.done[key] = cell
-	c.write(cell)
-	return c.err
+	at := c.size
+	if err := c.write(append(line, '\n')); err != nil {
+		return err
+	}
+	return c.index(one, at)
+}
+
+// write appends a line, which a program that is killed afterwards does not take back.
+func (c *cells) write(line []byte) error {
+	n, err := c.file.Write(line)
+	c.size += int64(n)
+	return err
+}
+
+func (c *cells) close() error {
+	if f, ok := c.file.(io.Closer); ok {
+		return f.Close()
+	}
+	return nil
+}
+
+// openParts reads all files of cells in folders.
+func openParts(dirs []string) (parts []*cells, err error) {
+	defer func() {
+		if err != nil {
+			for _, p := range parts {
+				_ = p.close()
+			}
+		}
+	}()
+	for _, dir := range dirs {
+		paths, err := filepath.Glob(filepath.Join(dir, "cells*.jsonl"))
+		if err != nil {
+			return parts, err
+		}
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return parts, err
+		}
+		if len(paths) == 0 {
+			return parts, fmt.Errorf("%s has no cells of psld eval (cells*.jsonl)", dir)
+		}
+		slices.Sort(paths)
+		for _, path := range paths {
+			f, err := os.Open(path)
+			if err != nil {
+				return parts, err
+			}
+			c, err := readCells(f, path)
+			if err != nil {
+				return parts, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
+			}
+			c.file = f
+			parts = append(parts, c)
+		}
+	}
+	return parts, nil
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,21 +34,24 @@ func waves(h, w, k int) *picture.Picture {
 
 func TestRun(t *testing.T) {
 	pics := []*picture.Picture{waves(32, 32, 0), waves(32, 32, 0)}
-	calls := map[string]int{}
+	calls, cells := 0, 2*3*len(task.Usual())
 	o := Options{Sigma: 0.05, Seed: 1, Solve: psld.Options{Params: param.Values{"omega": 1}},
-		Methods: []string{"tv", "psld"}, Progress: func(t task.Name, method string, done, of int) {
-			n := calls[string(t)+method] + 1
-			calls[string(t)+method] = n
-			if done != n || of != 2 {
+		Methods: []string{"tv", "psld"}, Progress: func(_ task.Name, _ string, done, of int) {
+			if calls++; done != calls || of != cells {
 				panic("progress out of order")
 			}
+		}, Plan: func(p Plan) {
+			require.Zero(t, calls)
+			require.Equal(t, []int{cells, 0}, []int{p.Cells, p.Done})
+			require.Positive(t, p.Predicted)
 		}}
-	r, err := Run(context.Background(), prior.RandomTiny(1), pics, o)
+	r, err := Run(context.Background(), prior.RandomTiny(1), List(pics), o)
 	require.NoError(t, err)
 	require.Len(t, r.Rows, 3*len(task.Usual()))
-	require.Len(t, calls, len(r.Rows))
+	require.Equal(t, cells, calls)
 	for i, s := range r.Rows {
-		require.Equal(t, 2, s.N())
+		require.Equal(t, 2, s.N)
+		require.Equal(t, s.Method == "psld", s.Memory > 0)
 		psnr := s.Result("psnr").Mean
 		require.False(t, math.IsNaN(psnr) || math.IsNaN(s.Result("ssim").Mean))
 		// TV must help; cubic enlargement of a smooth picture is hard to beat.
@@ -62,7 +66,7 @@ func TestRun(t *testing.T) {
 func TestCellsAreSolve(t *testing.T) {
 	m, pics := prior.RandomTiny(1), []*picture.Picture{waves(24, 32, 0), waves(24, 32, 3)}
 	sigma := 0.05
-	r, err := Run(t.Context(), m, pics, Options{Sigma: sigma, Seed: 5,
+	r, err := Run(t.Context(), m, List(pics), Options{Sigma: sigma, Seed: 5,
 		Solve: psld.Options{Params: param.Values{"steps": 2}}, Methods: []string{"ldps", "psld"},
 		Tasks: []task.Name{task.DeblurGaussian}})
 	require.NoError(t, err)
@@ -85,84 +89,132 @@ func TestCellsAreSolve(t *testing.T) {
 	}
 }
 
-// TestShards: parts of the pictures, stored and merged in any order, give the numbers of one run; holes and double
-// pictures are refused.
+// TestShards: parts of the pictures, in folders of their own, give the numbers of one run; holes, double pictures and
+// cells of other evaluations are refused.
 func TestShards(t *testing.T) {
 	m := prior.RandomTiny(1)
-	var pics []*picture.Picture
+	var pics List
 	for k := range 5 {
 		pics = append(pics, waves(16, 16, k))
 	}
-	o := Options{Sigma: 0.05, Seed: 1, Solve: psld.Options{Params: param.Values{"steps": 1}}, Methods: []string{"psld"},
-		Tasks: []task.Name{task.Denoise, task.InpaintRandom}}
+	o := Options{Sigma: 0.05, Seed: 1, Solve: psld.Options{Params: param.Values{"steps": 1}}, Methods: []string{"psld", "tv"},
+		Tasks: []task.Name{task.Denoise, task.InpaintRandom}, Metrics: append(metric.Default(), bareLPIPS(t)), Grid: 2}
 	whole, err := Run(t.Context(), m, pics, o)
 	require.NoError(t, err)
-	var parts []*Report
+	var dirs []string
 	for i := range 3 {
-		o.Shard = Shard{2 - i, 3}
-		r, err := Run(t.Context(), m, pics, o)
+		o.Shard, o.Dir = Shard{2 - i, 3}, filepath.Join(t.TempDir(), "part")
+		_, err := Run(t.Context(), m, pics, o)
 		require.NoError(t, err)
-		b, err := json.Marshal(r)
-		require.NoError(t, err)
-		r, err = Read(b, metric.Default())
-		require.NoError(t, err)
-		parts = append(parts, r)
+		dirs = append(dirs, o.Dir)
 	}
-	all, err := Merge(parts...)
+	all, err := Open(dirs...)
 	require.NoError(t, err)
-	for i, row := range all.Rows {
-		require.Equal(t, whole.Rows[i].Task, row.Task)
-		require.Equal(t, 5, row.N())
-		for _, name := range []string{"psnr", "ssim"} {
-			require.Equal(t, whole.Rows[i].Result(name), row.Result(name))
-		}
-	}
-	_, err = Merge(parts[0], parts[2])
+	require.Equal(t, numbers(t, whole), numbers(t, all))
+	files, err := all.Write(t.TempDir())
+	require.NoError(t, err)
+	require.Len(t, files, 3+2+2, "tables, a grid for each task, a plot for each metric that is there")
+
+	_, err = Open(dirs[0], dirs[2])
 	require.EqualError(t, err, "pictures 1 to 2 are missing")
-	_, err = Merge(parts[1], parts[2])
+	_, err = Open(dirs[1], dirs[2])
 	require.EqualError(t, err, "pictures 3 to 4 are missing")
-	_, err = Merge(parts[0], parts[1], parts[1], parts[2])
-	require.EqualError(t, err, "pictures 1 to 2 are there twice")
-	other := *parts[0]
-	other.Seed++
-	_, err = Merge(&other, parts[1], parts[2])
-	require.ErrorContains(t, err, "different evaluations")
+	_, err = Open(dirs[0], dirs[1], dirs[1], dirs[2])
+	require.ErrorContains(t, err, "pictures 1 to 2 are there twice")
+	_, err = Open(dirs[0], t.TempDir())
+	require.ErrorContains(t, err, "has no cells")
+
+	o.Shard, o.Seed = Shard{0, 3}, 2
+	_, err = Run(t.Context(), m, pics, o)
+	require.ErrorContains(t, err, "another evaluation: Seed is 2, was 1")
+	o.Overwrite = true
+	_, err = Run(t.Context(), m, pics, o)
+	require.NoError(t, err)
+	_, err = Open(dirs...)
+	require.ErrorContains(t, err, "different evaluations: Seed")
 	o.Shard = Shard{3, 3}
 	_, err = Run(t.Context(), m, pics, o)
 	require.EqualError(t, err, "shard 3 of 3: want one of 0 to 2")
+
+	path := filepath.Join(dirs[1], Shard{1, 3}.fileOf()) // a cell is missing, or there twice
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	require.NoError(t, os.WriteFile(path, bytes.Join(lines[:len(lines)-2], nil), 0o600))
+	_, err = openAll(dirs[1])
+	require.ErrorContains(t, err, "the cell of ")
+	require.ErrorContains(t, err, "is missing")
+	require.NoError(t, os.WriteFile(path, append(text, lines[1]...), 0o600))
+	_, err = openAll(dirs[1])
+	require.ErrorContains(t, err, "a second cell of denoise, ")
 }
 
-// TestTables: the three forms of a report, with a metric that is not available.
-func TestTables(t *testing.T) {
-	lpips := metric.List[2].Info
-	row := newRow("denoise", "psld", append(metric.Default(), metric.NotAvailable(lpips)))
-	row.Seconds = 1.5
-	x, y := waves(16, 16, 0), waves(16, 16, 0)
-	y.Pix[0] += 0.5
-	for _, a := range row.Sums {
-		require.NoError(t, a.Add(y, x))
+// openAll reports on a part.
+func openAll(dir string) (*Report, error) {
+	parts, err := openParts([]string{dir})
+	if err != nil {
+		return nil, err
 	}
-	r := &Report{Pictures: 1, To: 1, Rows: []Row{row}}
+	return report(parts, append(metric.Default(), metric.NotAvailable(metric.List[2].Info)))
+}
+
+func bareLPIPS(t *testing.T) metric.Metric {
+	m, err := metric.Bare("lpips-alex")
+	require.NoError(t, err)
+	return metric.NotAvailable(m.Info())
+}
+
+// numbers are the JSON form without times and memory.
+func numbers(t *testing.T, r *Report) string {
+	c := *r
+	c.Rows = slices.Clone(r.Rows)
+	for i := range c.Rows {
+		c.Rows[i].Seconds, c.Rows[i].Memory = 0, 0
+	}
+	c.From, c.To = 0, c.Pictures
+	var b bytes.Buffer
+	require.NoError(t, c.JSON(&b))
+	return b.String()
+}
+
+// TestTables: the three forms of a report, with a metric that is not available, a method that is refused, and
+// differences.
+func TestTables(t *testing.T) {
+	r, err := Run(t.Context(), prior.RandomTiny(1), List{waves(16, 16, 0), waves(16, 16, 1)}, Options{
+		Tasks: []task.Name{task.Denoise}, Methods: []string{"tv", "psld", "ddrm"}, Sigma: 0.1,
+		Solve: psld.Options{Params: param.Values{"steps": 2}}, Metrics: append(metric.Default()[:1], bareLPIPS(t))})
+	require.NoError(t, err)
 	write := func(f func(b *bytes.Buffer) error) string {
 		var b bytes.Buffer
 		require.NoError(t, f(&b))
 		return b.String()
 	}
 	text := write(func(b *bytes.Buffer) error { return r.Markdown(b) })
-	require.Equal(t, "| Task | Method | Pictures | PSNR dB | SSIM | LPIPS AlexNet | s/picture |\n"+
-		"|---|---|---:|---:|---:|---:|---:|\n"+
-		"| denoise | psld | 1 | 40.89 | ", text[:strings.Index(text, "40.89")+8])
-	require.Contains(t, text, "| n/a: give --lpips-weights | 1.50 |\n")
-	require.Regexp(t, `^task,method,pictures,psnr_db,ssim,lpips-alex,seconds_per_picture\n`+
-		`denoise,psld,1,40.89\d+,0.9\d+,n/a,1.50000\n$`, write(func(b *bytes.Buffer) error { return r.CSV(b) }))
-	var rows []map[string]any
-	text = write(func(b *bytes.Buffer) error { return r.JSON(b) })
-	require.NoError(t, json.Unmarshal([]byte(text), &rows))
-	require.Equal(t, "denoise", rows[0]["Task"])
-	require.Equal(t, 1.0, rows[0]["N"])
-	require.InDelta(t, 40.9, rows[0]["PSNR"], 0.01)
-	require.Nil(t, rows[0]["LPIPS AlexNet"])
-	require.Regexp(t, `^\[\n  {\n    "Task": "denoise",\n    "Method": "psld",\n    "N": 1,\n    "PSNR": 40`, text)
+	require.Contains(t, text, "| Task | Method | Pictures | PSNR dB | LPIPS AlexNet | s/picture | MiB |\n")
+	require.Regexp(t, `\| denoise \| tv \| 2 \| [0-9.]+ ± [0-9.]+ \| n/a: give --lpips-weights \|`, text)
+	require.Contains(t, text, "| denoise | ddrm | 2 | n/a [1] | n/a [1] | - | - |\n")
+	require.Contains(t, text, "\n[1] method ddrm works on pixels")
+	require.Regexp(t, `\| denoise \| tv \| \+[0-9.]+ ± [0-9.]+ \| n/a \|`, text)
+	require.NotContains(t, text, "| denoise | psld | +")
+	csv := strings.Split(write(func(b *bytes.Buffer) error { return r.CSV(b) }), "\n")
+	require.Len(t, csv, 1+4+1)
+	require.Contains(t, csv[0], "task,method,pictures,psnr_db,psnr_db_ci95,psnr_db_minus_psld,psnr_db_minus_psld_ci95,lpips-")
+	require.Contains(t, csv[4], "denoise,ddrm,2,,,,,,,,,")
+	var got struct {
+		Evaluation Head
+		Rows       []struct {
+			Method  string
+			Metrics map[string]map[string]float64
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(write(func(b *bytes.Buffer) error { return r.JSON(b) })), &got))
+	require.Empty(t, got.Evaluation.differs(r.Head))
+	require.Equal(t, 2.0, got.Evaluation.Parameters[task.Denoise]["psld"]["steps"])
+	tv, own := r.Rows[1].Result("psnr"), r.Rows[2].Result("psnr")
+	require.Equal(t, tv.Mean, got.Rows[1].Metrics["psnr"]["Mean"])
+	require.InDelta(t, tv.Mean-own.Mean, got.Rows[1].Metrics["psnr"]["Difference"], 1e-12)
+	require.Empty(t, got.Rows[3].Metrics["psnr"])
+	require.Contains(t, write(func(b *bytes.Buffer) error { return r.Configuration(b) }), "  - psld: back adjoint, ")
 }
 
 // TestAtOnce: as many as processors, but what fits into three quarters of the memory.
@@ -179,14 +231,18 @@ func TestAtOnce(t *testing.T) {
 func TestErrors(t *testing.T) {
 	pics := []*picture.Picture{waves(16, 16, 0), picture.New(5, 5)}
 	o := Options{Tasks: []task.Name{task.Denoise}, Methods: []string{"tv"}}
-	_, err := Run(t.Context(), nil, pics, o)
-	require.ErrorContains(t, err, "denoise, measurement: picture 1: metric: SSIM needs at least 7x7 pixels")
+	_, err := Run(t.Context(), nil, List(pics), o)
+	require.ErrorContains(t, err, "denoise, picture 1: it has 5x5 pixels, the first one 16x16")
+	_, err = Run(t.Context(), nil, List(pics[1:]), o)
+	require.ErrorContains(t, err, "denoise, picture 0: measurement: metric: SSIM needs at least 7x7 pixels")
+	_, err = Run(t.Context(), nil, List{}, o)
+	require.ErrorContains(t, err, "no pictures")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	_, err = Run(ctx, nil, pics[:1], o)
+	_, err = Run(ctx, nil, List(pics[:1]), o)
 	require.ErrorIs(t, err, context.Canceled)
 	o.Tasks[0] = task.Inpaint
-	_, err = Run(t.Context(), nil, pics[:1], o)
+	_, err = Run(t.Context(), nil, List(pics[:1]), o)
 	require.ErrorContains(t, err, "no masks of its own")
 }
 
@@ -201,63 +257,97 @@ func TestMetricInOnePlace(t *testing.T) {
 			return d, nil
 		})
 	x := waves(16, 16, 0)
-	r, err := Run(t.Context(), nil, []*picture.Picture{x, x}, Options{Tasks: []task.Name{task.InpaintBox},
+	r, err := Run(t.Context(), nil, List{x, x}, Options{Tasks: []task.Name{task.InpaintBox},
 		Methods: []string{"tv"}, Metrics: append(metric.Default(), worst)})
 	require.NoError(t, err)
 	require.Equal(t, 2, r.Rows[0].Result("worst").N)
 	require.Greater(t, r.Rows[0].Result("worst").Mean, r.Rows[1].Result("worst").Mean) // black against filled in
 	var b bytes.Buffer
 	require.NoError(t, r.Markdown(&b))
-	require.Contains(t, b.String(), " SSIM | Worst | s/picture |")
+	require.Contains(t, b.String(), " SSIM | Worst | s/picture | MiB |")
 }
 
-// An evaluation that was stopped takes its finished cells from the file, and gives the numbers of a whole one.
+// An evaluation that was stopped, or killed in the middle of a line, goes on with its finished cells to the bits of a
+// whole one; another evaluation is refused.
 func TestCells(t *testing.T) {
 	m := prior.RandomTiny(1)
-	var pics []*picture.Picture
+	var pics List
 	for i := range 3 {
 		pics = append(pics, waves(16, 16, i))
 	}
-	path := filepath.Join(t.TempDir(), "cells")
 	o := Options{Tasks: []task.Name{"denoise", "sr4"}, Methods: []string{"psld"}, Sigma: 0.05,
-		Solve: psld.Options{Params: param.Values{"steps": 2}}}
+		Solve: psld.Options{Params: param.Values{"steps": 2}}, Facts: []Fact{{"model", "this"}}}
 	whole, err := Run(t.Context(), m, pics, o)
 	require.NoError(t, err)
 
+	o.Dir = t.TempDir()
+	path := filepath.Join(o.Dir, "cells.jsonl")
 	ctx, cancel := context.WithCancel(t.Context())
-	calls := 0
-	o.Progress = func(task.Name, string, int, int) {
-		if calls++; calls == 8 { // the second task's measurements are under way
+	o.Progress = func(_ task.Name, _ string, done, _ int) {
+		if done == 8 {
 			cancel()
 		}
 	}
-	o.Cells, err = OpenCells(path, "these", false)
-	require.NoError(t, err)
 	_, err = Run(ctx, m, pics, o)
 	require.ErrorIs(t, err, context.Canceled)
-	require.NoError(t, o.Cells.Close())
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, append(text, `{"Task":"sr4","Me`...), 0o600)) // as a killed run leaves it
 
-	_, err = OpenCells(path, "others", true)
-	require.ErrorContains(t, err, "another evaluation: it was these; this is others")
-	o.Cells, err = OpenCells(path, "these", true)
-	require.NoError(t, err)
-	kept := o.Cells.Len()
-	require.GreaterOrEqual(t, kept, 6)
-	require.Less(t, kept, 12)
+	other := o
+	other.Facts = []Fact{{"model", "other"}}
+	_, err = Run(t.Context(), m, pics, other)
+	require.ErrorContains(t, err, "another evaluation: model is other, was this")
+	other = o
+	other.Solve.Params = param.Values{"steps": 3}
+	_, err = Run(t.Context(), m, pics, other)
+	require.ErrorContains(t, err, "another evaluation: the parameters of methods are not the same")
 	o.Progress = nil
-	report, err := Run(t.Context(), m, pics, o)
-	require.NoError(t, err)
-	require.Equal(t, 12, o.Cells.Len())
-	for i, row := range report.Rows {
-		for _, name := range []string{"psnr", "ssim"} {
-			require.Equal(t, whole.Rows[i].Result(name), row.Result(name))
-		}
-		require.Positive(t, row.Seconds)
+	o.Plan = func(p Plan) {
+		require.GreaterOrEqual(t, p.Done, 8)
+		require.Less(t, p.Done, 12)
 	}
-	require.NoError(t, o.Cells.Close())
-	_, err = OpenCells(filepath.Join(t.TempDir(), "none"), "these", true)
-	require.ErrorContains(t, err, "there are no cells")
+	r, err := Run(t.Context(), m, pics, o)
+	require.NoError(t, err)
+	require.Equal(t, numbers(t, whole), numbers(t, r))
+	o.Plan = func(p Plan) { require.Equal(t, 12, p.Done) }
+	r, err = Run(t.Context(), m, pics, o)
+	require.NoError(t, err)
+	require.Equal(t, numbers(t, whole), numbers(t, r))
+	r, err = Open(o.Dir)
+	require.NoError(t, err)
+	require.Equal(t, numbers(t, whole), numbers(t, r))
+
+	require.NoError(t, os.WriteFile(path, text[:9], 0o600)) // killed in its first line
+	o.Plan = func(p Plan) { require.Zero(t, p.Done) }
+	_, err = Run(t.Context(), m, pics, o)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte("something else\n"), 0o600))
+	_, err = Run(t.Context(), m, pics, o)
+	require.ErrorContains(t, err, "not a file of cells")
+}
+
+// FuzzCells: no file of cells makes the reader panic, and what it takes it can read again.
+func FuzzCells(f *testing.F) {
+	head := `{"Format":"psld eval 2","Tasks":["sr4"],"Methods":["tv"],"Metrics":["psnr"],"Pictures":2,"From":0,"To":2}` + "\n"
+	f.Add([]byte(head))
+	f.Add([]byte(head + `{"Task":"sr4","Method":"tv","Picture":1,"Metrics":[{"metric":"psnr","values":[3]}]}` + "\n"))
+	f.Add([]byte(head + `{"Task":"sr4","Method":"tv","Picture":7}` + "\n"))
+	f.Add([]byte(`{"Format":"psld eval 2","Pictures":-1}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := readCells(bytes.NewReader(text), "x")
+		if err != nil {
+			return
+		}
+		c.file = &memory{text}
+		for key, row := range c.at {
+			for i, at := range row {
+				if at > 0 {
+					one, err := c.read(key.task, key.method, c.head.From+i)
+					require.NoError(t, err)
+					require.Equal(t, c.head.From+i, one.Picture)
+				}
+			}
+		}
+	})
 }

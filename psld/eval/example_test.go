@@ -15,7 +15,7 @@ func Example() {
 	for i := range x.Pix {
 		x.Pix[i] = float32(i/3%32) / 32
 	}
-	report, err := eval.Run(context.Background(), nil, []*picture.Picture{x}, eval.Options{
+	report, err := eval.Run(context.Background(), nil, eval.List{x}, eval.Options{
 		Tasks: []task.Name{task.Denoise}, Methods: []string{"tv"}, Sigma: 0.1, Seed: 1,
 	})
 	if err != nil {
@@ -23,7 +23,7 @@ func Example() {
 		return
 	}
 	for _, row := range report.Rows {
-		fmt.Println(row.Task, row.Method, row.N(), "PSNR", row.Result("psnr").Text(0))
+		fmt.Println(row.Task, row.Method, row.N, "PSNR", row.Result("psnr").Text(0))
 	}
 	// Output:
 	// denoise measurement 1 PSNR 26

@@ -1,17 +1,9 @@
 package eval
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/csv"
-	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"psld/psld/metric"
 	"psld/psld/task"
@@ -19,277 +11,181 @@ import (
 
 // Row is what a method did on a task, over pictures.
 type Row struct {
-	Task    task.Name
-	Method  string
-	Metrics []metric.Metric
-	Sums    []metric.Accumulator // of Metrics
-	Seconds float64              // of wall clock a picture, several at a time; a shared start counts in each
+	Task        task.Name
+	Method      string
+	N           int             // pictures
+	Refused     string          // why there is no result; "" for nothing
+	Results     []metric.Result // of Report.Infos
+	Differences []metric.Result // of the single pictures to those of Baseline; N is 0 where there are none
+	Seconds     float64         // of wall clock a picture: that of its cell over the number of cells at the same time
+	Memory      int64           // bytes of the networks' arrays beside the weights, of a picture alone; 0 for unknown
 
-	kept   time.Duration // that the cell took in an evaluation that was stopped, 0 for one that is measured now
-	shared time.Duration // of the start that an earlier method has made
-}
-
-func newRow(t task.Name, method string, metrics []metric.Metric) Row {
-	r := Row{Task: t, Method: method, Metrics: metrics}
-	for _, m := range metrics {
-		r.Sums = append(r.Sums, m.New())
-	}
-	return r
+	infos []metric.Info
 }
 
 // Result is that of the metric of this name; a row without it has none (N is 0).
 func (r Row) Result(name string) metric.Result {
-	for i, m := range r.Metrics {
-		if m.Info().Name == name {
-			return r.Sums[i].Result()
+	for i, info := range r.infos {
+		if info.Name == name && i < len(r.Results) {
+			return r.Results[i]
 		}
 	}
 	return metric.Summary(nil)
 }
 
-// N is the number of pictures.
-func (r Row) N() int {
-	n := 0
-	for _, a := range r.Sums {
-		n = max(n, a.Result().N)
-	}
-	return n
-}
-
-// merge adds the pictures of another row behind those of this one.
-func (r *Row) merge(other Row) error {
-	for i, a := range other.Sums {
-		if err := r.Sums[i].Merge(a); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Report has the rows of pictures From to To, exclusive, out of Pictures.
+// Report has the rows of an evaluation, or of a part of it, task by task.
 type Report struct {
-	Pictures, From, To int
-	Sigma              float64
-	Seed               uint64
-	Rows               []Row
+	Head
+	Infos []metric.Info // of the metrics
+	Rows  []Row
+	Dirs  []string // folders with the pictures to show
 }
 
-// Merge puts the reports of shards together, which must be of the same evaluation and cover all pictures once. The
-// means have the bits of a single run; Seconds are weighted by the pictures.
-func Merge(reports ...*Report) (*Report, error) {
-	if len(reports) == 0 {
-		return nil, fmt.Errorf("no reports to merge")
+// Open reads the finished cells in folders together and reports on them. All must be of the same evaluation, and hold
+// every cell once: holes and double cells are errors. The numbers have the bits of a single run.
+func Open(dirs ...string) (*Report, error) {
+	parts, err := openParts(dirs)
+	if err != nil {
+		return nil, err
 	}
-	reports = slices.Clone(reports)
-	slices.SortStableFunc(reports, func(a, b *Report) int {
-		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	defer func() {
+		for _, p := range parts {
+			_ = p.close()
+		}
+	}()
+	slices.SortStableFunc(parts, func(a, b *cells) int {
+		return cmp.Or(cmp.Compare(a.head.From, b.head.From), cmp.Compare(a.head.To, b.head.To))
 	})
-	head := reports[0]
-	all := &Report{Pictures: head.Pictures, Sigma: head.Sigma, Seed: head.Seed}
-	for _, r := range reports {
-		switch {
-		case r.Pictures != head.Pictures || r.Sigma != head.Sigma || r.Seed != head.Seed,
-			len(r.Rows) != len(head.Rows):
-			return nil, fmt.Errorf("the reports are of different evaluations: %s and %s", head, r)
-		case r.From > all.To:
-			return nil, fmt.Errorf("pictures %d to %d are missing", all.To, r.From-1)
-		case r.From < all.To && r.To > r.From:
-			return nil, fmt.Errorf("pictures %d to %d are there twice", r.From, min(all.To, r.To)-1)
+	first, to := parts[0], 0
+	for _, p := range parts {
+		if text := first.head.differs(p.head); text != "" {
+			return nil, fmt.Errorf("%s and %s are of different evaluations: %s", first.name, p.name, text)
 		}
-		if err := all.append(r); err != nil {
-			return nil, err
+		switch h := p.head; {
+		case h.From > to:
+			return nil, fmt.Errorf("pictures %d to %d are missing", to, h.From-1)
+		case h.From < to && h.To > h.From:
+			return nil, fmt.Errorf("pictures %d to %d are there twice: %s has them again", h.From, min(to, h.To)-1, p.name)
+		case h.To > h.From:
+			to = h.To
 		}
 	}
-	if all.To != all.Pictures {
-		return nil, fmt.Errorf("pictures %d to %d are missing", all.To, all.Pictures-1)
+	if to != first.head.Pictures {
+		return nil, fmt.Errorf("pictures %d to %d are missing", to, first.head.Pictures-1)
 	}
-	return all, nil
-}
-
-// String says which evaluation it is.
-func (r *Report) String() string {
-	return fmt.Sprintf("%d pictures, noise %g, seed %d, %d rows", r.Pictures, r.Sigma, r.Seed, len(r.Rows))
-}
-
-// append adds the pictures of r, which follow.
-func (all *Report) append(r *Report) error {
-	for i, row := range r.Rows {
-		if len(all.Rows) == i {
-			all.Rows = append(all.Rows, newRow(row.Task, row.Method, row.Metrics))
+	var metrics []metric.Metric
+	for _, name := range first.head.Metrics {
+		m, err := metric.Bare(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", first.name, err)
 		}
-		to := &all.Rows[i]
-		if to.Task != row.Task || to.Method != row.Method || len(to.Metrics) != len(row.Metrics) {
-			return fmt.Errorf("the reports are of different evaluations: row %d is of %s, %s and of %s, %s",
-				i, to.Task, to.Method, row.Task, row.Method)
+		if slices.Contains(first.head.Missing, name) {
+			m = metric.NotAvailable(m.Info())
 		}
-		if err := to.merge(row); err != nil {
-			return err
-		}
-		to.Seconds += row.Seconds * float64(r.To-r.From) / float64(all.Pictures)
+		metrics = append(metrics, m)
 	}
-	all.To = r.To
-	return nil
+	r, err := report(parts, metrics)
+	if r != nil {
+		r.Dirs = dirs
+	}
+	return r, err
 }
 
-// stored is a report as JSON.
-type stored struct {
-	Pictures int         `json:"pictures"`
-	From     int         `json:"from"`
-	To       int         `json:"to"`
-	Sigma    float64     `json:"sigma"`
-	Seed     uint64      `json:"seed"`
-	Rows     []storedRow `json:"rows"`
-}
-
-type storedRow struct {
-	Task    task.Name         `json:"task"`
-	Method  string            `json:"method"`
-	Seconds float64           `json:"seconds"`
-	Metrics []json.RawMessage `json:"metrics"`
-}
-
-// MarshalJSON implements json.Marshaler: the state of every metric, from which Read makes the report again.
-func (r *Report) MarshalJSON() ([]byte, error) {
-	s := stored{r.Pictures, r.From, r.To, r.Sigma, r.Seed, nil}
-	for _, row := range r.Rows {
-		t := storedRow{Task: row.Task, Method: row.Method, Seconds: row.Seconds}
-		for _, a := range row.Sums {
-			b, err := a.MarshalJSON()
+// report reads the rows from parts, which follow each other. It holds one row of what metrics gather at a time.
+func report(parts []*cells, metrics []metric.Metric) (*Report, error) {
+	r := &Report{Head: parts[0].head}
+	r.To = parts[len(parts)-1].head.To
+	for _, m := range metrics {
+		r.Infos = append(r.Infos, m.Info())
+	}
+	for _, t := range r.Tasks {
+		var values [][][]float64 // of the task's rows: by metric, by picture
+		for _, method := range r.Methods {
+			row, v, err := r.row(parts, t, method, metrics)
 			if err != nil {
 				return nil, err
 			}
-			t.Metrics = append(t.Metrics, b)
+			r.Rows, values = append(r.Rows, row), append(values, v)
 		}
-		s.Rows = append(s.Rows, t)
-	}
-	return json.Marshal(s)
-}
-
-// Read reads a report that was written as JSON, with the metrics that it was made with.
-func Read(b []byte, metrics []metric.Metric) (*Report, error) {
-	var s stored
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, err
-	}
-	r := &Report{s.Pictures, s.From, s.To, s.Sigma, s.Seed, nil}
-	for _, t := range s.Rows {
-		if len(t.Metrics) != len(metrics) {
-			return nil, fmt.Errorf("the report has %d metrics, want %d", len(t.Metrics), len(metrics))
-		}
-		row := newRow(t.Task, t.Method, metrics)
-		row.Seconds = t.Seconds
-		for i, state := range t.Metrics {
-			if err := row.Sums[i].UnmarshalJSON(state); err != nil {
-				return nil, err
+		rows := r.Rows[len(r.Rows)-len(r.Methods):]
+		base := slices.Index(r.Methods, Baseline)
+		for i := range rows {
+			for k := range metrics {
+				var d []float64
+				if base >= 0 && i != base {
+					d = minus(values[i][k], values[base][k])
+				}
+				rows[i].Differences = append(rows[i].Differences, metric.Summary(d))
 			}
 		}
-		r.Rows = append(r.Rows, row)
+	}
+	memory := map[string]int64{} // a method's is much the same in all tasks, and measured in one
+	for _, row := range r.Rows {
+		memory[row.Method] = max(memory[row.Method], row.Memory)
+	}
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Refused == "" {
+			row.Memory = memory[row.Method]
+		}
 	}
 	return r, nil
 }
 
-// Markdown writes the means as a table.
-func (r *Report) Markdown(w io.Writer) error {
-	var b bytes.Buffer
-	for i, row := range r.Rows {
-		if i == 0 {
-			b.WriteString("| Task | Method | Pictures |")
-			for _, m := range row.Metrics {
-				b.WriteString(" " + strings.TrimSpace(m.Info().Title+" "+m.Info().Unit) + " |")
-			}
-			b.WriteString(" s/picture |\n|---|---|---:|" + strings.Repeat("---:|", len(row.Metrics)) + "---:|\n")
-		}
-		fmt.Fprintf(&b, "| %s | %s | %d |", row.Task, row.Method, row.N())
-		for k, a := range row.Sums {
-			info, r := row.Metrics[k].Info(), a.Result()
-			b.WriteString(" " + r.Text(info.Digits))
-			if r.N == 0 && info.Flag != "" {
-				b.WriteString(": give --" + info.Flag)
-			}
-			b.WriteString(" |")
-		}
-		fmt.Fprintf(&b, " %.2f |\n", row.Seconds)
+// minus is a - b, nil where they do not belong together.
+func minus(a, b []float64) []float64 {
+	if len(a) != len(b) {
+		return nil
 	}
-	b.WriteString(r.warnings())
-	_, err := w.Write(b.Bytes())
-	return err
+	d := make([]float64, len(a))
+	for i := range d {
+		d[i] = a[i] - b[i]
+	}
+	return d
 }
 
-// warnings tells, in a line each, which metrics mean little for so few pictures.
-func (r *Report) warnings() (text string) {
-	if len(r.Rows) == 0 {
-		return ""
-	}
-	row := r.Rows[0]
-	for i, m := range row.Metrics {
-		if n, least := row.Sums[i].Result().N, m.Info().Least; n > 0 && n < least {
-			text += fmt.Sprintf("\n%s of %d pictures is not to be compared with that of other sets: it wants at least %d.\n",
-				m.Info().Title, n, least)
-		}
-	}
-	return text
-}
-
-// CSV writes the means as comma-separated values with a head line.
-func (r *Report) CSV(w io.Writer) error {
-	c := csv.NewWriter(w)
-	for i, row := range r.Rows {
-		head := []string{"task", "method", "pictures"}
-		line := []string{string(row.Task), row.Method, strconv.Itoa(row.N())}
-		for k, a := range row.Sums {
-			name := row.Metrics[k].Info().Name
-			if unit := row.Metrics[k].Info().Unit; unit != "" {
-				name += "_" + strings.ToLower(unit)
-			}
-			head, line = append(head, name), append(line, a.Result().Text(5))
-		}
-		if i == 0 {
-			_ = c.Write(append(head, "seconds_per_picture")) // Flush keeps the error
-		}
-		_ = c.Write(append(line, strconv.FormatFloat(row.Seconds, 'f', 5, 64)))
-	}
-	c.Flush()
-	return c.Error()
-}
-
-// field is a key of a JSON object, which keeps its place.
-type field struct {
-	key   string
-	value any
-}
-
-// JSON writes the means as a list of objects with the keys Task, Method, N, the titles of the metrics, and Seconds.
-func (r *Report) JSON(w io.Writer) error {
-	var b bytes.Buffer
-	b.WriteString("[")
-	for i, row := range r.Rows {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		fields := []field{{"Task", row.Task}, {"Method", row.Method}, {"N", row.N()}}
-		for k, a := range row.Sums {
-			var mean any // null where there is none
-			if m := a.Result(); m.N > 0 && !math.IsNaN(m.Mean) {
-				mean = m.Mean
-			}
-			fields = append(fields, field{row.Metrics[k].Info().Title, mean})
-		}
-		fields = append(fields, field{"Seconds", row.Seconds})
-		for k, f := range fields {
-			value, err := json.Marshal(f.value)
+// row reads a row, and the values of single pictures for the metrics that have them.
+func (r *Report) row(parts []*cells, t task.Name, method string, metrics []metric.Metric) (row Row,
+	values [][]float64, err error) {
+	row = Row{Task: t, Method: method, infos: r.Infos}
+	sums := accumulators(metrics)
+	for _, p := range parts {
+		for i := p.head.From; i < p.head.To; i++ {
+			one, err := p.read(t, method, i)
 			if err != nil {
-				return err
+				return row, nil, err
 			}
-			fmt.Fprintf(&b, "%s%q:%s", map[bool]string{true: "{", false: ","}[k == 0], f.key, value)
+			row.N++
+			row.Seconds += one.Seconds
+			row.Memory = max(row.Memory, one.Memory)
+			if one.Refused != "" {
+				row.Refused = one.Refused
+				continue
+			}
+			if len(one.Metrics) != len(metrics) {
+				return row, nil, fmt.Errorf("%s: the cell of %s has %d metrics, want %d", p.name, one, len(one.Metrics),
+					len(metrics))
+			}
+			for k, state := range one.Metrics {
+				a := metrics[k].New()
+				if err := a.UnmarshalJSON(state); err != nil {
+					return row, nil, fmt.Errorf("%s: the cell of %s: %w", p.name, one, err)
+				}
+				if err := sums[k].Merge(a); err != nil {
+					return row, nil, err
+				}
+			}
 		}
-		b.WriteString("}")
 	}
-	b.WriteString("]")
-	var out bytes.Buffer
-	if err := json.Indent(&out, b.Bytes(), "", "  "); err != nil {
-		return err
+	row.Seconds /= float64(max(1, row.N))
+	if row.Refused != "" { // be it of some pictures only: a mean over others is not to be compared
+		sums = accumulators(metrics)
 	}
-	out.WriteString("\n")
-	_, err := w.Write(out.Bytes())
-	return err
+	for _, a := range sums {
+		var v []float64
+		if single, ok := a.(*metric.Values); ok {
+			v = single.All()
+		}
+		values, row.Results = append(values, v), append(row.Results, a.Result())
+	}
+	return row, values, nil
 }

@@ -15,17 +15,19 @@ type Entry struct {
 	Info
 	// Open makes the metric. weights is the path of the file that Needs names; metrics that need none leave it unread.
 	Open func(weights string) (Metric, error)
+	// Bare is the metric without what it needs: its accumulators merge what others have gathered, and take no pictures.
+	Bare Metric
 }
 
 // List has all metrics: a new one is a file and a line here.
 var List = []Entry{
-	{psnr.info, ready(psnr)},
-	{ssim.info, ready(ssim)},
+	{psnr.info, ready(psnr), psnr},
+	{ssim.info, ready(ssim), ssim},
 	lpips("lpips-alex", alexNet),
 	lpips("lpips-squeeze", squeezeNet),
 	lpips("lpips-vgg", vgg16),
-	{fidInfo, openFID},
-	{kidInfo, openKID},
+	{fidInfo, openFID, fid{}},
+	{kidInfo, openKID, kid{}},
 }
 
 // Default are the metrics that need nothing: PSNR and SSIM.
@@ -33,6 +35,16 @@ func Default() []Metric { return []Metric{psnr, ssim} }
 
 func ready(m Metric) func(string) (Metric, error) {
 	return func(string) (Metric, error) { return m, nil }
+}
+
+// Bare finds a metric by name, to merge what it has gathered; see Entry.Bare. An unknown name is an error.
+func Bare(name string) (Metric, error) {
+	for _, e := range List {
+		if e.Name == name {
+			return e.Bare, nil
+		}
+	}
+	return nil, fmt.Errorf("unknown metric %q", name)
 }
 
 // Missing says that a metric lacks what it needs, and how to get it.
@@ -91,6 +103,12 @@ func FlagOf(name string) string {
 
 // NotAvailable stands for a metric that lacks what it needs: it takes pictures, and its result is "n/a".
 func NotAvailable(info Info) Metric { return notAvailable{info} }
+
+// Available tells whether a metric has what it needs.
+func Available(m Metric) bool {
+	_, lacks := m.(notAvailable)
+	return !lacks
+}
 
 type notAvailable struct{ info Info }
 

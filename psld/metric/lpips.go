@@ -39,7 +39,7 @@ func lpips(name string, arch architecture) Entry {
 			return nil, fmt.Errorf("metric %s: %w", name, err)
 		}
 		return PerPicture(info, l.Distance), nil
-	}}
+	}, PerPicture(info, nil)}
 }
 
 func openLPIPS(path string, arch architecture) (*LPIPS, error) {

@@ -1,10 +1,16 @@
 package picture
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 
 	"psld/psld/operator"
 )
@@ -48,37 +54,76 @@ func Files(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// LoadSquares reads n pictures (all if n is 0, or if there are fewer) of a folder, spread evenly over its files in the
-// order of their names, and scales the largest central square of each to size x size. Those that cannot be read are
-// left out; the errors say why. None at all is an error.
-func LoadSquares(dir string, n, size int) (pics []*Picture, left []error, err error) {
+// Squares are pictures of a folder, which are read when they are asked for: of each the largest central square, scaled
+// to Size pixels a side.
+type Squares struct {
+	Size   int
+	Digest string // tells the files' contents from others
+	Left   []error
+	paths  []string
+}
+
+// OpenSquares takes n pictures (all if n is 0, or if there are fewer) of a folder, spread evenly over its files in the
+// order of their names. Those that cannot be read are left out; Left says why. None at all is an error.
+func OpenSquares(dir string, n, size int) (*Squares, error) {
 	if n < 0 || size < MinSide {
-		return nil, nil, fmt.Errorf("%d pictures of %d pixels a side, want at least 0 of %d", n, size, MinSide)
+		return nil, fmt.Errorf("%d pictures of %d pixels a side, want at least 0 of %d", n, size, MinSide)
 	}
 	paths, err := Files(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if n == 0 || n > len(paths) {
 		n = len(paths)
 	}
+	sums, errs := make([][sha256.Size]byte, n), make([]error, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0)) // each holds a picture
 	for i := range n {
-		p, err := loadSquare(paths[i*len(paths)/n], size)
-		if err != nil {
-			left = append(left, err)
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			sums[i], errs[i] = tryPicture(paths[i*len(paths)/n])
+		})
+	}
+	wg.Wait()
+	s := &Squares{Size: size}
+	h := sha256.New()
+	for i := range n {
+		if errs[i] != nil {
+			s.Left = append(s.Left, errs[i])
 			continue
 		}
-		pics = append(pics, p)
+		h.Write(sums[i][:])
+		s.paths = append(s.paths, paths[i*len(paths)/n])
 	}
-	if len(pics) == 0 {
-		return nil, nil, fmt.Errorf("no picture of %s can be read: %w", dir, left[0])
+	if len(s.paths) == 0 {
+		return nil, fmt.Errorf("no picture of %s can be read: %w", dir, s.Left[0])
 	}
-	return pics, left, nil
+	s.Digest = hex.EncodeToString(h.Sum(nil)[:8])
+	return s, nil
 }
 
-// loadSquare reads the largest central square of a picture, scaled to size x size.
-func loadSquare(path string, size int) (*Picture, error) {
-	p, err := Load(path)
+// tryPicture tells whether the file is a picture, and the checksum of what it holds.
+func tryPicture(path string) (sum [sha256.Size]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return sum, fmt.Errorf("picture: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := Decode(io.TeeReader(f, h)); err != nil {
+		return sum, fmt.Errorf("picture: %s: %w", path, err)
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
+}
+
+// Len is the number of pictures.
+func (s *Squares) Len() int { return len(s.paths) }
+
+// At reads picture i, from 0. One that cannot be read any more is an error.
+func (s *Squares) At(i int) (*Picture, error) {
+	p, err := Load(s.paths[i])
 	if err != nil {
 		return nil, err
 	}
@@ -86,5 +131,21 @@ func loadSquare(path string, size int) (*Picture, error) {
 	if p, err = CropCentre(p, side, side); err != nil {
 		return nil, err
 	}
-	return Resize(p, size, size, operator.CubicSmall)
+	return Resize(p, s.Size, s.Size, operator.CubicSmall)
+}
+
+// LoadSquares reads all pictures of OpenSquares; left says which are left out.
+func LoadSquares(dir string, n, size int) (pics []*Picture, left []error, err error) {
+	s, err := OpenSquares(dir, n, size)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range s.Len() {
+		p, err := s.At(i)
+		if err != nil {
+			return nil, nil, err
+		}
+		pics = append(pics, p)
+	}
+	return pics, s.Left, nil
 }

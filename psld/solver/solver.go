@@ -142,17 +142,23 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	return r.drive(ctx, spec, method, s)
 }
 
-// refuse reports a prior or an operator that the method has no use for, and what would work.
+// Refused says that a method cannot run on a prior or an operator, and what would work.
+type Refused struct{ Reason string }
+
+// Error implements error.
+func (e *Refused) Error() string { return e.Reason }
+
+// refuse is a [*Refused] for a prior or an operator that the method has no use for.
 func (s Spec) refuse(m prior.Prior, a operator.Linear) error {
 	if s.Needs.Pixel {
 		if _, latent := m.(prior.Codec); latent {
-			return fmt.Errorf("method %s works on pixels, and the model %q on latents: "+
-				"take a pixel model, or method ldps, psld or diffpir", s.Name, m.Info().Name)
+			return &Refused{fmt.Sprintf("method %s works on pixels, and the model %q on latents: "+
+				"take a pixel model, or method ldps, psld or diffpir", s.Name, m.Info().Name)}
 		}
 	}
 	if s.Needs.SVD && operator.SVDOf(a) == nil {
-		return fmt.Errorf("method %s needs the singular vectors of the damage, which this one has not (a kernel that is "+
-			"not separable, or a side over 512 pixels): take method diffpir, dps or tv", s.Name)
+		return &Refused{fmt.Sprintf("method %s needs the singular vectors of the damage, which this one has not (a kernel "+
+			"that is not separable, or a side over 512 pixels): take method diffpir, dps or tv", s.Name)}
 	}
 	return nil
 }

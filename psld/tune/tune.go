@@ -223,7 +223,7 @@ func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Resul
 			"strength":     p.Strength,
 			"gluing_every": p.GluingEvery, "back": p.Back}}}
 	before := processorTime()
-	report, err := eval.Run(ctx, s.Model, s.Pictures, o)
+	report, err := eval.Run(ctx, s.Model, eval.List(s.Pictures), o)
 	if ctx.Err() != nil {
 		return Result{}, ctx.Err()
 	}
