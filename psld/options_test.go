@@ -16,7 +16,8 @@ import (
 // TestOptionsJSON: options are the same after JSON, every field of them, but for what a run is given to call.
 func TestOptionsJSON(t *testing.T) {
 	sigma := 0.05
-	want := Options{Method: "gmldps", Params: param.Values{"steps": 30.0, "eta": 0.1, "squared": true, "back": "pinv"},
+	want := Options{Method: "gmldps", Quality: QualityBest,
+		Params: param.Values{"steps": 30.0, "eta": 0.1, "squared": true, "back": "pinv"},
 		Presets: &Presets{Size: 64, Tasks: map[Task]TaskPreset{SR4: {Steps: 7, Strength: 0.5, Gamma: 0.25, Omega: 2,
 			GluingEvery: 3, Back: "pinv"}}},
 		Seed: 1<<64 - 1, Reference: true, Prompt: "a \"rose\"", Negative: "<b>", GuidanceScale: 1.0 / 3, Emphasis: true,

@@ -34,8 +34,8 @@ func shardOf(text string, env func(string) string) (s eval.Shard, err error) {
 		}
 		return eval.Shard{Index: n[0], Of: n[1]}, nil
 	}
-	return s, errors.New("--shard auto: this is no task of a Slurm array (SLURM_ARRAY_TASK_ID) and no pod of an indexed Job " +
-		"(JOB_COMPLETION_INDEX): say --shard i/n")
+	return s, errors.New("--shard auto: this is no task of a Slurm array (SLURM_ARRAY_TASK_ID) and no pod of an " +
+		"indexed Job (JOB_COMPLETION_INDEX): say --shard i/n")
 }
 
 // slurmShard is the part of a task of a Slurm array, whose numbers may begin anywhere and have steps.
@@ -53,8 +53,8 @@ func slurmShard(env func(string) string) (s eval.Shard, err error) {
 		}
 	}
 	if id < least || id > most || (id-least)%step != 0 || (most-least)/step+1 != count {
-		return s, fmt.Errorf("--shard auto: task %d of a Slurm array of %d from %d to %d: the array must not have gaps, as in "+
-			"--array=0-%d", id, count, least, most, max(0, count-1))
+		return s, fmt.Errorf("--shard auto: task %d of a Slurm array of %d from %d to %d: the array must not have "+
+			"gaps, as in --array=0-%d", id, count, least, most, max(0, count-1))
 	}
 	return eval.Shard{Index: (id - least) / step, Of: count}, nil
 }

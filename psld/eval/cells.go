@@ -76,8 +76,8 @@ type cell struct {
 	Metrics []json.RawMessage `json:",omitempty"` // the states of their accumulators
 }
 
-// cells are the finished cells of an evaluation, or of a part of it: a line of JSON for the head, one for each cell. In
-// memory there is only where each line lies.
+// cells are the finished cells of an evaluation, or of a part of it: a line of JSON for the head, one for each cell.
+// In memory there is only where each line lies.
 type cells struct {
 	head Head
 	name string // of the file

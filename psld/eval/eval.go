@@ -266,7 +266,8 @@ func (e *run) all(ctx context.Context, jobs []*job) error {
 	ctx, cancel := context.WithCancel(ctx) // the first error stops the others
 	defer cancel()
 	next := 0
-	for e.atOnce = 1; next < len(jobs) && e.memory == 0; next++ { // the first run of a network is alone and shows what it takes
+	// The first run of a network is alone and shows what it takes.
+	for e.atOnce = 1; next < len(jobs) && e.memory == 0; next++ {
 		e.alone = true
 		if errs[next] = jobs[next].do(ctx); errs[next] != nil {
 			return jobs[next].named(errs[next])

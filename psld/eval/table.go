@@ -47,8 +47,8 @@ func (r *Report) Markdown(w io.Writer) error {
 		fmt.Fprintf(&b, " %s | %s |\n", seconds, memory)
 	}
 	if slices.ContainsFunc(r.Rows, Row.compared) {
-		fmt.Fprintf(&b, "\nDifferences to %s on the same pictures:\n\n| Task | Method |%s\n|---|---|%s\n", Baseline, r.heads(),
-			strings.Repeat("---:|", len(r.Infos)))
+		fmt.Fprintf(&b, "\nDifferences to %s on the same pictures:\n\n| Task | Method |%s\n|---|---|%s\n", Baseline,
+			r.heads(), strings.Repeat("---:|", len(r.Infos)))
 		for _, row := range r.Rows {
 			if !row.compared() {
 				continue
@@ -63,9 +63,11 @@ func (r *Report) Markdown(w io.Writer) error {
 	for i, text := range notes {
 		fmt.Fprintf(&b, "\n[%d] %s.\n", i+1, text)
 	}
-	fmt.Fprintf(&b, "\nMeans over %d pictures ± half the width of their 95 %% interval (Student's t). Picture i, from 0, has "+
-		"damage and noise of\nseed %d + i. s/picture: a cell's time over the number of cells at the same time. MiB: of the "+
-		"networks' arrays,\nbeside the weights, for one picture.\n", r.To-r.From, r.Seed)
+	fmt.Fprintf(&b, `
+Means over %d pictures ± half the width of their 95 %% interval (Student's t). Picture i, from 0, has damage and noise of
+seed %d + i. s/picture: a cell's time over the number of cells at the same time. MiB: of the networks' arrays, beside
+the weights, for one picture.
+`, r.To-r.From, r.Seed)
 	b.WriteString(r.warnings())
 	_, err := w.Write(b.Bytes())
 	return err
@@ -142,8 +144,8 @@ func (r *Report) Configuration(w io.Writer) error {
 	return err
 }
 
-// CSV writes a line for each row: of each metric the mean, half its 95 % interval, the mean difference to Baseline, and
-// half the interval of that; empty for what there is not.
+// CSV writes a line for each row: of each metric the mean, half its 95 % interval, the mean difference to Baseline,
+// and half the interval of that; empty for what there is not.
 func (r *Report) CSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	head := []string{"task", "method", "pictures"}
