@@ -35,7 +35,7 @@ type verb struct {
 
 // verbs has all verbs, in the order of the help: a new one is a file and a line here.
 var verbs = []*verb{&demoVerb, &restoreVerb, &degradeVerb, &evalVerb, &tuneVerb, &generateVerb,
-	&convertVerb, &trainVerb, &methodsVerb, &infoVerb, &benchVerb}
+	&serveVerb, &convertVerb, &trainVerb, &methodsVerb, &infoVerb, &benchVerb}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -1,0 +1,255 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"psld/psld"
+	"psld/psld/client"
+	"psld/psld/operator"
+	"psld/psld/param"
+	"psld/psld/picture"
+	"psld/psld/solver"
+	"psld/psld/task"
+)
+
+// refusal is a request that is answered by an error's status and text.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func bad(format string, args ...any) error {
+	return &refusal{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+const maxSamples = 8
+
+// checkOptions looks at what needs no picture, and returns the options with their defaults.
+func (s *Server) checkOptions(o client.JobOptions) (client.JobOptions, error) {
+	t, err := task.Find(o.Task)
+	if err != nil {
+		return o, bad("%s", err)
+	}
+	if o.Model == "" {
+		o.Model = s.o.Models[0].Name
+	}
+	if o.Quality == "" {
+		o.Quality = psld.QualityGood
+	}
+	if o.Method == "" {
+		o.Method = psld.Auto
+	}
+	if o.Samples == 0 {
+		o.Samples = 1
+	}
+	switch err := psld.CheckQuality(o.Quality); {
+	case s.models[o.Model] == nil:
+		return o, bad("unknown model %q", o.Model)
+	case err != nil:
+		return o, bad("%s", err)
+	case o.Samples < 1 || o.Samples > maxSamples:
+		return o, bad("samples %d, want 1 to %d", o.Samples, maxSamples)
+	case o.Sigma != nil && !(*o.Sigma >= 0 && *o.Sigma <= 2):
+		return o, bad("sigma %v, want 0 to 2", *o.Sigma)
+	case len(o.Prompt) > 2000:
+		return o, bad("the prompt has %d bytes, want at most 2000", len(o.Prompt))
+	case o.Try && t.Draw == nil:
+		return o, bad("task %s has no damage of its own to try", t.Name)
+	case o.Seed > 1<<53:
+		return o, bad("seed %d, want at most 2^53", o.Seed)
+	case (o.InvertMask || o.Paste != nil) && t.Needs != task.Mask:
+		return o, bad("invert_mask and paste have no meaning for task %s", t.Name)
+	}
+	if o.Method != psld.Auto {
+		spec, err := solver.Lookup(o.Method)
+		if err != nil {
+			return o, bad("%s", err)
+		}
+		if err := o.Params.Apply(spec.Default()); err != nil {
+			return o, bad("params: %s", err)
+		}
+	} else if len(o.Params) > 0 {
+		return o, bad("params need a method beside them, other than auto")
+	}
+	_, err = blurOf(t, o)
+	return o, err
+}
+
+// blurOf are the parameters of a blur that the options tell; none for none.
+func blurOf(t *task.Task, o client.JobOptions) (task.Values, error) {
+	told := task.Values{}
+	for _, p := range []struct {
+		name  string
+		value float64
+	}{{"kernel-std", o.KernelStd}, {"motion-length", o.MotionLength}, {"motion-angle", o.MotionAngle}} {
+		if p.value == 0 {
+			continue
+		}
+		known := false
+		for _, q := range t.Parameters {
+			known = known || q.Name == p.name
+		}
+		if !known || t.Needs != task.Kernel {
+			return nil, bad("%s has no meaning for task %s", p.name, t.Name)
+		}
+		told[p.name] = p.value
+	}
+	if err := t.Check(told); err != nil {
+		return nil, bad("%s", err)
+	}
+	return told, nil
+}
+
+// problem is what a job's files say.
+type problem struct {
+	task   *task.Task
+	y      *picture.Picture
+	damage psld.Damage
+	made   bool // y was made here, of a whole picture
+	h, w   int  // of the result
+	sigma  *float64
+	notes  []string
+}
+
+// readProblem reads a job's files; path gives that of a name. What is wrong with them is a refusal.
+func (s *Server) readProblem(o client.JobOptions, path func(name string) string) (*problem, error) {
+	s.decode <- struct{}{} // pictures take a hundred times the memory of their files
+	defer func() { <-s.decode }()
+	t := task.Must(task.Name(o.Task))
+	p := &problem{task: t, sigma: o.Sigma}
+	y, err := picture.Load(path("picture"))
+	if err != nil {
+		return nil, bad("the picture: %s", unnamed(err, path("picture")))
+	}
+	if y.Note != "" {
+		p.notes = append(p.notes, y.Note)
+	}
+	p.y = y
+	if o.Try {
+		err = p.damageFirst(o)
+	} else {
+		err = p.findDamage(o, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.h, p.w = t.Scale*p.y.H, t.Scale*p.y.W
+	if p.h*p.w > s.o.MaxPixels {
+		return nil, &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf(
+			"the result would have %dx%d pixels, this server takes at most %.1f megapixels", p.w, p.h,
+			float64(s.o.MaxPixels)/1e6)}
+	}
+	if _, err := p.damage.Operator(p.h, p.w); err != nil {
+		return nil, bad("%s", err)
+	}
+	switch {
+	case p.sigma != nil:
+	case p.made:
+		sigma := psld.DefaultSigma
+		p.sigma = &sigma
+	default:
+		if sigma, ok := psld.NoiseOf(t, p.y, p.damage.Keep); ok {
+			p.sigma = &sigma
+			p.notes = append(p.notes, fmt.Sprintf("noise estimated: deviation %.1f of 255", sigma*127.5))
+		}
+	}
+	return p, nil
+}
+
+// findDamage makes out the damage of the picture as it is.
+func (p *problem) findDamage(o client.JobOptions, path func(string) string) (err error) {
+	var keep []bool
+	var kernel *operator.Kernel
+	if has(path("mask")) {
+		if p.task.Needs != task.Mask {
+			return bad("a mask has no meaning for task %s", p.task.Name)
+		}
+		var note string
+		if keep, note, err = picture.LoadMask(path("mask"), p.y.W, p.y.H, o.InvertMask); err != nil {
+			return bad("the mask: %s", unnamed(err, path("mask")))
+		}
+		if note != "" {
+			p.notes = append(p.notes, note)
+		}
+	}
+	told, err := blurOf(p.task, o)
+	if err != nil {
+		return err
+	}
+	switch {
+	case has(path("kernel")):
+		if p.task.Needs != task.Kernel || len(told) > 0 {
+			return bad("a kernel has no meaning for task %s, or beside kernel_std and motion_length", p.task.Name)
+		}
+		if kernel, err = operator.LoadKernel(path("kernel")); err != nil {
+			return bad("the kernel: %s", unnamed(err, path("kernel")))
+		}
+	case len(told) > 0:
+		d, err := p.task.DrawDamage(p.y.H, p.y.W, told, 0)
+		if err != nil {
+			return bad("%s", err)
+		}
+		kernel = d.Kernel
+	}
+	d, words, err := psld.FindDamage(p.task, p.y, keep, kernel)
+	if err != nil {
+		return bad("%s", err)
+	}
+	if words != "" {
+		p.notes = append(p.notes, words)
+	}
+	p.damage = d
+	return nil
+}
+
+// damageFirst damages the picture, whose sides are cut to multiples of the task's scale.
+func (p *problem) damageFirst(o client.JobOptions) error {
+	n := p.task.Scale
+	x, err := picture.CropCentre(p.y, p.y.W/n*n, p.y.H/n*n)
+	if err != nil {
+		return bad("the picture: %s", err)
+	}
+	told, err := blurOf(p.task, o)
+	if err != nil {
+		return err
+	}
+	var d psld.Damage
+	if len(told) > 0 {
+		d, err = p.task.DrawDamage(x.H, x.W, told, o.Seed)
+	} else {
+		d, err = p.task.FitDamage(x.H, x.W, o.Seed)
+	}
+	if err != nil {
+		return bad("%s", err)
+	}
+	sigma := psld.DefaultSigma
+	if o.Sigma != nil {
+		sigma = *o.Sigma
+	}
+	if p.y, err = psld.Measure(x, d, sigma, o.Seed); err != nil {
+		return bad("%s", err)
+	}
+	p.damage, p.made = d, true
+	return nil
+}
+
+// options are those of the run of a sample.
+func (p *problem) options(o client.JobOptions, sample int) psld.Options {
+	return psld.Options{Method: o.Method, Quality: o.Quality, Params: param.Values(o.Params),
+		Seed: o.Seed + uint64(sample), Sigma: p.sigma, PasteKnown: o.Paste, Prompt: o.Prompt}
+}
+
+func has(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// unnamed is an error's text without the name of the file, which is of no interest to who sent it.
+func unnamed(err error, path string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(err.Error(), " "+path, ""), path+": ", "")
+}
