@@ -239,14 +239,14 @@ func plain(err error) error {
 	return err
 }
 
-// Lock makes the file at path and holds it until it is closed, or until the process ends, however that is. A file that
+// LockFile makes the file at path and holds it until it is closed, or until the process ends, however that is. A file that
 // another process holds is an error. Systems without locks let everybody have it.
-func Lock(path string) (*os.File, error) {
+func LockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if !lock(f) {
+	if !Lock(f) {
 		return nil, errors.Join(fmt.Errorf("%s is in use by another process", path), f.Close())
 	}
 	return f, nil

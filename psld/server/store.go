@@ -32,7 +32,7 @@ func openStore(dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := atomicfile.Lock(filepath.Join(dir, "lock"))
+	lock, err := atomicfile.LockFile(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, fmt.Errorf("the folder of the jobs: %w", err)
 	}
