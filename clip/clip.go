@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"psld/autograd"
+	"psld/internal/config"
 	"psld/nn"
 	"psld/tensor"
 )
@@ -30,11 +31,22 @@ func SD15() Config {
 	}
 }
 
+// keys are all other keys of a CLIPTextModel. Those without values are of training, of the tokenizer, of the pooled
+// output, which is not used here, or notes.
+var keys = config.Keys{
+	"architectures": nil, "attention_dropout": nil, "bos_token_id": nil, "dropout": nil, "dtype": nil, "eos_token_id": nil,
+	"initializer_factor": nil, "initializer_range": nil, "model_type": {`"clip_text_model"`}, "pad_token_id": nil,
+	"projection_dim": nil, "torch_dtype": nil, "transformers_version": nil,
+}
+
+// UnknownKeys lists the keys of a text_encoder/config.json that this package does not know, in alphabetical order.
+func UnknownKeys(data []byte) []string { return config.Unknown(data, Config{}, keys) }
+
 // ParseConfig reads a text_encoder/config.json. Absent fields take the values
 // of SD15.
 func ParseConfig(data []byte) (Config, error) {
 	c := SD15()
-	if err := nn.ParseConfig(data, &c, map[string][]string{"model_type": {`"clip_text_model"`}}); err != nil {
+	if err := config.Parse(data, &c, keys); err != nil {
 		return Config{}, fmt.Errorf("text encoder: %w", err)
 	}
 	return c, c.Validate()

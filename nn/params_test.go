@@ -119,28 +119,6 @@ func std(x []float32) float64 {
 	return math.Sqrt(sq/n - sum*sum/n/n)
 }
 
-func TestParseConfig(t *testing.T) {
-	fixed := map[string][]string{"act": {`"silu"`}, "flag": {"false", "null"}}
-	for _, c := range []struct{ json, err string }{
-		{`{"n": 3, "act": "silu", "flag": null, "unknown": [1]}`, ""},
-		{`{"n": 3}`, ""},
-		{`{"act": "relu"}`, `act is "relu"`},
-		{`{"flag": true}`, "flag is true"},
-		{`{"n": "three"}`, "config.json"},
-		{`[]`, "config.json"},
-		{``, "config.json"},
-	} {
-		var v struct{ N int }
-		err := nn.ParseConfig([]byte(c.json), &v, fixed)
-		if c.err == "" {
-			require.NoError(t, err, c.json)
-			require.Equal(t, 3, v.N)
-			continue
-		}
-		require.ErrorContains(t, err, c.err, c.json)
-	}
-}
-
 // A network's layers register parameters under the names of the weight files.
 func Example() {
 	p := nn.NewParams()

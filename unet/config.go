@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"psld/nn"
+	"psld/internal/config"
 )
 
 // The kinds of resolution levels, as diffusers names them: without attention,
@@ -87,35 +87,100 @@ func LDMVQ4() Config {
 	}
 }
 
+// conditional is what is read of the configuration of a UNet2DConditionModel.
+type conditional struct {
+	Config
+	NumHeads *Heads `json:"num_attention_heads"` // the later name of the field
+}
+
+// conditionalKeys are all other keys of a UNet2DConditionModel.
+var conditionalKeys = config.Keys{
+	"_class_name":                           {`"UNet2DConditionModel"`},
+	"act_fn":                                {`"silu"`, `"swish"`},
+	"addition_embed_type":                   {"null"}, // Stable Diffusion XL
+	"addition_embed_type_num_heads":         nil,      // of addition_embed_type
+	"addition_time_embed_dim":               nil,      // of addition_embed_type
+	"attention_type":                        {`"default"`},
+	"center_input_sample":                   {"false"},
+	"class_embed_type":                      {"null"},
+	"class_embeddings_concat":               {"false"},
+	"conv_in_kernel":                        {"3"},
+	"conv_out_kernel":                       {"3"},
+	"cross_attention_norm":                  {"null"},
+	"downsample_padding":                    {"1"},
+	"dropout":                               nil, // of training
+	"dual_cross_attention":                  {"false"},
+	"encoder_hid_dim":                       {"null"},
+	"encoder_hid_dim_type":                  {"null"},
+	"mid_block_only_cross_attention":        {"null", "false"},
+	"mid_block_scale_factor":                {"1"},
+	"mid_block_type":                        {`"UNetMidBlock2DCrossAttn"`},
+	"num_class_embeds":                      {"null"},
+	"only_cross_attention":                  {"false", "null", "[false, false, false, false]"},
+	"projection_class_embeddings_input_dim": nil, // of class_embed_type and addition_embed_type
+	"resnet_out_scale_factor":               {"1"},
+	"resnet_skip_time_act":                  {"false"},
+	"resnet_time_scale_shift":               {`"default"`},
+	"reverse_transformer_layers_per_block":  {"null"},
+	"sample_size":                           nil,      // the network takes any
+	"time_cond_proj_dim":                    {"null"}, // a full latent consistency model
+	"time_embedding_act_fn":                 {"null"},
+	"time_embedding_dim":                    {"null"},
+	"time_embedding_type":                   {`"positional"`},
+	"timestep_post_act":                     {"null"},
+	"transformer_layers_per_block":          {"1", "null", "[1, 1, 1, 1]"},
+	"upcast_attention":                      nil,       // attention is in float32, or in the device's precision
+	"use_linear_projection":                 {"false"}, // Stable Diffusion 2
+}
+
+// unconditionalKeys are the keys of a UNet2DModel that are not read.
+var unconditionalKeys = config.Keys{
+	"_class_name":             {`"UNet2DModel"`},
+	"act_fn":                  {`"silu"`, `"swish"`},
+	"add_attention":           {"true"},
+	"attn_norm_num_groups":    {"null"},
+	"center_input_sample":     {"false"},
+	"class_embed_type":        {"null"},
+	"cross_attention_dim":     {"0", "null"},
+	"downsample_padding":      {"1"},
+	"downsample_type":         {`"conv"`},
+	"dropout":                 nil, // of training
+	"mid_block_scale_factor":  {"1"},
+	"mid_block_type":          {`"UNetMidBlock2D"`},
+	"num_class_embeds":        {"null"},
+	"num_train_timesteps":     nil, // of time_embedding_type "learned"
+	"resnet_time_scale_shift": {`"default"`},
+	"sample_size":             nil, // the network takes any
+	"time_embedding_dim":      {"null"},
+	"time_embedding_type":     {`"positional"`},
+	"upsample_type":           {`"conv"`},
+}
+
+func isUnconditional(data []byte) bool {
+	var kind struct {
+		Class string `json:"_class_name"`
+	}
+	return json.Unmarshal(config.Plain(data), &kind) == nil && kind.Class == "UNet2DModel"
+}
+
+// UnknownKeys lists the keys of a diffusers unet/config.json that this package does not know, in alphabetical order.
+func UnknownKeys(data []byte) []string {
+	if isUnconditional(data) {
+		return config.Unknown(data, Config{}, unconditionalKeys)
+	}
+	return config.Unknown(data, conditional{}, conditionalKeys)
+}
+
 // ParseConfig reads a diffusers unet/config.json, of a UNet2DConditionModel or,
 // where _class_name says so, of an unconditional UNet2DModel. Absent fields take
 // the values of SD15 or those of diffusers (LDMVQ4 with heads 8 wide); a feature
 // that this package lacks is an error.
 func ParseConfig(data []byte) (Config, error) {
-	var kind struct {
-		Class string `json:"_class_name"`
-	}
-	if json.Unmarshal(data, &kind) == nil && kind.Class == "UNet2DModel" {
+	if isUnconditional(data) {
 		return parseUnconditional(data)
 	}
-	c := struct {
-		Config
-		NumHeads *Heads `json:"num_attention_heads"` // the later name of the field
-	}{Config: SD15()}
-	if err := nn.ParseConfig(data, &c, map[string][]string{
-		"_class_name":                  {`"UNet2DConditionModel"`},
-		"act_fn":                       {`"silu"`},
-		"addition_embed_type":          {"null"}, // Stable Diffusion XL
-		"center_input_sample":          {"false"},
-		"class_embed_type":             {"null"},
-		"downsample_padding":           {"1"},
-		"dual_cross_attention":         {"false"},
-		"mid_block_type":               {`"UNetMidBlock2DCrossAttn"`},
-		"only_cross_attention":         {"false", "null"},
-		"resnet_time_scale_shift":      {`"default"`},
-		"transformer_layers_per_block": {"1", "null"},
-		"use_linear_projection":        {"false"}, // Stable Diffusion 2
-	}); err != nil {
+	c := conditional{Config: SD15()}
+	if err := config.Parse(data, &c, conditionalKeys); err != nil {
 		return Config{}, fmt.Errorf("unet: %w", err)
 	}
 	if c.NumHeads != nil {
@@ -130,23 +195,7 @@ func ParseConfig(data []byte) (Config, error) {
 func parseUnconditional(data []byte) (Config, error) {
 	c := LDMVQ4()
 	c.Heads = Heads{8}
-	if err := nn.ParseConfig(data, &c, map[string][]string{
-		"act_fn":                  {`"silu"`},
-		"add_attention":           {"true"},
-		"attn_norm_num_groups":    {"null"},
-		"center_input_sample":     {"false"},
-		"class_embed_type":        {"null"},
-		"cross_attention_dim":     {"0", "null"},
-		"downsample_padding":      {"1"},
-		"downsample_type":         {`"conv"`},
-		"mid_block_scale_factor":  {"1", "1.0"},
-		"mid_block_type":          {`"UNetMidBlock2D"`},
-		"num_class_embeds":        {"null"},
-		"resnet_time_scale_shift": {`"default"`},
-		"time_embedding_dim":      {"null"},
-		"time_embedding_type":     {`"positional"`},
-		"upsample_type":           {`"conv"`},
-	}); err != nil {
+	if err := config.Parse(data, &c, unconditionalKeys); err != nil {
 		return Config{}, fmt.Errorf("unet: %w", err)
 	}
 	if len(c.Heads) != 1 {

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"psld/nn"
+	"psld/internal/config"
 )
 
 // Config describes an autoencoder by the fields of a diffusers vae/config.json.
@@ -44,6 +44,33 @@ func VQF4() Config {
 	}
 }
 
+// file is what is read of a config.json.
+type file struct {
+	Config
+	OutChannels *int     `json:"out_channels"`
+	Down        []string `json:"down_block_types"`
+	Up          []string `json:"up_block_types"`
+	Width       *int     `json:"vq_embed_dim"`
+}
+
+// keys are all other keys of an AutoencoderKL and of a VQModel.
+var keys = config.Keys{
+	"_class_name":          {`"AutoencoderKL"`, `"VQModel"`},
+	"act_fn":               {`"silu"`, `"swish"`},
+	"force_upcast":         nil, // the network computes in float32, or in the device's precision
+	"latents_mean":         {"null"},
+	"latents_std":          {"null"},
+	"lookup_from_codebook": {"false"},
+	"norm_type":            {`"group"`},
+	"sample_size":          nil, // the network takes any
+	"shift_factor":         {"0", "null"},
+	"use_quant_conv":       {"true"},
+	"use_post_quant_conv":  {"true"},
+}
+
+// UnknownKeys lists the keys of a diffusers vae/config.json that this package does not know, in alphabetical order.
+func UnknownKeys(data []byte) []string { return config.Unknown(data, file{}, keys) }
+
 // ParseConfig reads a diffusers vae/config.json, of an AutoencoderKL or, where
 // _class_name says so, of a VQModel. Absent fields take the values of SD15 or
 // VQF4; a kind of block that this package lacks is an error.
@@ -54,24 +81,11 @@ func ParseConfig(data []byte) (Config, error) {
 	var kind struct {
 		Class string `json:"_class_name"`
 	}
-	c := struct {
-		Config
-		OutChannels *int     `json:"out_channels"`
-		Down        []string `json:"down_block_types"`
-		Up          []string `json:"up_block_types"`
-		Width       *int     `json:"vq_embed_dim"`
-	}{Config: SD15()}
-	if json.Unmarshal(data, &kind) == nil && kind.Class == "VQModel" {
+	c := file{Config: SD15()}
+	if json.Unmarshal(config.Plain(data), &kind) == nil && kind.Class == "VQModel" {
 		c.Config = VQF4()
 	}
-	if err := nn.ParseConfig(data, &c, map[string][]string{
-		"_class_name":         {`"AutoencoderKL"`, `"VQModel"`},
-		"act_fn":              {`"silu"`},
-		"norm_type":           {`"group"`},
-		"shift_factor":        {"0", "0.0", "null"},
-		"use_quant_conv":      {"true"},
-		"use_post_quant_conv": {"true"},
-	}); err != nil {
+	if err := config.Parse(data, &c, keys); err != nil {
 		return Config{}, fmt.Errorf("vae: %w", err)
 	}
 	if c.OutChannels != nil && *c.OutChannels != c.InChannels {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"psld/internal/config"
 )
 
 // vqFolder is the VAE's folder in the diffusers layout of an LDM.
@@ -39,14 +41,11 @@ func (m *Model) openFolder(opts Options) error {
 		if m.Scheduler, err = readJSON(scheduler); err != nil {
 			return err
 		}
-	}
-	if m.isLDM() {
-		if m.Scheduler == nil {
-			return fmt.Errorf("%s: not there, and an LDM's noise schedule is nowhere else", scheduler)
+		if err := m.readScheduler(m.Path); err != nil {
+			return err
 		}
-		if m.AlphasCumprod, err = alphasOfScheduler(m.Scheduler); err != nil {
-			return fmt.Errorf("%s: %w", m.Path, err)
-		}
+	} else if m.isLDM() {
+		return fmt.Errorf("%s: not there, and an LDM's noise schedule is nowhere else", scheduler)
 	}
 	tokenizer := filepath.Join(m.Path, "tokenizer")
 	if exists(filepath.Join(tokenizer, "vocab.json")) {
@@ -113,12 +112,13 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// readJSON reads a file of JSON, in which infinities and NaN are texts.
 func readJSON(path string) (json.RawMessage, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	if !json.Valid(b) {
+	if b = config.Plain(b); !json.Valid(b) {
 		return nil, fmt.Errorf("%s: not valid JSON", path)
 	}
 	return b, nil

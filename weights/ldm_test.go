@@ -365,11 +365,20 @@ func TestSaveLDM(t *testing.T) {
 	require.ErrorContains(t, err, "no text encoder")
 
 	for config, want := range map[string]string{
-		`{"beta_schedule":"squaredcos_cap_v2"}`: "beta_schedule",
-		`{"num_train_timesteps":10}`:            "num_train_timesteps 10",
-		`{"trained_betas":[0.1]}`:               "1 trained_betas",
-		`{"beta_end":2}`:                        "falls from 1 towards 0",
-		`[]`:                                    "scheduler_config.json",
+		`{"beta_schedule":"sigmoid"}`:                       "beta_schedule",
+		`{"num_train_timesteps":1}`:                         "num_train_timesteps 1",
+		`{"num_train_timesteps":null}`:                      "num_train_timesteps is null",
+		`{"trained_betas":[0.1]}`:                           "1 trained_betas",
+		`{"beta_end":2}`:                                    "falls from 1 towards 0",
+		`{"beta_end":Infinity}`:                             "beta_end",
+		`[]`:                                                "scheduler_config.json",
+		`{"prediction_type":"flow"}`:                        "prediction_type",
+		`{"timestep_spacing":"log"}`:                        "timestep_spacing",
+		`{"clip_sample":true}`:                              "clip_sample is true",
+		`{"thresholding":true}`:                             "thresholding is true",
+		`{"steps_offset":1000}`:                             "steps_offset is 1000",
+		`{"final_sigmas_type":"sigma_min"}`:                 "final_sigmas_type",
+		`{"_class_name":"FlowMatchEulerDiscreteScheduler"}`: "_class_name",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "scheduler", "scheduler_config.json"), []byte(config), 0o600))
 		_, err := weights.OpenModel(dir, weights.Options{})

@@ -22,11 +22,12 @@ type Model struct {
 	UNetConfig, VAEConfig, TextConfig json.RawMessage
 	// Scheduler is scheduler/scheduler_config.json, nil when there is none.
 	Scheduler json.RawMessage
-	// AlphasCumprod is the noise schedule, the 1000 products of 1-beta, where
-	// the model brings one: a single file by its buffer of that name in F32 or
-	// F64 (a copy in F16 is too coarse and not used), the folder of an LDM by
-	// its scheduler. nil stands for Stable Diffusion's; an LDM always has it.
-	AlphasCumprod []float32
+	// Diffusion is what the scheduler of a folder says, or a single file: its
+	// buffer alphas_cumprod, markers, and the config beside it. An LDM always
+	// has alphas.
+	Diffusion
+	// Warnings tell what was found and not understood, in a line each.
+	Warnings []string
 	// TokenizerDir is the folder with vocab.json and merges.txt, "" when there
 	// is none (use SD 1.5's vocabulary).
 	TokenizerDir string

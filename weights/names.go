@@ -269,7 +269,7 @@ func (m *Model) layout() Layout {
 // notWeights are parts of a CompVis training checkpoint that no network needs.
 var notWeights = []string{
 	"model_ema.", "first_stage_model.loss.", "betas", "alphas_", "sqrt_", "log_one_minus_",
-	"posterior_", "logvar", "lvlb_weights", "model.betas",
+	"posterior_", "logvar", "lvlb_weights", "model.betas", vMarker, zeroSNRMarker,
 }
 
 // ignored tells names that never belong to a network: copies of the training,

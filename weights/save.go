@@ -52,11 +52,37 @@ func SaveSingle(ctx context.Context, path string, m *Model, opts SaveOptions) er
 		}
 	}
 	entries = append(entries, positionIDs(m.TextEncoder)...)
-	if a := m.AlphasCumprod; a != nil {
-		entries = append(entries, Entry{Name: "alphas_cumprod", DType: F32, Shape: []int{len(a)}, Data: a})
+	meta := map[string]string{"format": "pt"}
+	marks, err := m.marks()
+	if err != nil {
+		return err
+	}
+	entries = append(entries, marks...)
+	if m.Scheduler != nil && !m.isDefault() {
+		meta[schedulerMeta] = string(m.Scheduler)
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	return Write(path, entries, map[string]string{"format": "pt"})
+	return Write(path, entries, meta)
+}
+
+// marks are the tensors by which a single file tells of its noise: the schedule, and the markers of v-prediction and of
+// zero terminal signal.
+func (m *Model) marks() ([]Entry, error) {
+	var list []Entry
+	if a := m.AlphasCumprod; a != nil {
+		list = append(list, Entry{Name: "alphas_cumprod", DType: F32, Shape: []int{len(a)}, Data: a})
+	}
+	switch m.Prediction {
+	case "v_prediction":
+		list = append(list, Entry{Name: vMarker, DType: F32, Shape: []int{0}})
+	case "sample":
+		return nil, fmt.Errorf("%s: the network predicts the clean latent (prediction_type sample), which a single file "+
+			"cannot tell: want the diffusers layout", m.Path)
+	}
+	if m.zeroSNR() {
+		list = append(list, Entry{Name: zeroSNRMarker, DType: F32, Shape: []int{0}})
+	}
+	return list, nil
 }
 
 // positionIDs is the buffer 0, 1, 2.. of the text encoder's positions.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+
+	"psld/internal/config"
 )
 
 // folder is the name of a part's folder in the diffusers layout.
@@ -32,7 +34,7 @@ func (m *Model) sideFiles() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	put := func(name string, v any) error {
 		b, err := json.MarshalIndent(v, "", "  ")
-		files[name] = append(b, '\n')
+		files[name] = append(config.Python(b), '\n')
 		return err
 	}
 	for _, part := range m.parts() {
@@ -153,7 +155,6 @@ func (m *Model) schedulerConfig() map[string]any {
 	if m.isLDM() {
 		config["_class_name"] = "DDIMScheduler"
 		delete(config, "skip_prk_steps")
-		config["steps_offset"] = 0
 	}
 	if m.AlphasCumprod != nil {
 		b := betasOf(m.AlphasCumprod)
@@ -161,6 +162,10 @@ func (m *Model) schedulerConfig() map[string]any {
 		if b.Trained != nil {
 			config["trained_betas"] = b.Trained
 		}
+		config["num_train_timesteps"] = b.Times
+	}
+	if m.Prediction != "" {
+		config["prediction_type"] = m.Prediction
 	}
 	return config
 }

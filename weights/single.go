@@ -41,7 +41,7 @@ func (m *Model) openSingle(opts Options) error {
 			}
 		}
 	}
-	if m.AlphasCumprod, err = alphasOf(f); err != nil {
+	if err := m.diffusionOf(f); err != nil {
 		return err
 	}
 	if m.AlphasCumprod == nil && m.isLDM() {

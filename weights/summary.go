@@ -14,6 +14,8 @@ type Summary struct {
 	Layout string // "diffusers folder", "single file (CompVis)", or the same of an LDM
 	Parts  []PartSummary
 	Unused int // tensors in the files that no part has: EMA copies, buffers
+	// Warnings tell what was found and not understood, in a line each.
+	Warnings []string
 }
 
 // PartSummary describes one part of a model.
@@ -29,7 +31,7 @@ type PartSummary struct {
 
 // Summary counts what the model consists of, without reading a tensor.
 func (m *Model) Summary() Summary {
-	s := Summary{Path: m.Path, Layout: m.kind}
+	s := Summary{Path: m.Path, Layout: m.kind, Warnings: m.Warnings}
 	used := map[string]bool{}
 	for _, part := range m.parts() {
 		set := m.Part(part)

@@ -76,7 +76,7 @@ func (f *stepFlags) run(ctx context.Context, c *console, threads func() error, a
 	start := time.Now()
 	var m *prior.LatentDiffusion
 	if *f.model.path != "" {
-		m, err = f.model.open(ctx)
+		m, err = f.model.open(ctx, c)
 	} else {
 		m, err = f.randomModel()
 	}

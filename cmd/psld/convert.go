@@ -107,6 +107,7 @@ func (f *convertFlags) run(ctx context.Context, c *console, _ []string) error {
 	}
 	defer m.Close()
 	fmt.Fprint(c.log, summary)
+	c.warn(summary.Warnings)
 	start := time.Now()
 	bar, last := newProgress(c.log, "MB"), 0
 	err = save(ctx, *f.out, m, weights.SaveOptions{DType: d, Progress: func(done, total int64) {

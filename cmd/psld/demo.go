@@ -82,7 +82,7 @@ func (f *demoFlags) run(ctx context.Context, c *console, _ []string) (err error)
 	if err := r.prepare(); err != nil {
 		return err
 	}
-	m, err := f.model.open(ctx)
+	m, err := f.model.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (f *demoFlags) run(ctx context.Context, c *console, _ []string) (err error)
 	}
 	panels, names = append(panels, *restored), append(names, "restoration")
 	if best := psld.Best(task.Must(r.d.Task), nil); stopped == nil && *f.model.path == "" && best != "psld" {
-		pixel, err := f.model.openAny(ctx, true)
+		pixel, err := f.model.openAny(ctx, c, true)
 		if err != nil {
 			return err
 		}

@@ -161,7 +161,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := f.model.open(ctx)
+	m, err := f.model.open(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func (f *evalFlags) pixelModels(ctx context.Context, c *console, methods []strin
 		if !spec.Needs.PrefersPixels() {
 			continue
 		}
-		if own[name], err = f.model.openAny(ctx, true); err != nil {
+		if own[name], err = f.model.openAny(ctx, c, true); err != nil {
 			return nil, err
 		}
 		c.say("%s on %s", name, prior.Describe(own[name]))

@@ -108,7 +108,7 @@ func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err er
 			return err
 		}
 	}
-	if r.m, err = f.model.open(ctx); err != nil {
+	if r.m, err = f.model.open(ctx, r.c); err != nil {
 		return err
 	}
 	if err := p.fit(c, r.m); err != nil {

@@ -76,7 +76,7 @@ func info(fs *flag.FlagSet) work {
 			if err := inspect(ctx, line, model, *verify, float64(free)); err != nil {
 				return err
 			}
-		} else if m, err := model.open(ctx); err != nil && *model.path != "" {
+		} else if m, err := model.open(ctx, c); err != nil && *model.path != "" {
 			return err
 		} else if err != nil {
 			line("model", "%s", message(err))
@@ -113,6 +113,9 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 	}
 	if m.Unused > 0 {
 		line("  unused", "%d tensors: copies of the training, schedules, buffers", m.Unused)
+	}
+	for _, w := range m.Warnings {
+		line("  warning", "%s", w)
 	}
 	line("  names", "all there, all shapes right")
 	if verify {

@@ -52,6 +52,13 @@ type console struct{ out, log, data io.Writer }
 
 func (c *console) say(format string, args ...any) { fmt.Fprintf(c.log, format+"\n", args...) }
 
+// warn says what the user should know, in a line each.
+func (c *console) warn(warnings []string) {
+	for _, w := range warnings {
+		c.say("warning   %s", message(errors.New(w)))
+	}
+}
+
 // run does what args ask for and returns the exit code: 0, 1 for an error, 130 after Ctrl-C.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	checked := &checkedWriter{w: stdout}

@@ -68,8 +68,8 @@ func checkVariant(name string) error {
 	return fmt.Errorf("--variant %q, want fp16, bf16 or non_ema", name)
 }
 
-// open loads the model.
-func (f *modelFlags) open(ctx context.Context) (*prior.LatentDiffusion, error) {
+// open loads the model, and says what of its files was not understood.
+func (f *modelFlags) open(ctx context.Context, c *console) (*prior.LatentDiffusion, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -77,17 +77,21 @@ func (f *modelFlags) open(ctx context.Context) (*prior.LatentDiffusion, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--model: %w", err)
 	}
+	c.warn(m.Warnings)
 	return m, nil
 }
 
 // openAny loads the model of any kind; of the embedded ones pixel tells which.
-func (f *modelFlags) openAny(ctx context.Context, pixel bool) (prior.Prior, error) {
+func (f *modelFlags) openAny(ctx context.Context, c *console, pixel bool) (prior.Prior, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
 	m, err := prior.OpenAny(ctx, *f.path, f.options(), pixel)
 	if err != nil {
 		return nil, fmt.Errorf("--model: %w", err)
+	}
+	if latent, ok := m.(*prior.LatentDiffusion); ok {
+		c.warn(latent.Warnings)
 	}
 	return m, nil
 }
@@ -130,9 +134,7 @@ func (f *promptFlags) fit(c *console, p prior.Prior) error {
 		return nil
 	}
 	_, warnings, err := m.Prompts(*f.prompt, *f.negative, *f.emphasis)
-	for _, w := range warnings {
-		c.say("warning   %s", w)
-	}
+	c.warn(warnings)
 	switch {
 	case err != nil && m.Text != nil && m.Tokenizer == nil:
 		return fmt.Errorf("--prompt, --negative: %w with --vocab", err)

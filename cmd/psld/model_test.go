@@ -160,7 +160,7 @@ func TestModelErrors(t *testing.T) {
 	writeTAESD(t, at("taesd.safetensors"), true)
 	vpred := copySD(t)
 	require.NoError(t, os.WriteFile(filepath.Join(vpred, "scheduler", "scheduler_config.json"),
-		[]byte(`{"prediction_type": "v_prediction"}`), 0o644))
+		[]byte(`{"prediction_type": "v_predict"}`), 0o644))
 	xl := copySD(t)
 	require.NoError(t, os.WriteFile(filepath.Join(xl, "model_index.json"),
 		[]byte(`{"_class_name": "StableDiffusionXLPipeline"}`), 0o644))
@@ -175,7 +175,7 @@ func TestModelErrors(t *testing.T) {
 			"hf download org/name --revision v1"}},
 		"no weights": {"--model " + at("garbage.safetensors"),
 			[]string{"garbage.safetensors: not a valid safetensors file"}},
-		"v-prediction":        {"--model " + vpred, []string{"v_prediction", "want epsilon"}},
+		"prediction":          {"--model " + vpred, []string{"prediction_type", "v_predict", "want epsilon"}},
 		"Stable Diffusion XL": {"--model " + xl, []string{"Stable Diffusion XL", "1.x"}},
 		"missing tensors":     {"--model " + brokenSD(t), brokenTensors},
 		"NaN":                 {"--model " + nanSD(t), nanTensors},

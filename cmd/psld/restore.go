@@ -334,7 +334,7 @@ func (r *restoration) damage() (err error) {
 // open loads the model and completes the options.
 func (r *restoration) open(ctx context.Context) (err error) {
 	if r.spec.Needs.Prior {
-		if r.m, err = r.model.openAny(ctx, r.spec.Needs.PrefersPixels()); err != nil {
+		if r.m, err = r.model.openAny(ctx, r.c, r.spec.Needs.PrefersPixels()); err != nil {
 			return err
 		}
 		if err := r.prompts.fit(r.c, r.m); err != nil {

@@ -84,7 +84,7 @@ func (f *tuneFlags) run(ctx context.Context, c *console, _ []string) error {
 	if s.Pictures, err = f.load(c); err != nil {
 		return err
 	}
-	if s.Model, err = f.model.open(ctx); err != nil {
+	if s.Model, err = f.model.open(ctx, c); err != nil {
 		return err
 	}
 	file := tuneFile{Presets: psld.Presets{Size: *f.size, Tasks: map[psld.Task]psld.TaskPreset{}}, Model: s.Model.Name,

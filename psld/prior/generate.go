@@ -180,7 +180,7 @@ func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, con
 // sample makes the scaled latent of the picture of index i. When ctx ends it is the clean one that
 // the last step expected.
 func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds Conditions) (*tensor.Tensor, error) {
-	s, err := p.Schedule().Sampler(o.Sampler, o.Steps, schedule.SamplerOptions{Eta: o.Eta})
+	s, err := p.noise().Sampler(o.Sampler, o.Steps, schedule.SamplerOptions{Eta: o.Eta})
 	if err != nil {
 		return nil, err
 	}
@@ -215,10 +215,10 @@ func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds
 			return z0, fmt.Errorf("stopped at step %d of %d of picture %d: %w", k-first, s.Len()-first, i+1, ctx.Err())
 		}
 		s.ScaleInput(in.Data, z.Data, k)
-		eps := p.guided(in, s.Time(k), conds, o.GuidanceScale)
+		out := p.guided(in, s.Time(k), conds, o.GuidanceScale)
 		z0 = tensor.New(z.Shape...)
-		s.Z0(z0.Data, z.Data, eps, k)
-		s.Step(z.Data, eps, k, noise)
+		s.Z0(z0.Data, z.Data, out, k)
+		s.Step(z.Data, out, k, noise)
 		for _, v := range z.Data {
 			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 				return nil, fmt.Errorf("step %d of %d: the latent is not finite", k-first+1, s.Len()-first)
@@ -241,14 +241,14 @@ func drawLatent(src rng.Source, dst []float32, shape []int) {
 	copy(dst, tensor.FromNCHW(planes, shape[0], shape[3], shape[1], shape[2]).Data)
 }
 
-// guided predicts the noise in z, with classifier-free guidance where it has an effect.
+// guided is what the UNet gives for z, with classifier-free guidance where it has an effect.
 func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scale float64) []float32 {
 	g := autograd.NoGrad(p.Device())
 	defer g.Release()
 	in := g.Const(z)
-	e := p.eps(g, in, t, c.Prompt)
+	e := p.output(g, in, t, c.Prompt)
 	if scale != 1 && c.Prompt != c.Negative {
-		un := p.eps(g, in, t, c.Negative)
+		un := p.output(g, in, t, c.Negative)
 		e = guide(g, e, un, scale)
 	}
 	return append([]float32(nil), g.Device().Host(e.T)...)

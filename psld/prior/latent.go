@@ -5,6 +5,7 @@ package prior
 
 import (
 	"fmt"
+	"math"
 
 	"psld/autograd"
 	"psld/clip"
@@ -23,7 +24,8 @@ type LatentDiffusion struct {
 	Name string
 	VAE  *vae.Model
 	UNet *unet.Model
-	// Noise is the schedule that the UNet was trained with; the zero value stands for Stable Diffusion's.
+	// Noise is the schedule that the UNet was trained with, and what it predicts; without alphas it is Stable
+	// Diffusion's.
 	Noise schedule.Noise
 	// Empty is the context [1, L, D] of the empty prompt, nil where the UNet takes none.
 	Empty *tensor.Tensor
@@ -41,6 +43,8 @@ type LatentDiffusion struct {
 	// Window: latents of pictures with a longer side (pixels, 0 for never) are denoised in
 	// overlapping windows of that side, blended in every step.
 	Window int
+	// Warnings tell what of the model's files was not understood, in a line each.
+	Warnings []string
 
 	device tensor.Device
 }
@@ -54,13 +58,18 @@ func (p *LatentDiffusion) Device() tensor.Device {
 	return p.device
 }
 
-// Schedule is Noise, or Stable Diffusion's schedule where that is not set.
-func (p *LatentDiffusion) Schedule() schedule.Noise {
-	if p.Noise.AlphasCumprod == nil {
-		return schedule.StableDiffusion()
+// noise is Noise with alphas.
+func (p *LatentDiffusion) noise() schedule.Noise {
+	n := p.Noise
+	if n.AlphasCumprod == nil {
+		n.AlphasCumprod = schedule.AlphasCumprod()
 	}
-	return p.Noise
+	return n
 }
+
+// Schedule is Noise, or Stable Diffusion's schedule where that is not set. Where the last time has no signal, there is
+// a little here, so that Eps tells the clean latent at all times ([schedule.Noise.WithSignal]).
+func (p *LatentDiffusion) Schedule() schedule.Noise { return p.noise().WithSignal() }
 
 // Info implements [Prior].
 func (p *LatentDiffusion) Info() Info {
@@ -84,8 +93,9 @@ func (p *LatentDiffusion) Unconditional() *tensor.Tensor { return p.Empty }
 func (p *LatentDiffusion) Networks() []Network {
 	config := struct {
 		unet.Config
-		Window int
-	}{p.UNet.Config, p.Window}
+		Window     int
+		Prediction schedule.Prediction `json:",omitempty"`
+	}{p.UNet.Config, p.Window, p.Noise.Prediction}
 	return []Network{{"unet", config, p.UNet.Params}, {"vae", p.VAE.Config, p.VAE.Params}}
 }
 
@@ -130,18 +140,33 @@ func (p *LatentDiffusion) check() error {
 func (p *LatentDiffusion) Multiple() int { return p.VAE.Factor() * p.UNet.Factor() }
 
 // Eps predicts the noise in the latent z [1,h,w,C] at diffusion time t for a
-// context [1,L,D], in windows where z is larger than the model's window. The context is
-// nil where the UNet takes none.
+// context [1,L,D], in windows where z is larger than the model's window; where the UNet predicts something else, the
+// noise follows from that. The context is nil where the UNet takes none.
 func (p *LatentDiffusion) Eps(g *autograd.Graph, z *autograd.Value, t float32,
 	context *tensor.Tensor) *autograd.Value {
-	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value { return p.eps(g, z, t, context) }
+	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value { return p.output(g, z, t, context) }
 	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
-	return windowed(g, z, side, side/4, p.UNet.Factor(), 1, 1, run)
+	return p.toEps(g, z, t, windowed(g, z, side, side/4, p.UNet.Factor(), 1, 1, run))
 }
 
-// eps is Eps in one piece.
-func (p *LatentDiffusion) eps(g *autograd.Graph, z *autograd.Value, t float32,
-	context *tensor.Tensor) *autograd.Value {
+// toEps is the noise in z = sqrt(a) z0 + sqrt(1-a) e at time t that the UNet's output means: e itself,
+// v = sqrt(a) e - sqrt(1-a) z0, or z0.
+func (p *LatentDiffusion) toEps(g *autograd.Graph, z *autograd.Value, t float32,
+	out *autograd.Value) *autograd.Value {
+	sigma := p.noise().Sigma(float64(t))
+	a := 1 / (1 + sigma*sigma)
+	signal, noise := float32(math.Sqrt(a)), float32(math.Sqrt(1-a))
+	switch p.Noise.Prediction {
+	case schedule.V:
+		return g.Add(g.Scale(out, signal), g.Scale(z, noise))
+	case schedule.Sample:
+		return g.Scale(g.Sub(z, g.Scale(out, signal)), 1/noise)
+	}
+	return out
+}
+
+// output is what the UNet gives, in one piece.
+func (p *LatentDiffusion) output(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
 	times := make([]float32, z.T.Dim(0))
 	for i := range times {
 		times[i] = t

@@ -2,7 +2,6 @@ package prior
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -142,6 +141,9 @@ func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 	defer w.Close()
 	m, parts, err := networks(w, dev)
 	if err == nil {
+		err = m.Noise.CheckSignal()
+	}
+	if err == nil {
 		err = m.load(ctx, w, parts)
 	}
 	if err != nil {
@@ -196,7 +198,8 @@ func Inspect(ctx context.Context, path string, o Options, values bool) (weights.
 		return weights.Summary{}, err
 	}
 	defer w.Close()
-	if _, _, err := networks(w, cpu.F32); err != nil {
+	m, _, err := networks(w, cpu.F32)
+	if err != nil {
 		return weights.Summary{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if values {
@@ -204,15 +207,14 @@ func Inspect(ctx context.Context, path string, o Options, values bool) (weights.
 			return weights.Summary{}, err
 		}
 	}
-	return w.Summary(), nil
+	s := w.Summary()
+	s.Warnings = m.Warnings
+	return s, nil
 }
 
 // networks makes the networks of a model's files, without elements, and checks that the files
 // have every tensor in its shape, and no other.
 func networks(w *weights.Model, dev tensor.Device) (*LatentDiffusion, map[string]*nn.Params, error) {
-	if err := checkScheduler(w.Scheduler); err != nil {
-		return nil, nil, err
-	}
 	ucfg, err := unet.ParseConfig(w.UNetConfig)
 	if err != nil {
 		return nil, nil, err
@@ -222,9 +224,8 @@ func networks(w *weights.Model, dev tensor.Device) (*LatentDiffusion, map[string
 		return nil, nil, err
 	}
 	m := &LatentDiffusion{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Window: DefaultWindow, device: dev}
-	if w.AlphasCumprod != nil {
-		m.Noise = schedule.Noise{AlphasCumprod: w.AlphasCumprod}
-	}
+	m.Noise, m.Warnings = noiseOf(w.Diffusion), append(w.Warnings, unknownKeys("unet", unet.UnknownKeys(w.UNetConfig))...)
+	m.Warnings = append(m.Warnings, unknownKeys("vae", vae.UnknownKeys(w.VAEConfig))...)
 	parts := map[string]*nn.Params{weights.UNetPart: m.UNet.Params, weights.VAEPart: m.VAE.Params}
 	m.TrainSize = 256 // of the latent-diffusion models
 	if w.TextEncoder != nil {
@@ -233,6 +234,7 @@ func networks(w *weights.Model, dev tensor.Device) (*LatentDiffusion, map[string
 			return nil, nil, err
 		}
 		m.Text = clip.New(tcfg)
+		m.Warnings = append(m.Warnings, unknownKeys("text encoder", clip.UnknownKeys(w.TextConfig))...)
 		m.TrainSize, m.StableDiffusion = 512, true
 		parts[weights.TextPart] = m.Text.Params
 	}
@@ -266,21 +268,25 @@ func (p *LatentDiffusion) load(ctx context.Context, w *weights.Model, parts map[
 	return err
 }
 
-// checkScheduler refuses models that were trained for another target than the noise.
-func checkScheduler(config []byte) error {
-	if config == nil {
+// noiseOf is the schedule that a model's files tell.
+func noiseOf(d weights.Diffusion) schedule.Noise {
+	kinds := map[string]schedule.Prediction{"v_prediction": schedule.V, "sample": schedule.Sample}
+	n := schedule.Noise{AlphasCumprod: d.AlphasCumprod, Prediction: kinds[d.Prediction]}
+	if d.Spacing != "" || d.Offset != nil || d.EndsAtOne {
+		n.Spacing = &schedule.Spacing{Kind: d.Spacing, Offset: 1, EndsAtOne: d.EndsAtOne}
+		if d.Offset != nil {
+			n.Spacing.Offset = *d.Offset
+		}
+	}
+	return n
+}
+
+// unknownKeys is a warning of what a part's config has that is not known, nil for nothing.
+func unknownKeys(part string, keys []string) []string {
+	if len(keys) == 0 {
 		return nil
 	}
-	c := struct {
-		Prediction string `json:"prediction_type"`
-	}{"epsilon"}
-	if err := json.Unmarshal(config, &c); err != nil {
-		return fmt.Errorf("scheduler config: %w", err)
-	}
-	if c.Prediction != "epsilon" {
-		return fmt.Errorf("scheduler config: the network predicts %q, want epsilon", c.Prediction)
-	}
-	return nil
+	return []string{fmt.Sprintf("%s config: unknown and not looked at: %s", part, strings.Join(keys, ", "))}
 }
 
 // IsTrained tells a folder that `psld train` filled.

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"psld/nn"
+	"psld/internal/config"
 	"psld/tensor"
 	"psld/vae"
 	"psld/weights"
@@ -53,7 +53,7 @@ func loadTAESD(path string, dev tensor.Device) (*vae.TAESD, error) {
 	if err := checkTAESDConfig(filepath.Join(filepath.Dir(files[0]), "config.json")); err != nil {
 		return nil, err
 	}
-	cfg, err := src.config()
+	cfg, err := src.sizes()
 	if err != nil {
 		return nil, err
 	}
@@ -99,13 +99,13 @@ func checkTAESDConfig(path string) error {
 	} else if err != nil {
 		return err
 	}
-	return nn.ParseConfig(b, &struct{}{}, map[string][]string{
+	return config.Parse(b, &struct{}{}, config.Keys{
 		"_class_name":               {`"AutoencoderTiny"`},
 		"act_fn":                    {`"relu"`},
 		"upsample_fn":               {`"nearest"`},
 		"upsampling_scaling_factor": {"2"},
-		"scaling_factor":            {"1.0", "1"},
-		"shift_factor":              {"0.0", "0", "null"},
+		"scaling_factor":            {"1"},
+		"shift_factor":              {"0", "null"},
 	})
 }
 
@@ -176,8 +176,8 @@ func (s taesdSource) Read(name string, shape []int, dst []float32) error {
 	return t.set.Read(t.name, shape, dst)
 }
 
-// config reads the sizes of the network off its tensors.
-func (s taesdSource) config() (vae.TAESDConfig, error) {
+// sizes reads the configuration of the network off its tensors.
+func (s taesdSource) sizes() (vae.TAESDConfig, error) {
 	// Channels from the decoder's two ends.
 	first, ok := s.Info("decoder.layers.0.weight")
 	if !ok || len(first.Shape) != 4 {

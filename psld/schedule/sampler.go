@@ -14,8 +14,8 @@ import (
 //	x = Init() * normal noise
 //	for i := 0; i < Len(); i++ {
 //		ScaleInput(in, x, i)
-//		eps = network(in, Time(i))
-//		Step(x, eps, i, noise)
+//		out = network(in, Time(i))
+//		Step(x, out, i, noise)
 //	}
 //
 // and from a picture's latent z (image-to-image): AddNoise(x, z, noise, start),
@@ -23,7 +23,7 @@ import (
 // can go through together, as one slice in any order of elements.
 //
 // All samplers are tables of the same form: with x = signal z + sigma e before
-// the step, z0 the clean latent that the network's e means and last the z0 of
+// the step, z0 the clean latent that the network's output means and last the z0 of
 // the step before,
 //
 //	x' = a x + b z0 + c last + d noise.
@@ -32,8 +32,12 @@ import (
 type Sampler struct {
 	steps []step
 	last  []float64 // z0 of the step before
-	fresh []float32 // noise
-	next  int       // step that last is for
+	kind  Prediction
+	// leading: noise starts as if a picture of deviation 1 were in it, as diffusers' Euler samplers have it where times
+	// are spaced so.
+	leading bool
+	fresh   []float32 // noise
+	next    int       // step that last is for
 }
 
 // step is a row of the table.
@@ -96,6 +100,9 @@ func NewSampler(name string, steps int, o SamplerOptions) (*Sampler, error) {
 //	dpm++2m_karras  the same with use_karras_sigmas
 //	lcm             LCMScheduler: steps out of 50, time scale 10
 //
+// A Spacing of the schedule takes the place of theirs, as timestep_spacing, steps_offset and set_alpha_to_one do there;
+// lcm has its own. Where the last time has no signal, the Euler samplers and dpm++2m take a share of 2^-24 for it.
+//
 // As there, a single step of ddim, ddpm, euler, euler_a and the Karras forms of
 // the latter two is at time 1 or 0, where it removes no noise worth the name:
 // use 2 steps or more. With 1000 steps, where diffusers fails, ddim and ddpm
@@ -105,7 +112,10 @@ func NewSampler(name string, steps int, o SamplerOptions) (*Sampler, error) {
 // guidance scale w as a further input, or an LCM-LoRA on plain weights, which
 // do not; both are run with a guidance scale of 1 (none) to 2.
 func (n Noise) Sampler(name string, steps int, o SamplerOptions) (*Sampler, error) {
-	if err := n.Check(); err != nil {
+	if err := n.WithSignal().Check(); err != nil {
+		return nil, err
+	}
+	if err := n.CheckSignal(); err != nil {
 		return nil, err
 	}
 	for _, s := range samplers {
@@ -125,7 +135,8 @@ func (n Noise) Sampler(name string, steps int, o SamplerOptions) (*Sampler, erro
 		if !(o.Eta >= 0 && o.Eta <= 1) {
 			return nil, fmt.Errorf("sampler %s: eta %v, want 0 to 1", name, o.Eta)
 		}
-		return &Sampler{steps: s.rows(n, steps, o.Eta), next: -1}, nil
+		kind, _, _ := n.spacing("")
+		return &Sampler{steps: s.rows(n, steps, o.Eta), kind: n.Prediction, leading: kind == "leading", next: -1}, nil
 	}
 	return nil, fmt.Errorf("sampler %q, want one of %s%s", name, strings.Join(Samplers(), ", "),
 		nearest.Hint(name, Samplers()))
@@ -155,10 +166,14 @@ func (s *Sampler) Time(i int) float32 { return s.steps[i].time }
 
 // Init returns the factor of the standard normal noise that a run starts from.
 func (s *Sampler) Init() float32 {
-	if first := s.steps[0]; first.signal == 1 {
+	switch first := s.steps[0]; {
+	case first.signal != 1:
+		return 1
+	case s.leading:
+		return float32(math.Sqrt(1 + first.sigma*first.sigma))
+	default:
 		return float32(first.sigma)
 	}
-	return 1
 }
 
 // ScaleInput writes what the network is given at step i for the latent x to
@@ -174,31 +189,40 @@ func (s *Sampler) ScaleInput(dst, x []float32, i int) {
 	}
 }
 
-// Z0 writes the clean latent that noise eps in x means at step i to dst, for
-// previews. dst may be x or eps.
-func (s *Sampler) Z0(dst, x, eps []float32, i int) {
-	r := &s.steps[i]
+// Z0 writes the clean latent that the network's output means for x at step i to
+// dst, for previews. dst may be x or out.
+func (s *Sampler) Z0(dst, x, out []float32, i int) {
 	for j := range x {
-		dst[j] = float32(r.z0(x[j], eps[j]))
+		dst[j] = float32(s.z0(x[j], out[j], i))
 	}
 }
 
-func (r *step) z0(x, eps float32) float64 {
-	return (float64(x) - r.sigma*float64(eps)) / r.signal
+// z0 follows from x = signal z + sigma e and, for n^2 = signal^2 + sigma^2,
+// n v = signal e - sigma z.
+func (s *Sampler) z0(x, out float32, i int) float64 {
+	r := &s.steps[i]
+	switch s.kind {
+	case V:
+		n := r.signal*r.signal + r.sigma*r.sigma
+		return (r.signal*float64(x) - r.sigma*math.Sqrt(n)*float64(out)) / n
+	case Sample:
+		return float64(out)
+	}
+	return (float64(x) - r.sigma*float64(out)) / r.signal
 }
 
 // Draws reports whether step i asks for noise.
 func (s *Sampler) Draws(i int) bool { return s.steps[i].draws }
 
 // Step replaces x, the latent before step i, by the one after it, for the
-// network's noise prediction eps. noise fills a slice of the length of x with
+// network's output (see Prediction). noise fills a slice of the length of x with
 // fresh standard normal numbers, in the order of x (see Source.Normal of
 // package rng); it is called once in the steps that Draws names and may be nil
 // if there are none.
 //
 // dpm++2m uses the prediction of step i-1 if that was the step before;
 // otherwise, as at the start, its step is of order 1.
-func (s *Sampler) Step(x, eps []float32, i int, noise func(dst []float32)) {
+func (s *Sampler) Step(x, out []float32, i int, noise func(dst []float32)) {
 	r := &s.steps[i]
 	if len(s.last) != len(x) {
 		s.last, s.fresh, s.next = make([]float64, len(x)), make([]float32, len(x)), -1
@@ -207,7 +231,7 @@ func (s *Sampler) Step(x, eps []float32, i int, noise func(dst []float32)) {
 		noise(s.fresh)
 	}
 	for j := range x {
-		z0 := r.z0(x[j], eps[j])
+		z0 := s.z0(x[j], out[j], i)
 		last := z0
 		if s.next == i {
 			last = s.last[j]

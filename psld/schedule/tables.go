@@ -2,16 +2,45 @@ package schedule
 
 import "math"
 
-// leading returns falling times 1, 1+c, 1+2c, ... with c the number of times
-// over steps, rounded down; all one less where they leave the schedule.
-func (n Noise) leading(steps int) []int {
-	stride, offset := n.times()/steps, 1
-	if (steps-1)*stride+1 >= n.times() {
-		offset = 0
+// spacing returns that of the schedule; kind is own where it names none.
+func (n Noise) spacing(own string) (kind string, offset int, endsAtOne bool) {
+	s := n.Spacing
+	if s == nil {
+		return own, 1, false
 	}
-	times := make([]int, steps)
+	if s.Kind != "" {
+		own = s.Kind
+	}
+	return own, s.Offset, s.EndsAtOne
+}
+
+// spaced returns falling times of the schedule's spacing, else of the kind own. Those of linspace are not whole. Times
+// of leading spacing, 0, c, 2c, ... with c the number of times over steps, rounded down, and an offset, have less of
+// that where they would leave the schedule.
+func (n Noise) spaced(steps int, own string) []float64 {
+	kind, offset, _ := n.spacing(own)
+	all, last := float64(n.times()), float64(n.times()-1)
+	stride := n.times() / steps
+	times := make([]float64, steps)
 	for i := range times {
-		times[i] = (steps-1-i)*stride + offset
+		k := steps - 1 - i
+		switch kind {
+		case "leading":
+			times[i] = float64(k*stride + min(offset, n.times()-1-(steps-1)*stride))
+		case "trailing":
+			times[i] = math.RoundToEven(all-float64(i)*all/float64(steps)) - 1
+		default:
+			times[i] = float64(k) * (last / float64(max(1, steps-1)))
+		}
+	}
+	return times
+}
+
+// rounded are the times of spaced as indices of the schedule.
+func (n Noise) rounded(steps int, own string) []int {
+	times := make([]int, steps)
+	for i, t := range n.spaced(steps, own) {
+		times[i] = int(math.RoundToEven(t))
 	}
 	return times
 }
@@ -28,9 +57,13 @@ func (n Noise) preserving(time int) step {
 // 12 and 16), e in terms of x and z0.
 func (n Noise) ddim(steps int, eta float64) []step {
 	stride := n.times() / steps
+	_, _, endsAtOne := n.spacing("")
 	var rows []step
-	for _, t := range n.leading(steps) {
+	for _, t := range n.rounded(steps, "leading") {
 		r, a, p := n.preserving(t), n.alpha(t), n.alpha(max(0, t-stride))
+		if t < stride && endsAtOne {
+			p = 1
+		}
 		v := eta * eta * (1 - p) / (1 - a) * (1 - a/p)
 		e := math.Sqrt(max(0, 1-p-v))
 		r.a = e / r.sigma
@@ -43,7 +76,7 @@ func (n Noise) ddim(steps int, eta float64) []step {
 
 // ddpm: mean and variance of the posterior q(x' | x, z0) (Ho et al. 2020, eq. 7).
 func (n Noise) ddpm(steps int) []step {
-	times := n.leading(steps)
+	times := n.rounded(steps, "leading")
 	var rows []step
 	for i, t := range times {
 		r, a, p := n.preserving(t), n.alpha(t), 1.0
@@ -135,7 +168,10 @@ func dpm2M(times []float32, sigmas []float64) []step {
 // sigma returns the deviation of the noise over that of the signal at a time,
 // linear between the schedule's times.
 func (n Noise) sigma(time float64) float64 {
-	at := func(t int) float64 { return math.Sqrt((1 - n.alpha(t)) / n.alpha(t)) }
+	at := func(t int) float64 {
+		a := max(n.alpha(t), leastAlpha)
+		return math.Sqrt((1 - a) / a)
+	}
 	t := min(int(time), n.times()-2)
 	return at(t) + (time-float64(t))*(at(t+1)-at(t))
 }
@@ -156,13 +192,12 @@ func (n Noise) time(sigma float64) float64 {
 }
 
 // linear returns equally spaced times from the last to 0 (just 0 for one
-// step), as float32, and their sigmas, followed by 0.
+// step) or those of another spacing, as float32, and their sigmas, followed by 0.
 func (n Noise) linear(steps int) ([]float32, []float64) {
 	var times []float32
 	var sigmas []float64
-	last := float64(n.times() - 1)
-	for i := steps - 1; i >= 0; i-- {
-		t := float32(float64(i) * (last / float64(max(1, steps-1))))
+	for _, at := range n.spaced(steps, "linspace") {
+		t := float32(at)
 		times, sigmas = append(times, t), append(sigmas, n.sigma(float64(t)))
 	}
 	return times, append(sigmas, 0)
@@ -178,14 +213,23 @@ func (n Noise) linearKarras(steps int) ([]float32, []float64) {
 	return times, sigmas
 }
 
-// whole returns equally spaced times from the last to one above 0, rounded,
-// and their sigmas, followed by 0.
+// whole returns equally spaced times from the last to one above 0, rounded, or those of another spacing, and their
+// sigmas, followed by 0. Leading spacing leaves out the first of one time more, as diffusers has it here.
 func (n Noise) whole(steps int) ([]float32, []float64) {
 	var times []float32
 	var sigmas []float64
+	kind, offset, _ := n.spacing("linspace")
 	last := float64(n.times() - 1)
+	stride := max(1, n.times()/(steps+1))
 	for i := steps; i >= 1; i-- {
 		t := math.RoundToEven(min(last, float64(i)*(last/float64(steps))))
+		switch kind {
+		case "leading":
+			t = min(last, float64(i*stride+offset))
+		case "trailing":
+			all := float64(n.times())
+			t = math.RoundToEven(all-float64(steps-i)*all/float64(steps)) - 1
+		}
 		times, sigmas = append(times, float32(t)), append(sigmas, n.sigma(t))
 	}
 	return times, append(sigmas, 0)

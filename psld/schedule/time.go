@@ -31,6 +31,6 @@ func (n Noise) Time(sigma float64) float64 {
 }
 
 func (n Noise) logSigma(i int) float64 {
-	a := float64(n.AlphasCumprod[i])
+	a := max(float64(n.AlphasCumprod[i]), leastAlpha)
 	return 0.5 * math.Log((1-a)/a)
 }
