@@ -34,7 +34,8 @@ func SD15() Config {
 // keys are all other keys of a CLIPTextModel. Those without values are of training, of the tokenizer, of the pooled
 // output, which is not used here, or notes.
 var keys = config.Keys{
-	"architectures": nil, "attention_dropout": nil, "bos_token_id": nil, "dropout": nil, "dtype": nil, "eos_token_id": nil,
+	"architectures": nil, "attention_dropout": nil, "bos_token_id": nil, "dropout": nil, "dtype": nil,
+	"eos_token_id": nil,
 	"initializer_factor": nil, "initializer_range": nil, "model_type": {`"clip_text_model"`}, "pad_token_id": nil,
 	"projection_dim": nil, "torch_dtype": nil, "transformers_version": nil,
 }

@@ -65,8 +65,8 @@ func SaveSingle(ctx context.Context, path string, m *Model, opts SaveOptions) er
 	return Write(path, entries, meta)
 }
 
-// marks are the tensors by which a single file tells of its noise: the schedule, and the markers of v-prediction and of
-// zero terminal signal.
+// marks are the tensors by which a single file tells of its noise: the schedule, and the markers of v-prediction and
+// of zero terminal signal.
 func (m *Model) marks() ([]Entry, error) {
 	var list []Entry
 	if a := m.AlphasCumprod; a != nil {

@@ -216,9 +216,10 @@ func (m *Model) diffusionOf(f *File) (err error) {
 	return m.readYAML()
 }
 
-// parameterization is the line of a CompVis config that names what the network predicts: quotes and a comment may stand
-// with the value.
-var parameterization = regexp.MustCompile(`(?m)^[ \t]+parameterization:[ \t]*["']?([A-Za-z0-9_]*)["']?[ \t]*(?:#.*)?\r?$`)
+// parameterization is the line of a CompVis config that names what the network predicts: quotes and a comment may
+// stand with the value.
+var parameterization = regexp.MustCompile(
+	`(?m)^[ \t]+parameterization:[ \t]*["']?([A-Za-z0-9_]*)["']?[ \t]*(?:#.*)?\r?$`)
 
 // readYAML looks at the CompVis config beside a single file, X.yaml for X.ckpt, where there is one.
 func (m *Model) readYAML() error {
@@ -275,7 +276,8 @@ func (d *Diffusion) zeroSNR() bool {
 	return n > 0 && d.AlphasCumprod[n-1] == 0
 }
 
-// betasOf turns a schedule back into a config: the two ends of a scaled_linear one where these give it, else all betas.
+// betasOf turns a schedule back into a config: the two ends of a scaled_linear one where these give it, else all
+// betas.
 func betasOf(a []float32) schedulerConfig {
 	all, last := make([]float64, len(a)), 1.0
 	for i, v := range a {

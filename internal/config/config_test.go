@@ -10,7 +10,8 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	keys := config.Keys{"act": {`"silu"`}, "flag": {"false", "null"}, "scale": {"1"}, "list": {"[1, 2]"}, "sample_size": nil}
+	keys := config.Keys{"act": {`"silu"`}, "flag": {"false", "null"}, "scale": {"1"}, "list": {"[1, 2]"},
+		"sample_size": nil}
 	type inner struct {
 		N int
 	}
@@ -42,7 +43,8 @@ func TestParse(t *testing.T) {
 		require.ErrorContains(t, err, c.err, c.json)
 	}
 	var v struct{ inner }
-	require.Equal(t, []string{"b", "opt"}, config.Unknown([]byte(`{"b": 1, "N": 1, "_x": 2, "act": 0, "opt": NaN}`), v, keys))
+	text := []byte(`{"b": 1, "N": 1, "_x": 2, "act": 0, "opt": NaN}`)
+	require.Equal(t, []string{"b", "opt"}, config.Unknown(text, v, keys))
 }
 
 // TestPlain: what stands outside of texts becomes a text, and comes back.

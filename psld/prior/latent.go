@@ -166,7 +166,8 @@ func (p *LatentDiffusion) toEps(g *autograd.Graph, z *autograd.Value, t float32,
 }
 
 // output is what the UNet gives, in one piece.
-func (p *LatentDiffusion) output(g *autograd.Graph, z *autograd.Value, t float32, context *tensor.Tensor) *autograd.Value {
+func (p *LatentDiffusion) output(g *autograd.Graph, z *autograd.Value, t float32,
+	context *tensor.Tensor) *autograd.Value {
 	times := make([]float32, z.T.Dim(0))
 	for i := range times {
 		times[i] = t

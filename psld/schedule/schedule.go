@@ -50,8 +50,8 @@ type Spacing struct {
 // leastAlpha stands for a share of signal of 0 where noise over signal has to be finite, as in diffusers.
 const leastAlpha = 1.0 / (1 << 24)
 
-// WithSignal is the schedule with a share of signal above 0 at all times: where the last is 0 (zero terminal signal), it
-// becomes 2^-24. So DDIM and DDPM and their like can divide by it.
+// WithSignal is the schedule with a share of signal above 0 at all times: where the last is 0 (zero terminal signal),
+// it becomes 2^-24. So DDIM and DDPM and their like can divide by it.
 func (n Noise) WithSignal() Noise {
 	last := len(n.AlphasCumprod) - 1
 	if last < 0 || n.AlphasCumprod[last] != 0 {
