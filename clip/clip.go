@@ -35,7 +35,7 @@ func SD15() Config {
 // output, which is not used here, or notes.
 var keys = config.Keys{
 	"architectures": nil, "attention_dropout": nil, "bos_token_id": nil, "dropout": nil, "dtype": nil,
-	"eos_token_id": nil,
+	"eos_token_id":       nil,
 	"initializer_factor": nil, "initializer_range": nil, "model_type": {`"clip_text_model"`}, "pad_token_id": nil,
 	"projection_dim": nil, "torch_dtype": nil, "transformers_version": nil,
 }

@@ -142,8 +142,8 @@ func TestSingleFileMarkers(t *testing.T) {
 	yaml := filepath.Join(filepath.Dir(path), "model.yaml")
 	for line, want := range map[string]string{`"v"`: "v_prediction", "v  # as trained": "v_prediction", "eps": "epsilon",
 		"'x0'": "sample"} {
-		text := fmt.Sprintf("model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n    parameterization: %s\n"+
-			"    linear_start: 0.00085\n", line)
+		text := fmt.Sprintf("model:\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n  params:\n"+
+			"    parameterization: %s\n    linear_start: 0.00085\n", line)
 		require.NoError(t, os.WriteFile(yaml, []byte(text), 0o600))
 		require.Equal(t, want, openModel(t, path, weights.Options{}).Prediction, line)
 	}

@@ -101,7 +101,8 @@ func NewSampler(name string, steps int, o SamplerOptions) (*Sampler, error) {
 //	lcm             LCMScheduler: steps out of 50, time scale 10
 //
 // A Spacing of the schedule takes the place of theirs, as timestep_spacing, steps_offset and set_alpha_to_one do
-// there; lcm has its own. Where the last time has no signal, the Euler samplers and dpm++2m take a share of 2^-24 for it.
+// there; lcm has its own. Where the last time has no signal, the Euler samplers and dpm++2m take a share of
+// 2^-24 for it.
 //
 // As there, a single step of ddim, ddpm, euler, euler_a and the Karras forms of
 // the latter two is at time 1 or 0, where it removes no noise worth the name:

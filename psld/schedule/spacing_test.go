@@ -158,8 +158,8 @@ func diffusers(class string, alphas []float64, times []int, x float64, v func(x 
 	return path
 }
 
-// TestZeroSignal: the schedule of rescale_betas_zero_snr with v-prediction and trailing times, as diffusers' code has it:
-// DDIM with a share of signal of 0, the others with 2^-24.
+// TestZeroSignal: the schedule of rescale_betas_zero_snr with v-prediction and trailing times, as diffusers' code has
+// it: DDIM with a share of signal of 0, the others with 2^-24.
 func TestZeroSignal(t *testing.T) {
 	alphas := []float64{} // of Stable Diffusion, rescaled
 	product := 1.0
