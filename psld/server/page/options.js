@@ -326,7 +326,7 @@ export class Options {
   // failed shows an error of the server near what caused it, as far as the sentence tells.
   failed(err) {
     const { part } = this, text = err.message;
-    if (err.status === 413 || err.status === 415) return this.fail("picture-error", text);
+    if (err.status === 413 || err.status === 415 || /^the picture\b/i.test(text)) return this.fail("picture-error", text);
     if (err.status === 400 && /^[^:]*\bmask\b/i.test(text) && this.editor.mode === "mask") {
       return this.fail("mask-error", text);
     }
