@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"psld/psld/picture"
 )
@@ -74,6 +75,34 @@ func TestSlurm(t *testing.T) {
 	require.GreaterOrEqual(t, cells(), kept)
 	command(t, psld, "eval", "merge", "--out", parts)
 	require.Equal(t, rows(t, filepath.Join(dir, "one")), rows(t, parts))
+}
+
+// TestKubernetes: the Job is indexed, and tells psld as many parts as there are pods.
+func TestKubernetes(t *testing.T) {
+	text, err := os.ReadFile("kubernetes.yaml")
+	require.NoError(t, err)
+	var job struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Spec       struct {
+			CompletionMode string `yaml:"completionMode"`
+			Completions    int
+			Template       struct {
+				Spec struct {
+					Containers []struct {
+						Command []string
+						Env     []struct{ Name, Value string }
+					}
+				}
+			}
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &job))
+	require.Equal(t, []string{"batch/v1", "Job", "Indexed"}, []string{job.APIVersion, job.Kind, job.Spec.CompletionMode})
+	c := job.Spec.Template.Spec.Containers[0]
+	require.Equal(t, []string{"psld", "eval", "--shard", "auto"}, c.Command[:4])
+	require.Equal(t, "PSLD_SHARDS", c.Env[0].Name)
+	require.Equal(t, strconv.Itoa(job.Spec.Completions), c.Env[0].Value)
 }
 
 // startSlurm starts the two daemons of Slurm in the folder, as this user, with ports of their own and no cryptography.

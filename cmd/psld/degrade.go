@@ -59,7 +59,7 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 		noise:     fs.String("noise", string(operator.GaussianNoise), "`kind`: gaussian, poisson or salt-and-pepper"),
 		level: fs.Float64("noise-level", 0, "`photons` of a white value (poisson), or share of pixels (salt-and-pepper), 0 "+
 			"to 1"),
-		values: addParameterFlags(fs, func(*task.Task) bool { return true }),
+		values: addParameterFlags(fs, func(*task.Task) bool { return true }, true),
 		seed:   seedFlag(fs),
 	}
 }
@@ -284,14 +284,14 @@ func (d degradation) save(c *console, m measured) (what string, err error) {
 }
 
 // addParameterFlags adds a flag for each parameter of the test damage of those tasks. values checks those given and
-// returns them; none has a meaning where the damage is not drawn.
-func addParameterFlags(fs *flag.FlagSet, of func(*task.Task) bool) (values func(set map[string]bool, t *task.Task,
-	drawn bool) (task.Values, error)) {
+// returns them; none has a meaning where the damage is not drawn. Without test those that draw at random are left out.
+func addParameterFlags(fs *flag.FlagSet, of func(*task.Task) bool, test bool) (values func(set map[string]bool,
+	t *task.Task, drawn bool) (task.Values, error)) {
 	flags := map[string]*float64{}
 	var order []string
 	for _, t := range slices.DeleteFunc(task.All(), func(t *task.Task) bool { return !of(t) }) {
 		for _, p := range t.Parameters {
-			if flags[p.Name] == nil {
+			if flags[p.Name] == nil && (test || !p.Test) {
 				order = append(order, p.Name)
 				flags[p.Name] = fs.Float64(p.Name, p.Default, fmt.Sprintf("%s (%s)", p.Usage, t.Name))
 			}

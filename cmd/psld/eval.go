@@ -20,6 +20,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/solver"
 	"psld/psld/task"
+	"psld/psld/taskfile"
 )
 
 var evalVerb = verb{
@@ -40,7 +41,8 @@ one run, and refuses holes and double cells (deploy/ has job files for Slurm and
 --shard auto takes the part from a Slurm array (SLURM_ARRAY_TASK_ID) or an indexed Job of Kubernetes
 (JOB_COMPLETION_INDEX, and the number of parts in PSLD_SHARDS).
 
---task-config reads the YAML task files of the DPS and PSLD repositories in place of --tasks and --sigma.
+--task-config reads the YAML task files of the DPS and PSLD repositories in place of --tasks and --sigma; what in them
+is not understood is refused by name.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addEvalFlags(fs).run },
@@ -118,7 +120,7 @@ type evalFlags struct {
 	*picturesFlags
 	methods                *string
 	metrics, lpips, incept *string
-	out, shard             *string
+	out, shard, taskConfig *string
 	overwrite              *bool
 	grid                   *int
 	fs                     *flag.FlagSet
@@ -136,10 +138,12 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 		out: fs.String("out", "", "`folder` for tables, pictures and finished cells, from which the same command goes on "+
 			"(default: the table is printed and nothing kept)"),
 		overwrite: fs.Bool("overwrite", false, "begin anew in a folder with the cells of an evaluation"),
-		shard:     fs.String("shard", "", "`i/n`: part i of n of the pictures, or auto (default: all pictures)"),
-		grid:      fs.Int("grid", 6, "`N` pictures, the first ones, to show in the grids"),
-		fs:        fs,
-		options:   addMethodFlags(fs),
+		taskConfig: fs.String("task-config", "", "`list` of task files (YAML) of the DPS and PSLD repositories, in place of "+
+			"--tasks and --sigma"),
+		shard:   fs.String("shard", "", "`i/n`: part i of n of the pictures, or auto (default: all pictures)"),
+		grid:    fs.Int("grid", 6, "`N` pictures, the first ones, to show in the grids"),
+		fs:      fs,
+		options: addMethodFlags(fs),
 	}
 }
 
@@ -150,7 +154,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
 		}
 		return f.merge(c, args[1:])
 	}
-	o, err := f.check()
+	o, err := f.check(c)
 	if err != nil {
 		return err
 	}
@@ -200,6 +204,45 @@ func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
 	return f.write(c, report)
 }
 
+// readTaskFiles takes the tasks from task files. Where these tell the size of the pictures, --size follows, or must
+// agree.
+func (f *evalFlags) readTaskFiles(c *console, o *eval.Options) error {
+	set := given(f.fs)
+	if set["tasks"] || set["sigma"] {
+		return errors.New("the files say what --tasks and --sigma say: leave these out")
+	}
+	o.Tasks, o.Configs = nil, map[task.Name]eval.Config{}
+	sized := ""
+	for _, path := range list(*f.taskConfig) {
+		t, err := taskfile.Load(path)
+		if err != nil {
+			return err
+		}
+		if _, there := o.Configs[t.Task]; there {
+			return fmt.Errorf("%s: there are two files of task %s", path, t.Task)
+		}
+		if t.Size != 0 && t.Size != *f.size {
+			if set["size"] || sized != "" {
+				by := "--size"
+				if sized != "" {
+					by = sized
+				}
+				return fmt.Errorf("%s is for pictures of %d pixels a side, %s for %d", path, t.Size, by, *f.size)
+			}
+			*f.size = t.Size
+		}
+		if t.Size != 0 {
+			sized = path
+		}
+		o.Tasks = append(o.Tasks, t.Task)
+		o.Configs[t.Task] = eval.Config{Values: t.Values, Noise: t.Noise}
+		for _, text := range t.Aside {
+			c.say("note      %s: not taken: %s", path, text)
+		}
+	}
+	return f.picturesFlags.check()
+}
+
 // merge makes the tables of all parts.
 func (f *evalFlags) merge(c *console, dirs []string) error {
 	for name := range given(f.fs) {
@@ -245,7 +288,7 @@ func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) 
 	var flags []string
 	f.fs.Visit(func(g *flag.Flag) {
 		switch g.Name {
-		case "data", "model", "threads", "out", "overwrite", "shard", "grid": // they change no number, or have a fact
+		case "data", "model", "threads", "out", "overwrite", "shard", "grid", "task-config": // they change no number, or have a fact
 		default:
 			flags = append(flags, "--"+g.Name+" "+g.Value.String())
 		}
@@ -273,7 +316,7 @@ func (f *evalFlags) pixelModels(ctx context.Context, c *console, methods []strin
 }
 
 // check looks at the flags.
-func (f *evalFlags) check() (o eval.Options, err error) {
+func (f *evalFlags) check(c *console) (o eval.Options, err error) {
 	if *f.data == "" {
 		return o, fmt.Errorf("--data is missing (see psld help eval)")
 	}
@@ -289,6 +332,11 @@ func (f *evalFlags) check() (o eval.Options, err error) {
 	}
 	if o.Tasks, err = drawnTasks(*f.tasks); err != nil {
 		return o, err
+	}
+	if *f.taskConfig != "" {
+		if err := f.readTaskFiles(c, &o); err != nil {
+			return o, fmt.Errorf("--task-config: %w", err)
+		}
 	}
 	if len(o.Tasks) == 0 || len(o.Methods) == 0 {
 		return o, fmt.Errorf("--tasks and --methods need at least one name")

@@ -77,7 +77,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		mask:   fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)"),
 		invert: fs.Bool("invert-mask", false, "the mask's white and black change places"),
 		kernel: fs.String("kernel", "", "point-spread function, a grey `PNG` (deblurring)"),
-		told:   addParameterFlags(fs, func(t *task.Task) bool { return t.Needs == task.Kernel }),
+		told:   addParameterFlags(fs, func(t *task.Task) bool { return t.Needs == task.Kernel }, false),
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
 		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps, and with Stable Diffusion the "+

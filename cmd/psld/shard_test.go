@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,4 +46,35 @@ func TestShardOf(t *testing.T) {
 		require.NoError(t, err, c.text+c.env)
 		require.Equal(t, c.want, got, c.text+c.env)
 	}
+}
+
+// TestTaskConfig: eval measures what the task files of other repositories say, and refuses what it does not know.
+func TestTaskConfig(t *testing.T) {
+	dir := t.TempDir()
+	photos := filepath.Join(dir, "photos")
+	require.NoError(t, os.Mkdir(photos, 0o755))
+	writePicture(t, filepath.Join(photos, "a.png"), 40, 32)
+	write := func(name, operator string) string {
+		path := filepath.Join(dir, name)
+		text := "data: {name: ffhq}\nmeasurement:\n  operator: " + operator + "\n  noise: {name: gaussian, sigma: 0.1}\n"
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	sr := write("sr.yaml", "{name: super_resolution, scale_factor: 4, in_shape: !!python/tuple [1, 3, 24, 24]}")
+	blur := write("blur.yaml", "{name: gaussian_blur, kernel_size: 61, intensity: 2}")
+	out := filepath.Join(dir, "out")
+	args := []string{"eval", "--data", photos, "--n", "1", "--methods", "tv", "--task-config"}
+	table, log := must(t, append(args, sr+","+blur, "--out", out)...)
+	require.Contains(t, table, "| sr4 | tv | 1 |")
+	require.Contains(t, table, "| deblur-gaussian | tv | 1 |")
+	require.Contains(t, log, "1 pictures of 24x24")
+	require.Contains(t, log, "not taken: data map[name:ffhq]")
+	text, err := os.ReadFile(filepath.Join(out, "table.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "- deblur-gaussian: noise of deviation 0.1 on [-1,1] (0.05 on [0,1]), kernel-std 2\n")
+	require.Contains(t, failure(t, append(args, sr, "--size", "32")...), "is for pictures of 24 pixels a side, --size for 32")
+	require.Contains(t, failure(t, append(args, sr+","+sr)...), "two files of task sr4")
+	require.Contains(t, failure(t, append(args, sr, "--tasks", "sr4")...), "leave these out")
+	phase := write("phase.yaml", "{name: phase_retrieval, oversample: 2}")
+	require.Contains(t, failure(t, append(args, phase)...), `phase.yaml: operator "phase_retrieval" is not understood`)
 }

@@ -64,11 +64,10 @@ func (j *job) do(ctx context.Context) (err error) {
 	if h := j.cells.head; j.x.W != h.Width || j.x.H != h.Height {
 		return fmt.Errorf("it has %dx%d pixels, the first one %dx%d", j.x.W, j.x.H, h.Width, h.Height)
 	}
-	values := j.o.Configs[j.task.Name].Values
-	if values == nil {
-		j.damage, err = j.task.FitDamage(j.x.H, j.x.W, j.seed())
+	if config, ok := j.o.Configs[j.task.Name]; ok {
+		j.damage, err = j.task.DrawDamage(j.x.H, j.x.W, config.Values, j.seed())
 	} else {
-		j.damage, err = j.task.DrawDamage(j.x.H, j.x.W, values, j.seed())
+		j.damage, err = j.task.FitDamage(j.x.H, j.x.W, j.seed())
 	}
 	if err != nil {
 		return err

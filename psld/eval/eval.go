@@ -47,7 +47,7 @@ func (l List) At(i int) (*picture.Picture, error) { return l[i], l[i].Validate()
 
 // Config is how the test measurements of a task are made.
 type Config struct {
-	Values task.Values    // parameters of the damage; nil for those that suit the pictures' size
+	Values task.Values    // parameters of the damage; what is not in it has its default
 	Noise  operator.Noise // the zero value is Gaussian noise of Options.Sigma
 }
 
@@ -204,7 +204,7 @@ func (e *run) head(from, to int) (h Head, err error) {
 	}
 	for _, t := range e.tasks {
 		h.Noise[t.Name] = e.o.noise(t.Name).String()
-		if v := e.o.Configs[t.Name].Values; v != nil {
+		if v := e.o.Configs[t.Name].Values; len(v) > 0 {
 			h.Damage[t.Name] = v
 		}
 		h.Parameters[t.Name] = map[string]param.Values{}

@@ -24,6 +24,8 @@ var deblurMotion = Task{
 		{Name: "motion-length", Usage: "`pixels` of a straight motion", Most: 500},
 		{Name: "motion-angle", Usage: "`degrees` of a straight motion, counter-clockwise from the horizontal",
 			Above: -360, Most: 360},
+		{Name: "motion-window", Usage: "odd `pixels` a side of a shaken camera's kernel (default: 61, at most a quarter of " +
+			"the picture)", Most: 500, Above: -1, Test: true},
 	},
 	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
 		switch length, angle := v["motion-length"], v["motion-angle"]; {
@@ -33,7 +35,11 @@ var deblurMotion = Task{
 		case angle != 0:
 			return d, errors.New("motion-angle needs motion-length")
 		}
-		d.Kernel, err = operator.MotionKernel(min(61, max(3, min(h, w)/4))|1, 0.5, seed)
+		window := min(61, max(3, min(h, w)/4)) | 1
+		if v["motion-window"] > 0 {
+			window = int(v["motion-window"])
+		}
+		d.Kernel, err = operator.MotionKernel(window, 0.5, seed)
 		return d, err
 	},
 }

@@ -1,6 +1,11 @@
 package task
 
-import "psld/psld/operator"
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"psld/psld/operator"
+)
 
 // InpaintRandom fills in single pixels; for tests 70 % of them are missing.
 const InpaintRandom Name = "inpaint-random"
@@ -13,9 +18,18 @@ var inpaintRandom = Task{
 	Operator: masked, Rough: interpolated, TV: 0.003,
 	Best: "pnp-admm", Presets: holes.and(diffPIR(0.4, 0.04, 0.7)),
 	Tuned: tuned(0.7, 0.1, 15), Published: published(0.1, 1),
-	Parameters: []Parameter{{Name: "missing", Usage: "`share` of missing pixels", Default: 0.7}},
+	Parameters: []Parameter{{Name: "missing", Usage: "`share` of missing pixels", Default: 0.7},
+		{Name: "missing-most", Usage: "`share` up to which that of a picture is drawn, from --missing on", Most: 1, Above: -1,
+			Test: true}},
 	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
-		d.Keep, err = operator.RandomMask(h, w, v["missing"], seed)
+		missing := v["missing"]
+		switch most := v["missing-most"]; {
+		case most > 0 && most < missing:
+			return d, fmt.Errorf("missing-most %v is less than missing %v", most, missing)
+		case most > 0:
+			missing += (most - missing) * rand.New(rand.NewPCG(seed, 0x5ca1e)).Float64()
+		}
+		d.Keep, err = operator.RandomMask(h, w, missing, seed)
 		return d, err
 	},
 }

@@ -88,6 +88,7 @@ type Parameter struct {
 	Default float64
 	Above   float64 // the value must be more than Above and at most Most, where Most is not 0
 	Most    float64
+	Test    bool // it draws a test damage at random: the restoration of a measured picture has no use for it
 }
 
 // Values are parameters by name. What is not in it has its default.
