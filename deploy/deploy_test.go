@@ -69,7 +69,9 @@ func TestSlurm(t *testing.T) {
 	killTask(t, psld, "0")
 	t.Log("killed")
 	kept := cells()
-	wait(t, "the end of the jobs", said, func() bool { return strings.TrimSpace(command(t, "squeue", "--noheader")) == "" })
+	wait(t, "the end of the jobs", said, func() bool {
+		return strings.TrimSpace(command(t, "squeue", "--noheader")) == ""
+	})
 	require.Contains(t, said(), "was killed (try 1)")
 	require.Contains(t, said(), " are finished")
 	require.GreaterOrEqual(t, cells(), kept)

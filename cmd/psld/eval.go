@@ -138,8 +138,8 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 		out: fs.String("out", "", "`folder` for tables, pictures and finished cells, from which the same command goes on "+
 			"(default: the table is printed and nothing kept)"),
 		overwrite: fs.Bool("overwrite", false, "begin anew in a folder with the cells of an evaluation"),
-		taskConfig: fs.String("task-config", "", "`list` of task files (YAML) of the DPS and PSLD repositories, in place of "+
-			"--tasks and --sigma"),
+		taskConfig: fs.String("task-config", "", "`list` of task files (YAML) of the DPS and PSLD repositories, in "+
+			"place of --tasks and --sigma"),
 		shard:   fs.String("shard", "", "`i/n`: part i of n of the pictures, or auto (default: all pictures)"),
 		grid:    fs.Int("grid", 6, "`N` pictures, the first ones, to show in the grids"),
 		fs:      fs,
@@ -288,7 +288,8 @@ func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) 
 	var flags []string
 	f.fs.Visit(func(g *flag.Flag) {
 		switch g.Name {
-		case "data", "model", "threads", "out", "overwrite", "shard", "grid", "task-config": // they change no number, or have a fact
+		// They change no number, or have a fact.
+		case "data", "model", "threads", "out", "overwrite", "shard", "grid", "task-config":
 		default:
 			flags = append(flags, "--"+g.Name+" "+g.Value.String())
 		}

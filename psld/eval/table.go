@@ -64,9 +64,9 @@ func (r *Report) Markdown(w io.Writer) error {
 		fmt.Fprintf(&b, "\n[%d] %s.\n", i+1, text)
 	}
 	fmt.Fprintf(&b, `
-Means over %d pictures ± half the width of their 95 %% interval (Student's t). Picture i, from 0, has damage and noise of
-seed %d + i. s/picture: a cell's time over the number of cells at the same time. MiB: of the networks' arrays, beside
-the weights, for one picture.
+Means over %d pictures ± half the width of their 95 %% interval (Student's t). Picture i, from 0, has damage and noise
+of seed %d + i. s/picture: a cell's time over the number of cells at the same time. MiB: of the networks' arrays,
+beside the weights, for one picture.
 `, r.To-r.From, r.Seed)
 	b.WriteString(r.warnings())
 	_, err := w.Write(b.Bytes())

@@ -24,8 +24,8 @@ var deblurMotion = Task{
 		{Name: "motion-length", Usage: "`pixels` of a straight motion", Most: 500},
 		{Name: "motion-angle", Usage: "`degrees` of a straight motion, counter-clockwise from the horizontal",
 			Above: -360, Most: 360},
-		{Name: "motion-window", Usage: "odd `pixels` a side of a shaken camera's kernel (default: 61, at most a quarter of " +
-			"the picture)", Most: 500, Above: -1, Test: true},
+		{Name: "motion-window", Usage: "odd `pixels` a side of a shaken camera's kernel (default: 61, at most a quarter " +
+			"of the picture)", Most: 500, Above: -1, Test: true},
 	},
 	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
 		switch length, angle := v["motion-length"], v["motion-angle"]; {

@@ -19,8 +19,8 @@ var inpaintRandom = Task{
 	Best: "pnp-admm", Presets: holes.and(diffPIR(0.4, 0.04, 0.7)),
 	Tuned: tuned(0.7, 0.1, 15), Published: published(0.1, 1),
 	Parameters: []Parameter{{Name: "missing", Usage: "`share` of missing pixels", Default: 0.7},
-		{Name: "missing-most", Usage: "`share` up to which that of a picture is drawn, from --missing on", Most: 1, Above: -1,
-			Test: true}},
+		{Name: "missing-most", Usage: "`share` up to which that of a picture is drawn, from --missing on", Most: 1,
+			Above: -1, Test: true}},
 	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
 		missing := v["missing"]
 		switch most := v["missing-most"]; {
