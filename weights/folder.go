@@ -28,6 +28,9 @@ func (m *Model) openFolder(opts Options) error {
 	if m.UNet, m.UNetConfig, err = m.openPart(UNetPart, UNetPart, opts.Variant); err != nil {
 		return err
 	}
+	if what := recogniseUNet(m.UNetConfig); what != "" {
+		return fmt.Errorf("%s: %s", m.Path, what)
+	}
 	if m.VAE, m.VAEConfig, err = m.openPart(vae, VAEPart, opts.Variant); err != nil {
 		return err
 	}
@@ -62,6 +65,9 @@ func (m *Model) findParts() (vae string, err error) {
 	}
 	for _, part := range want {
 		if !exists(filepath.Join(m.Path, part)) {
+			if what := recogniseFolder(m.Path); what != "" {
+				return "", fmt.Errorf("%s: %s", m.Path, what)
+			}
 			return "", fmt.Errorf("%s: no folder %s/: not a diffusers model (want unet/, vae/ and text_encoder/)", m.Path, part)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 )
 
 // Model is the weights and configs of a Stable Diffusion 1.x model, or of an
@@ -32,8 +33,12 @@ type Model struct {
 	// is none (use SD 1.5's vocabulary).
 	TokenizerDir string
 
+	// Merged tells of each LoRA what it changes.
+	Merged []string
+
 	kind  string // the layout in words, for Summary
 	files []*File
+	loras []*File
 }
 
 // Options says what a model's files leave open. The zero value is right for
@@ -54,6 +59,8 @@ type Options struct {
 	// not, "" does as the model's own programs do: an LDM's copy is taken where
 	// it is complete, that of Stable Diffusion is not.
 	EMA string
+	// LoRA are changes of the weights that are made when these are read.
+	LoRA []LoRA
 }
 
 // OpenModel opens a model: a diffusers folder (unet/, vae/ or vqvae/ and
@@ -73,6 +80,11 @@ func OpenModel(path string, opts Options) (*Model, error) {
 	} else {
 		err = m.openSingle(opts)
 	}
+	for _, l := range opts.LoRA {
+		if err == nil {
+			err = m.addLoRA(l)
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -82,7 +94,7 @@ func OpenModel(path string, opts Options) (*Model, error) {
 // Close closes the files of the model; its sets must not be used afterwards.
 func (m *Model) Close() error {
 	var errs []error
-	for _, f := range m.files {
+	for _, f := range slices.Concat(m.files, m.loras) {
 		errs = append(errs, f.Close())
 	}
 	return errors.Join(errs...)

@@ -121,7 +121,7 @@ func parseSafetensors(name string, file []byte) (*File, error) {
 // are huge numbers when taken for the length of a header.
 func otherFormat(file []byte) string {
 	for begin, what := range map[string]string{
-		"GGUF":         "a GGUF file",
+		"GGUF":         "a GGUF file, of quantised weights; want the model as .safetensors",
 		"version ":     "a Git LFS pointer; fetch the real file with git lfs pull",
 		"<!DOCTYP":     "a web page; the download went wrong",
 		"\x89PNG":      "a picture (PNG)",

@@ -2,7 +2,6 @@ package weights
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -19,6 +18,9 @@ func (m *Model) openSingle(opts Options) error {
 	f, err := m.open(m.Path)
 	if err != nil {
 		return err
+	}
+	if what := recogniseForeign(f); what != "" {
+		return fmt.Errorf("%s: %s", m.Path, what)
 	}
 	layout := layoutOf(f.Has)
 	names := NewNames(layout)
@@ -74,7 +76,7 @@ func (m *Model) sortPart(f *File, names *Names, part, prefix string) (*Set, erro
 		}
 	}
 	if len(s.tensors) == 0 {
-		return nil, fmt.Errorf("%s: no tensors %s*: %s", m.Path, prefix, whatIsIt(f))
+		return nil, fmt.Errorf("%s: no tensors %s*: %s", m.Path, prefix, recognise(f))
 	}
 	return s, nil
 }
@@ -148,24 +150,4 @@ func (s *Set) split(name string, width int) error {
 		}
 	}
 	return nil
-}
-
-// whatIsIt guesses the family of a file that is no SD 1.x checkpoint.
-func whatIsIt(f *File) string {
-	for _, name := range f.Names() {
-		switch {
-		case strings.HasPrefix(name, "conditioner.embedders."):
-			return "this is an SDXL checkpoint, want Stable Diffusion 1.x"
-		case strings.HasPrefix(name, "cond_stage_model.model."):
-			return "this is a Stable Diffusion 2.x checkpoint, want 1.x"
-		case strings.HasPrefix(name, "lora_"):
-			return "this is a LoRA, want a whole Stable Diffusion 1.x checkpoint"
-		case slices.ContainsFunc([]string{"down_blocks.", "text_model.", "encoder."}, func(p string) bool {
-			return strings.HasPrefix(name, p)
-		}):
-			return "this is one part of a model; give the folder that holds unet/, vae/ and text_encoder/, " +
-				"or a whole single file"
-		}
-	}
-	return "not a Stable Diffusion 1.x checkpoint"
 }

@@ -25,6 +25,7 @@ type Source interface {
 type Set struct {
 	name    string // for messages, e.g. "sd15/unet"
 	tensors map[string]stored
+	changes map[string][]change // of LoRA, added whenever a tensor is read
 }
 
 // stored is the place of a tensor.
@@ -121,6 +122,8 @@ type found struct {
 	what string // for messages: set and name
 	info Info
 	all  []byte // of the tensor in the file
+
+	changes []change
 }
 
 // find checks that the named tensor is there in this shape and in a type that
@@ -135,7 +138,7 @@ func (s *Set) find(name string, shape []int) (found, error) {
 		return found{}, fmt.Errorf("%s: tensor %q has shape %v, want %v", s.name, name, info.Shape, shape)
 	}
 	all, err := at.file.Bytes(at.name)
-	return found{at, fmt.Sprintf("%s: tensor %q", s.name, name), info, all}, err
+	return found{at, fmt.Sprintf("%s: tensor %q", s.name, name), info, all, s.changes[name]}, err
 }
 
 // readBlock is the number of elements that are converted and then looked
@@ -168,6 +171,11 @@ func (t *found) read(dst []float32) error {
 	if bad.n > 0 {
 		return fmt.Errorf("%s holds %v at element %d (%d of its %d values are NaN or infinite)",
 			t.what, bad.value, bad.first, bad.n, len(dst))
+	}
+	for _, c := range t.changes {
+		if err := c.add(dst, t.info.Shape); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -77,6 +77,9 @@ func (m *Model) openVAEFile() error {
 			return err
 		}
 	} else {
+		if what := recogniseForeign(f); what != "" {
+			return fmt.Errorf("%s: %s", m.Path, what)
+		}
 		prefix := vaePrefix
 		if f.Has("encoder.conv_in.weight") {
 			prefix = ""

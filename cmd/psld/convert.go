@@ -29,7 +29,10 @@ The first writes one file, the second a diffusers folder, of a model in the Hugg
 }
 
 // convertFlags are those of psld convert.
-type convertFlags struct{ in, out, layout, dtype, variant *string }
+type convertFlags struct {
+	in, out, layout, dtype, variant *string
+	lora                            *loraFlag
+}
 
 func addConvertFlags(fs *flag.FlagSet) *convertFlags {
 	return &convertFlags{
@@ -40,6 +43,7 @@ func addConvertFlags(fs *flag.FlagSet) *convertFlags {
 			"(a folder) (default: by --out)"),
 		dtype:   fs.String("dtype", "", "`type` of all tensors: f32, f16 or bf16 (default: as they are)"),
 		variant: fs.String("variant", "", "`variant` of the files of a diffusers folder to read: fp16, bf16 or non_ema"),
+		lora:    addLoRAFlag(fs),
 	}
 }
 
@@ -96,7 +100,7 @@ func (f *convertFlags) run(ctx context.Context, c *console, _ []string) error {
 	if err != nil {
 		return err
 	}
-	o := weights.Options{Variant: *f.variant}
+	o := weights.Options{Variant: *f.variant, LoRA: f.lora.list}
 	summary, err := prior.Inspect(ctx, path, prior.Options{Weights: o}, false) // save reads the values
 	if err != nil {
 		return fmt.Errorf("--in: %w", err)
@@ -108,6 +112,9 @@ func (f *convertFlags) run(ctx context.Context, c *console, _ []string) error {
 	defer m.Close()
 	fmt.Fprint(c.log, summary)
 	c.warn(summary.Warnings)
+	for _, l := range m.Merged {
+		c.say("lora: %s", l)
+	}
 	start := time.Now()
 	bar, last := newProgress(c.log, "MB"), 0
 	err = save(ctx, *f.out, m, weights.SaveOptions{DType: d, Progress: func(done, total int64) {

@@ -18,6 +18,7 @@ import (
 // modelFlags say which model is used, and how.
 type modelFlags struct {
 	path, dtype, variant, vae, vocab, taesd *string
+	lora                                    *loraFlag
 }
 
 func addModelFlags(fs *flag.FlagSet) *modelFlags {
@@ -32,12 +33,13 @@ func addModelFlags(fs *flag.FlagSet) *modelFlags {
 		vae: fs.String("vae", "", "`file` or folder of another autoencoder"),
 		vocab: fs.String("vocab", "", "`path` of the vocabulary: a tokenizer folder or bpe_simple_vocab_16e6.txt.gz "+
 			"(default: the model's own)"),
+		lora:  addLoRAFlag(fs),
 		taesd: fs.String("taesd", "", "`file` or folder of a tiny autoencoder (TAESD) for previews and --guide-vae"),
 	}
 }
 
 func (f *modelFlags) options() prior.Options {
-	return prior.Options{Weights: weights.Options{Variant: *f.variant}, Precision: *f.dtype, VAE: *f.vae,
+	return prior.Options{Weights: weights.Options{Variant: *f.variant, LoRA: f.lora.list}, Precision: *f.dtype, VAE: *f.vae,
 		Vocabulary: *f.vocab, TAESD: *f.taesd}
 }
 
@@ -49,7 +51,11 @@ func (f *modelFlags) check() error {
 	if _, err := prior.Device(*f.dtype); err != nil {
 		return fmt.Errorf("--dtype: %w", err)
 	}
-	for _, p := range [][2]string{{"vae", *f.vae}, {"vocab", *f.vocab}, {"taesd", *f.taesd}} {
+	files := [][2]string{{"vae", *f.vae}, {"vocab", *f.vocab}, {"taesd", *f.taesd}}
+	for _, l := range f.lora.list {
+		files = append(files, [2]string{"lora", l.Path})
+	}
+	for _, p := range files {
 		if p[1] == "" {
 			continue
 		}
@@ -77,7 +83,7 @@ func (f *modelFlags) open(ctx context.Context, c *console) (*prior.LatentDiffusi
 	if err != nil {
 		return nil, fmt.Errorf("--model: %w", err)
 	}
-	c.warn(m.Warnings)
+	c.tell(m)
 	return m, nil
 }
 
@@ -91,9 +97,17 @@ func (f *modelFlags) openAny(ctx context.Context, c *console, pixel bool) (prior
 		return nil, fmt.Errorf("--model: %w", err)
 	}
 	if latent, ok := m.(*prior.LatentDiffusion); ok {
-		c.warn(latent.Warnings)
+		c.tell(latent)
 	}
 	return m, nil
+}
+
+// tell says of a model what of its files was not understood, and what was merged into it.
+func (c *console) tell(m *prior.LatentDiffusion) {
+	c.warn(m.Warnings)
+	for _, l := range m.Merged {
+		c.say("lora      %s", l)
+	}
 }
 
 // promptFlags are those of a model that knows prompts.

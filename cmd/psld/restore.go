@@ -191,7 +191,7 @@ func (r *restoration) check(context.Context) (err error) {
 		return err
 	}
 	if !r.spec.Needs.Prior {
-		for _, flag := range []string{"model", "dtype", "variant", "vae", "vocab", "taesd", "cfg"} {
+		for _, flag := range []string{"model", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg"} {
 			if set[flag] {
 				return fmt.Errorf("--%s has no meaning for method %s, which needs no model", flag, name)
 			}
@@ -211,7 +211,7 @@ func (r *restoration) check(context.Context) (err error) {
 }
 
 // latentFlags ask for something that only latent models have.
-var latentFlags = []string{"taesd", "guide-vae", "vae", "vocab", "variant", "prompt", "negative", "cfg",
+var latentFlags = []string{"taesd", "guide-vae", "vae", "vocab", "variant", "lora", "prompt", "negative", "cfg",
 	"emphasis", "reference", "preset"}
 
 // chosen is the method's name; auto stands for the best one of the models that there are.

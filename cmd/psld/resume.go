@@ -126,6 +126,12 @@ func (f *keepFlags) command(seed uint64) string {
 			line += " --" + g.Name + "=" + value
 			return
 		}
+		if l, ok := g.Value.(interface{ All() []string }); ok {
+			for _, one := range l.All() {
+				line += " --" + g.Name + " " + quoted(one)
+			}
+			return
+		}
 		line += " --" + g.Name + " " + quoted(value)
 	})
 	return line + " --resume"

@@ -25,6 +25,7 @@ import (
 	"psld/psld/prior"
 	"psld/psld/server"
 	"psld/psld/task"
+	"psld/weights"
 )
 
 var serveVerb = verb{
@@ -42,6 +43,7 @@ The API is described at /api/v1/openapi.yaml; Go programs use the package psld/c
 // serveFlags are those of psld serve.
 type serveFlags struct {
 	listen, data, models, dtype, token, hosts *string
+	loras                                     *string
 	open                                      *bool
 	queue, pixels                             *int
 	maxTime, keep                             *time.Duration
@@ -58,6 +60,8 @@ func addServeFlags(fs *flag.FlagSet) *serveFlags {
 		open:   fs.Bool("open", false, "open the page in the browser"),
 		token: fs.String("token", os.Getenv("PSLD_TOKEN"), "`word` that requests must bring (default: PSLD_TOKEN); needed "+
 			"where --listen is not this machine alone"),
+		loras: fs.String("lora", "", "`name=file[:weight]` of LoRA files to merge into the model of that name, with commas "+
+			"between"),
 		hosts:   fs.String("host", "", "`names` of this server beside localhost and its addresses, with commas"),
 		queue:   fs.Int("queue", 32, "`N` jobs that may wait"),
 		pixels:  fs.Int("max-pixels", 24, "`megapixels` that a result may have"),
@@ -161,6 +165,18 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 			return prior.OpenAny(ctx, "", prior.Options{}, pixel)
 		},
 	}}
+	loras := map[string][]weights.LoRA{}
+	for text := range strings.SplitSeq(*f.loras, ",") {
+		name, file, ok := strings.Cut(text, "=")
+		l, err := parseLoRA(file)
+		switch {
+		case text == "" && *f.loras == "":
+		case !ok || err != nil || !strings.Contains(","+*f.models, ","+name+"="):
+			return nil, fmt.Errorf("--lora %q, want name=file or name=file:weight, with the name of a --model", text)
+		default:
+			loras[name] = append(loras[name], l)
+		}
+	}
 	if *f.models == "" {
 		return list, nil
 	}
@@ -171,7 +187,8 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 		}
 		m := server.Model{Model: client.Model{Name: name, Kind: "latent", Description: filepath.Base(path)},
 			Open: func(ctx context.Context, _ bool) (prior.Prior, error) {
-				return prior.OpenAny(ctx, path, prior.Options{Precision: *f.dtype}, false)
+				return prior.OpenAny(ctx, path, prior.Options{Precision: *f.dtype,
+					Weights: weights.Options{LoRA: loras[name]}}, false)
 			}}
 		if prior.IsPixel(path) {
 			m.Kind = "pixel"

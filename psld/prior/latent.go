@@ -45,6 +45,8 @@ type LatentDiffusion struct {
 	Window int
 	// Warnings tell what of the model's files was not understood, in a line each.
 	Warnings []string
+	// Merged tells of each LoRA what it changes.
+	Merged []string
 
 	device tensor.Device
 }

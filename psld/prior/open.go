@@ -92,8 +92,8 @@ func OpenAny(ctx context.Context, path string, o Options, pixel bool) (Prior, er
 		}
 		return m, nil
 	}
-	if o.VAE != "" || o.Vocabulary != "" || o.TAESD != "" {
-		return nil, errors.New("a pixel model has no autoencoder and knows no prompts")
+	if o.VAE != "" || o.Vocabulary != "" || o.TAESD != "" || len(o.Weights.LoRA) > 0 {
+		return nil, errors.New("a pixel model has no autoencoder, knows no prompts and takes no LoRA")
 	}
 	dev, err := Device(o.Precision)
 	if err != nil {
@@ -112,9 +112,8 @@ func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 		return nil, err
 	}
 	if path == "" || IsTrained(path) {
-		if o.VAE != "" || o.Vocabulary != "" {
-			return nil, errors.New("a model of psld train has an autoencoder of its own and knows no prompts: no other " +
-				"autoencoder or vocabulary fits it")
+		if err := o.onlyWeights(path); err != nil {
+			return nil, err
 		}
 		if path == "" && dev == cpu.F32 {
 			m, err := Default()
@@ -132,6 +131,9 @@ func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 	if found, err := weights.FindModel(path); err != nil {
 		return nil, err
 	} else if IsTrained(found) {
+		if err := o.onlyWeights(path); err != nil {
+			return nil, err
+		}
 		return openTrained(found, dev)
 	}
 	w, err := openFiles(path, o)
@@ -149,6 +151,7 @@ func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	m.Merged = w.Merged
 	m.Name = filepath.Base(path)
 	if ext := filepath.Ext(path); weightFile[strings.ToLower(ext)] { // else a point in a folder's name
 		m.Name = strings.TrimSuffix(m.Name, ext)
@@ -167,6 +170,24 @@ func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 		}
 	}
 	return m, nil
+}
+
+// onlyWeights refuses what only models of Stable Diffusion take.
+func (o *Options) onlyWeights(path string) error {
+	what := path
+	if path == "" {
+		what = "the embedded model (no other was named)"
+	}
+	for _, f := range []struct {
+		set  bool
+		what string
+	}{{o.VAE != "", "other autoencoder"}, {o.Vocabulary != "", "vocabulary"}, {len(o.Weights.LoRA) > 0, "LoRA"}} {
+		if f.set {
+			return fmt.Errorf("%s takes no %s: it has an autoencoder of its own and knows no prompts; want a model of Stable "+
+				"Diffusion", what, f.what)
+		}
+	}
+	return nil
 }
 
 var weightFile = map[string]bool{".safetensors": true, ".ckpt": true, ".pt": true, ".pth": true, ".bin": true}
