@@ -7,7 +7,7 @@ const width = 320, height = 72, edge = 4;
 // draw draws the curve; the scale is logarithmic where the values span much. It tells whether there is one.
 export function draw(element, values) {
   const finite = values.filter((v) => Number.isFinite(v));
-  if (finite.length < 2) return false;
+  if (finite.length < 3) return false;
   const most = Math.max(...finite);
   const least = Math.min(...finite);
   const f = least > 0 && most > 20 * least ? Math.log : (v) => v;

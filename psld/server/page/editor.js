@@ -34,13 +34,17 @@ export class Editor {
     $("no-view").hidden = Boolean(pic);
     tell($("mask-error"), "");
     tell($("picture-error"), "");
-    this.transparent = Boolean(pic && pic.hasHoles());
+    this.transparent = Boolean(pic?.transparent);
     if (pic) {
       this.mask = new Mask(pic.width, pic.height);
       this.mask.changed = () => this.maskChanged();
       this.mask.measure();
       this.view.show(pic.width, pic.height);
       this.view.fit();
+      if (this.transparent) { // they are holes until the user says otherwise
+        await this.mask.load(file, true);
+        this.transparent = !this.mask.empty;
+      }
     }
     this.view.redraw();
   }

@@ -165,15 +165,15 @@ export class JobView {
 
   // preview shows how far it has come; of several that arrive at once, the newest.
   async preview() {
-    const { id, job } = this;
+    const { id, job } = this, number = job.preview ?? 0;
     if (this.fetching === id) return;
     this.fetching = id;
     let shown;
     try {
-      if (job.preview > 0) {
+      if (number > 0) {
         const pic = await Pic.of(await api.picture(id, "preview"));
         if (this.id !== id) return pic.close();
-        shown = job.preview;
+        shown = number;
         const old = this.pics.get("preview");
         this.pics.set("preview", Promise.resolve(pic));
         if (!api.ended(this.job)) this.compare.show(null, pic, job.width, job.height);
@@ -186,7 +186,7 @@ export class JobView {
     } catch { /* the next one will come */ } finally {
       this.fetching = null;
     }
-    if (this.id === id && !api.ended(this.job) && shown !== undefined && this.job.preview !== shown) this.preview();
+    if (this.id === id && !api.ended(this.job) && shown !== undefined && (this.job.preview ?? 0) !== shown) this.preview();
   }
 
   // results offers the samples and the ways to look at them.

@@ -136,8 +136,8 @@ export class Mask {
   }
 
   // load takes a picture as the mask: what is transparent in it, or if nothing is, what is white. It throws an Error
-  // for another size and for what is no picture.
-  async load(blob) {
+  // for another size and for what is no picture. With alphaOnly white does not count.
+  async load(blob, alphaOnly = false) {
     let bitmap;
     try {
       bitmap = await createImageBitmap(blob);
@@ -156,7 +156,7 @@ export class Mask {
       ctx.drawImage(bitmap, 0, -y);
       return ctx.getImageData(0, 0, this.width, n);
     };
-    let holes = false;
+    let holes = alphaOnly;
     for (let y = 0; y < this.height && !holes; y += rows) {
       const { data } = read(y, Math.min(rows, this.height - y));
       for (let i = 3; i < data.length && !holes; i += 4) holes = data[i] < 128;

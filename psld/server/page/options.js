@@ -237,8 +237,9 @@ export class Options {
         document.querySelector(`[data-time="${q}"]`).textContent = times ? inWords(times[q]) : "";
       }
     };
-    if (!query) return show(null);
     clearTimeout(this.timer);
+    if (!query) return show(null);
+    for (const e of document.querySelectorAll("[data-time]")) e.textContent ||= "…";
     this.timer = setTimeout(async () => {
       try {
         const times = await api.predict(query, signal);
@@ -288,7 +289,7 @@ export class Options {
   missing() {
     const { task, editor, part } = this;
     if (!task) return ["kinds-error", "Choose what is wrong with the picture."];
-    if (editor.mode === "mask" && editor.mask.empty && !(part === "hole" && editor.transparent)) {
+    if (editor.mode === "mask" && editor.mask.empty) {
       return ["mask-error", "Paint over the part that is to be filled, or choose a mask file."];
     }
     if (["blur", "motion"].includes(part) && radio(part) === "file" && !this.kernelFile()) {
@@ -326,7 +327,9 @@ export class Options {
   // failed shows an error of the server near what caused it, as far as the sentence tells.
   failed(err) {
     const { part } = this, text = err.message;
-    if (err.status === 413 || err.status === 415 || /^the picture\b/i.test(text)) return this.fail("picture-error", text);
+    if (err.status === 413 || err.status === 415 || /^the picture\b/i.test(text)) {
+      return this.fail("picture-error", text);
+    }
     if (err.status === 400 && /^[^:]*\bmask\b/i.test(text) && this.editor.mode === "mask") {
       return this.fail("mask-error", text);
     }

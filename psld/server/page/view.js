@@ -4,6 +4,22 @@ import { el, icon } from "./dom.js";
 
 const small = 2048; // longest side of the copy that is drawn where all of a large picture is seen
 
+let pattern;
+// chequers is what stands behind transparent pixels.
+function chequers(ctx) {
+  if (!pattern) {
+    const canvas = el("canvas", { width: 16, height: 16 });
+    const c = canvas.getContext("2d");
+    c.fillStyle = "#bbb";
+    c.fillRect(0, 0, 16, 16);
+    c.fillStyle = "#ddd";
+    c.fillRect(0, 0, 8, 8);
+    c.fillRect(8, 8, 8, 8);
+    pattern = ctx.createPattern(canvas, "repeat");
+  }
+  return pattern;
+}
+
 // Pic is a picture to draw: whole, and as a smaller copy.
 export class Pic {
   // of decodes a file; it throws where the browser does not know the format.
@@ -17,24 +33,29 @@ export class Pic {
       resizeWidth: Math.max(1, Math.round(pic.width * scale)),
       resizeHeight: Math.max(1, Math.round(pic.height * scale)), resizeQuality: "high",
     });
+    pic.transparent = pic.hasHoles();
     return pic;
   }
 
   // draw draws it in the rectangle.
   draw(ctx, x, y, w, h) {
+    if (this.transparent) {
+      ctx.fillStyle = chequers(ctx);
+      ctx.fillRect(x, y, w, h);
+    }
     ctx.imageSmoothingEnabled = w < 8 * this.width; // from there on people want to see pixels
     ctx.imageSmoothingQuality = "high";
     ctx.drawImage(w > this.less.width ? this.full : this.less, x, y, w, h);
   }
 
-  // hasHoles tells whether there are transparent pixels; it looks at a small copy.
+  // hasHoles tells whether there seem to be transparent pixels; it looks at a small copy.
   hasHoles() {
     const scale = Math.min(1, 512 / Math.max(this.width, this.height));
     const canvas = el("canvas", { width: Math.ceil(this.width * scale), height: Math.ceil(this.height * scale) });
     const ctx = canvas.getContext("2d", { willReadFrequently: true });
     ctx.drawImage(this.less, 0, 0, canvas.width, canvas.height);
     const { data } = ctx.getImageData(0, 0, canvas.width, canvas.height);
-    for (let i = 3; i < data.length; i += 4) if (data[i] < 128) return true;
+    for (let i = 3; i < data.length; i += 4) if (data[i] < 250) return true;
     return false;
   }
 
