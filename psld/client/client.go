@@ -88,7 +88,7 @@ func (c *Client) Wait(ctx context.Context, id string, progress func(*Job)) (*Job
 			return job, nil
 		}
 		var refused *Error
-		if ctx.Err() != nil || errors.As(err, &refused) || err != nil && tries == 5 {
+		if ctx.Err() != nil || errors.As(err, &refused) || (err != nil || job == nil) && tries >= 5 {
 			return job, errors.Join(err, ctx.Err())
 		}
 		select { // the connection broke, or the server is being started again

@@ -396,9 +396,7 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request, j *job) error
 		if err != nil {
 			return err
 		}
-		if c.SetWriteDeadline(time.Now().Add(10*time.Second)) != nil { // a client that reads too slowly is left
-			return nil
-		}
+		_ = c.SetWriteDeadline(time.Now().Add(10 * time.Second)) // a client that reads too slowly is left
 		if _, err := fmt.Fprintf(w, "event: job\ndata: %s\n\n", b); err != nil || c.Flush() != nil {
 			return nil
 		}

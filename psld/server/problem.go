@@ -124,7 +124,7 @@ func (s *Server) readProblem(o client.JobOptions, path func(name string) string)
 	p := &problem{task: t, sigma: o.Sigma}
 	y, err := picture.Load(path("picture"))
 	if err != nil {
-		return nil, bad("the picture: %s", unnamed(err, path("picture")))
+		return nil, bad("%s", unnamed(err, path("picture")))
 	}
 	if y.Note != "" {
 		p.notes = append(p.notes, y.Note)
@@ -171,7 +171,7 @@ func (p *problem) findDamage(o client.JobOptions, path func(string) string) (err
 		}
 		var note string
 		if keep, note, err = picture.LoadMask(path("mask"), p.y.W, p.y.H, o.InvertMask); err != nil {
-			return bad("the mask: %s", unnamed(err, path("mask")))
+			return bad("%s", unnamed(err, path("mask")))
 		}
 		if note != "" {
 			p.notes = append(p.notes, note)
@@ -187,7 +187,7 @@ func (p *problem) findDamage(o client.JobOptions, path func(string) string) (err
 			return bad("a kernel has no meaning for task %s, or beside kernel_std and motion_length", p.task.Name)
 		}
 		if kernel, err = operator.LoadKernel(path("kernel")); err != nil {
-			return bad("the kernel: %s", unnamed(err, path("kernel")))
+			return bad("%s", unnamed(err, path("kernel")))
 		}
 	case len(told) > 0:
 		d, err := p.task.DrawDamage(p.y.H, p.y.W, told, 0)
@@ -251,5 +251,5 @@ func has(path string) bool {
 
 // unnamed is an error's text without the name of the file, which is of no interest to who sent it.
 func unnamed(err error, path string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(err.Error(), " "+path, ""), path+": ", "")
+	return strings.ReplaceAll(strings.ReplaceAll(err.Error(), path+": ", ""), " "+path, "")
 }
