@@ -1,11 +1,11 @@
 package nn
 
 import (
-	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
 
+	"psld/internal/few"
 	"psld/tensor"
 )
 
@@ -18,8 +18,8 @@ type Source interface {
 	Read(name string, shape []int, dst []float32) error
 }
 
-// Load fills every parameter from src. The error joins one line for each
-// tensor that cannot be had; the others are loaded.
+// Load fills every parameter from src. The error has a line for each of
+// the first tensors that cannot be had, and one for the rest; the others are loaded.
 func (p *Params) Load(src Source) error {
 	return p.load(src, func(q Param, _ *[]float32) error {
 		t := q.Value.T
@@ -87,5 +87,5 @@ func (p *Params) load(src Source, fn func(q Param, buf *[]float32) error) error 
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return few.Errors(errs)
 }

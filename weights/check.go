@@ -7,11 +7,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"psld/internal/few"
 )
 
 // Check compares what a source holds with the tensors that a network wants, by
-// name and shape, and reports all that is missing, mis-shaped or unexpected in
-// one error. A source without names passes.
+// name and shape, and reports how many are missing, mis-shaped or unexpected,
+// and which first, in one line. A source without names passes.
 func Check(s Source, want map[string][]int) error {
 	names := s.Names()
 	if names == nil {
@@ -41,7 +43,7 @@ func Check(s Source, want map[string][]int) error {
 	var msg []string
 	list := func(what string, names []string) {
 		if len(names) > 0 {
-			msg = append(msg, fmt.Sprintf("%d %s:\n  %s", len(names), what, strings.Join(names, "\n  ")))
+			msg = append(msg, fmt.Sprintf("%d %s (%s)", len(names), what, few.Names(names)))
 		}
 	}
 	list("tensors missing", missing)
@@ -54,11 +56,11 @@ func Check(s Source, want map[string][]int) error {
 	if set, ok := s.(*Set); ok {
 		from = set.name
 	}
-	return fmt.Errorf("%s: %s", from, strings.Join(msg, "\n"))
+	return fmt.Errorf("%s: %s", from, strings.Join(msg, "; "))
 }
 
-// CheckValues reads all tensors of the set and reports every one that holds a
-// NaN or an infinity, in one error with a line for each.
+// CheckValues reads all tensors of the set and reports those that hold a NaN or
+// an infinity: the first ones in a line each, and how many more there are.
 func (s *Set) CheckValues(ctx context.Context) error {
 	var errs []error
 	var buf []float32
@@ -74,7 +76,7 @@ func (s *Set) CheckValues(ctx context.Context) error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return few.Errors(errs)
 }
 
 // Check is [Check] for all parts of the model, in one error: want holds the

@@ -87,8 +87,10 @@ func (m *Model) deriveConfigs(opts Options) (err error) {
 	if m.isLDM() {
 		scale = 1
 	}
-	if m.VAEConfig, err = deriveVAE(m.VAE, scale); err != nil {
-		return err
+	if m.VAEConfig == nil { // else that of another file
+		if m.VAEConfig, err = deriveVAE(m.VAE, scale); err != nil {
+			return err
+		}
 	}
 	if m.TextEncoder != nil {
 		m.TextConfig, err = deriveText(m.TextEncoder, opts)

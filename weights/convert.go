@@ -9,8 +9,8 @@ import (
 	"psld/asm"
 )
 
-// Float32 is a copy of the named tensor as float32, row-major. F16 and BF16
-// are widened exactly; F64 and wide integers are rounded to nearest; BOOL
+// Float32 is a copy of the named tensor as float32, row-major. F16, BF16
+// and float8 are widened exactly; F64 and wide integers are rounded to nearest; BOOL
 // gives 0 and 1.
 func (f *File) Float32(name string) ([]float32, error) {
 	b, err := f.Bytes(name)
@@ -42,6 +42,14 @@ func decode(out []float32, d DType, b []byte) {
 		widen(out, b, asm.F16ToF32)
 	case BF16:
 		widen(out, b, asm.BF16ToF32)
+	case E4M3, E5M2:
+		table := &float8[0]
+		if d == E5M2 {
+			table = &float8[1]
+		}
+		for i := range out {
+			out[i] = table[b[i]]
+		}
 	case F64:
 		for i := range out {
 			out[i] = float32(math.Float64frombits(le.Uint64(b[8*i:])))
@@ -51,6 +59,34 @@ func decode(out []float32, d DType, b []byte) {
 			out[i] = float32(v)
 		}
 	}
+}
+
+// float8 are the values of all bytes as E4M3 and as E5M2.
+var float8 = [2][256]float32{float8Table(3, 7), float8Table(2, 15)}
+
+// float8Table makes the values of bytes of a sign, 7-mantissa bits of exponent with this bias, and the mantissa. The
+// largest exponent is that of NaN and infinities with 5 bits of exponent; with 4, all its numbers count but the last,
+// which is NaN.
+func float8Table(mantissa, bias int) (t [256]float32) {
+	for b := range t {
+		exp, frac, top := b>>mantissa&(1<<(7-mantissa)-1), b&(1<<mantissa-1), 1<<(7-mantissa)-1
+		var v float64
+		switch {
+		case exp == 0:
+			v = math.Ldexp(float64(frac), 1-bias-mantissa)
+		case exp == top && mantissa == 2 && frac == 0:
+			v = math.Inf(1)
+		case exp == top && (mantissa == 2 || frac == 7):
+			v = math.NaN()
+		default:
+			v = math.Ldexp(float64(1<<mantissa+frac), exp-bias-mantissa)
+		}
+		if b >= 128 {
+			v = -v
+		}
+		t[b] = float32(v)
+	}
+	return t
 }
 
 // widen converts 2-byte elements: where they lie, or by way of a buffer when b
@@ -102,7 +138,7 @@ func (f *File) Int64(name string) ([]int64, error) {
 	}
 	t := f.tensors[name]
 	switch t.DType {
-	case F64, F32, F16, BF16:
+	case F64, F32, F16, BF16, E4M3, E5M2:
 		return nil, fmt.Errorf("%s: tensor %q: dtype %s, want integers", f.name, name, t.DType)
 	}
 	return integers(t.DType, b), nil

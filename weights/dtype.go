@@ -9,6 +9,8 @@ const (
 	F32  DType = "F32"
 	F16  DType = "F16"
 	BF16 DType = "BF16"
+	E4M3 DType = "F8_E4M3" // a sign, 4 bits of exponent, 3 of mantissa, no infinity (e4m3fn)
+	E5M2 DType = "F8_E5M2" // the upper byte of an F16
 	I64  DType = "I64"
 	I32  DType = "I32"
 	I16  DType = "I16"
@@ -26,7 +28,7 @@ func (d DType) Size() int {
 		return 4
 	case F16, BF16, I16:
 		return 2
-	case I8, U8, Bool:
+	case I8, U8, Bool, E4M3, E5M2:
 		return 1
 	}
 	return 0

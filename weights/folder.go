@@ -21,7 +21,7 @@ func (m *Model) openFolder(opts Options) error {
 	if err := checkPipeline(m.Path); err != nil {
 		return err
 	}
-	vae, err := m.findParts()
+	vae, err := m.findParts(opts)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,12 @@ func (m *Model) openFolder(opts Options) error {
 	if what := recogniseUNet(m.UNetConfig); what != "" {
 		return fmt.Errorf("%s: %s", m.Path, what)
 	}
-	if m.VAE, m.VAEConfig, err = m.openPart(vae, VAEPart, opts.Variant); err != nil {
+	if opts.VAE != "" {
+		err = m.ReplaceVAE(opts.VAE)
+	} else {
+		m.VAE, m.VAEConfig, err = m.openPart(vae, VAEPart, opts.Variant)
+	}
+	if err != nil {
 		return err
 	}
 	if vae == vqFolder {
@@ -58,18 +63,22 @@ func (m *Model) openFolder(opts Options) error {
 }
 
 // findParts wants the folders of all parts and gives the name of the VAE's.
-func (m *Model) findParts() (vae string, err error) {
-	vae, want := VAEPart, []string{UNetPart, VAEPart, TextPart}
+func (m *Model) findParts(opts Options) (vae string, err error) {
+	vae, want := VAEPart, []string{UNetPart, TextPart, VAEPart}
 	if exists(filepath.Join(m.Path, vqFolder)) && !exists(filepath.Join(m.Path, VAEPart)) {
 		vae, want = vqFolder, []string{UNetPart, vqFolder}
 	}
 	for _, part := range want {
-		if !exists(filepath.Join(m.Path, part)) {
-			if what := recogniseFolder(m.Path); what != "" {
-				return "", fmt.Errorf("%s: %s", m.Path, what)
-			}
-			return "", fmt.Errorf("%s: no folder %s/: not a diffusers model (want unet/, vae/ and text_encoder/)", m.Path, part)
+		switch {
+		case exists(filepath.Join(m.Path, part)), part == vae && opts.VAE != "":
+			continue
+		case part == VAEPart:
+			return "", fmt.Errorf("%s: no folder vae/: the model has no autoencoder; --vae names one", m.Path)
 		}
+		if what := recogniseFolder(m.Path); what != "" {
+			return "", fmt.Errorf("%s: %s", m.Path, what)
+		}
+		return "", fmt.Errorf("%s: no folder %s/: not a diffusers model (want unet/, vae/ and text_encoder/)", m.Path, part)
 	}
 	return vae, nil
 }

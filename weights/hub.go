@@ -139,7 +139,7 @@ func chooseModel(dir string) (string, error) {
 // completeFolder says what a diffusers folder lacks, nil when all is there.
 func completeFolder(dir string) error {
 	m := Model{Path: dir}
-	vae, err := m.findParts()
+	vae, err := m.findParts(Options{})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"gonum.org/v1/gonum/blas/blas32"
 
 	"psld/asm"
+	"psld/internal/few"
 )
 
 // LoRA names a file of low-rank changes of a model's weights (Hu et al. 2021), and how strongly they are made. Path is
@@ -130,7 +131,7 @@ func (m *Model) addLoRA(l LoRA) error {
 	}
 	if len(unmatched) > 0 {
 		return fmt.Errorf("%s: %d of its %d layers are not in the model (%s): it was made for another kind of model, want "+
-			"a LoRA for Stable Diffusion 1.x", path, len(unmatched), len(layers), few(unmatched))
+			"a LoRA for Stable Diffusion 1.x", path, len(unmatched), len(layers), few.Names(unmatched))
 	}
 	m.Merged = append(m.Merged, fmt.Sprintf("%s: %d layers, weight %g", filepath.Base(path), len(layers), l.Weight))
 	return nil
@@ -167,7 +168,7 @@ func loraLayers(f *File) (map[string]loraLayer, error) {
 	case len(layers) == 0:
 		return nil, fmt.Errorf("%s: no LoRA: %s", f.name, recognise(f))
 	case len(strange) > 0:
-		return nil, fmt.Errorf("%s: %d tensors that are no part of a LoRA (%s)", f.name, len(strange), few(strange))
+		return nil, fmt.Errorf("%s: %d tensors that are no part of a LoRA (%s)", f.name, len(strange), few.Names(strange))
 	}
 	for layer, l := range layers {
 		if l["down"] == "" || l["up"] == "" {

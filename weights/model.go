@@ -59,6 +59,9 @@ type Options struct {
 	// not, "" does as the model's own programs do: an LDM's copy is taken where
 	// it is complete, that of Stable Diffusion is not.
 	EMA string
+	// VAE is a file or folder whose autoencoder takes the place of the model's,
+	// which then need not have one. See [OpenVAE].
+	VAE string
 	// LoRA are changes of the weights that are made when these are read.
 	LoRA []LoRA
 }

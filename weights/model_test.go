@@ -382,7 +382,7 @@ func TestOpenFolder(t *testing.T) {
 	}{
 		{"no vae", func(f map[string][]byte) {
 			f["vae/config.json"], f["vae/diffusion_pytorch_model.safetensors"] = nil, nil
-		}, weights.Options{}, []string{"vae/", "not a diffusers model"}},
+		}, weights.Options{}, []string{"vae/", "--vae names one"}},
 		{"no config", func(f map[string][]byte) { f["unet/config.json"] = nil }, weights.Options{}, []string{"config.json"}},
 		{"bad config", func(f map[string][]byte) { f["unet/config.json"] = []byte("{") }, weights.Options{},
 			[]string{"config.json", "not valid JSON"}},
@@ -445,9 +445,10 @@ func TestOpenSingleFileErrors(t *testing.T) {
 		"decoder.conv_in.weight":                                       "--vae gives it to a model",
 		"first_stage_model.encoder.conv_in.weight":                     "--vae gives it to a model",
 		"decoder.layers.0.weight":                                      "--taesd gives it to a model",
+		"model.diffusion_model.x.weight_scale":                         "scaled float8",
 		"text_model.embeddings.token_embedding.weight":                 "a text encoder alone",
 		"down_blocks.0.resnets.0.norm1.bias":                           "a UNet alone",
-		"model.diffusion_model.input_blocks.0.0.weight":                "first_stage_model.",
+		"model.diffusion_model.input_blocks.0.0.weight":                "no autoencoder; --vae names one",
 		"cond_stage_model.transformer.text_model.some.weight":          "a text encoder alone",
 	} {
 		path := filepath.Join(t.TempDir(), "x.safetensors")

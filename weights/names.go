@@ -203,10 +203,16 @@ var legacy = strings.NewReplacer(
 	".query.", ".to_q.", ".key.", ".to_k.", ".value.", ".to_v.", ".proj_attn.", ".to_out.0.",
 )
 
+// textModules are what "text_model." has in it; some tools leave that out.
+var textModules = []string{"embeddings.", "encoder.", "final_layer_norm."}
+
 // canonical gives the present-day diffusers name of a tensor.
 func canonical(part, name string) string {
 	if part != TextPart && strings.Contains(name, ".attentions.") {
 		return legacy.Replace(name)
+	}
+	if part == TextPart && slices.ContainsFunc(textModules, func(m string) bool { return strings.HasPrefix(name, m) }) {
+		return "text_model." + name
 	}
 	return name
 }
@@ -273,8 +279,13 @@ var notWeights = []string{
 }
 
 // ignored tells names that never belong to a network: copies of the training,
-// schedule buffers (they are computed), and the CLIP buffer position_ids.
+// schedule buffers (they are computed), and what CLIP has beside the text
+// encoder: the buffer position_ids, and the projection to its common space.
 func ignored(name string) bool {
-	return strings.HasSuffix(name, ".position_ids") ||
+	switch name[strings.LastIndexByte("."+name, '.'):] {
+	case "position_ids", "logit_scale", "text_projection":
+		return true
+	}
+	return strings.HasSuffix("."+name, ".text_projection.weight") ||
 		slices.ContainsFunc(notWeights, func(p string) bool { return strings.HasPrefix(name, p) })
 }

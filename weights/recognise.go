@@ -25,6 +25,8 @@ var foreign = []family{
 		"a model of Stable Diffusion 3 or its like; want Stable Diffusion 1.x"},
 	{[]string{"model.diffusion_model.double_blocks.", "double_blocks.", "single_transformer_blocks."},
 		"a model of Flux; want Stable Diffusion 1.x"},
+	{[]string{"scaled_fp8", "*.scale_weight", "*.weight_scale", "*.scale_input"},
+		"a model in scaled float8; want one in float16, or in float8 without scales"},
 	{[]string{"conditioner.embedders.", "add_embedding.linear_1.", "model.diffusion_model.label_emb."},
 		"a model of SDXL (Stable Diffusion XL); want Stable Diffusion 1.x"},
 	{[]string{"cond_stage_model.model."}, "a model of Stable Diffusion 2.x; want 1.x"},
@@ -146,13 +148,4 @@ func recogniseUNet(config json.RawMessage) string {
 		return of(foreign, []string{"cond_stage_model.model."})
 	}
 	return ""
-}
-
-// few lists the first names of many.
-func few(names []string) string {
-	const most = 3
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return strings.Join(names[:most], ", ") + ", ..."
 }

@@ -168,25 +168,25 @@ func TestParse(t *testing.T) {
 // A dtype that is not known does not keep the other tensors from being read.
 func TestUnknownDType(t *testing.T) {
 	f, err := weights.Parse(
-		raw(`{"q":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`,
+		raw(`{"q":{"dtype":"F8_E8M0","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}`,
 			1, 2, 3))
 	require.NoError(t, err)
 	require.Equal(t, []string{"b", "q"}, f.Names())
 	info, ok := f.Info("q")
 	require.True(t, ok)
-	require.Equal(t, weights.DType("F8_E4M3"), info.DType)
+	require.Equal(t, weights.DType("F8_E8M0"), info.DType)
 	require.Equal(t, []int{2}, info.Shape)
 	got, err := f.Float32("b")
 	require.NoError(t, err)
 	require.Equal(t, []float32{3}, got)
 	_, err = f.Float32("q")
-	require.ErrorContains(t, err, `tensor "q": dtype "F8_E4M3" is not one of`)
+	require.ErrorContains(t, err, `tensor "q": dtype "F8_E8M0" is not one of`)
 	_, err = f.Int64("q")
-	require.ErrorContains(t, err, `tensor "q": dtype "F8_E4M3"`)
+	require.ErrorContains(t, err, `tensor "q": dtype "F8_E8M0"`)
 	_, err = f.Float64("q")
-	require.ErrorContains(t, err, `tensor "q": dtype "F8_E4M3"`)
+	require.ErrorContains(t, err, `tensor "q": dtype "F8_E8M0"`)
 	_, err = weights.NewSet(f).Tensor("q", []int{2})
-	require.ErrorContains(t, err, `tensor "q": dtype "F8_E4M3"`)
+	require.ErrorContains(t, err, `tensor "q": dtype "F8_E8M0"`)
 }
 
 // Every type, at odd addresses, against values worked out from the formats.

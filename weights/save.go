@@ -12,13 +12,14 @@ import (
 	"strings"
 
 	"psld/internal/atomicfile"
+	"psld/internal/few"
 )
 
 // SaveOptions says how a model is stored. The zero value keeps each tensor's
 // type.
 type SaveOptions struct {
 	// DType is F32, F16 or BF16 for all tensors; "" keeps each as it is stored
-	// (F32 for one that is none of the three). A value too large for F16 is an
+	// (F32 for one that is none of the three, F16 for float8). A value too large for F16 is an
 	// error that names the tensor; one too small becomes 0.
 	DType DType
 	// Progress, if not nil, is called after each tensor with the bytes written
@@ -191,8 +192,8 @@ func (s *saver) check(m *Model) error {
 			}
 		}
 		if len(unknown) > 0 {
-			errs = append(errs, fmt.Errorf("%s: %d tensors that belong to no network:\n  %s",
-				m.Part(part).name, len(unknown), strings.Join(unknown, "\n  ")))
+			errs = append(errs, fmt.Errorf("%s: %d tensors that belong to no network (%s)", m.Part(part).name,
+				len(unknown), few.Names(unknown)))
 		}
 	}
 	if err := m.CheckValues(s.ctx); err != nil {
@@ -212,8 +213,11 @@ func (s *saver) entry(set *Set, name, as string, compvis bool) Entry {
 	dtype := s.opts.DType
 	if dtype == "" {
 		dtype = F32
-		if info.DType == F16 || info.DType == BF16 {
+		switch info.DType {
+		case F16, BF16:
 			dtype = info.DType
+		case E4M3, E5M2: // which it holds exactly
+			dtype = F16
 		}
 	}
 	n := info.Elems()

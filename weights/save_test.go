@@ -253,5 +253,5 @@ func TestSaveErrors(t *testing.T) {
 			`{"encoder.surprise":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 1)
 	}), weights.Options{})
 	err = weights.SaveSingle(ctx, filepath.Join(dir, "e"), strange, weights.SaveOptions{})
-	require.ErrorContains(t, err, "1 tensors that belong to no network:\n  encoder.surprise")
+	require.ErrorContains(t, err, "1 tensors that belong to no network (encoder.surprise)")
 }

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -27,7 +28,12 @@ func (m *Model) openSingle(opts Options) error {
 	if m.UNet, err = m.sortUNet(f, names, layout.SelfAttention, opts); err != nil {
 		return err
 	}
-	if m.VAE, err = m.sortPart(f, names, VAEPart, vaePrefix); err != nil {
+	if opts.VAE != "" {
+		err = m.ReplaceVAE(opts.VAE)
+	} else {
+		m.VAE, err = m.sortPart(f, names, VAEPart, vaePrefix)
+	}
+	if err != nil {
 		return err
 	}
 	m.kind = "single file (CompVis)"
@@ -75,10 +81,15 @@ func (m *Model) sortPart(f *File, names *Names, part, prefix string) (*Set, erro
 			return nil, err
 		}
 	}
-	if len(s.tensors) == 0 {
-		return nil, fmt.Errorf("%s: no tensors %s*: %s", m.Path, prefix, recognise(f))
+	if len(s.tensors) > 0 {
+		return s, nil
 	}
-	return s, nil
+	what := recognise(f)
+	if slices.ContainsFunc(f.Names(), func(name string) bool { return strings.HasPrefix(name, unetPrefix) }) {
+		what = map[string]string{VAEPart: "the file has no autoencoder; --vae names one",
+			TextPart: "the file has no text encoder; want a whole model"}[part]
+	}
+	return nil, fmt.Errorf("%s: no tensors %s*: %s", m.Path, prefix, what)
 }
 
 // sortUNet is sortPart for the UNet, whose tensors may have an averaged copy

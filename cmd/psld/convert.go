@@ -30,8 +30,8 @@ The first writes one file, the second a diffusers folder, of a model in the Hugg
 
 // convertFlags are those of psld convert.
 type convertFlags struct {
-	in, out, layout, dtype, variant *string
-	lora                            *loraFlag
+	in, out, layout, dtype, variant, vae *string
+	lora                                 *loraFlag
 }
 
 func addConvertFlags(fs *flag.FlagSet) *convertFlags {
@@ -43,6 +43,7 @@ func addConvertFlags(fs *flag.FlagSet) *convertFlags {
 			"(a folder) (default: by --out)"),
 		dtype:   fs.String("dtype", "", "`type` of all tensors: f32, f16 or bf16 (default: as they are)"),
 		variant: fs.String("variant", "", "`variant` of the files of a diffusers folder to read: fp16, bf16 or non_ema"),
+		vae:     fs.String("vae", "", "`file` or folder of an autoencoder in place of the model's"),
 		lora:    addLoRAFlag(fs),
 	}
 }
@@ -100,7 +101,7 @@ func (f *convertFlags) run(ctx context.Context, c *console, _ []string) error {
 	if err != nil {
 		return err
 	}
-	o := weights.Options{Variant: *f.variant, LoRA: f.lora.list}
+	o := weights.Options{Variant: *f.variant, VAE: *f.vae, LoRA: f.lora.list}
 	summary, err := prior.Inspect(ctx, path, prior.Options{Weights: o}, false) // save reads the values
 	if err != nil {
 		return fmt.Errorf("--in: %w", err)

@@ -198,16 +198,10 @@ func openFiles(path string, o Options) (*weights.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := weights.OpenModel(path, o.Weights)
-	if err != nil {
-		return nil, err
-	}
 	if o.VAE != "" {
-		if err := w.ReplaceVAE(o.VAE); err != nil {
-			return nil, errors.Join(err, w.Close())
-		}
+		o.Weights.VAE = o.VAE
 	}
-	return w, nil
+	return weights.OpenModel(path, o.Weights)
 }
 
 // Inspect describes the files of a model, as [Open] would take them, without loading it. The error
