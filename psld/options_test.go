@@ -17,10 +17,9 @@ import (
 func TestOptionsJSON(t *testing.T) {
 	sigma := 0.05
 	want := Options{Method: "gmldps", Quality: QualityBest,
-		Params: param.Values{"steps": 30.0, "eta": 0.1, "squared": true, "back": "pinv"},
-		Presets: &Presets{Size: 64, Tasks: map[Task]TaskPreset{SR4: {Steps: 7, Strength: 0.5, Gamma: 0.25, Omega: 2,
-			GluingEvery: 3, Back: "pinv"}}},
-		Seed: 1<<64 - 1, Reference: true, Prompt: "a \"rose\"", Negative: "<b>", GuidanceScale: 1.0 / 3, Emphasis: true,
+		Params:  param.Values{"steps": 30.0, "eta": 0.1, "squared": true, "back": "pinv"},
+		Presets: Presets{"embedded": {Size: 64, Tasks: map[Task]map[string]param.Values{SR4: {"psld": {"steps": 7.0}}}}},
+		Seed:    1<<64 - 1, Reference: true, Prompt: "a \"rose\"", Negative: "<b>", GuidanceScale: 1.0 / 3, Emphasis: true,
 		LightCodec: true,
 		Sigma:      &sigma, Raw: true, PasteKnown: new(bool), MaxMemory: 1 << 40,
 		Keep: solver.Keep{File: "f", Steps: 3, Every: 5 * time.Minute, Resume: true}}

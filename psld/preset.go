@@ -1,6 +1,7 @@
 package psld
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -15,10 +16,9 @@ import (
 var family = []string{"psld", "gmldps", "ldps"}
 
 // Preset gives the method that Solve runs for a task on pictures of h x w pixels, with all its parameters: those of
-// o.Params, else those of the task's preset, else the method's defaults. PSLD and its relatives have presets: those of
-// o.Presets where it has the task, else for Stable Diffusion the published parameters, for other models those found
-// for the embedded one. Total variation has the weight that suits the task. m may be nil for a method that needs no
-// prior.
+// o.Params, else those of o.Presets, else those of the file of presets that comes with the program (presets.yaml),
+// else the method's defaults. Total variation has the weight that suits the task. m may be nil for a method that needs
+// no prior.
 //
 // The gradient of a norm has a length that does not depend on the number of pixels, so a step
 // moves each latent value less in a larger picture: the weights found at 64x64
@@ -36,9 +36,8 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 		return nil, err
 	}
 	method := spec.Default()
-	values, size := taskPreset(m, what, spec.Name, o)
+	values := taskPreset(m, what, spec, o, math.Sqrt(float64(h*w)))
 	o.effort(values, m, spec.Name)
-	scale(method, values, math.Sqrt(float64(h*w))/float64(size))
 	if o.Reference {
 		maps.Copy(values, reference(spec, what))
 	}
@@ -63,36 +62,53 @@ func reference(s solver.Spec, t *task.Task) param.Values {
 	return v
 }
 
-// taskPreset are the parameters of a method for a task, and the side of the pictures that they are for.
-func taskPreset(m prior.Prior, t *task.Task, method string, o Options) (values param.Values, size int) {
-	own, ok := o.Presets.find(t.Name)
-	switch latent := slices.Contains(family, method); {
-	case latent && ok:
-		return maps.Clone(own.values()), o.Presets.Size
-	case latent && m != nil && m.Info().Family == prior.FamilyStableDiffusion:
-		return maps.Clone(t.Published), 0
-	case latent:
-		return maps.Clone(t.Tuned), task.TunedSize
-	case method == "tv":
-		return param.Values{"lambda": t.TV, "iterations": 300}, 0
-	case t.Presets[method] != nil && !(o.Reference && method != "diffpir"):
+// taskPreset are the parameters of a method for a task on pictures whose side is side pixels: of the program, and over
+// them those of o.Presets.
+func taskPreset(m prior.Prior, t *task.Task, spec solver.Spec, o Options, side float64) param.Values {
+	all := param.Values{}
+	put := func(v param.Values, size int) {
+		for name, x := range v {
+			all[name] = x
+		}
+		if size > 0 {
+			scale(spec.New(), all, v, side/float64(size))
+		}
+	}
+	model := PresetsNameOf(m)
+	pixels := o.Reference && !slices.Contains(family, spec.Name) && spec.Name != "diffpir"
+	switch v, size, ok := builtin().find(model, t.Name, spec.Name); {
+	case spec.Name == "tv":
+		put(param.Values{"lambda": t.TV, "iterations": 300}, 0)
+	case pixels: // the published code has no presets
+	case t.ByNoise[spec.Name] != nil:
 		sigma := 0.0
 		if o.Sigma != nil {
 			sigma = *o.Sigma
 		}
-		return t.Presets[method](sigma), task.TunedSize
+		put(t.ByNoise[spec.Name](sigma), 0)
+	case ok:
+		put(v, size)
 	}
-	return param.Values{}, 0
+	if v, size, ok := o.Presets.find(model, t.Name, spec.Name); ok {
+		put(v, size)
+	}
+	for _, f := range param.Fields(spec.New()) { // as the method has them: JSON has one kind of number
+		if v, ok := all[f.Name]; ok {
+			if x, err := f.Parse(v); err == nil {
+				all[f.Name] = x
+			}
+		}
+	}
+	return all
 }
 
-// scale lets the values grow that do with the picture's side.
-func scale(method solver.Method, values param.Values, side float64) {
-	if math.IsInf(side, 0) { // they are for any size
-		return
-	}
+// scale lets those values in all that are of v grow, where the method says that they do with the picture's side.
+func scale(method solver.Method, all, v param.Values, side float64) {
 	for _, f := range param.Fields(method) {
-		if v, err := f.Parse(values[f.Name]); err == nil && f.Scales {
-			values[f.Name] = v.(float64) * side
+		if x, ok := v[f.Name]; ok && f.Scales {
+			if n, err := f.Parse(x); err == nil {
+				all[f.Name] = n.(float64) * side
+			}
 		}
 	}
 }
@@ -105,3 +121,5 @@ func or[T comparable](v, other T) T {
 	}
 	return v
 }
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

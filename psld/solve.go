@@ -31,7 +31,7 @@ type Options struct {
 	// Params are parameters of the method by name, as in its struct (package param): they win over presets. What is
 	// not in it has its preset (see [Preset]).
 	Params  param.Values `json:"params,omitempty"`
-	Presets *Presets     `json:"presets,omitempty"` // win over the built-in ones; nil for none
+	Presets Presets      `json:"presets,omitempty"` // win over the built-in ones
 	Seed    uint64       `json:"seed"`
 
 	// Quality is a name of Qualities, "" for the preset as it is: it chooses the method, where that is Auto, and the

@@ -93,22 +93,6 @@ func (f *picturesFlags) open(c *console) (*picture.Squares, error) {
 	return pics, nil
 }
 
-// load reads the pictures.
-func (f *picturesFlags) load(c *console) (pics []*picture.Picture, err error) {
-	from, err := f.open(c)
-	if err != nil {
-		return nil, err
-	}
-	for i := range from.Len() {
-		p, err := from.At(i)
-		if err != nil {
-			return nil, err
-		}
-		pics = append(pics, p)
-	}
-	return pics, nil
-}
-
 // describe says what is measured on what.
 func (f *picturesFlags) describe(pictures int, seed uint64, m prior.Prior) string {
 	return fmt.Sprintf("%d pictures of %dx%d, noise %g on [-1,1], seed %d, model %s, %s",
@@ -298,7 +282,8 @@ func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) 
 }
 
 // pixelModels gives the embedded pixel prior to the methods that are better off with it.
-func (f *evalFlags) pixelModels(ctx context.Context, c *console, methods []string) (map[string]prior.Prior, error) {
+func (f *picturesFlags) pixelModels(ctx context.Context, c *console, methods []string) (map[string]prior.Prior,
+	error) {
 	own := map[string]prior.Prior{}
 	for _, name := range methods {
 		spec, err := solver.Lookup(name)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 
+	"psld/psld"
 	"psld/psld/param"
 	"psld/psld/solver"
 	"psld/psld/task"
@@ -17,7 +19,17 @@ var methodsVerb = verb{
 the embedded models on validation pictures; --method auto takes it.
 
 `,
-	setup: func(*flag.FlagSet) work { return listMethods },
+	setup: func(fs *flag.FlagSet) work {
+		presets := fs.Bool("presets", false, "print the program's presets instead, in the form that --presets of restore "+
+			"and eval reads")
+		return func(ctx context.Context, c *console, args []string) error {
+			if *presets {
+				_, err := io.WriteString(c.out, psld.BuiltinPresets)
+				return err
+			}
+			return listMethods(ctx, c, args)
+		}
+	},
 }
 
 func listMethods(_ context.Context, c *console, _ []string) error {

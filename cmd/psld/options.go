@@ -32,7 +32,8 @@ func addMethodFlags(fs *flag.FlagSet) *methodFlags {
 			"follow the published code, its mistakes included: gluing, a sampled encoder, a start from noise; projections"),
 		raw: fs.Bool("raw", false,
 			"leave out the last step, which moves the result to the measurement in pixel space"),
-		preset: fs.String("preset", "", "`file` of presets that psld tune wrote; other flags win over it"),
+		preset: fs.String("presets", "", "`file` of presets, as psld tune writes and psld methods --presets prints; "+
+			"other flags win over it"),
 	}
 	for _, fields := range sharedFields() {
 		fs.Var(&paramFlag{fields[0].Field, f.values}, flagName(fields[0].Name), usage(fields))
@@ -159,7 +160,7 @@ func (f *methodFlags) options(methods ...string) (o psld.Options, err error) {
 	}
 	if *f.preset != "" {
 		if o.Presets, err = psld.LoadPresets(*f.preset); err != nil {
-			return o, fmt.Errorf("--preset: %w", err)
+			return o, fmt.Errorf("--presets: %w", err)
 		}
 	}
 	o.Params, o.Reference, o.Raw = f.values, *f.reference, *f.raw

@@ -212,7 +212,7 @@ func (r *restoration) check(context.Context) (err error) {
 
 // latentFlags ask for something that only latent models have.
 var latentFlags = []string{"taesd", "guide-vae", "vae", "vocab", "variant", "lora", "prompt", "negative", "cfg",
-	"emphasis", "reference", "preset"}
+	"emphasis", "reference"}
 
 // chosen is the method's name; auto stands for the best one of the models that there are.
 func (r *restoration) chosen() string {

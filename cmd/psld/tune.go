@@ -1,48 +1,41 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"psld/internal/atomicfile"
-	kernels "psld/internal/bench"
 	"psld/psld"
+	"psld/psld/metric"
+	"psld/psld/param"
+	"psld/psld/prior"
+	"psld/psld/solver"
 	"psld/psld/tune"
 )
 
-// tuneFile is what psld tune writes: presets, and what they were found by.
-type tuneFile struct {
-	psld.Presets
-	Model     string        `json:"model"`
-	DType     string        `json:"dtype"`
-	Pictures  int           `json:"pictures"`
-	Data      string        `json:"data"`
-	Sigma     float64       `json:"sigma"`
-	Seed      uint64        `json:"seed"`
-	Tolerance float64       `json:"tolerance_db"`
-	Results   []tune.Result `json:"results"`
-}
-
 var tuneVerb = verb{
-	name: "tune", args: "--data DIR --out presets.json", short: "find a task's parameters on a folder of pictures",
-	notes: `For each number of --steps it walks to better omega and gamma, and to a better strength where that is
-not --fixed, one at a time by factors of two, then tries --gluing-every; the preset is the setting of least work
-within --tolerance of the best mean PSNR. A higher PSNR is not always a better picture: with a free strength large
-holes come out smooth.
-  psld tune --data photos --tasks sr4,denoise --out presets.json
-  psld restore --task sr4 --preset presets.json --in small.png --out large.png
-The file has every result. After Ctrl-C or --budget the same command goes on from it, and the presets found so far are
-in it. --plot measures PSNR against time over --steps and --gluing-every in place of a search:
-  psld tune --data photos --tasks sr4 --steps 10,20,50,100,200 --out curve.json --plot curve.png
+	name: "tune", args: "--data DIR --out presets.yaml", short: "find parameters on a folder of pictures",
+	notes: `Successive halving: the preset and --candidates drawn around it are measured on a few pictures, the better
+half of them on twice as many, and so on; of those that were measured on all pictures, the one of fewest steps within
+--tolerance of the best is the new preset. A higher PSNR is not always a better picture: with a free strength large
+holes come out smooth; --metric lpips-alex looks at that.
+  psld tune --data photos --tasks sr4,denoise --methods psld,diffpir --out presets.yaml
+  psld restore --task sr4 --presets presets.yaml --in small.png --out large.png
+The file has the form of the program's own presets (psld methods --presets), and every result. After Ctrl-C or --budget
+the same command goes on from it. --plot measures quality against time over --steps in place of a search:
+  psld tune --data photos --tasks sr4 --methods psld,diffpir --steps 10,20,50 --out curve.yaml --plot curve.png
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addTuneFlags(fs).run },
@@ -51,221 +44,310 @@ in it. --plot measures PSNR against time over --steps and --gluing-every in plac
 // tuneFlags are those of psld tune.
 type tuneFlags struct {
 	*picturesFlags
-	fs                             *flag.FlagSet
-	steps, every, fixed, out, plot *string
-	strength, tolerance            *float64
-	budget                         *time.Duration
+	fs                                        *flag.FlagSet
+	methods, metric, lpips, vary, steps, plot *string
+	out                                       *string
+	candidates                                *int
+	tolerance                                 *float64
+	budget                                    *time.Duration
 }
 
 func addTuneFlags(fs *flag.FlagSet) *tuneFlags {
 	return &tuneFlags{
 		picturesFlags: addPicturesFlags(fs, 8, ", which should not be those of the final test"),
 		fs:            fs,
-		steps:         fs.String("steps", "10,30,100", "`list` of numbers of steps"),
-		every:         fs.String("gluing-every", "1,2,5", "`list` of numbers of steps from gluing to gluing"),
-		fixed: fs.String("fixed", "strength",
-			"`list` of parameters that keep the preset's value: strength, omega, gamma; \"\" for none"),
-		strength:  fs.Float64("strength", 0, "`share` of the diffusion time for --plot (default: the task's preset)"),
-		tolerance: fs.Float64("tolerance", 0.05, "`dB` that less work may cost"),
-		budget:    fs.Duration("budget", 0, "`time` after which nothing new is tried, such as 30m (default: no limit)"),
-		out:       fs.String("out", "", "`file` for presets and results: .json; an existing one is gone on with"),
-		plot:      fs.String("plot", "", "measure quality against time in place of a search, and draw it as a PNG `file`"),
+		methods:       fs.String("methods", "psld", "`list` of methods"),
+		metric:        fs.String("metric", "psnr", "`name` of the metric: psnr, ssim, lpips-alex, lpips-squeeze, lpips-vgg"),
+		lpips:         fs.String("lpips-weights", "", "`file` or folder with the trained networks of LPIPS"),
+		vary: fs.String("vary", strings.Join(tune.Parameters, ","),
+			"`list` of parameters to vary; a method leaves out those that it has not"),
+		candidates: fs.Int("candidates", 16, "`N` settings to try beside the preset"),
+		tolerance:  fs.Float64("tolerance", 0.02, "`score` that fewer steps may cost"),
+		budget:     fs.Duration("budget", 0, "`time` after which nothing new is tried, such as 30m (default: no limit)"),
+		out:        fs.String("out", "", "`file` for presets and results: .yaml; an existing one is gone on with"),
+		plot: fs.String("plot", "", "measure quality against time in place of a search, and draw it as a PNG "+
+			"`file`"),
+		steps: fs.String("steps", "10,20,50,100", "`list` of numbers of steps for --plot"),
 	}
 }
 
+// tuning is what psld tune keeps beside the presets: what they were found by.
+type tuning struct {
+	Facts   map[string]string `json:"facts"` // all that the results depend on
+	Results []tune.Result     `json:"results"`
+}
+
+// tuneFile is the file of psld tune.
+type tuneFile struct {
+	presets psld.Presets
+	tuning
+}
+
 func (f *tuneFlags) run(ctx context.Context, c *console, _ []string) error {
-	s, chosen, err := f.check()
+	s, jobs, err := f.check()
 	if err != nil {
 		return err
 	}
 	if err := f.threads(); err != nil {
 		return err
 	}
-	if s.Pictures, err = f.load(c); err != nil {
+	pics, err := f.open(c)
+	if err != nil {
 		return err
 	}
-	if s.Model, err = f.model.open(ctx, c); err != nil {
+	for i := range pics.Len() {
+		p, err := pics.At(i)
+		if err != nil {
+			return err
+		}
+		s.Pictures = append(s.Pictures, p)
+	}
+	m, err := f.model.open(ctx, c)
+	if err != nil {
 		return err
 	}
-	file := tuneFile{Presets: psld.Presets{Size: *f.size, Tasks: map[psld.Task]psld.TaskPreset{}}, Model: s.Model.Name,
-		DType: *f.model.dtype, Pictures: len(s.Pictures), Data: *f.data, Sigma: *f.sigma, Seed: s.Seed,
-		Tolerance: *f.tolerance}
+	own := map[string]prior.Prior{}
+	if *f.model.path == "" {
+		if own, err = f.pixelModels(ctx, c, list(*f.methods)); err != nil {
+			return err
+		}
+	}
+	file := tuneFile{presets: psld.Presets{}, tuning: tuning{Facts: map[string]string{"pictures": pics.Digest,
+		"size": fmt.Sprint(*f.size), "sigma": fmt.Sprint(*f.sigma), "seed": fmt.Sprint(s.Seed), "metric": *f.metric,
+		"model": fmt.Sprintf("%.13s", solver.ModelDigest(m)), "dtype": *f.model.dtype}}}
+	for name, p := range own {
+		file.Facts["model of "+name] = fmt.Sprintf("%.13s", solver.ModelDigest(p))
+	}
 	if err := file.goOn(*f.out); err != nil {
 		return err
 	}
 	s.Known = file.Results
-	f.setWork(s)
-	save := func() error {
-		file.Results = s.Known
-		return writeJSON(*f.out, file)
-	}
 	start := time.Now()
+	info := s.Metric.Info()
 	s.Found = func(r tune.Result) error {
-		c.say("%8s  %-15s %4d steps, strength %-7.3g gamma %-7.3g omega %-7.3g gluing every %d: %.2f dB, %.2f s a picture",
-			round(time.Since(start)), r.Task, r.Steps, r.Strength, r.Gamma, r.Omega, r.GluingEvery, r.PSNR, r.Seconds)
-		return save()
+		c.say("%8s  %-15s %d pictures: %.*f, %.2f s a picture; %s: %s", round(time.Since(start)), r.Task, r.Pictures,
+			info.Digits, r.Score, r.Seconds, r.Method, psld.Words(r.Method, r.Params))
+		file.Results = s.Known
+		return file.write(*f.out)
 	}
-	c.say("%s, %d results known", f.describe(len(s.Pictures), s.Seed, s.Model), len(s.Known))
-	rows, gains, err := f.search(ctx, s, chosen, file.Tasks)
-	if errors.Is(err, tune.ErrBudget) {
-		c.say("the budget of %s is used up: the same command goes on", *f.budget)
-		err = nil
+	c.say("%s, %d results known", f.describe(pics.Len(), s.Seed, m), len(s.Known))
+	model := func(method string) prior.Prior {
+		if p, ok := own[method]; ok {
+			return p
+		}
+		return m
 	}
-	printTuned(c, rows, gains)
-	if len(rows) == 0 {
+	if *f.plot != "" {
+		return f.curves(ctx, c, s, jobs, model)
+	}
+	return f.search(ctx, c, s, jobs, model, &file)
+}
+
+// tuneJob is a task with a method.
+type tuneJob struct {
+	task   psld.Task
+	method string
+}
+
+// search finds a preset for each job.
+func (f *tuneFlags) search(ctx context.Context, c *console, s *tune.Search, jobs []tuneJob,
+	model func(string) prior.Prior, file *tuneFile) error {
+	info := s.Metric.Info()
+	fmt.Fprintf(c.out, "| Task | Method | %s | over preset | s/picture | Parameters |\n|---|---|---:|---:|---:|---|\n",
+		strings.TrimSpace(info.Title+" "+info.Unit))
+	for _, j := range jobs {
+		s.Model = model(j.method)
+		best, preset, err := s.Task(ctx, j.task, j.method)
+		refused := (*solver.Refused)(nil)
+		switch {
+		case errors.Is(err, tune.ErrBudget):
+			c.say("the budget of %s is used up: the same command goes on", *f.budget)
+			return nil
+		case errors.As(err, &refused):
+			fmt.Fprintf(c.out, "| %s | %s | n/a | n/a | - | %s |\n", j.task, j.method, refused.Reason)
+			continue
+		case err != nil:
+			return err
+		}
+		fmt.Fprintf(c.out, "| %s | %s | %.*f | %+.*f | %.2f | %s |\n", j.task, j.method, info.Digits, best.Score,
+			info.Digits, best.Score-preset.Score, best.Seconds, psld.Words(j.method, best.Params))
+		file.put(psld.PresetsNameOf(s.Model), *f.size, j, best.Params)
+		if err := file.write(*f.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// curves measures and draws quality against time.
+func (f *tuneFlags) curves(ctx context.Context, c *console, s *tune.Search, jobs []tuneJob,
+	model func(string) prior.Prior) error {
+	steps, err := counts("--steps", *f.steps, 0)
+	if err != nil {
 		return err
 	}
-	err = errors.Join(err, save())
-	if *f.plot != "" {
-		err = errors.Join(err, atomicfile.Write(*f.plot, func(w io.Writer) error { return tune.Plot(w, rows) }))
+	if len(steps) == 0 || slices.Min(steps) < 1 || slices.Max(steps) > 1000 {
+		return fmt.Errorf("--steps %s, want numbers of 1 to 1000", *f.steps)
 	}
-	return err
+	info := s.Metric.Info()
+	var all []tune.Result
+	for _, j := range jobs {
+		s.Model = model(j.method)
+		preset, err := s.Preset(j.task, j.method)
+		if err != nil {
+			return err
+		}
+		curve, err := s.Curve(ctx, j.task, j.method, preset, steps)
+		if err != nil {
+			return err
+		}
+		all = append(all, curve...)
+	}
+	fmt.Fprintf(c.out, "| Task | Method | %s | s/picture | Parameters |\n|---|---|---:|---:|---|\n",
+		strings.TrimSpace(info.Title+" "+info.Unit))
+	for _, r := range all {
+		fmt.Fprintf(c.out, "| %s | %s | %.*f | %.2f | %s |\n", r.Task, r.Method, info.Digits, r.Score, r.Seconds,
+			psld.Words(r.Method, r.Params))
+	}
+	return atomicfile.Write(*f.plot, func(w io.Writer) error { return tune.Plot(w, info, all) })
 }
 
 // check looks at the flags.
-func (f *tuneFlags) check() (*tune.Search, []psld.Task, error) {
+func (f *tuneFlags) check() (s *tune.Search, jobs []tuneJob, err error) {
 	set := given(f.fs)
 	switch {
 	case *f.data == "" || *f.out == "":
 		return nil, nil, fmt.Errorf("--data and --out are needed (see psld help tune)")
-	case !(*f.tolerance >= 0 && *f.tolerance <= 10):
-		return nil, nil, fmt.Errorf("--tolerance %v, want 0 to 10 dB", *f.tolerance)
+	case !(*f.tolerance >= 0 && *f.tolerance <= 100):
+		return nil, nil, fmt.Errorf("--tolerance %v, want 0 to 100", *f.tolerance)
+	case *f.candidates < 1 || *f.candidates > 10000:
+		return nil, nil, fmt.Errorf("--candidates %d, want 1 to 10000", *f.candidates)
 	case *f.budget < 0:
 		return nil, nil, fmt.Errorf("--budget %v, want a time of at least 0", *f.budget)
-	case set["strength"] && !(*f.strength > 0 && *f.strength <= 1):
-		return nil, nil, fmt.Errorf("--strength %v, want more than 0 and at most 1", *f.strength)
-	case set["strength"] && *f.plot == "":
-		return nil, nil, fmt.Errorf("--strength is for --plot; the search finds it")
+	case set["steps"] && *f.plot == "":
+		return nil, nil, fmt.Errorf("--steps is for --plot; the search finds them")
 	}
 	if err := f.picturesFlags.check(); err != nil {
 		return nil, nil, err
 	}
-	s := &tune.Search{Sigma: *f.sigma, Tolerance: *f.tolerance, Budget: *f.budget, Fixed: list(*f.fixed)}
-	chosen, err := drawnTasks(*f.tasks)
+	s = &tune.Search{Sigma: *f.sigma, Tolerance: *f.tolerance, Budget: *f.budget, Vary: list(*f.vary),
+		Candidates: *f.candidates}
+	tasks, err := drawnTasks(*f.tasks)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range s.Fixed {
-		if !slices.Contains(tune.Parameters, name) {
-			return nil, nil, fmt.Errorf("--fixed %q, want some of %s", name, strings.Join(tune.Parameters, ", "))
+	known := map[string]bool{}
+	for _, t := range tasks {
+		for _, method := range list(*f.methods) {
+			spec, err := solver.Lookup(method)
+			if err != nil {
+				return nil, nil, err
+			}
+			jobs = append(jobs, tuneJob{t, spec.Name})
+			for _, p := range param.Fields(spec.New()) {
+				known[p.Name] = true
+			}
 		}
 	}
-	if s.Steps, err = counts("--steps", *f.steps, 0); err != nil {
-		return nil, nil, err
+	if len(jobs) == 0 {
+		return nil, nil, fmt.Errorf("--tasks and --methods need at least one name")
 	}
-	if s.Gluing, err = counts("--gluing-every", *f.every, 0); err != nil {
-		return nil, nil, err
+	for _, name := range s.Vary {
+		if set["vary"] && !known[name] {
+			return nil, nil, fmt.Errorf("--vary %q, want some of %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
 	}
-	if len(chosen) == 0 || slices.Min(s.Steps) < 1 || slices.Max(s.Steps) > 1000 || slices.Min(s.Gluing) < 1 {
-		return nil, nil, fmt.Errorf("--tasks, --steps (1 to 1000) and --gluing-every need at least one entry each")
+	if s.Metric, err = metric.Open(*f.metric, *f.lpips); err != nil {
+		return nil, nil, fmt.Errorf("--metric: %w", err)
+	}
+	if _, single := s.Metric.New().(*metric.Values); !single {
+		return nil, nil, fmt.Errorf("--metric %s is one of whole sets, want one of single pictures", *f.metric)
 	}
 	if s.Seed, err = f.seed(); err != nil {
 		return nil, nil, err
 	}
-	if err := checkOutput("--out", *f.out, []string{".json"}); err != nil {
+	if err := checkOutput("--out", *f.out, []string{".yaml", ".yml"}); err != nil {
 		return nil, nil, err
 	}
 	if *f.plot != "" {
 		err = checkOutput("--plot", *f.plot, []string{".png"})
 	}
-	return s, chosen, err
+	return s, jobs, err
 }
 
-// setWork tells the search how much work a step is.
-func (f *tuneFlags) setWork(s *tune.Search) {
-	mult := s.Model.Multiple()
-	padded := (*f.size + mult - 1) / mult * mult
-	w := kernels.StepWork(s.Model, padded, padded)
-	s.Work = func(gluing bool) float64 {
-		if gluing {
-			return w.Total()
-		}
-		return w.Total() - w.Encoder.Total()
+// put adds a preset.
+func (f *tuneFile) put(model string, size int, j tuneJob, v param.Values) {
+	m := f.presets[model]
+	m.Size = size
+	if m.Tasks == nil {
+		m.Tasks = map[psld.Task]map[string]param.Values{}
 	}
-}
-
-// search goes through the tasks and puts their best presets into found; gains are what they have over the built-in
-// ones.
-func (f *tuneFlags) search(ctx context.Context, s *tune.Search, chosen []psld.Task,
-	found map[psld.Task]psld.TaskPreset) (rows []tune.Result, gains []float64, err error) {
-	for _, t := range chosen {
-		if *f.plot != "" {
-			p := s.Preset(t)
-			if given(f.fs)["strength"] {
-				p.Strength = *f.strength
-			}
-			var curve []tune.Result
-			curve, err = s.Curve(ctx, t, p)
-			rows = append(rows, curve...)
-		} else {
-			var best tune.Result
-			var gain float64
-			if best, gain, err = s.Task(ctx, t); best.Steps > 0 {
-				rows, gains = append(rows, best), append(gains, gain)
-				found[t] = best.TaskPreset
-			}
-		}
-		if err != nil {
-			break
-		}
+	if m.Tasks[j.task] == nil {
+		m.Tasks[j.task] = map[string]param.Values{}
 	}
-	return rows, gains, err
+	m.Tasks[j.task][j.method] = v
+	f.presets[model] = m
 }
 
-// goOn takes the results of an existing file, which must be of the same pictures and model.
+// goOn takes the results of an earlier search from its file, if there is one.
 func (f *tuneFile) goOn(path string) error {
 	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
-	var old tuneFile
-	if err := json.Unmarshal(b, &old); err != nil {
-		return fmt.Errorf("--out %s is not a file of psld tune: %w", path, err)
+	var old struct {
+		Presets psld.Presets   `yaml:"presets"`
+		Tuning  map[string]any `yaml:"tuning"`
 	}
-	of := func(f tuneFile) string {
-		return fmt.Sprintf("model %s, %s, %d pictures of %s at %dx%d, noise %g, seed %d", f.Model, f.DType, f.Pictures,
-			f.Data, f.Size, f.Size, f.Sigma, f.Seed)
+	var was tuning
+	text, e := []byte(nil), yaml.Unmarshal(b, &old)
+	if e == nil {
+		text, e = json.Marshal(old.Tuning)
 	}
-	if of(old) != of(*f) {
-		return fmt.Errorf("--out %s has results of %s; these would be of %s: choose another file", path, of(old), of(*f))
+	if e == nil {
+		e = json.Unmarshal(text, &was)
 	}
-	f.Results = old.Results
-	for t, p := range old.Tasks {
-		f.Tasks[t] = p
+	for i := range was.Results {
+		e = errors.Join(e, was.Results[i].Normal())
+	}
+	if e != nil || was.Facts == nil {
+		return fmt.Errorf("--out %s is not a file of psld tune: choose another one", path)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Facts)) {
+		if was.Facts[name] != f.Facts[name] {
+			// A model that only some methods have says nothing of the results of others.
+			if _, ok := was.Facts[name]; !ok && strings.HasPrefix(name, "model of ") {
+				continue
+			}
+			return fmt.Errorf("--out %s has results of %s %s; these would be of %s: choose another file", path, name,
+				was.Facts[name], f.Facts[name])
+		}
+	}
+	maps.Copy(was.Facts, f.Facts)
+	f.tuning = was
+	if old.Presets != nil {
+		f.presets = old.Presets
 	}
 	return nil
 }
 
-func writeJSON(path string, v any) error {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetIndent("", " ")
-	if err := e.Encode(v); err != nil {
+// write writes the file: presets as the program's own, then what they were found by, a line of JSON for each result.
+func (f *tuneFile) write(path string) error {
+	text := f.presets.Text("Presets that psld tune found; give them to psld restore or psld eval by --presets.")
+	facts, err := json.Marshal(f.Facts)
+	if err != nil {
 		return err
 	}
-	return writeFile(path, b.Bytes())
-}
-
-// printTuned prints a Markdown table; gains are what the rows have over the presets, nil for curves.
-func printTuned(c *console, rows []tune.Result, gains []float64) {
-	if len(rows) == 0 {
-		return
-	}
-	gain := ""
-	if gains != nil {
-		gain = " over preset |"
-	}
-	fmt.Fprintf(c.out, "| Task | Steps | Strength | Gamma | Omega | Gluing every | PSNR dB |%s SSIM | s/picture | "+
-		"processor s | TFLOP |\n", gain)
-	fmt.Fprintf(c.out, "|---|---:|---:|---:|---:|---:|---:|%s---:|---:|---:|---:|\n",
-		strings.Repeat("---:|", min(1, len(gain))))
-	for i, r := range rows {
-		if gains != nil {
-			gain = fmt.Sprintf(" %+.2f |", gains[i])
+	text += fmt.Sprintf("tuning:\n  facts: %s\n  results:\n", facts)
+	for _, r := range f.Results {
+		line, err := json.Marshal(r)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(c.out, "| %s | %d | %.3g | %.3g | %.3g | %d | %.2f |%s %.4f | %.2f | %.2f | %.3f |\n", r.Task, r.Steps,
-			r.Strength, r.Gamma, r.Omega, r.GluingEvery, r.PSNR, gain, r.SSIM, r.Seconds, r.CPU, r.TFLOP)
+		text += fmt.Sprintf("    - %s\n", line)
 	}
+	return writeFile(path, []byte(text))
 }

@@ -16,8 +16,7 @@ var colourise = Task{
 	Does:     "give a grey picture colours",
 	Operator: func(h, w int, _ Damage) (operator.Linear, error) { return operator.NewGrey(h, w, operator.Luma) },
 	Draw:     nothing, TV: 0.03,
-	Best: "diffpir", Presets: box.and(diffPIR(3, 0.02, 1)),
-	Tuned: tuned(0.7, 0.1, 15), Published: published(0.1, 1),
+	Best: "diffpir",
 	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) {
 		x := make([]float32, 3*len(y))
 		for i := range x {

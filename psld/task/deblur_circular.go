@@ -15,9 +15,8 @@ var deblurCircular = Task{
 	Operator: func(h, w int, d Damage) (operator.Linear, error) {
 		return operator.NewCircularBlur(h, w, 3, d.Kernel, 1)
 	},
-	TV:   0.005,
-	Best: "diffpir", Presets: sharpened.and(diffPIR(0.5, 0.05, 0.3)),
-	Tuned: tuned(0.3, 0.1, 20), Published: published(0.1, 1),
+	TV:         0.005,
+	Best:       "diffpir",
 	Parameters: deblurGaussian.Parameters,
 	Draw:       deblurGaussian.Draw,
 	Fit:        deblurGaussian.Fit,

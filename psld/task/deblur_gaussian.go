@@ -18,8 +18,7 @@ var deblurGaussian = Task{
 	Looks:    "Everything is soft, evenly in all directions.",
 	Does:     "sharpen; without a kernel, of a Gaussian blur whose deviation is estimated",
 	Operator: blurred, TV: 0.005,
-	Best: "diffpir", Presets: sharpened.and(diffPIR(0.5, 0.05, 1)),
-	Tuned: tuned(0.3, 0.1, 20), Published: published(0.1, 1),
+	Best: "diffpir",
 	Parameters: []Parameter{
 		{Name: "kernel-std", Usage: "standard `deviation` of the kernel in pixels", Default: 3, Most: 100},
 	},

@@ -18,8 +18,7 @@ var deblurMotion = Task{
 	Does:     "sharpen; the kernel is needed: a grey PNG, square with an odd side, or a straight line",
 	File:     "a grey PNG of the camera's path",
 	Operator: blurred, TV: 0.01,
-	Best: "diffpir", Presets: sharpened.and(diffPIR(0.5, 0.05, 0.6)),
-	Tuned: tuned(0.3, 0.1, 20), Published: published(0.1, 1),
+	Best: "diffpir",
 	Parameters: []Parameter{
 		{Name: "motion-length", Usage: "`pixels` of a straight motion", Most: 500},
 		{Name: "motion-angle", Usage: "`degrees` of a straight motion, counter-clockwise from the horizontal",

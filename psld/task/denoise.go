@@ -25,7 +25,6 @@ var denoise = Task{
 		return operator.Identity(operator.Shape{H: h, W: w, C: 3}), nil
 	},
 	Draw: nothing, TV: 0.03,
-	Best: "diffpir", Presets: clean.and(map[string]Preset{"diffpir": cleaning}),
-	Tuned: tuned(0.7, 0.1, 15), Published: published(0.1, 1),
+	Best: "diffpir", ByNoise: map[string]Preset{"diffpir": cleaning},
 	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) { return y, nil },
 }

@@ -11,8 +11,7 @@ var destripe = Task{
 	Looks:    "Black lines run across the picture.",
 	Does:     "fill in rows: those of the mask, else the transparent, else exactly black ones",
 	Operator: masked, Rough: interpolated, TV: 0.003,
-	Best: "pnp-admm", Presets: holes.and(diffPIR(0.4, 0.04, 0.7)),
-	Tuned: tuned(0.7, 0.1, 15), Published: published(0.1, 1),
+	Best:       "pnp-admm",
 	Parameters: []Parameter{{Name: "rows", Usage: "`share` of missing rows", Default: 0.3}},
 	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
 		d.Keep, err = operator.StripeMask(h, w, v["rows"], seed)

@@ -15,8 +15,6 @@ var inpaint = Task{
 	Looks:    "Something is to go, or a part is gone.",
 	Does:     "repaint the white part of the mask, or the transparent part of the picture",
 	Operator: masked, Rough: interpolated, TV: 0.003,
-	Presets: box.and(diffPIR(3, 0.02, 1)),
-	Tuned:   tuned(0.7, 0.1, 15), Published: published(0.1, 1),
 }
 
 // masked is zero where pixels are missing.

@@ -12,8 +12,6 @@ var inpaintBox = Task{
 	Does:     "the same for a rectangle",
 	Operator: masked, Rough: interpolated, TV: 0.03,
 	// More strength than PSNR asks for: with less the hole would stay smooth.
-	Presets: box.and(diffPIR(3, 0.02, 1)),
-	Tuned:   tuned(0.7, 0.1, 15), Published: published(0.01, 0.1),
 	Parameters: []Parameter{{Name: "box", Usage: "`sides` of the box over those of the picture", Default: 0.5}},
 	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
 		d.Keep, err = operator.BoxMask(h, w, v["box"], true, seed)

@@ -28,8 +28,7 @@ func enlarging(name Name, n int, lost, does string) Task {
 			return operator.NewSR(h, w, 3, n)
 		},
 		Draw: nothing, TV: 0.005,
-		Best: "diffpir", Presets: enlarge.and(diffPIR(0.5, 0.05, 1)),
-		Tuned: tuned(0.5, 0.1, 10), Published: published(0.1, 1),
+		Best: "diffpir",
 	}
 }
 

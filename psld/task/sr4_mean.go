@@ -12,6 +12,5 @@ var sr4Mean = Task{
 	Does:     "enlarge four times what was averaged",
 	Operator: func(h, w int, _ Damage) (operator.Linear, error) { return operator.NewAveragePool(h, w, 3, 4) },
 	Draw:     nothing, TV: 0.005,
-	Best: "diffpir", Presets: enlarge.and(diffPIR(0.5, 0.05, 1)),
-	Tuned: tuned(0.5, 0.1, 10), Published: published(0.1, 1),
+	Best: "diffpir",
 }

@@ -63,17 +63,14 @@ type Task struct {
 	// Aside says that the task is left out where none is named: in eval and tune.
 	Aside bool
 
-	// Tuned are the parameters of PSLD and its relatives (solver.PSLD) for models like the embedded one, with weights for
-	// pictures of TunedSize pixels a side. Published are those of the PSLD code for Stable Diffusion.
-	Tuned, Published param.Values
-
 	// TV is the weight of total variation that suits the task: best of a grid on 16 other validation photographs at
 	// 64x64 pixels and noise 0.05.
 	TV float64
 	// Best is the method that restored the task best on validation pictures, with the embedded models; "" is psld.
 	Best string
-	// Presets are the parameters of further methods, by name. A method that is not in it has its defaults.
-	Presets map[string]Preset
+	// ByNoise are parameters of methods that depend on the noise, by the methods' names. They win over the file of
+	// presets that comes with the program, which has all others (psld/presets.yaml).
+	ByNoise map[string]Preset
 	// Rough is a quick restoration of y for solvers to start from, of shape a.In(). nil: by total variation.
 	Rough func(ctx context.Context, a operator.Linear, y []float32, d Damage) ([]float32, error)
 }
@@ -101,7 +98,7 @@ var list = []*Task{&inpaint, &inpaintRandom, &inpaintBox, &destripe, &sr2, &sr4,
 // All lists the tasks.
 func All() []*Task { return slices.Clone(list) }
 
-// Register adds a task of another package; without parameters it gets some of the middle. It is for start-up and
+// Register adds a task of another package. It is for start-up and
 // tests: not safe beside other calls. A name that is taken or empty, and a task without an operator, are errors.
 func Register(t *Task) (remove func(), err error) {
 	if _, err := Find(string(t.Name)); err == nil || t.Name == "" {
@@ -109,12 +106,6 @@ func Register(t *Task) (remove func(), err error) {
 	}
 	if t.Operator == nil || t.Scale < 1 {
 		return nil, fmt.Errorf("task %s: want an operator and a scale of at least 1", t.Name)
-	}
-	if t.Tuned == nil {
-		t.Tuned = tuned(0.4, 0.1, 15)
-	}
-	if t.Published == nil {
-		t.Published = published(0.1, 1)
 	}
 	list = append(list, t)
 	return func() { list = slices.DeleteFunc(list, func(o *Task) bool { return o == t }) }, nil

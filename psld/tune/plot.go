@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -12,11 +13,12 @@ import (
 
 	"psld/internal/chart"
 	"psld/psld"
+	"psld/psld/metric"
 )
 
-// Plot draws PSNR over time as a PNG, a panel for each task and a line for each gluing; points carry their
-// number of steps. Time is that of processors where it is known, since neighbours do not count in it.
-func Plot(w io.Writer, curves []Result) error {
+// Plot draws the scores of curves over time as a PNG, a panel for each task and a line for each method; points carry
+// their number of steps.
+func Plot(w io.Writer, info metric.Info, curves []Result) error {
 	var tasks []psld.Task
 	for _, r := range curves {
 		if !slices.Contains(tasks, r.Task) {
@@ -28,7 +30,7 @@ func Plot(w io.Writer, curves []Result) error {
 	}
 	var plots []*plot.Plot
 	for _, t := range tasks {
-		p, err := panel(t, curves)
+		p, err := panel(t, info, curves)
 		if err != nil {
 			return err
 		}
@@ -37,39 +39,29 @@ func Plot(w io.Writer, curves []Result) error {
 	return chart.Panels(w, plots)
 }
 
-func panel(t psld.Task, curves []Result) (*plot.Plot, error) {
+func panel(t psld.Task, info metric.Info, curves []Result) (*plot.Plot, error) {
 	p := plot.New()
-	p.Title.Text, p.Y.Label.Text, p.X.Label.Text = string(t), "PSNR, dB", "seconds a picture"
+	p.Title.Text, p.X.Label.Text = string(t), "seconds a picture"
+	p.Y.Label.Text = strings.TrimSpace(info.Title + " " + info.Unit)
 	p.Add(plotter.NewGrid())
 	p.Legend.Padding = vg.Millimeter
-	lines := map[int]plotter.XYs{}
+	lines := map[string]plotter.XYs{}
 	labels := plotter.XYLabels{}
-	var order []int
+	var order []string
 	for _, r := range curves {
 		if r.Task != t {
 			continue
 		}
-		x := r.Seconds
-		if r.CPU > 0 {
-			x = r.CPU
-			p.X.Label.Text = "processor seconds a picture"
+		if lines[r.Method] == nil {
+			order = append(order, r.Method)
 		}
-		if lines[r.GluingEvery] == nil {
-			order = append(order, r.GluingEvery)
-		}
-		lines[r.GluingEvery] = append(lines[r.GluingEvery], plotter.XY{X: x, Y: r.PSNR})
-		if r.GluingEvery == order[0] {
-			labels.XYs = append(labels.XYs, plotter.XY{X: x, Y: r.PSNR})
-			labels.Labels = append(labels.Labels, fmt.Sprint(r.Steps))
-		}
+		at := plotter.XY{X: r.Seconds, Y: r.Score}
+		lines[r.Method] = append(lines[r.Method], at)
+		labels.XYs, labels.Labels = append(labels.XYs, at), append(labels.Labels, fmt.Sprint(steps(r)))
 	}
 	var parts []any
-	for _, k := range order {
-		name := fmt.Sprintf("gluing every %d steps", k)
-		if k == 1 {
-			name = "gluing in every step"
-		}
-		parts = append(parts, name, lines[k])
+	for _, method := range order {
+		parts = append(parts, method, lines[method])
 	}
 	if err := plotutil.AddLinePoints(p, parts...); err != nil {
 		return nil, err

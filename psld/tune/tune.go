@@ -1,56 +1,74 @@
-// Package tune looks for the parameters of a restoration on a set of pictures, and measures
-// quality against time.
+// Package tune looks for the parameters of a method for a task on a set of pictures, and measures quality against
+// time.
 //
-// The search is deterministic: a walk along one parameter at a time. For each number of steps, from the
-// smallest, it starts at the best setting of the number before (first the task's preset), and tries
-// twice and half the strength, omega and gamma in that order, going on in a direction as long as the mean
-// PSNR grows, until none of them helps or after three rounds. Of the best it then tries the
-// numbers of steps between two gluings. The winner is the setting of least work whose PSNR is
-// within a tolerance of the best one found.
+// The search is successive halving (Jamieson and Talwalkar 2016): the preset and candidates drawn around it are
+// measured on a few pictures, the better half of them on twice as many, and so on up to all. It is deterministic: the
+// candidates come from the seed. The winner is the candidate of fewest steps whose score is within a tolerance of the
+// best one, among those that were measured on all pictures; the preset is always one of them.
 package tune
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"time"
 
 	"psld/psld"
 	"psld/psld/eval"
+	"psld/psld/metric"
 	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
 )
 
-// Result is what a setting is worth.
+// Result is what parameters are worth.
 type Result struct {
-	Task psld.Task `json:"task"`
-	psld.TaskPreset
-	PSNR    float64 `json:"psnr_db"` // means over the pictures
-	SSIM    float64 `json:"ssim"`
-	Seconds float64 `json:"seconds"`           // of wall clock a picture, several at a time
-	CPU     float64 `json:"processor_seconds"` // a picture, all threads together; 0 where the system does not tell
-	TFLOP   float64 `json:"tflop"`             // a picture
+	Task     psld.Task    `json:"task"`
+	Method   string       `json:"method"`
+	Params   param.Values `json:"params"` // on pictures of the search's size
+	Pictures int          `json:"pictures"`
+	Score    float64      `json:"score"`   // mean of the metric over the pictures
+	Seconds  float64      `json:"seconds"` // of wall clock a picture, see eval.Row
 }
+
+// Normal gives the parameters of a result that comes from a file the types that the method has.
+func (r *Result) Normal() error {
+	spec, err := solver.Lookup(r.Method)
+	if err != nil {
+		return err
+	}
+	m := spec.Default()
+	if err := r.Params.Apply(m); err != nil {
+		return fmt.Errorf("%s: %w", r.Method, err)
+	}
+	r.Params = param.ValuesOf(m)
+	return nil
+}
+
+// Parameters are those that are varied where nothing else is said, by name.
+var Parameters = []string{"gamma", "omega", "eta", "steps", "zeta", "rho", "lambda"}
 
 // Search is a search on pictures of one size, each with damage and noise of its own.
 type Search struct {
-	Model     *prior.LatentDiffusion
-	Pictures  []*picture.Picture
-	Sigma     float64 // of the measurement's noise on [-1,1]
-	Seed      uint64
-	Steps     []int         // numbers of steps to try
-	Gluing    []int         // numbers of steps from gluing to gluing to try
-	Fixed     []string      // parameters that keep the preset's value: strength, omega, gamma
-	Tolerance float64       // in dB, see the package's comment
-	Budget    time.Duration // after which no new setting is tried; 0 for none
+	Model      prior.Prior // nil for methods that need none
+	Pictures   []*picture.Picture
+	Sigma      float64 // of the measurement's noise on [-1,1]
+	Seed       uint64
+	Metric     metric.Metric // of single pictures; nil for PSNR
+	Vary       []string      // parameters; those that a method has not are left out. nil for Parameters
+	Candidates int           // beside the preset
+	Tolerance  float64       // of the score, see the package's comment
+	Budget     time.Duration // after which nothing new is measured; 0 for none
 
-	// Work is the operations of a step with and without gluing.
-	Work func(gluing bool) float64
-	// Known are results of an earlier search on the same pictures, which are not computed again. Found, when
-	// set, is called with each new one, which is added to Known; an error ends the search.
+	// Known are results of an earlier search on the same pictures, which are not measured again. Found, when set, is
+	// called with each new one, which is added to Known; an error ends the search.
 	Known []Result
 	Found func(Result) error
 
@@ -60,155 +78,175 @@ type Search struct {
 // ErrBudget ends a search whose time is over.
 var ErrBudget = errors.New("the time is over")
 
-// Parameters are the names that Search.Fixed may have, in the order of the walk.
-var Parameters = []string{"strength", "omega", "gamma"}
-
-func parameter(p *psld.TaskPreset, name string) *float64 {
-	return map[string]*float64{"strength": &p.Strength, "omega": &p.Omega, "gamma": &p.Gamma}[name]
-}
-
-// Preset is what a task starts from. Its gluing is in every step.
-func (s *Search) Preset(t psld.Task) psld.TaskPreset {
-	m, err := psld.Preset(s.Model, t, s.Pictures[0].H, s.Pictures[0].W, psld.Options{})
-	if err != nil {
-		panic(err) // psld is there, and its presets are in range
-	}
-	o := m.(*solver.PSLD)
-	return psld.TaskPreset{Steps: o.Steps, Strength: o.Strength, Gamma: o.Gamma, Omega: o.Omega,
-		GluingEvery: 1, Back: o.Back}
-}
-
-// Task looks for the best parameters of a task; gain is what they have over the preset's PSNR. With an error (such as
-// ErrBudget or that of a ctx that has ended) it returns the best so far; Steps is 0 where there is none.
-func (s *Search) Task(ctx context.Context, t psld.Task) (best Result, gain float64, err error) {
+// Task looks for the best parameters of a method for a task; preset is what the task's preset is worth on all
+// pictures. With an error, such as ErrBudget or that of a ctx that has ended, there is no result.
+func (s *Search) Task(ctx context.Context, t psld.Task, method string) (best, preset Result, err error) {
 	if s.start.IsZero() {
 		s.start = time.Now()
 	}
-	preset, err := s.try(ctx, t, s.Preset(t))
+	if len(s.Pictures) == 0 {
+		return best, preset, errors.New("no pictures, want at least one")
+	}
+	own, err := s.Preset(t, method)
 	if err != nil {
-		return Result{}, 0, err
+		return best, preset, err
 	}
-	seen, from := []Result{preset}, preset
-	visit := func(p psld.TaskPreset) (Result, error) {
-		r, err := s.try(ctx, t, p)
-		if err == nil {
-			seen = append(seen, r)
-		}
-		return r, err
-	}
-	for _, steps := range slices.Sorted(slices.Values(s.Steps)) {
-		p := from.TaskPreset
-		p.Steps = steps
-		if from, err = visit(p); err != nil {
-			break
-		}
-		if from, err = s.walk(from, visit); err != nil {
-			break
-		}
-		for _, k := range s.Gluing {
-			p := from.TaskPreset
-			p.GluingEvery = k
-			if _, err = visit(p); err != nil {
-				break
+	field := append([]param.Values{own}, s.candidates(t, method, own)...)
+	n := max(1, len(s.Pictures)/4)
+	for {
+		results := make([]Result, len(field))
+		for i, v := range field {
+			if results[i], err = s.try(ctx, t, method, v, n); err != nil {
+				return best, preset, err
 			}
 		}
-		if err != nil {
-			break
+		preset = results[0] // it stays the first
+		others := results[1:]
+		slices.SortStableFunc(others, func(a, b Result) int { return -cmp.Compare(s.good(a), s.good(b)) })
+		if n == len(s.Pictures) {
+			return s.cheapest(results), preset, nil
 		}
+		field = []param.Values{own}
+		for _, r := range others[:(len(others)+1)/2] {
+			field = append(field, r.Params)
+		}
+		n = min(2*n, len(s.Pictures))
 	}
-	best = cheapest(seen, s.Tolerance)
-	return best, best.PSNR - preset.PSNR, err
 }
 
-// walk goes from a setting to a better one.
-func (s *Search) walk(at Result, visit func(psld.TaskPreset) (Result, error)) (Result, error) {
-	const rounds, least = 3, 0.005 // dB, below which nothing counts as better
-	for range rounds {
-		moved := false
-		for _, name := range Parameters {
-			if slices.Contains(s.Fixed, name) {
+// metric is that of the scores.
+func (s *Search) metric() metric.Metric {
+	if s.Metric == nil {
+		return metric.Default()[0]
+	}
+	return s.Metric
+}
+
+// good is the score with the better end up.
+func (s *Search) good(r Result) float64 {
+	if s.metric().Info().Higher {
+		return r.Score
+	}
+	return -r.Score
+}
+
+// Preset are the parameters that a task starts from, on pictures of the search's size.
+func (s *Search) Preset(t psld.Task, method string) (param.Values, error) {
+	x := s.Pictures[0]
+	m, err := psld.Preset(s.Model, t, x.H, x.W, psld.Options{Method: method, Sigma: &s.Sigma})
+	if err != nil {
+		return nil, err
+	}
+	return param.ValuesOf(m), nil
+}
+
+// candidates are drawn around the preset: numbers of a limited range anywhere in it or up to the double, all others
+// from a quarter to four times, whole ones from half to twice. What is 0 without such a range stays.
+func (s *Search) candidates(t psld.Task, method string, preset param.Values) (list []param.Values) {
+	spec, err := solver.Lookup(method)
+	if err != nil {
+		return nil
+	}
+	vary := s.Vary
+	if vary == nil {
+		vary = Parameters
+	}
+	name := uint64(14695981039346656037) // FNV-1a: each task and method has numbers of its own
+	for _, c := range []byte(string(t) + " " + method) {
+		name = (name ^ uint64(c)) * 1099511628211
+	}
+	rng := rand.New(rand.NewPCG(s.Seed, name))
+	for range s.Candidates {
+		v := maps.Clone(preset)
+		for _, f := range param.Fields(spec.New()) {
+			if !slices.Contains(vary, f.Name) {
 				continue
 			}
-			for _, factor := range []float64{2, 0.5} {
-				for {
-					p := at.TaskPreset
-					v := parameter(&p, name)
-					*v *= factor
-					if name == "strength" {
-						*v = min(*v, 1)
-					}
-					if p == at.TaskPreset {
-						break
-					}
-					r, err := visit(p)
-					if err != nil {
-						return at, err
-					}
-					if r.PSNR < at.PSNR+least {
-						break
-					}
-					at, moved = r, true
+			u := rng.Float64()
+			switch x := v[f.Name].(type) {
+			case int:
+				v[f.Name] = int(min(max(math.Round(float64(x)*math.Exp2(2*u-1)), f.Min, 1), f.Max))
+			case float64:
+				if math.IsInf(f.Max, 1) {
+					v[f.Name] = round(x * math.Exp2(4*u-2))
+				} else {
+					v[f.Name] = round(f.Min + (f.Max-f.Min)*u)
 				}
 			}
 		}
-		if !moved {
-			break
+		if v.Apply(spec.Default()) == nil { // else it is out of range
+			list = append(list, v)
 		}
 	}
-	return at, nil
+	return list
 }
 
-// cheapest is the result of least work among those within tolerance of the best.
-func cheapest(seen []Result, tolerance float64) Result {
-	top := slices.MaxFunc(seen, func(a, b Result) int { return compare(a.PSNR, b.PSNR) })
+// round keeps three digits, for files that people read.
+func round(v float64) float64 {
+	if v == 0 {
+		return 0
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
+	r := math.Round(v/unit) * unit
+	return math.Round(r*1e9) / 1e9
+}
+
+// cheapest is the result of fewest steps among those within the tolerance of the best.
+func (s *Search) cheapest(results []Result) Result {
+	top := results[0]
+	for _, r := range results {
+		if s.good(r) > s.good(top) {
+			top = r
+		}
+	}
 	best := top
-	for _, r := range seen {
-		if r.PSNR >= top.PSNR-tolerance && (r.TFLOP < best.TFLOP || r.TFLOP == best.TFLOP && r.PSNR > best.PSNR) {
+	for _, r := range results {
+		if s.good(r) < s.good(top)-s.Tolerance {
+			continue
+		}
+		if n := steps(r); n < steps(best) || n == steps(best) && s.good(r) > s.good(best) {
 			best = r
 		}
 	}
 	return best
 }
 
-func compare(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+// steps is what the time of a method grows with, and, unlike time, the same in each run.
+func steps(r Result) int {
+	for _, name := range []string{"steps", "iterations"} {
+		if n, ok := r.Params[name].(int); ok {
+			return n
+		}
 	}
 	return 0
 }
 
-// Curve measures a setting with other numbers of steps and gluings. The result has
-// the steps of each gluing in turn; with an error it has those that are done.
-func (s *Search) Curve(ctx context.Context, t psld.Task, p psld.TaskPreset) (curve []Result, err error) {
+// Curve measures a method with other numbers of steps. With an error it has those that are done.
+func (s *Search) Curve(ctx context.Context, t psld.Task, method string, v param.Values, steps []int) (curve []Result,
+	err error) {
 	if s.start.IsZero() {
 		s.start = time.Now()
 	}
-	for _, k := range s.Gluing {
-		for _, steps := range slices.Sorted(slices.Values(s.Steps)) {
-			p.Steps, p.GluingEvery = steps, k
-			r, err := s.try(ctx, t, p)
-			if err != nil {
-				return curve, err
-			}
-			if n := len(curve); n == 0 || curve[n-1].TaskPreset != r.TaskPreset { // the strength may have no room for more
-				curve = append(curve, r)
-			}
+	name := "steps"
+	if _, ok := v[name]; !ok {
+		name = "iterations"
+	}
+	for _, n := range slices.Sorted(slices.Values(steps)) {
+		w := maps.Clone(v)
+		w[name] = n
+		r, err := s.try(ctx, t, method, w, len(s.Pictures))
+		if err != nil {
+			return curve, err
 		}
+		curve = append(curve, r)
 	}
 	return curve, nil
 }
 
-// try measures a setting, or finds it among the known ones.
-func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Result, error) {
-	if p.Strength < 1 { // has room for so many steps
-		p.Steps = min(p.Steps, max(1, int(p.Strength*1000+0.5)))
-	}
-	p.GluingEvery = max(1, p.GluingEvery)
+// try measures parameters on the first n pictures, or finds them among the known ones.
+func (s *Search) try(ctx context.Context, t psld.Task, method string, v param.Values, n int) (Result, error) {
 	for _, r := range s.Known {
-		if r.Task == t && r.TaskPreset == p {
+		if r.Task == t && r.Method == method && r.Pictures == n && reflect.DeepEqual(r.Params, v) {
 			return r, nil
 		}
 	}
@@ -218,35 +256,23 @@ func (s *Search) try(ctx context.Context, t psld.Task, p psld.TaskPreset) (Resul
 	if s.Budget > 0 && time.Since(s.start) > s.Budget {
 		return Result{}, ErrBudget
 	}
-	o := eval.Options{Tasks: []psld.Task{t}, Methods: []string{"psld"}, Sigma: s.Sigma, Seed: s.Seed,
-		Solve: psld.Options{Params: param.Values{"steps": p.Steps, "gamma": p.Gamma, "omega": p.Omega,
-			"strength":     p.Strength,
-			"gluing_every": p.GluingEvery, "back": p.Back}}}
-	before := processorTime()
-	report, err := eval.Run(ctx, s.Model, eval.List(s.Pictures), o)
-	if ctx.Err() != nil {
+	report, err := eval.Run(ctx, s.Model, eval.List(s.Pictures[:n]), eval.Options{Tasks: []psld.Task{t},
+		Methods: []string{method}, Metrics: []metric.Metric{s.metric()}, Sigma: s.Sigma, Seed: s.Seed,
+		Solve: psld.Options{Params: v}})
+	if err != nil && ctx.Err() != nil {
 		return Result{}, ctx.Err()
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("%d steps, strength %g, gamma %g, omega %g: %w", p.Steps, p.Strength,
-			p.Gamma, p.Omega, err)
+		return Result{}, fmt.Errorf("%s, %s: %w", method, psld.Words(method, v), err)
 	}
 	row := report.Rows[len(report.Rows)-1]
-	r := Result{Task: t, TaskPreset: p, PSNR: row.Result("psnr").Mean, SSIM: row.Result("ssim").Mean,
-		Seconds: row.Seconds,
-		CPU:     (processorTime() - before).Seconds() / float64(len(s.Pictures)), TFLOP: s.work(p) / 1e12}
+	if row.Refused != "" {
+		return Result{}, &solver.Refused{Reason: row.Refused}
+	}
+	r := Result{Task: t, Method: method, Params: v, Pictures: n, Score: row.Results[0].Mean, Seconds: row.Seconds}
 	s.Known = append(s.Known, r)
 	if s.Found != nil {
 		err = s.Found(r)
 	}
 	return r, err
-}
-
-// work is the operations of a run.
-func (s *Search) work(p psld.TaskPreset) float64 {
-	glued := 0
-	if p.Gamma > 0 {
-		glued = (p.Steps + p.GluingEvery - 1) / p.GluingEvery
-	}
-	return float64(glued)*s.Work(true) + float64(p.Steps-glued)*s.Work(false)
 }
