@@ -11,6 +11,10 @@ import (
 
 // TestMain lets this test binary be the program, for what runs itself again.
 func TestMain(m *testing.M) {
+	for _, name := range lasting { // of whoever runs the tests
+		_ = os.Unsetenv(variable(name))
+	}
+	_ = os.Setenv("XDG_CONFIG_HOME", "/nowhere")
 	if os.Getenv("PSLD_RUN_AS_PROGRAM") != "" {
 		main()
 	}

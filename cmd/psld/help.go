@@ -69,11 +69,14 @@ Models: --model takes what psld train makes, and Stable Diffusion 1.x: a diffuse
 (.safetensors, .ckpt), or the id of one in the Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub).
 Nothing is ever downloaded.
 PSLD_KERNELS=generic|neon|avx2|avx512|avx512bf16|amx forces the kernels of an instruction set.
+Defaults of %s
+may be set by the environment (PSLD_MODEL, PSLD_MAX_MEM) or by lines "name = value" of psld/config in the folder of
+settings (on Linux ~/.config; PSLD_CONFIG names another file). Flags win over the environment, that over the file.
 
 Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore and generate write what they have).
 
 Credits:
-%s`, taskNames(task.All(), ", ", ", "), indent(credit, "  "))
+%s`, taskNames(task.All(), ", ", ", "), "--"+strings.Join(lasting, ", --"), indent(credit, "  "))
 	return nil
 }
 

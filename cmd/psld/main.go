@@ -37,6 +37,8 @@ type verb struct {
 var verbs = []*verb{&demoVerb, &restoreVerb, &degradeVerb, &evalVerb, &tuneVerb, &generateVerb,
 	&serveVerb, &convertVerb, &trainVerb, &methodsVerb, &infoVerb, &benchVerb}
 
+func init() { verbs = append(verbs, &completionVerb, &manVerb) } // they list all verbs
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
@@ -136,6 +138,9 @@ func dispatch(ctx context.Context, args []string, c *console) error {
 	}
 	fs := newFlags(v.name)
 	work := v.setup(fs)
+	if err := applyDefaults(fs); err != nil {
+		return err
+	}
 	rest, err := parse(fs, args, v.maxArgs)
 	if errors.Is(err, flag.ErrHelp) {
 		return help(c.out, []string{v.name})

@@ -58,8 +58,8 @@ func addServeFlags(fs *flag.FlagSet) *serveFlags {
 		models: fs.String("model", "", "`list` of further models, each name=model as of restore, with commas"),
 		dtype:  fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
 		open:   fs.Bool("open", false, "open the page in the browser"),
-		token: fs.String("token", os.Getenv("PSLD_TOKEN"), "`word` that requests must bring (default: PSLD_TOKEN); needed "+
-			"where --listen is not this machine alone"),
+		token: fs.String("token", "", "`word` that requests must bring (PSLD_TOKEN keeps it out of the list of processes); "+
+			"needed where --listen is not this machine alone"),
 		loras: fs.String("lora", "", "`name=file[:weight]` of LoRA files to merge into the model of that name, with commas "+
 			"between"),
 		hosts:   fs.String("host", "", "`names` of this server beside localhost and its addresses, with commas"),
