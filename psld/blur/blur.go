@@ -34,23 +34,28 @@ func (g Gaussian) Range() (low, high float64) {
 
 // Estimate tells the deviation of the Gaussian blur of the picture y[h,w,3] under white noise of unknown deviation.
 //
-// The power of photographs at each spatial frequency is close to a lognormal law (photographs.txt). A blur of
-// deviation s multiplies it with exp(-4 pi^2 f^2 s^2), noise adds a constant. For a grid of deviations and of
-// constants, Laplace's method gives the probability of the measured power; the estimate is the mean of log s under it.
-// Of pictures over 1024 pixels a side the middle is taken. It is an error if a side has less than 32 pixels.
-func Estimate(y []float32, h, w int) (Gaussian, error) {
+// The power of photographs at each spatial frequency is close to a lognormal law (photographs.txt). A blur of deviation
+// s multiplies it with exp(-4 pi^2 f^2 s^2), noise adds a constant. For a grid of deviations and of constants, Laplace's
+// method gives the probability of the measured power; the estimate is the mean of log s under it. Of pictures over 1024
+// pixels a side the middle is taken. steps are those of the JPEG that the picture was read from
+// (picture.Picture.Steps), nil for none: JPEG leaves out what is weaker than they are, which looks like blur, and the
+// edges of its blocks look like detail. It is an error if a side has less than 32 pixels.
+func Estimate(y []float32, h, w int, steps *[64]float64) (Gaussian, error) {
 	const most, least = 1024, 32
 	if h < least || w < least || len(y) != 3*h*w {
 		return Gaussian{}, fmt.Errorf("the blur of a picture of %dx%d pixels cannot be told, want at least %d a side",
 			w, h, least)
 	}
-	power, count := spectrum(y, h, w, most)
+	power, count := spectrum(y, h, w, most, steps)
 	f := newFit(power, count)
-	const steps = 32
-	logs, costs, odd := make([]float64, steps), make([]float64, steps), make([]float64, steps)
+	if math.IsInf(f.floor, 1) { // a JPEG has left nothing
+		return Gaussian{Std: math.Sqrt(Least * Most), Error: math.Log(Most / Least), Odd: math.Inf(1)}, nil
+	}
+	const grid = 32
+	logs, costs, odd := make([]float64, grid), make([]float64, grid), make([]float64, grid)
 	lowest := math.Inf(1)
-	for i := range steps {
-		logs[i] = math.Log(Least) + math.Log(Most/Least)*float64(i)/(steps-1)
+	for i := range grid {
+		logs[i] = math.Log(Least) + math.Log(Most/Least)*float64(i)/(grid-1)
 		costs[i], odd[i] = f.best(math.Exp(logs[i]))
 		lowest = min(lowest, costs[i])
 	}
@@ -86,8 +91,14 @@ func newFit(power, count [bands]float64) *fit {
 		if count[i] > 0 {
 			f.log[i], f.noise[i] = math.Log(max(p, rounding/10)), 0.03+1/count[i]
 		}
-		if i >= bands-6 && count[i] > 0 {
-			f.floor = min(f.floor, math.Log(max(p, rounding/10)))
+	}
+	last := bands // one behind the last known band
+	for last > 0 && count[last-1] == 0 {
+		last--
+	}
+	for i := max(0, last-6); i < last; i++ {
+		if count[i] > 0 {
+			f.floor = min(f.floor, f.log[i])
 		}
 	}
 	return f
@@ -97,7 +108,7 @@ func newFit(power, count [bands]float64) *fit {
 // then is.
 func (f *fit) best(std float64) (cost, odd float64) {
 	cost = math.Inf(1)
-	for _, d := range []float64{-2.5, -1, -0.5, -0.25, -0.1, -0.03, 0, 0.03} {
+	for _, d := range []float64{-9, -6, -4, -2.5, -1, -0.5, -0.25, -0.1, -0.03, 0, 0.03} {
 		if c, o := f.cost(std, math.Exp(f.floor+d)); c < cost {
 			cost, odd = c, o
 		}

@@ -57,17 +57,25 @@ var photographs = sync.OnceValue(func() *law {
 	return l
 })
 
-// spectrum is the mean power of the grey picture in each band, under a Hann window that keeps the mean square, and
-// over how many frequencies it goes. It looks at the middle, at most most pixels a side.
-func spectrum(y []float32, h, w, most int) (power, count [bands]float64) {
+// luma are the weights of JPEG's brightness.
+var luma = [3]float64{0.299, 0.587, 0.114}
+
+// spectrum is the mean power of the grey picture in each band, under a Hann window that keeps the mean square, and over
+// how many frequencies it goes. It looks at the middle, at most most pixels a side. steps are those of a JPEG on
+// [-1,1], nil for none: bands where they leave mostly less than their own rounding error have a count of 0.
+func spectrum(y []float32, h, w, most int, steps *[64]float64) (power, count [bands]float64) {
 	nh, nw := min(h, most), min(w, most)
 	top, left := (h-nh)/2, (w-nw)/2
 	wy, wx := hann(nh), hann(nw)
 	v := make([]complex128, nh*nw)
+	weights := [3]float64{1.0 / 3, 1.0 / 3, 1.0 / 3}
+	if steps != nil {
+		weights = luma // what the steps are of
+	}
 	var mean float64
 	for i := range v {
 		px := y[3*((top+i/nw)*w+left+i%nw):]
-		grey := (float64(px[0]) + float64(px[1]) + float64(px[2])) / 3
+		grey := weights[0]*float64(px[0]) + weights[1]*float64(px[1]) + weights[2]*float64(px[2])
 		v[i] = complex(grey, 0)
 		mean += grey * wy[i/nw] * wx[i%nw]
 	}
@@ -83,19 +91,49 @@ func spectrum(y []float32, h, w, most int) (power, count [bands]float64) {
 		v[i] = complex((real(v[i])-mean)*wy[i/nw]*wx[i%nw], 0)
 	}
 	transform(v, nh, nw)
+	var weak [bands]float64
+	cell := cells(v, nh, nw)
 	for i, t := range v {
 		band := (math.Hypot(frequency(i/nw, nh), frequency(i%nw, nw)) - lowest) / span * bands
 		if band >= 0 && band < bands {
-			power[int(band)] += (real(t)*real(t) + imag(t)*imag(t)) / float64(nh*nw)
+			power[int(band)] += norm(t, nh, nw)
 			count[int(band)]++
+			if k := cellOf(i, nh, nw); steps != nil && cell[k] < steps[k]*steps[k]/12 {
+				weak[int(band)]++
+			}
 		}
 	}
 	for i, n := range count {
 		if n > 0 {
 			power[i] /= n
 		}
+		if 2*weak[i] > n {
+			count[i] = 0
+		}
 	}
 	return power, count
+}
+
+// norm is the power of a coefficient of a transform of h x w values.
+func norm(t complex128, h, w int) float64 { return (real(t)*real(t) + imag(t)*imag(t)) / float64(h*w) }
+
+// cellOf is the number of the 8x8 cosine transform's coefficient that is nearest to the i-th frequency of h x w.
+func cellOf(i, h, w int) int {
+	return 8*min(7, int(16*frequency(i/w, h)+0.5)) + min(7, int(16*frequency(i%w, w)+0.5))
+}
+
+// cells are the mean powers at the frequencies of each coefficient of JPEG's transform.
+func cells(v []complex128, h, w int) (power [64]float64) {
+	var n [64]float64
+	for i, t := range v {
+		k := cellOf(i, h, w)
+		power[k] += norm(t, h, w)
+		n[k]++
+	}
+	for k := range power {
+		power[k] /= max(1, n[k])
+	}
+	return power
 }
 
 // hann is a Hann window of n values whose mean square is 1.

@@ -73,7 +73,7 @@ func Decode(r io.Reader) (*Picture, error) {
 	if p.W != cfg.Width || p.H != cfg.Height { // a frame that is smaller than the canvas
 		p = FromImage(onCanvas(p, at, cfg.Width, cfg.Height))
 	}
-	p.Meta = info.Meta
+	p.Meta, p.Steps = info.Meta, info.steps
 	if info.several {
 		p.Note = map[bool]string{true: "of several pages the first is taken",
 			false: "it is animated: the first frame is taken"}[format == "tiff"]
@@ -110,10 +110,16 @@ func (p *Picture) upright(o int) *Picture {
 	if o == 1 {
 		return p
 	}
-	q := (&Picture{W: p.W, H: p.H, Pix: make([]float32, len(p.Pix)), Note: p.Note}).As(p)
+	q := (&Picture{W: p.W, H: p.H, Pix: make([]float32, len(p.Pix)), Note: p.Note, Steps: p.Steps}).As(p)
 	if o >= 5 {
 		q.W, q.H = p.H, p.W
 		q.Meta.PerMetre[0], q.Meta.PerMetre[1] = q.Meta.PerMetre[1], q.Meta.PerMetre[0]
+		if p.Steps != nil {
+			q.Steps = new([64]float64)
+			for i := range q.Steps {
+				q.Steps[i] = p.Steps[i%8*8+i/8]
+			}
+		}
 	}
 	if p.Alpha != nil {
 		q.Alpha = make([]float32, len(p.Alpha))

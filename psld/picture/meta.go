@@ -20,6 +20,7 @@ type fileInfo struct {
 	Meta
 	orientation int  // EXIF orientation, 1 to 8
 	several     bool // frames or pages
+	steps       *[64]float64
 }
 
 // inspect reads what is known of a file beside its pixels. What is broken is left out, for a photo with broken
@@ -94,10 +95,46 @@ func inflate(packed []byte) []byte {
 	return b
 }
 
+// quantisation reads the tables of a segment: numbers of one byte or two, in zigzag order.
+func quantisation(body []byte, tables *[4]*[64]float64) {
+	for len(body) >= 65 {
+		bytes := 1 + int(body[0]>>4)
+		if bytes > 2 || len(body) < 1+64*bytes {
+			return
+		}
+		t := new([64]float64)
+		for i, at := range zigzag {
+			v := float64(body[1+i*bytes])
+			if bytes == 2 {
+				v = float64(binary.BigEndian.Uint16(body[1+2*i:]))
+			}
+			t[at] = v / 127.5
+		}
+		tables[body[0]&3] = t
+		body = body[1+64*bytes:]
+	}
+}
+
+// zigzag is the order of the coefficients in a JPEG: along the diagonals, up and down by turns.
+var zigzag = func() (order [64]int) {
+	i := 0
+	for d := range 15 {
+		for k := max(0, d-7); k <= min(d, 7); k++ {
+			row, column := k, d-k
+			if d%2 == 0 {
+				row, column = d-k, k
+			}
+			order[i] = 8*row + column
+			i++
+		}
+	}
+	return order
+}()
+
 // jpeg reads the segments in front of a JPEG's first scan.
 func (f *fileInfo) jpeg(data []byte) {
 	parts := map[int][]byte{} // of the colour profile
-	total := 0
+	total, tables, brightness := 0, [4]*[64]float64{}, byte(0)
 	for rest := data[min(2, len(data)):]; len(rest) >= 4 && rest[0] == 0xff; {
 		if rest[1] == 0xff { // fill
 			rest = rest[1:]
@@ -118,9 +155,14 @@ func (f *fileInfo) jpeg(data []byte) {
 			f.exif(body)
 		case rest[1] == 0xe2 && bytes.HasPrefix(body, []byte("ICC_PROFILE\x00")) && len(body) > 14:
 			parts[int(body[12])], total = body[14:], int(body[13])
+		case rest[1] == 0xdb:
+			quantisation(body, &tables)
+		case rest[1] >= 0xc0 && rest[1] <= 0xc2 && len(body) > 8: // a frame, with the table of its first component
+			brightness = body[8] & 3
 		}
 		rest = rest[n:]
 	}
+	f.steps = tables[brightness]
 	var icc []byte
 	for i := range total {
 		if parts[i+1] == nil {

@@ -475,3 +475,24 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, EncodePNG(&bytes.Buffer{}, p, Text{"parameters", fmt.Sprintf("%q", data)}))
 	})
 }
+
+// TestSteps: the steps of a JPEG of quality 50 are the table of the standard (T.81, table K.1), turned with the picture.
+func TestSteps(t *testing.T) {
+	img := image.NewRGBA(image.Rect(0, 0, 24, 16))
+	var file bytes.Buffer
+	require.NoError(t, jpeg.Encode(&file, img, &jpeg.Options{Quality: 50}))
+	p, err := Decode(bytes.NewReader(file.Bytes()))
+	require.NoError(t, err)
+	require.NotNil(t, p.Steps)
+	for at, want := range map[int]float64{0: 16, 1: 11, 2: 10, 7: 61, 8: 12, 9: 12, 16: 14, 56: 72, 57: 92, 63: 99} {
+		require.InDelta(t, want/127.5, p.Steps[at], 1e-9, "%d", at)
+	}
+	turned := p.upright(6)
+	require.InDelta(t, 61/127.5, turned.Steps[56], 1e-9)
+	require.InDelta(t, 72/127.5, turned.Steps[7], 1e-9)
+	file.Reset()
+	require.NoError(t, EncodePNG(&file, p))
+	p, err = Decode(&file)
+	require.NoError(t, err)
+	require.Nil(t, p.Steps)
+}

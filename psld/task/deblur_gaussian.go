@@ -26,7 +26,7 @@ var deblurGaussian = Task{
 	// Small pictures get a smaller kernel: 3/256 of the side, but at least 1.5 pixels.
 	Fit: func(h, w int) Values { return Values{"kernel-std": max(1.5, 3*float64(min(h, w))/256)} },
 	Guess: func(y *picture.Picture) (d Damage, words string, err error) {
-		g, err := blur.Estimate(y.Pix, y.H, y.W)
+		g, err := blur.Estimate(y.Pix, y.H, y.W, y.Steps)
 		if err != nil {
 			return d, "", err
 		}
