@@ -387,7 +387,8 @@ func (f *File) Bytes(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: tensor %q read after Close", f.name, name)
 	}
 	if t.DType.Size() == 0 {
-		return nil, fmt.Errorf("%s: tensor %q: dtype %q is not one of F64 F32 F16 BF16 F8_E4M3 F8_E5M2 I64 I32 I16 I8 U8 BOOL",
+		return nil, fmt.Errorf("%s: tensor %q: dtype %q is not one of F64 F32 F16 BF16 F8_E4M3 F8_E5M2 I64 I32 I16 I8 U8 "+
+			"BOOL",
 			f.name, name, printable(string(t.DType)))
 	}
 	if t.stride != nil {

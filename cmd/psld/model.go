@@ -39,7 +39,8 @@ func addModelFlags(fs *flag.FlagSet) *modelFlags {
 }
 
 func (f *modelFlags) options() prior.Options {
-	return prior.Options{Weights: weights.Options{Variant: *f.variant, LoRA: f.lora.list}, Precision: *f.dtype, VAE: *f.vae,
+	return prior.Options{Weights: weights.Options{Variant: *f.variant, LoRA: f.lora.list}, Precision: *f.dtype,
+		VAE:        *f.vae,
 		Vocabulary: *f.vocab, TAESD: *f.taesd}
 }
 

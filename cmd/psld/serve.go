@@ -30,8 +30,8 @@ import (
 
 var serveVerb = verb{
 	name: "serve", short: "open the web application: a page to restore pictures with, and an API",
-	notes: `Opens a page on this machine alone and prints its address; Ctrl-C ends it. Jobs and results lie in --data and go
-on after a restart. --model name=model adds models, with commas between; the embedded one is there at once.
+	notes: `Opens a page on this machine alone and prints its address; Ctrl-C ends it. Jobs and results lie in --data and
+go on after a restart. --model name=model adds models, with commas between; the embedded one is there at once.
   psld serve --open
   psld serve --listen 0.0.0.0:8765 --token "$(openssl rand -hex 16)"
 The API is described at /api/v1/openapi.yaml; Go programs use the package psld/client. /metrics is for Prometheus.
@@ -182,7 +182,8 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 	}
 	for text := range strings.SplitSeq(*f.models, ",") {
 		name, path, ok := strings.Cut(text, "=")
-		if !ok || name == "" || path == "" || slices.ContainsFunc(list, func(m server.Model) bool { return m.Name == name }) {
+		if !ok || name == "" || path == "" || slices.ContainsFunc(list,
+			func(m server.Model) bool { return m.Name == name }) {
 			return nil, fmt.Errorf("--model %q, want name=model, each name once", text)
 		}
 		m := server.Model{Model: client.Model{Name: name, Kind: "latent", Description: filepath.Base(path)},

@@ -239,8 +239,8 @@ func plain(err error) error {
 	return err
 }
 
-// LockFile makes the file at path and holds it until it is closed, or until the process ends, however that is. A file that
-// another process holds is an error. Systems without locks let everybody have it.
+// LockFile makes the file at path and holds it until it is closed, or until the process ends, however that is. A file
+// that another process holds is an error. Systems without locks let everybody have it.
 func LockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

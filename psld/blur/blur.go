@@ -34,10 +34,10 @@ func (g Gaussian) Range() (low, high float64) {
 
 // Estimate tells the deviation of the Gaussian blur of the picture y[h,w,3] under white noise of unknown deviation.
 //
-// The power of photographs at each spatial frequency is close to a lognormal law (photographs.txt). A blur of deviation
-// s multiplies it with exp(-4 pi^2 f^2 s^2), noise adds a constant. For a grid of deviations and of constants, Laplace's
-// method gives the probability of the measured power; the estimate is the mean of log s under it. Of pictures over 1024
-// pixels a side the middle is taken. steps are those of the JPEG that the picture was read from
+// The power of photographs at each spatial frequency is close to a lognormal law (photographs.txt). A blur of
+// deviation s multiplies it with exp(-4 pi^2 f^2 s^2), noise adds a constant. For a grid of deviations and of
+// constants, Laplace's method gives the probability of the measured power; the estimate is the mean of log s under it.
+// Of pictures over 1024 pixels a side the middle is taken. steps are those of the JPEG that the picture was read from
 // (picture.Picture.Steps), nil for none: JPEG leaves out what is weaker than they are, which looks like blur, and the
 // edges of its blocks look like detail. It is an error if a side has less than 32 pixels.
 func Estimate(y []float32, h, w int, steps *[64]float64) (Gaussian, error) {

@@ -60,8 +60,8 @@ var photographs = sync.OnceValue(func() *law {
 // luma are the weights of JPEG's brightness.
 var luma = [3]float64{0.299, 0.587, 0.114}
 
-// spectrum is the mean power of the grey picture in each band, under a Hann window that keeps the mean square, and over
-// how many frequencies it goes. It looks at the middle, at most most pixels a side. steps are those of a JPEG on
+// spectrum is the mean power of the grey picture in each band, under a Hann window that keeps the mean square, and
+// over how many frequencies it goes. It looks at the middle, at most most pixels a side. steps are those of a JPEG on
 // [-1,1], nil for none: bands where they leave mostly less than their own rounding error have a count of 0.
 func spectrum(y []float32, h, w, most int, steps *[64]float64) (power, count [bands]float64) {
 	nh, nw := min(h, most), min(w, most)

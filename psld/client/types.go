@@ -17,13 +17,14 @@ type JobOptions struct {
 	Seed    uint64 `json:"seed"`
 	Samples int    `json:"samples,omitempty"` // restorations, with seeds that count up: 1 to 8
 
-	Sigma        *float64 `json:"sigma,omitempty"`         // noise on [-1,1]; nil: estimated
-	KernelStd    float64  `json:"kernel_std,omitempty"`    // of a Gaussian blur in pixels; 0: estimated, or the kernel's file
-	MotionLength float64  `json:"motion_length,omitempty"` // of a straight motion in pixels
-	MotionAngle  float64  `json:"motion_angle,omitempty"`  // in degrees, counter-clockwise from the horizontal
-	InvertMask   bool     `json:"invert_mask,omitempty"`
-	Paste        *bool    `json:"paste,omitempty"` // keep known pixels exactly; nil stands for true
-	Prompt       string   `json:"prompt,omitempty"`
+	Sigma *float64 `json:"sigma,omitempty"` // noise on [-1,1]; nil: estimated
+	// of a Gaussian blur in pixels; 0: estimated, or the kernel's file
+	KernelStd    float64 `json:"kernel_std,omitempty"`
+	MotionLength float64 `json:"motion_length,omitempty"` // of a straight motion in pixels
+	MotionAngle  float64 `json:"motion_angle,omitempty"`  // in degrees, counter-clockwise from the horizontal
+	InvertMask   bool    `json:"invert_mask,omitempty"`
+	Paste        *bool   `json:"paste,omitempty"` // keep known pixels exactly; nil stands for true
+	Prompt       string  `json:"prompt,omitempty"`
 	// Try says that the picture is whole: the server damages it first.
 	Try    bool         `json:"try,omitempty"`
 	Params param.Values `json:"params,omitempty"` // of the method, by name

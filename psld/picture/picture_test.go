@@ -476,7 +476,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestSteps: the steps of a JPEG of quality 50 are the table of the standard (T.81, table K.1), turned with the picture.
+// TestSteps: the steps of a JPEG of quality 50 are the table of the standard (T.81, table K.1), turned with the
+// picture.
 func TestSteps(t *testing.T) {
 	img := image.NewRGBA(image.Rect(0, 0, 24, 16))
 	var file bytes.Buffer

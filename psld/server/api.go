@@ -273,7 +273,8 @@ func (s *Server) accept(r *http.Request, p *problem, o client.JobOptions) error 
 		return err
 	}
 	if all := b.work * time.Duration(o.Samples); all > s.o.MaxTime {
-		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("it would take about %s, this server takes jobs of at "+
+		return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("it would take about %s, this server takes jobs of "+
+			"at "+
 			"most %s: a smaller picture, fewer samples or a lower quality take less", all.Round(time.Second), s.o.MaxTime)}
 	}
 	return nil

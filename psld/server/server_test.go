@@ -136,13 +136,15 @@ func TestRefusals(t *testing.T) {
 		status                int
 		text                  string
 	}{
-		"task":       {good, nil, nil, client.JobOptions{Task: "nonsense"}, 400, "unknown task"},
-		"model":      {good, nil, nil, client.JobOptions{Task: "denoise", Model: "../x"}, 400, "unknown model"},
-		"quality":    {good, nil, nil, client.JobOptions{Task: "denoise", Quality: "x"}, 400, "want preview, good, best"},
-		"method":     {good, nil, nil, client.JobOptions{Task: "denoise", Method: "x"}, 400, "unknown method"},
-		"pixel":      {good, nil, nil, client.JobOptions{Task: "denoise", Method: "dps"}, 400, "model of pixels"},
-		"params":     {good, nil, nil, client.JobOptions{Task: "denoise", Method: "psld", Params: param.Values{"x": 1}}, 400, "x"},
-		"auto":       {good, nil, nil, client.JobOptions{Task: "denoise", Params: param.Values{"steps": 1}}, 400, "other than auto"},
+		"task":    {good, nil, nil, client.JobOptions{Task: "nonsense"}, 400, "unknown task"},
+		"model":   {good, nil, nil, client.JobOptions{Task: "denoise", Model: "../x"}, 400, "unknown model"},
+		"quality": {good, nil, nil, client.JobOptions{Task: "denoise", Quality: "x"}, 400, "want preview, good, best"},
+		"method":  {good, nil, nil, client.JobOptions{Task: "denoise", Method: "x"}, 400, "unknown method"},
+		"pixel":   {good, nil, nil, client.JobOptions{Task: "denoise", Method: "dps"}, 400, "model of pixels"},
+		"params": {good, nil, nil, client.JobOptions{Task: "denoise", Method: "psld", Params: param.Values{"x": 1}}, 400,
+			"x"},
+		"auto": {good, nil, nil, client.JobOptions{Task: "denoise", Params: param.Values{"steps": 1}}, 400,
+			"other than auto"},
 		"samples":    {good, nil, nil, client.JobOptions{Task: "denoise", Samples: 9}, 400, "want 1 to 8"},
 		"paste":      {good, nil, nil, client.JobOptions{Task: "denoise", InvertMask: true}, 400, "no meaning"},
 		"no mask":    {good, nil, nil, client.JobOptions{Task: "inpaint"}, 400, "mask"},
@@ -189,7 +191,10 @@ func TestRefusals(t *testing.T) {
 	}
 	same := func(*http.Request) {}
 	require.Equal(t, 200, ask("GET", "/api/v1/tasks", same))
-	require.Equal(t, 401, ask("GET", "/api/v1/tasks", func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }))
+	require.Equal(t, 401, ask("GET", "/api/v1/tasks", func(r *http.Request) {
+		r.Header.Set("Authorization",
+			"Bearer x")
+	}))
 	require.Equal(t, 401, ask("GET", "/metrics", func(r *http.Request) { r.Header.Del("Authorization") }))
 	require.Equal(t, 200, ask("GET", "/api/v1/health", func(r *http.Request) { r.Header.Del("Authorization") }))
 	require.Equal(t, 200, ask("GET", "/api/v1/tasks", func(r *http.Request) {
@@ -199,10 +204,14 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, 403, ask("GET", "/", func(r *http.Request) { r.Host = "evil.example" }), "DNS rebinding")
 	require.Equal(t, 200, ask("GET", "/", func(r *http.Request) { r.Host = "[::1]:8080" }))
 	id := "/api/v1/jobs/" + newID()
-	require.Equal(t, 403, ask("POST", id+"/cancel", func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") }))
+	require.Equal(t, 403, ask("POST", id+"/cancel", func(r *http.Request) {
+		r.Header.Set("Origin",
+			"http://evil.example")
+	}))
 	require.Equal(t, 403, ask("DELETE", id, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }))
 	require.Equal(t, 404, ask("DELETE", id, func(r *http.Request) { r.Header.Set("Origin", "http://localhost:80") }))
-	for _, path := range []string{"/api/v1/jobs/..%2f..%2fetc/result", "/api/v1/jobs/" + strings.Repeat("a", 25) + "%2e/result",
+	for _, path := range []string{"/api/v1/jobs/..%2f..%2fetc/result", "/api/v1/jobs/" + strings.Repeat("a", 25) +
+		"%2e/result",
 		"/page/..%2f..%2fserver.go", "/page/%2e%2e/server.go", "/api/v1/samples/..%2fx", "/page/", "/nothing"} {
 		require.Equal(t, 404, ask("GET", path, same), path)
 	}
@@ -378,7 +387,8 @@ func validator(t *testing.T, h http.Handler, router routers.Router, seen map[str
 		seen[route.Operation.OperationID] = true
 		mu.Unlock()
 		in := &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route,
-			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, ExcludeRequestBody: true}}
+			Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
+				ExcludeRequestBody: true}}
 		binary := !strings.Contains(rec.Header().Get("Content-Type"), "json")
 		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: rec.Code, Header: rec.Header(),
 			Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: binary}}
