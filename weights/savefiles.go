@@ -63,6 +63,9 @@ func (m *Model) sideFiles() (map[string][]byte, error) {
 	if !m.isLDM() {
 		none := []any{nil, nil}
 		index["_class_name"] = "StableDiffusionPipeline"
+		if in, _ := m.UNet.Info("conv_in.weight"); len(in.Shape) > 1 && in.Shape[1] == 9 {
+			index["_class_name"] = "StableDiffusionInpaintPipeline"
+		}
 		index["feature_extractor"], index["safety_checker"] = none, none
 		index["requires_safety_checker"] = false
 		tokenizer, err := m.tokenizerFiles()

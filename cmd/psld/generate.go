@@ -23,6 +23,7 @@ var generateVerb = verb{
 	notes: `The start noise of a seed is the one that diffusers users know, and PNG files carry the settings
 as AUTOMATIC1111 writes them. Without --model the embedded model makes flowers; it knows no prompts.
   psld generate --model sd15.safetensors --prompt "a photo of a red fox" --negative "blurry" --out fox.png
+  psld generate --model inpainting.safetensors --prompt "a door" --init wall.png --mask hole.png --out door.png
   psld generate --model sd15.safetensors --prompt "an oil painting" --init photo.jpg --strength 0.6 --out painting.png
 Ctrl-C writes the picture as far as it is and exits with code 130.
 
@@ -34,6 +35,8 @@ Ctrl-C writes the picture as far as it is and exits with code 130.
 type generateFlags struct {
 	fs                                       *flag.FlagSet
 	out, initial, sampler, kind, preview     *string
+	mask                                     *string
+	invert                                   *bool
 	strength, eta                            *float64
 	width, height, steps, batch, every, tile *int
 	noMetadata, asJSON                       *bool
@@ -50,8 +53,11 @@ func addGenerateFlags(fs *flag.FlagSet) *generateFlags {
 			"`file` for the picture: .png or .jpg; of several, each has its seed in its name"),
 		initial: fs.String("init", "", "`picture` to start from (image-to-image); of another shape than the result: its "+
 			"middle"),
+		mask: fs.String("mask", "", "`picture` of the size of --init, white or transparent = repaint; all else stays "+
+			"(best with an inpainting model)"),
+		invert: fs.Bool("invert-mask", false, "the mask's white and black change places"),
 		strength: fs.Float64("strength", 0,
-			"`share` of the steps that change the --init picture, up to 1 (default 0.8)"),
+			"`share` of the steps that change the --init picture, up to 1 (default 0.8; 1 for an inpainting model with --mask)"),
 		width: fs.Int("width", 0,
 			"`pixels`, a multiple of 64 for Stable Diffusion (default: as in training, or of --init)"),
 		height:  fs.Int("height", 0, "`pixels`, like --width"),
@@ -108,6 +114,15 @@ func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err er
 			return err
 		}
 	}
+	if *f.mask != "" {
+		b, note := r.o.Init.Bounds(), ""
+		if r.o.Keep, note, err = picture.LoadMask(*f.mask, b.Dx(), b.Dy(), *f.invert); err != nil {
+			return err
+		}
+		if note != "" {
+			c.say("mask      %s", note)
+		}
+	}
 	if r.m, err = f.model.open(ctx, r.c); err != nil {
 		return err
 	}
@@ -143,6 +158,10 @@ func (r *generation) check() error {
 		return fmt.Errorf("--strength %v, want more than 0 and at most 1", *r.strength)
 	case set["strength"] && *r.initial == "":
 		return errors.New("--strength needs --init")
+	case *r.mask != "" && *r.initial == "":
+		return errors.New("--mask needs --init, the picture in which to paint")
+	case *r.invert && *r.mask == "":
+		return errors.New("--invert-mask needs --mask")
 	case set["width"] && *r.width < 1 || set["height"] && *r.height < 1:
 		return fmt.Errorf("--width %d, --height %d, want at least 1", *r.width, *r.height)
 	}
@@ -167,7 +186,7 @@ func (r *generation) name(i int) string {
 // checkFiles looks at the outputs.
 func (r *generation) checkFiles() error {
 	for i := range *r.batch {
-		if err := checkOutput("--out", r.name(i), pictureFiles, *r.initial); err != nil {
+		if err := checkOutput("--out", r.name(i), pictureFiles, *r.initial, *r.mask); err != nil {
 			return err
 		}
 		if filepath.Clean(*r.preview) == filepath.Clean(r.name(i)) {
@@ -177,7 +196,7 @@ func (r *generation) checkFiles() error {
 	if *r.preview == "" {
 		return nil
 	}
-	return checkOutput("--preview", *r.preview, pictureFiles, *r.initial)
+	return checkOutput("--preview", *r.preview, pictureFiles, *r.initial, *r.mask)
 }
 
 // picture makes picture i.

@@ -29,6 +29,15 @@ func (m *Mask) In() Shape { return m.shape }
 // Out returns the shape of the measurement, the same as In.
 func (m *Mask) Out() Shape { return m.shape }
 
+// MaskOf tells, row by row, which pixels of the picture a mask keeps, and is nil where a is none. The caller must not
+// write to it.
+func MaskOf(a Linear) []bool {
+	if m, ok := a.(*Mask); ok {
+		return m.known
+	}
+	return nil
+}
+
 // Known implements Measured: the kept pixels, row by row. The caller must not write to it.
 func (m *Mask) Known() []bool { return m.known }
 

@@ -9,7 +9,6 @@ import (
 	"reflect"
 
 	"psld/autograd"
-	"psld/psld/operator"
 	"psld/psld/picture"
 	"psld/psld/rng"
 	"psld/psld/schedule"
@@ -40,13 +39,18 @@ type Generation struct {
 	RNG  string
 
 	// Init, when set, is the picture to start from (image-to-image), scaled to Width x Height (0: its own
-	// size, rounded down). Strength in (0,1] is the share of the steps that are run, 0 for 0.8.
+	// size, rounded down). Strength in (0,1] is the share of the steps that are run, 0 for 0.8, and
+	// for 1 where an inpainting model paints in it.
 	Init     image.Image
 	Strength float64
 
 	// Tile is the side in pixels of the tiles in which the autoencoder works, so that its memory does not
 	// grow with the picture; 0 for whole pictures up to WholePixels and tiles of Tile above.
 	Tile int
+
+	// Keep, when set, says which pixels of Init stay as they are, row by row; the others are painted (inpainting).
+	// A model that does not paint by itself (see Painter) has the known part put back into its latent after each step.
+	Keep []bool
 
 	// Progress, when set, is called after every step.
 	Progress func(GenerationProgress)
@@ -79,7 +83,10 @@ func (p *LatentDiffusion) Defaults(o Generation) Generation {
 		o.RNG = "torch"
 	}
 	if o.Init != nil {
-		if o.Strength == 0 {
+		switch {
+		case o.Strength == 0 && o.Keep != nil && p.Paints():
+			o.Strength = 1
+		case o.Strength == 0:
 			o.Strength = 0.8
 		}
 		m, b := p.Multiple(), o.Init.Bounds()
@@ -120,6 +127,11 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 	o = p.Defaults(o)
 	m := p.Multiple()
 	switch {
+	case o.Keep != nil && o.Init == nil:
+		return nil, errors.New("Generation.Keep is set without Init, the picture in which to paint")
+	case o.Keep != nil && len(o.Keep) != o.Init.Bounds().Dx()*o.Init.Bounds().Dy():
+		return nil, fmt.Errorf("Generation.Keep has %d pixels, Init has %dx%d", len(o.Keep), o.Init.Bounds().Dx(),
+			o.Init.Bounds().Dy())
 	case o.Width < 1 || o.Height < 1 || o.Width%m != 0 || o.Height%m != 0 || o.Width > maxSide || o.Height > maxSide:
 		return nil, fmt.Errorf("size %dx%d, want multiples of %d up to %d", o.Width, o.Height, m, maxSide)
 	case o.Count < 1:
@@ -133,9 +145,13 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 	if err != nil {
 		return nil, err
 	}
+	r, err := p.paintingOf(o)
+	if err != nil {
+		return nil, err
+	}
 	var out []image.Image
 	for i := range o.Count {
-		img, err := p.generate(ctx, o, i, conds)
+		img, err := r.generate(ctx, o, i, conds)
 		if img != nil {
 			out = append(out, img)
 		}
@@ -166,7 +182,7 @@ func checkInit(img image.Image) error {
 }
 
 // generate makes the picture of index i.
-func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, conds Conditions) (_ image.Image,
+func (p *painting) generate(ctx context.Context, o Generation, i int, conds Conditions) (_ image.Image,
 	err error) {
 	defer tensor.Catch(&err)
 	z, err := p.sample(ctx, o, i, conds)
@@ -174,12 +190,17 @@ func (p *LatentDiffusion) generate(ctx context.Context, o Generation, i int, con
 		return nil, err
 	}
 	img, decodeErr := p.toImage(z, o.Tile)
+	if decodeErr == nil && p.keep != nil {
+		x := picture.FromImage(img)
+		p.paste(x.Pix)
+		img = x.ToImage()
+	}
 	return img, errors.Join(err, decodeErr)
 }
 
 // sample makes the scaled latent of the picture of index i. When ctx ends it is the clean one that
 // the last step expected.
-func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds Conditions) (*tensor.Tensor, error) {
+func (p *painting) sample(ctx context.Context, o Generation, i int, conds Conditions) (*tensor.Tensor, error) {
 	s, err := p.noise().Sampler(o.Sampler, o.Steps, schedule.SamplerOptions{Eta: o.Eta})
 	if err != nil {
 		return nil, err
@@ -201,12 +222,20 @@ func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds
 		if first, err = schedule.StartStep(s.Len(), o.Strength); err != nil {
 			return nil, err
 		}
-		if err := p.encodeInit(z, o, noise); err != nil {
-			return nil, err
+		fromNoise := p.Paints() && o.Keep != nil && o.Strength == 1 // the picture is shown to it: no trace of it is needed in the latent
+		if !fromNoise {
+			if err := p.encodeInit(z, o, noise); err != nil {
+				return nil, err
+			}
 		}
-		fresh := make([]float32, z.Len())
-		noise(fresh)
-		s.AddNoise(z.Data, z.Data, fresh, first)
+		p.clean, p.fresh = append([]float32(nil), z.Data...), make([]float32, z.Len())
+		noise(p.fresh)
+		s.AddNoise(z.Data, z.Data, p.fresh, first)
+		if fromNoise {
+			for k, v := range p.fresh {
+				z.Data[k] = v * s.Init()
+			}
+		}
 	}
 	in := tensor.New(z.Shape...)
 	var z0 *tensor.Tensor // of the last step
@@ -219,6 +248,11 @@ func (p *LatentDiffusion) sample(ctx context.Context, o Generation, i int, conds
 		z0 = tensor.New(z.Shape...)
 		s.Z0(z0.Data, z.Data, out, k)
 		s.Step(z.Data, out, k, noise)
+		p.hold(z, func(dst, clean, noise []float32) {
+			if copy(dst, clean); k+1 < s.Len() {
+				s.AddNoise(dst, clean, noise, k+1)
+			}
+		})
 		for _, v := range z.Data {
 			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 				return nil, fmt.Errorf("step %d of %d: the latent is not finite", k-first+1, s.Len()-first)
@@ -245,7 +279,7 @@ func drawLatent(src rng.Source, dst []float32, shape []int) {
 func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scale float64) []float32 {
 	g := autograd.NoGrad(p.Device())
 	defer g.Release()
-	in := g.Const(z)
+	in := p.input(g, g.Const(z))
 	e := p.output(g, in, t, c.Prompt)
 	if scale != 1 && c.Prompt != c.Negative {
 		un := p.output(g, in, t, c.Negative)
@@ -255,12 +289,8 @@ func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scal
 }
 
 // encodeInit writes a sample of the init picture's latent to z.
-func (p *LatentDiffusion) encodeInit(z *tensor.Tensor, o Generation, noise func([]float32)) error {
-	pic, err := picture.Cover(picture.FromImage(o.Init), o.Width, o.Height, operator.CubicSmall)
-	if err != nil {
-		return err
-	}
-	x, eps := tensor.From(pic.Pix, 1, o.Height, o.Width, 3), tensor.New(z.Shape...)
+func (p *painting) encodeInit(z *tensor.Tensor, o Generation, noise func([]float32)) error {
+	x, eps := tensor.From(p.start.Pix, 1, o.Height, o.Width, 3), tensor.New(z.Shape...)
 	noise(eps.Data)
 	if tile := tileSide(o.Tile, o.Width, o.Height); tile > 0 {
 		latent, err := p.EncodeTiled(x, eps, tile, overlap)

@@ -51,7 +51,10 @@ func TestGenerateAgainstDiffusers(t *testing.T) {
 			if part[6] == "init" {
 				o.Init, o.Strength = start, 0.6
 			}
-			z, err := m.sample(context.Background(), m.Defaults(o), 0, conds)
+			o = m.Defaults(o)
+			r, err := m.paintingOf(o)
+			require.NoError(t, err)
+			z, err := r.sample(context.Background(), o, 0, conds)
 			require.NoError(t, err)
 			ref, s := golden.F32(t, want, name)
 			golden.Check(t, name, z.Data, tensor.FromNCHW(ref, s[0], s[1], s[2], s[3]).Data, 2e-5)

@@ -49,6 +49,7 @@ type LatentDiffusion struct {
 	Merged []string
 
 	device tensor.Device
+	known  *tensor.Tensor // [1,h,w,1+C] mask and latent of the picture that is shown to it (see Show), nil for none
 }
 
 // Device is where the model computes, and in which precision. Its graphs are made by
@@ -127,9 +128,10 @@ func (p *LatentDiffusion) check() error {
 	switch {
 	case v.InChannels != 3:
 		return fmt.Errorf("the VAE works on pictures of %d channels, want 3", v.InChannels)
-	case u.InChannels != v.LatentChannels || u.OutChannels != v.LatentChannels:
-		return fmt.Errorf("the UNet takes %d channels and gives %d, the VAE's latents have %d (inpainting and depth "+
-			"models are not supported)", u.InChannels, u.OutChannels, v.LatentChannels)
+	case u.InChannels != v.LatentChannels && !p.Paints() || u.OutChannels != v.LatentChannels:
+		return fmt.Errorf("the UNet takes %d channels and gives %d, the VAE's latents have %d: want as many, or %d for an "+
+			"inpainting model (depth and edit models are not supported)", u.InChannels, u.OutChannels, v.LatentChannels,
+			2*v.LatentChannels+1)
 	case p.Text != nil && p.Text.HiddenSize != u.CrossAttentionDim:
 		return fmt.Errorf("the UNet wants contexts of width %d, the text encoder gives %d", u.CrossAttentionDim,
 			p.Text.HiddenSize)
@@ -148,7 +150,7 @@ func (p *LatentDiffusion) Eps(g *autograd.Graph, z *autograd.Value, t float32,
 	context *tensor.Tensor) *autograd.Value {
 	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value { return p.output(g, z, t, context) }
 	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
-	return p.toEps(g, z, t, windowed(g, z, side, side/4, p.UNet.Factor(), 1, 1, run))
+	return p.toEps(g, z, t, windowed(g, p.input(g, z), side, side/4, p.UNet.Factor(), 1, 1, run))
 }
 
 // toEps is the noise in z = sqrt(a) z0 + sqrt(1-a) e at time t that the UNet's output means: e itself,
@@ -167,7 +169,7 @@ func (p *LatentDiffusion) toEps(g *autograd.Graph, z *autograd.Value, t float32,
 	return out
 }
 
-// output is what the UNet gives, in one piece.
+// output is what the UNet gives for its input, in one piece.
 func (p *LatentDiffusion) output(g *autograd.Graph, z *autograd.Value, t float32,
 	context *tensor.Tensor) *autograd.Value {
 	times := make([]float32, z.T.Dim(0))

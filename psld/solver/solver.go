@@ -126,6 +126,10 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	if err := spec.refuse(m, p.A); err != nil {
 		return nil, err
 	}
+	m, err := show(m, p)
+	if err != nil {
+		return nil, err
+	}
 	r := newRun(m, p, o)
 	if o.LightCodec && r.light == nil {
 		return nil, fmt.Errorf("no light autoencoder for the steps: the model was opened without one")
@@ -150,6 +154,11 @@ func (e *Refused) Error() string { return e.Reason }
 
 // refuse is a [*Refused] for a prior or an operator that the method has no use for.
 func (s Spec) refuse(m prior.Prior, a operator.Linear) error {
+	if s.Needs.Prior {
+		if err := refusePainter(m, a); err != nil {
+			return err
+		}
+	}
 	if s.Needs.Pixel {
 		if _, latent := m.(prior.Codec); latent {
 			return &Refused{fmt.Sprintf("method %s works on pixels, and the model %q on latents: "+
