@@ -186,7 +186,8 @@ export class JobView {
     } catch { /* the next one will come */ } finally {
       this.fetching = null;
     }
-    if (this.id === id && !api.ended(this.job) && shown !== undefined && (this.job.preview ?? 0) !== shown) this.preview();
+    const over = this.id !== id || api.ended(this.job);
+    if (!over && shown !== undefined && (this.job.preview ?? 0) !== shown) this.preview();
   }
 
   // results offers the samples and the ways to look at them.
