@@ -207,7 +207,8 @@ func (b *tab) pinch(selector string) {
 		if i == 0 {
 			kind = input.DispatchTouchEventTypeTouchStart
 		}
-		touch(kind, &input.TouchPoint{X: x - apart, Y: y, ID: new(0.0)}, &input.TouchPoint{X: x + apart, Y: y, ID: new(1.0)})
+		touch(kind, &input.TouchPoint{X: x - apart, Y: y, ID: new(0.0)},
+			&input.TouchPoint{X: x + apart, Y: y, ID: new(1.0)})
 	}
 	touch(input.DispatchTouchEventTypeTouchEnd)
 }
