@@ -48,7 +48,7 @@ for file in "$out"/*.png; do cp "$file" "$docs/results/"; done
   cat <<TEXT
 # All methods on the tasks of the poster
 
-Made by \`bench/results.sh PHOTOS FLOWERS ALEXNET\` with $n photographs at ${size}x$size pixels, which trained no model.
+Made by \`bench/results.sh PHOTOS FLOWERS ALEXNET\` with $n photographs of ${size}x$size pixels that trained no model.
 Every method runs on the embedded models; which and with what parameters stands at the end.
 
 TEXT
