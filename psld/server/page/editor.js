@@ -25,10 +25,12 @@ export class Editor {
     this.file = file;
     this.pic = this.mask = this.line = this.cursor = null;
     this.painting = false;
+    let pic = null;
     try {
-      this.pic = await Pic.of(file);
+      pic = await Pic.of(file);
     } catch { /* the server may know the format all the same */ }
-    const { pic } = this;
+    if (this.file !== file) return pic?.close(); // another one came meanwhile
+    this.pic = pic;
     $("picture-name").textContent = file.name || "Picture";
     $("picture-size").textContent = pic ? `${pixels(pic.width, pic.height)}` : "";
     $("no-view").hidden = Boolean(pic);

@@ -61,6 +61,7 @@ export class JobView {
   close() {
     this.stop?.();
     this.id = null;
+    this.compare.before = this.compare.after = null;
     for (const pic of this.pics?.values() ?? []) pic.then((p) => p?.close());
     this.pics = new Map();
     document.title = "psld";
@@ -136,6 +137,7 @@ export class JobView {
       ? `The server removes it by ${atTime(job.expires)}, earlier if it needs the room.` : "";
     $("job-done").hidden = !api.ended(job);
     $("download").hidden = !job.results.length;
+    $("again").hidden = job.state === "failed"; // it would fail again
     $("download").href = api.pictureURL(job.id, "result", { sample: this.sample, download: 1 });
   }
 
@@ -172,11 +174,11 @@ export class JobView {
     try {
       if (number > 0) {
         const pic = await Pic.of(await api.picture(id, "preview"));
-        if (this.id !== id) return pic.close();
+        if (this.id !== id || api.ended(this.job)) return pic.close(); // what is shown is still needed
         shown = number;
         const old = this.pics.get("preview");
         this.pics.set("preview", Promise.resolve(pic));
-        if (!api.ended(this.job)) this.compare.show(null, pic, job.width, job.height);
+        this.compare.show(null, pic, job.width, job.height);
         old?.then((p) => p?.close());
       } else {
         shown = 0;

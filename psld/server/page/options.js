@@ -100,6 +100,11 @@ export class Options {
     return task.needs === "kernel" ? "blur" : "";
   }
 
+  // painting tells whether the user says by a mask what is missing.
+  get painting() {
+    return this.part === "hole" || (this.part === "missing" && radio("missing") === "paint");
+  }
+
   get trying() {
     const { task, part } = this;
     return Boolean(task?.tryable && (part === "missing" ? radio("missing") === "try" : $("try").checked));
@@ -128,6 +133,7 @@ export class Options {
       e.hidden = radio(name) !== v;
     }
     for (const id of ["speed", "advanced", "send"]) $(id).hidden = !task;
+    $("edit-zoom").hidden = !editor.pic;
     if (!task) {
       $("details").hidden = true;
       return editor.setMode("");
@@ -152,7 +158,8 @@ export class Options {
     $("prompt-field").hidden = model?.kind !== "latent";
     const method = this.methods.find((m) => m.name === value("method"));
     $("method-about").textContent = method ? method.description : "";
-    editor.setMode(part === "hole" || (part === "missing" && radio("missing") === "paint") ? "mask"
+    $("raw-mask").hidden = Boolean(editor.pic) || !this.painting;
+    editor.setMode(this.painting ? "mask"
       : part === "motion" && radio("motion") === "line" && !this.trying ? "line" : "");
     this.sketches();
     this.predict();
@@ -292,6 +299,9 @@ export class Options {
     if (editor.mode === "mask" && editor.mask.empty) {
       return ["mask-error", "Paint over the part that is to be filled, or choose a mask file."];
     }
+    if (!$("raw-mask").hidden && !$("raw-mask-file").files[0]) {
+      return ["details-error", "Choose a mask file."];
+    }
     if (["blur", "motion"].includes(part) && radio(part) === "file" && !this.kernelFile()) {
       return ["details-error", "Choose the file of the blur."];
     }
@@ -313,7 +323,8 @@ export class Options {
     button.textContent = "Sending …";
     try {
       const { mask, mode } = this.editor;
-      const file = mode === "mask" && !mask.empty ? await mask.file() : null;
+      let file = mode === "mask" && !mask.empty ? await mask.file() : null;
+      if (!$("raw-mask").hidden) [file] = $("raw-mask-file").files;
       await this.submit(file, this.kernelFile(), this.options(), (share) => {
         button.textContent = share < 1 ? `Sending … ${Math.floor(100 * share)} %` : "Sending …";
       });
@@ -347,7 +358,7 @@ export class Options {
     tell($("send-text"), text);
     if (err.status === 503) {
       const wait = err.retryAfter > 1 ? `${err.retryAfter} s` : "a moment";
-      $("send-text").textContent += ` Try again in ${wait}.`;
+      if (!/\bagain\b/.test(text)) $("send-text").textContent += ` Try again in ${wait}.`;
     }
     $("retry").hidden = !again;
     $("send-error").hidden = false;
