@@ -217,7 +217,9 @@ func (b *tab) pinch(selector string) {
 // as wide as the window.
 func (b *tab) accessible(state string) {
 	b.Helper()
-	eval[chromedp.Void](b, axe(b.T))
+	if !eval[bool](b, "'axe' in window") {
+		eval[chromedp.Void](b, axe(b.T))
+	}
 	found := eval[[]string](b, `axe.run({resultTypes: ["violations"]}).then((r) =>
 		r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.target + ": " + n.failureSummary)))`)
 	require.Empty(b, found, state)
