@@ -1,6 +1,8 @@
 package psld
 
 import (
+	"fmt"
+
 	"psld/psld/prior"
 	"psld/psld/task"
 )
@@ -8,11 +10,30 @@ import (
 // Auto is a name of Options.Method: it stands for the method of Best.
 const Auto = "auto"
 
-// Best is the method that restores a task best with the model m: the task's own choice, which was measured on the
-// embedded models, for these (m is nil) and for pixel priors; PSLD for other latent models.
-func Best(t *task.Task, m prior.Prior) string {
-	if _, latent := m.(prior.Codec); latent || t.Best == "" {
-		return "psld"
+// thinHoles is how many pixels across holes are at most that count as thin.
+const thinHoles = 8
+
+// Best is the method that restores a damaged picture of h x w pixels best with the model m, and where the damage
+// decided, why, in words: the choice of its task, which was measured on the embedded models, for these (m is nil) and
+// for pixel priors; PSLD for other latent models. Where all holes are thin, what is around them says what was there.
+func Best(d Damage, h, w int, m prior.Prior) (method, why string) {
+	t, err := task.Find(string(d.Task))
+	if _, latent := m.(prior.Codec); latent || err != nil {
+		return "psld", ""
 	}
-	return t.Best
+	if t.Thin != "" && len(d.Keep) == h*w {
+		if n := thickness(d.Keep, h, w); n <= thinHoles {
+			return t.Thin, fmt.Sprintf("the holes are thin, at most %d pixels across", n)
+		}
+	}
+	return or(t.Best, "psld"), ""
+}
+
+// thickness is how many pixels the holes are across at the most.
+func thickness(keep []bool, h, w int) int {
+	n := 0
+	for _, d := range depths(keep, h, w) {
+		n = max(n, 2*int(d))
+	}
+	return n
 }

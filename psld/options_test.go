@@ -42,11 +42,12 @@ func TestOptionsJSON(t *testing.T) {
 	require.Equal(t, want, got)
 
 	// Whole numbers that a program sets are the same run, though JSON has one kind of number only.
-	a, err := Preset(prior.RandomTiny(1), SR4, 64, 64, Options{Params: param.Values{"steps": 12, "gamma": 1}})
+	a, err := Preset(prior.RandomTiny(1), Damage{Task: SR4}, 64, 64, Options{Params: param.Values{"steps": 12,
+		"gamma": 1}})
 	require.NoError(t, err)
 	got = Options{}
 	require.NoError(t, json.Unmarshal([]byte(`{"params": {"steps": 12, "gamma": 1}}`), &got))
-	b, err := Preset(prior.RandomTiny(1), SR4, 64, 64, got)
+	b, err := Preset(prior.RandomTiny(1), Damage{Task: SR4}, 64, 64, got)
 	require.NoError(t, err)
 	require.Equal(t, a, b)
 }

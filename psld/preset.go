@@ -15,7 +15,7 @@ import (
 // family are the methods that the presets of PSLD are for.
 var family = []string{"psld", "gmldps", "ldps"}
 
-// Preset gives the method that Solve runs for a task on pictures of h x w pixels, with all its parameters: those of
+// Preset gives the method that Solve runs for a damaged picture of h x w pixels, with all its parameters: those of
 // o.Params, else those of o.Presets, else those of the file of presets that comes with the program (presets.yaml),
 // else the method's defaults. Total variation has the weight that suits the task. m may be nil for a method that needs
 // no prior.
@@ -23,12 +23,12 @@ var family = []string{"psld", "gmldps", "ldps"}
 // The gradient of a norm has a length that does not depend on the number of pixels, so a step
 // moves each latent value less in a larger picture: the weights found at 64x64
 // grow with the side. Squared norms need weights of their own; there are no presets for them.
-func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
-	what, err := task.Find(string(t))
+func Preset(m prior.Prior, d Damage, h, w int, o Options) (solver.Method, error) {
+	what, err := task.Find(string(d.Task))
 	if err != nil {
 		return nil, err
 	}
-	spec, err := solver.Lookup(o.choose(what, m))
+	spec, err := solver.Lookup(o.choose(d, h, w, m))
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func Preset(m prior.Prior, t Task, h, w int, o Options) (solver.Method, error) {
 		return nil, err
 	}
 	method := spec.Default()
-	values := taskPreset(m, what, spec, o, math.Sqrt(float64(h*w)))
+	values := taskPreset(m, what, d, spec, o, math.Sqrt(float64(h*w)))
 	o.effort(values, m, spec.Name)
 	if o.Reference {
 		maps.Copy(values, reference(spec, what))
@@ -64,7 +64,7 @@ func reference(s solver.Spec, t *task.Task) param.Values {
 
 // taskPreset are the parameters of a method for a task on pictures whose side is side pixels: of the program, and over
 // them those of o.Presets.
-func taskPreset(m prior.Prior, t *task.Task, spec solver.Spec, o Options, side float64) param.Values {
+func taskPreset(m prior.Prior, t *task.Task, d Damage, spec solver.Spec, o Options, side float64) param.Values {
 	all := param.Values{}
 	put := func(v param.Values, size int) {
 		for name, x := range v {
@@ -80,12 +80,15 @@ func taskPreset(m prior.Prior, t *task.Task, spec solver.Spec, o Options, side f
 	case spec.Name == "tv":
 		put(param.Values{"lambda": t.TV, "iterations": 300}, 0)
 	case pixels: // the published code has no presets
-	case t.ByNoise[spec.Name] != nil:
-		sigma := 0.0
+	case t.ByDamage[spec.Name] != nil:
+		sigma, width := 0.0, 0.0
 		if o.Sigma != nil {
 			sigma = *o.Sigma
 		}
-		put(t.ByNoise[spec.Name](sigma), 0)
+		if d.Kernel != nil {
+			width = d.Kernel.Width()
+		}
+		put(t.ByDamage[spec.Name](sigma, width), 0)
 	case ok:
 		put(v, size)
 	}

@@ -40,7 +40,7 @@ tuning: {anything: 1}
 		m := prior.RandomTiny(1)
 		m.StableDiffusion = sd
 		preset := func(task Task, side int, o Options) *solver.PSLD {
-			method, err := Preset(m, task, side, side, o)
+			method, err := Preset(m, Damage{Task: task}, side, side, o)
 			require.NoError(t, err)
 			return method.(*solver.PSLD)
 		}
@@ -60,17 +60,17 @@ tuning: {anything: 1}
 			want.Steps = 9
 		}
 		require.Equal(t, want, preset(Denoise, 64, Options{Presets: p}), "what is not in the file stays")
-		ldps, err := Preset(m, SR4, 64, 64, Options{Method: "ldps", Presets: p})
+		ldps, err := Preset(m, Damage{Task: SR4}, 64, 64, Options{Method: "ldps", Presets: p})
 		require.NoError(t, err)
 		require.Equal(t, 7, ldps.(*solver.LDPS).Steps, "it takes psld's")
 	}
-	tv, err := Preset(nil, SR4, 64, 64, Options{Method: "tv", Presets: p})
+	tv, err := Preset(nil, Damage{Task: SR4}, 64, 64, Options{Method: "tv", Presets: p})
 	require.NoError(t, err)
 	require.Equal(t, 0.25, tv.(*solver.TV).Lambda)
-	diffpir, err := Preset(nil, SR4, 64, 64, Options{Method: "diffpir", Presets: p})
+	diffpir, err := Preset(nil, Damage{Task: SR4}, 64, 64, Options{Method: "diffpir", Presets: p})
 	require.NoError(t, err)
 	require.Equal(t, 3, diffpir.(*solver.DiffPIR).Steps)
-	_, err = Preset(nil, SR4, 64, 64, Options{Method: "tv", Params: param.Values{"gamma": 1}})
+	_, err = Preset(nil, Damage{Task: SR4}, 64, 64, Options{Method: "tv", Params: param.Values{"gamma": 1}})
 	require.ErrorContains(t, err, `unknown parameter "gamma", want one of lambda,`)
 
 	again, err := ParsePresets([]byte(p.Text("What this is\nand why.")))
@@ -128,7 +128,7 @@ func FuzzPresets(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, _ = Preset(nil, SR4, 64, 64, Options{Method: "psld", Presets: p}) // a weight may grow too large
+		_, _ = Preset(nil, Damage{Task: SR4}, 64, 64, Options{Method: "psld", Presets: p}) // a weight may grow too large
 		_, err = ParsePresets([]byte(p.Text("")))
 		require.NoError(t, err)
 	})

@@ -6,7 +6,6 @@ import (
 
 	"psld/psld/param"
 	"psld/psld/prior"
-	"psld/psld/task"
 )
 
 // Names of Options.Quality.
@@ -36,14 +35,15 @@ var fullSizeSteps = map[string]int{QualityPreview: 8, QualityGood: 40}
 
 // choose is the method that Auto stands for, in view of the quality that is asked for: with Stable Diffusion only the
 // best one can afford gradients.
-func (o *Options) choose(t *task.Task, m prior.Prior) string {
+func (o *Options) choose(d Damage, h, w int, m prior.Prior) string {
 	switch {
 	case o.Method != Auto:
 		return or(o.Method, "psld")
 	case m != nil && m.Info().Family == prior.FamilyStableDiffusion && fullSizeSteps[o.Quality] > 0:
 		return "diffpir"
 	}
-	return Best(t, m)
+	name, _ := Best(d, h, w, m)
+	return name
 }
 
 // effort gives a preset's values the number of steps of the quality. Total variation converges in any case.

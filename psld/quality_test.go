@@ -24,14 +24,14 @@ func (s stableDiffusion) Info() prior.Info {
 func TestQuality(t *testing.T) {
 	tiny := prior.RandomTiny(1)
 	steps := func(m prior.Prior, what Task, o Options) (string, int) {
-		method, err := Preset(m, what, 64, 64, o)
+		method, err := Preset(m, Damage{Task: what}, 64, 64, o)
 		require.NoError(t, err)
 		v := param.ValuesOf(method)
 		n, ok := v["steps"].(int)
 		if !ok {
 			n = v["iterations"].(int)
 		}
-		return o.choose(task.Must(what), m), n
+		return o.choose(Damage{Task: what}, 64, 64, m), n
 	}
 	_, plain := steps(nil, task.Denoise, Options{Method: "diffpir"})
 	last := 0
@@ -53,6 +53,6 @@ func TestQuality(t *testing.T) {
 			require.LessOrEqual(t, n, 10)
 		}
 	}
-	_, err := Preset(nil, task.Denoise, 64, 64, Options{Method: "diffpir", Quality: "fast"})
+	_, err := Preset(nil, Damage{Task: task.Denoise}, 64, 64, Options{Method: "diffpir", Quality: "fast"})
 	require.ErrorContains(t, err, "want preview, good, best")
 }

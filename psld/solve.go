@@ -122,12 +122,12 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 	if err != nil {
 		return nil, err
 	}
-	o.Method = o.choose(t, m)
 	y := picture.FromImage(p.Measurement)
 	h, w := t.Scale*y.H, t.Scale*y.W
 	if err := CheckSize(h, w); err != nil {
 		return nil, err
 	}
+	o.Method = o.choose(p.Damage, h, w, m)
 	if list := o.windows(t, m, p.Keep, h, w); list != nil {
 		if _, err := p.Operator(h, w); err != nil {
 			return nil, err
@@ -173,7 +173,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	}
 	withSigma := o
 	withSigma.Sigma = &sigma
-	method, err := Preset(m, d.Task, h, w, withSigma)
+	method, err := Preset(m, d, h, w, withSigma)
 	if err != nil {
 		return nil, err
 	}

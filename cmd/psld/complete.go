@@ -15,7 +15,8 @@ import (
 )
 
 var completionVerb = verb{
-	name: "completion", args: "bash|zsh|fish", short: "print a script that completes commands and flags in a shell", maxArgs: 1,
+	name: "completion", args: "bash|zsh|fish", short: "print a script that completes commands and flags in a shell",
+	maxArgs: 1,
 	notes: `  source <(psld completion bash)                                 in ~/.bashrc
   psld completion zsh > "${fpath[1]}/_psld"
   psld completion fish > ~/.config/fish/completions/psld.fish

@@ -19,7 +19,6 @@ import (
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
-	"psld/psld/task"
 )
 
 // The photo was in no training or validation folder; see credit.
@@ -98,7 +97,7 @@ func (f *demoFlags) run(ctx context.Context, c *console, _ []string) (err error)
 		return stopped
 	}
 	panels, names = append(panels, *restored), append(names, "restoration")
-	if best := psld.Best(task.Must(r.d.Task), nil); stopped == nil && *f.model.path == "" && best != "psld" {
+	if best, _ := psld.Best(r.d, r.x.H, r.x.W, nil); stopped == nil && *f.model.path == "" && best != "psld" {
 		pixel, err := f.model.openAny(ctx, c, true)
 		if err != nil {
 			return err
@@ -150,7 +149,7 @@ func (r *showing) prepare() error {
 func (r *showing) restore(ctx context.Context, m prior.Prior, method string) (*picture.Panel, error) {
 	o := r.o
 	o.Method = method
-	u, err := psld.Preset(m, r.d.Task, *r.side, *r.side, o)
+	u, err := psld.Preset(m, r.d, *r.side, *r.side, o)
 	if err != nil {
 		return nil, err
 	}

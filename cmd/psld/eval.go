@@ -114,7 +114,7 @@ type evalFlags struct {
 func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 	return &evalFlags{
 		picturesFlags: addPicturesFlags(fs, 32, ""),
-		methods:       fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods"),
+		methods:       fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods; auto is what restore takes"),
 		metrics:       fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()),
 		lpips: fs.String("lpips-weights", "",
 			"`file` or folder with the trained networks of lpips-alex, lpips-squeeze or lpips-vgg"),
@@ -285,7 +285,7 @@ func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) 
 func (f *picturesFlags) pixelModels(ctx context.Context, c *console, methods []string) (map[string]prior.Prior,
 	error) {
 	own := map[string]prior.Prior{}
-	for _, name := range methods {
+	for _, name := range withoutAuto(methods) {
 		spec, err := solver.Lookup(name)
 		if err != nil {
 			return nil, err
@@ -301,6 +301,25 @@ func (f *picturesFlags) pixelModels(ctx context.Context, c *console, methods []s
 	return own, nil
 }
 
+// withoutAuto has all methods that auto may stand for in its place.
+func withoutAuto(methods []string) (names []string) {
+	for _, name := range methods {
+		add := []string{name}
+		if name == psld.Auto {
+			add = []string{"psld"}
+			for _, t := range task.Drawn() {
+				add = append(add, t.Best, t.Thin)
+			}
+		}
+		for _, a := range add {
+			if a != "" && !slices.Contains(names, a) {
+				names = append(names, a)
+			}
+		}
+	}
+	return names
+}
+
 // check looks at the flags.
 func (f *evalFlags) check(c *console) (o eval.Options, err error) {
 	if *f.data == "" {
@@ -310,7 +329,7 @@ func (f *evalFlags) check(c *console) (o eval.Options, err error) {
 		return o, err
 	}
 	o.Sigma, o.Methods = *f.sigma, list(*f.methods)
-	if o.Solve, err = f.options.options(o.Methods...); err != nil {
+	if o.Solve, err = f.options.options(withoutAuto(o.Methods)...); err != nil {
 		return o, err
 	}
 	if o.Seed, err = f.seed(); err != nil {

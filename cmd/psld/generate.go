@@ -57,7 +57,8 @@ func addGenerateFlags(fs *flag.FlagSet) *generateFlags {
 			"(best with an inpainting model)"),
 		invert: fs.Bool("invert-mask", false, "the mask's white and black change places"),
 		strength: fs.Float64("strength", 0,
-			"`share` of the steps that change the --init picture, up to 1 (default 0.8; 1 for an inpainting model with --mask)"),
+			"`share` of the steps that change the --init picture, up to 1 (default 0.8; 1 for an inpainting model with "+
+				"--mask)"),
 		width: fs.Int("width", 0,
 			"`pixels`, a multiple of 64 for Stable Diffusion (default: as in training, or of --init)"),
 		height:  fs.Int("height", 0, "`pixels`, like --width"),

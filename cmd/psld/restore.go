@@ -110,6 +110,7 @@ type restoration struct {
 	d         psld.Damage
 	words     string // of the damage
 	noise     string // where its deviation is from
+	why       string // the method, where the damage decided
 	h, w      int    // of the result
 	total     int    // steps
 	m         prior.Prior
@@ -124,7 +125,7 @@ type restoration struct {
 
 func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
 	r := &restoration{restoreFlags: f, c: c.to(*f.out)}
-	for _, step := range []func(context.Context) error{r.check, r.checkFiles, r.load, r.open} {
+	for _, step := range []func(context.Context) error{r.check, r.checkFiles, r.load, r.choose, r.open} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -154,17 +155,15 @@ func (r *restoration) check(context.Context) (err error) {
 	if err := r.model.check(); err != nil {
 		return err
 	}
-	name := r.chosen()
-	if r.o, err = r.methods.options(name); err != nil {
-		if *r.methodName == psld.Auto {
-			return fmt.Errorf("%w, which is the best one here (--method names another)", err)
+	if *r.methodName != psld.Auto {
+		if _, err := solver.Lookup(*r.methodName); err != nil {
+			return err
 		}
-		return err
 	}
-	r.o.Method, r.o.PasteKnown, r.o.Quality = name, r.paste, *r.quality
 	if err := psld.CheckQuality(*r.quality); err != nil {
 		return fmt.Errorf("--%w", err)
 	}
+	r.o.PasteKnown, r.o.Quality = r.paste, *r.quality
 	set := given(r.fs)
 	if set["sigma"] {
 		r.o.Sigma = r.sigma
@@ -187,21 +186,7 @@ func (r *restoration) check(context.Context) (err error) {
 	if err := r.prompts.check(); err != nil {
 		return err
 	}
-	if r.spec, err = solver.Lookup(name); err != nil {
-		return err
-	}
-	if !r.spec.Needs.Prior {
-		for _, flag := range []string{"model", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg"} {
-			if set[flag] {
-				return fmt.Errorf("--%s has no meaning for method %s, which needs no model", flag, name)
-			}
-		}
-	}
 	switch {
-	case *r.methods.reference && !psld.HasReference(r.spec):
-		return fmt.Errorf("--reference has no meaning for method %s", name)
-	case set["cfg"] && !r.spec.Needs.Gradient:
-		return fmt.Errorf("--cfg has no meaning for method %s here: it takes no prompt", name)
 	case *r.guide && *r.model.taesd == "":
 		return errors.New("--guide-vae needs --taesd")
 	case *r.invert && *r.mask == "":
@@ -214,21 +199,75 @@ func (r *restoration) check(context.Context) (err error) {
 var latentFlags = []string{"taesd", "guide-vae", "vae", "vocab", "variant", "lora", "prompt", "negative", "cfg",
 	"emphasis", "reference"}
 
-// chosen is the method's name; auto stands for the best one of the models that there are.
-func (r *restoration) chosen() string {
+// candidates are the names of methods to take, in their order: auto stands for the best one of the models that there
+// are, and for the task's own where the flags are none of that. why says what in the damage decided for the first.
+func (r *restoration) candidates() (names []string, why string) {
 	if *r.methodName != psld.Auto {
-		return *r.methodName
+		return []string{*r.methodName}, ""
 	}
 	set := given(r.fs)
 	for _, name := range latentFlags {
 		if set[name] {
-			return "psld"
+			return []string{"psld"}, ""
 		}
 	}
 	if *r.model.path != "" && !prior.IsPixel(*r.model.path) {
-		return "psld"
+		return []string{"psld"}, ""
 	}
-	return psld.Best(r.t, nil)
+	best, why := psld.Best(r.d, r.h, r.w, nil)
+	if why == "" {
+		return []string{best}, ""
+	}
+	usual, _ := psld.Best(psld.Damage{Task: r.t.Name}, r.h, r.w, nil)
+	return []string{best, usual}, why
+}
+
+// choose finds the method, now that the damage is known, and looks at the flags that have to do with it.
+func (r *restoration) choose(context.Context) error {
+	names, why := r.candidates()
+	var first error
+	for _, name := range names {
+		err := r.fit(name)
+		if err == nil {
+			r.why = why
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+		why = ""
+	}
+	if *r.methodName == psld.Auto {
+		return fmt.Errorf("%w, which is the best one here (--method names another)", first)
+	}
+	return first
+}
+
+// fit takes a method that the flags are for.
+func (r *restoration) fit(name string) (err error) {
+	own, err := r.methods.options(name)
+	if err != nil {
+		return err
+	}
+	if r.spec, err = solver.Lookup(name); err != nil {
+		return err
+	}
+	set := given(r.fs)
+	if !r.spec.Needs.Prior {
+		for _, flag := range []string{"model", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg"} {
+			if set[flag] {
+				return fmt.Errorf("--%s has no meaning for method %s, which needs no model", flag, name)
+			}
+		}
+	}
+	switch {
+	case *r.methods.reference && !psld.HasReference(r.spec):
+		return fmt.Errorf("--reference has no meaning for method %s", name)
+	case set["cfg"] && !r.spec.Needs.Gradient:
+		return fmt.Errorf("--cfg has no meaning for method %s here: it takes no prompt", name)
+	}
+	r.o.Method, r.o.Params, r.o.Presets, r.o.Reference, r.o.Raw = name, own.Params, own.Presets, own.Reference, own.Raw
+	return nil
 }
 
 // checkFiles looks at the outputs.
@@ -347,7 +386,7 @@ func (r *restoration) open(ctx context.Context) (err error) {
 	if *r.quality != "" && *r.methodName == psld.Auto && len(r.o.Params) == 0 { // it depends on the model as well
 		r.o.Method = psld.Auto
 	}
-	if r.method, err = psld.Preset(r.m, r.t.Name, r.h, r.w, r.o); err != nil {
+	if r.method, err = psld.Preset(r.m, r.d, r.h, r.w, r.o); err != nil {
 		return err
 	}
 	r.o.Method = solver.SpecOf(r.method).Name
@@ -373,6 +412,9 @@ func (r *restoration) announce() {
 		r.c.say("noise     deviation %.3g on [-1,1] (%.3g of 255), %s", *r.o.Sigma, *r.o.Sigma*127.5, r.noise)
 	}
 	r.c.say("method    %s, seed %d", psld.DescribeMethod(r.method), r.o.Seed)
+	if r.why != "" {
+		r.c.say("          taken because %s; --method names another", r.why)
+	}
 	if r.m != nil {
 		r.c.say("model     %s", prior.Describe(r.m))
 		if n := psld.Windows(r.m, r.d, r.h, r.w, r.o); n > 0 {

@@ -64,12 +64,7 @@ func (j *job) do(ctx context.Context) (err error) {
 	if h := j.cells.head; j.x.W != h.Width || j.x.H != h.Height {
 		return fmt.Errorf("it has %dx%d pixels, the first one %dx%d", j.x.W, j.x.H, h.Width, h.Height)
 	}
-	if config, ok := j.o.Configs[j.task.Name]; ok {
-		j.damage, err = j.task.DrawDamage(j.x.H, j.x.W, config.Values, j.seed())
-	} else {
-		j.damage, err = j.task.FitDamage(j.x.H, j.x.W, j.seed())
-	}
-	if err != nil {
+	if j.damage, err = j.run.damage(j.task, j.x.H, j.x.W, j.seed()); err != nil {
 		return err
 	}
 	if j.y, err = task.MeasureWith(j.x, j.damage, j.o.noise(j.task.Name), j.seed()); err != nil {
@@ -170,6 +165,7 @@ func (j *job) restore(ctx context.Context, method string) (r *picture.Picture, s
 		r, err = j.plain()
 		return r, 0, err
 	}
+	method = j.standsFor(method, j.damage, j.x.H, j.x.W)
 	o, err := j.o.solveOptions(method, j.o.noise(j.task.Name))
 	if err != nil {
 		return nil, 0, err

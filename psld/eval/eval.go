@@ -55,7 +55,7 @@ type Config struct {
 type Options struct {
 	Tasks   []task.Name          // default: task.Usual
 	Configs map[task.Name]Config // of tasks that are not measured as usual
-	Methods []string             // names of solver methods; default tv, ldps, gmldps, psld
+	Methods []string             // names of solver methods, or psld.Auto; default tv, ldps, gmldps, psld
 	Metrics []metric.Metric      // default: PSNR and SSIM
 	Sigma   float64              // of the measurement noise on [-1,1]; 0 means none
 	Seed    uint64               // picture i has the damage and noise of Seed+i
@@ -219,13 +219,36 @@ func (e *run) head(from, to int) (h Head, err error) {
 	return h, nil
 }
 
-// method is a method with the parameters that it will have.
+// method is a method with the parameters that it will have on the first picture.
 func (e *run) method(t *task.Task, name string, h, w int) (solver.Method, error) {
+	d, err := e.damage(t, h, w, e.o.Seed)
+	if err != nil {
+		return nil, err
+	}
+	name = e.standsFor(name, d, h, w)
 	o, err := e.o.solveOptions(name, e.o.noise(t.Name))
 	if err != nil {
 		return nil, err
 	}
-	return psld.Preset(e.prior(name), t.Name, h, w, o)
+	return psld.Preset(e.prior(name), d, h, w, o)
+}
+
+// damage makes up the damage of a picture.
+func (e *run) damage(t *task.Task, h, w int, seed uint64) (psld.Damage, error) {
+	if config, ok := e.o.Configs[t.Name]; ok {
+		return t.DrawDamage(h, w, config.Values, seed)
+	}
+	return t.FitDamage(h, w, seed)
+}
+
+// standsFor is the method itself, or what psld.Auto stands for.
+func (e *run) standsFor(method string, d psld.Damage, h, w int) string {
+	if method != psld.Auto {
+		return method
+	}
+	name, _ := psld.Best(d, h, w, nil)
+	name, _ = psld.Best(d, h, w, e.prior(name))
+	return name
 }
 
 // prior is the model of a method.
@@ -327,12 +350,16 @@ func (e *run) predict(jobs []*job) time.Duration {
 // seconds is about how long the networks of a cell take.
 func (e *run) seconds(t *task.Task, name string, speeds map[prior.Prior]float64) float64 {
 	h := e.cells.head
-	m := e.prior(name)
-	if needs, err := usesPrior(name); err != nil || !needs || m == nil {
+	if name == Measurement {
 		return 0
 	}
 	method, err := e.method(t, name, h.Height, h.Width)
 	if err != nil {
+		return 0
+	}
+	spec := solver.SpecOf(method)
+	m := e.prior(spec.Name)
+	if !spec.Needs.Prior || m == nil {
 		return 0
 	}
 	work := psld.Work(m, method, psld.Damage{Task: t.Name}, h.Height, h.Width, e.o.Solve)
@@ -347,8 +374,8 @@ func (e *run) seconds(t *task.Task, name string, speeds map[prior.Prior]float64)
 
 // usesPrior tells that a method runs a network.
 func usesPrior(method string) (bool, error) {
-	if method == Measurement {
-		return false, nil
+	if method == Measurement || method == psld.Auto {
+		return method == psld.Auto, nil
 	}
 	spec, err := solver.Lookup(method)
 	return spec.Needs.Prior, err

@@ -23,6 +23,23 @@ type Kernel struct {
 	W    []float64
 }
 
+// Width is the standard deviation of the kernel in pixels, the root of the mean over both axes. Of a Gaussian it is
+// its own.
+func (k *Kernel) Width() float64 {
+	var sum, mean, square [2]float64
+	for i, w := range k.W {
+		for axis, at := range [2]float64{float64(i % k.Size), float64(i / k.Size)} {
+			sum[axis], mean[axis], square[axis] = sum[axis]+w, mean[axis]+w*at, square[axis]+w*at*at
+		}
+	}
+	variance := 0.0
+	for axis, n := range sum {
+		m := mean[axis] / n
+		variance += (square[axis]/n - m*m) / 2
+	}
+	return math.Sqrt(max(0, variance))
+}
+
 // maxKernel bounds the side of a kernel from a file.
 const maxKernel = 1001
 

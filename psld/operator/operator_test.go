@@ -506,3 +506,17 @@ func BenchmarkOperators(b *testing.B) {
 		}
 	}
 }
+
+// TestKernelWidth: a Gaussian's is its deviation, that of a straight line of n pixels, over both axes, (n^2-1)/24.
+func TestKernelWidth(t *testing.T) {
+	for _, std := range []float64{0.8, 2, 5} {
+		k, err := Gaussian(81, std)
+		require.NoError(t, err)
+		require.InDelta(t, std, k.Width(), 0.01)
+	}
+	line := &Kernel{Size: 9, W: make([]float64, 81)}
+	for i := range 9 {
+		line.W[4*9+i] = 2 // what they sum to does not matter
+	}
+	require.InDelta(t, math.Sqrt(80.0/24), line.Width(), 1e-9)
+}

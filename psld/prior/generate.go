@@ -222,7 +222,8 @@ func (p *painting) sample(ctx context.Context, o Generation, i int, conds Condit
 		if first, err = schedule.StartStep(s.Len(), o.Strength); err != nil {
 			return nil, err
 		}
-		fromNoise := p.Paints() && o.Keep != nil && o.Strength == 1 // the picture is shown to it: no trace of it is needed in the latent
+		// the picture is shown to it: no trace of it is needed in the latent
+		fromNoise := p.Paints() && o.Keep != nil && o.Strength == 1
 		if !fromNoise {
 			if err := p.encodeInit(z, o, noise); err != nil {
 				return nil, err

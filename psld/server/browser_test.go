@@ -213,8 +213,8 @@ func (b *tab) pinch(selector string) {
 	touch(input.DispatchTouchEventTypeTouchEnd)
 }
 
-// accessible looks at what is seen with axe-core (WCAG 2 A and AA, and its own good practices), and whether the page is
-// as wide as the window.
+// accessible looks at what is seen with axe-core (WCAG 2 A and AA, and its own good practices), and whether the page
+// is as wide as the window.
 func (b *tab) accessible(state string) {
 	b.Helper()
 	if !eval[bool](b, "'axe' in window") {

@@ -61,7 +61,7 @@ func (s *Server) bind(ctx context.Context, m *model, t *task.Task, d psld.Damage
 	if name == psld.Auto {
 		name = "psld"
 		if m.Kind != "latent" {
-			name = psld.Best(t, nil)
+			name, _ = psld.Best(d, h, w, nil)
 		}
 	}
 	spec, err := solver.Lookup(name)
@@ -74,7 +74,7 @@ func (s *Server) bind(ctx context.Context, m *model, t *task.Task, d psld.Damage
 			return b, err
 		}
 	}
-	if b.method, err = psld.Preset(b.prior, t.Name, h, w, o); err != nil {
+	if b.method, err = psld.Preset(b.prior, d, h, w, o); err != nil {
 		return b, bad("%s", err)
 	}
 	if _, latent := b.prior.(prior.Codec); latent && solver.SpecOf(b.method).Needs.Pixel {

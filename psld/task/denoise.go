@@ -9,7 +9,7 @@ import (
 
 // cleaning are the parameters of DiffPIR: the measurement is the first state, and hardly counts again. Four steps give
 // 0.1 dB less than one, and more texture.
-func cleaning(sigma float64) param.Values {
+func cleaning(sigma, _ float64) param.Values {
 	return param.Values{"steps": 4, "from": 0.0, "to": min(sigma, max(0.02, sigma/4)), "lambda": 30.0, "zeta": 0.0}
 }
 
@@ -25,6 +25,6 @@ var denoise = Task{
 		return operator.Identity(operator.Shape{H: h, W: w, C: 3}), nil
 	},
 	Draw: nothing, TV: 0.03,
-	Best: "diffpir", ByNoise: map[string]Preset{"diffpir": cleaning},
+	Best: "diffpir", ByDamage: map[string]Preset{"diffpir": cleaning},
 	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) { return y, nil },
 }

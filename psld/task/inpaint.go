@@ -11,10 +11,10 @@ const Inpaint Name = "inpaint"
 
 var inpaint = Task{
 	Name: Inpaint, Scale: 1, Needs: Mask,
-	Lost:     "the white part of a mask, or the transparent part of the picture",
-	Looks:    "Something is to go, or a part is gone.",
-	Does:     "repaint the white part of the mask, or the transparent part of the picture",
-	Operator: masked, Rough: interpolated, TV: 0.003,
+	Lost:  "the white part of a mask, or the transparent part of the picture",
+	Looks: "Something is to go, or a part is gone.",
+	Does:  "repaint the white part of the mask, or the transparent part of the picture",
+	Thin:  "pnp-admm", Operator: masked, Rough: interpolated, TV: 0.003,
 }
 
 // masked is zero where pixels are missing.

@@ -68,15 +68,18 @@ type Task struct {
 	TV float64
 	// Best is the method that restored the task best on validation pictures, with the embedded models; "" is psld.
 	Best string
-	// ByNoise are parameters of methods that depend on the noise, by the methods' names. They win over the file of
-	// presets that comes with the program, which has all others (psld/presets.yaml).
-	ByNoise map[string]Preset
+	// Thin is the method that is better than Best where all holes are thin; "" for none.
+	Thin string
+	// ByDamage are parameters of methods that depend on the noise or on the kernel, by the methods' names. They win over
+	// the file of presets that comes with the program, which has all others (psld/presets.yaml).
+	ByDamage map[string]Preset
 	// Rough is a quick restoration of y for solvers to start from, of shape a.In(). nil: by total variation.
 	Rough func(ctx context.Context, a operator.Linear, y []float32, d Damage) ([]float32, error)
 }
 
-// Preset gives the parameters of a method that suit a measurement with noise of deviation sigma, on [-1,1].
-type Preset func(sigma float64) param.Values
+// Preset gives the parameters of a method that suit a measurement with noise of deviation sigma, on [-1,1], and a blur
+// of deviation width, in pixels: of the kernel, the mean of both axes; 0 without one.
+type Preset func(sigma, width float64) param.Values
 
 // Parameter is a number of a task's test damage.
 type Parameter struct {

@@ -26,6 +26,7 @@ import (
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
+	"psld/psld/task"
 )
 
 // Result is what parameters are worth.
@@ -133,7 +134,11 @@ func (s *Search) good(r Result) float64 {
 // Preset are the parameters that a task starts from, on pictures of the search's size.
 func (s *Search) Preset(t psld.Task, method string) (param.Values, error) {
 	x := s.Pictures[0]
-	m, err := psld.Preset(s.Model, t, x.H, x.W, psld.Options{Method: method, Sigma: &s.Sigma})
+	d, err := task.Must(t).FitDamage(x.H, x.W, s.Seed)
+	if err != nil {
+		return nil, err
+	}
+	m, err := psld.Preset(s.Model, d, x.H, x.W, psld.Options{Method: method, Sigma: &s.Sigma})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/psld/picture"
+)
+
+// TestThinHoles: restore takes the method for thin holes and says why; where flags are none of that one, the usual
+// one.
+func TestThinHoles(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	writePicture(t, at("y.png"), 32, 32)
+	mask := picture.New(32, 32)
+	for i := range 32 * 32 {
+		if i%32 == 9 {
+			copy(mask.Pix[3*i:], []float32{1, 1, 1})
+		}
+	}
+	require.NoError(t, picture.Save(at("m.png"), mask))
+	args := []string{"restore", "--task", "inpaint", "--in", at("y.png"), "--mask", at("m.png"), "--out", at("x.png")}
+	_, stderr := must(t, append(args, "--iterations", "2")...)
+	require.Contains(t, stderr, "method    pnp-admm")
+	require.Contains(t, stderr, "because the holes are thin, at most 2 pixels across")
+	_, stderr = must(t, append(args, "--gluing-every", "1", "--steps", "2")...)
+	require.Contains(t, stderr, "method    psld")
+	require.NotContains(t, stderr, "because")
+	require.Contains(t, failure(t, append(args, "--eta", "0.5", "--rho", "1")...), "--method names another")
+}
