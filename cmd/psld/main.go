@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -206,12 +207,16 @@ func message(err error) string {
 	return b.String()
 }
 
+// release is the version of a build by deploy/release.sh.
+var release string
+
+// version is that, or else what Go knows of the build, with the commit and Go's own version.
 func version() string {
 	b, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		return cmp.Or(release, "unknown")
 	}
-	v := b.Main.Version
+	v := cmp.Or(release, b.Main.Version)
 	for _, s := range b.Settings {
 		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
 			v += " " + s.Value

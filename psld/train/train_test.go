@@ -201,7 +201,7 @@ func TestErrors(t *testing.T) {
 	o := VAEOptions{Options: options(photos, t.TempDir(), 2), Config: tinyVAE()}
 	missing := o
 	missing.Data = []string{filepath.Join(photos, "nothing")}
-	require.ErrorContains(t, VAE(context.Background(), missing), "photos: open ")
+	require.ErrorContains(t, VAE(context.Background(), missing), "photos: lstat ")
 	small := o
 	small.Size = 32
 	require.ErrorContains(t, VAE(context.Background(), small), "want at least 32 pixels")

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds the program for all systems, without cgo:  bash deploy/release.sh [VERSION [FOLDER]]
+# VERSION is that of git where it is left out. FOLDER (dist) gets an archive for each system and SHA256SUMS. The same
+# commit and the same Go give the same bytes of the program.
+set -Eeuo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+version=${1:-$(git describe --tags --always --dirty)}
+out=${2:-dist}
+targets=${PSLD_TARGETS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+for target in $targets; do
+  os=${target%/*} arch=${target#*/}
+  name=psld-$version-$os-$arch
+  program=psld
+  [[ $os != windows ]] || program=psld.exe
+  mkdir "$tmp/$name"
+  CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.release=$version" \
+    -o "$tmp/$name/$program" ./cmd/psld
+  cp LICENSE NOTICE README.md "$tmp/$name"
+  tar -C "$tmp" --owner=0 --group=0 --sort=name --mtime='UTC 2020-01-01' -czf "$out/$name.tar.gz" "$name"
+  echo "$out/$name.tar.gz"
+done
+(cd "$out" && sha256sum psld-"$version"-*.tar.gz >SHA256SUMS)
+echo "$out/SHA256SUMS"
