@@ -80,7 +80,7 @@ export class View {
     this.fitted = true;
     this.pointers = new Map();
     this.space = false;
-    new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
+    new ResizeObserver(() => this.resize()).observe(canvas);
     this.listen();
     this.buttons(canvas.parentElement.querySelector(".zoom"));
   }
@@ -104,7 +104,7 @@ export class View {
   }
 
   resize() {
-    const { clientWidth: w, clientHeight: h } = this.canvas.parentElement;
+    const { clientWidth: w, clientHeight: h } = this.canvas;
     if (!w || !h) return;
     const dpr = window.devicePixelRatio || 1;
     const dx = (w - (this.cssWidth ?? w)) / 2, dy = (h - (this.cssHeight ?? h)) / 2;
