@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,10 +46,14 @@ func newErrorFiles(t *testing.T) errorFiles {
 // at is the path of a file in the folder.
 func (f errorFiles) at(name string) string { return filepath.Join(f.dir, name) }
 
-// task gives the arguments of a restoration of y.png to out.png, with more behind them.
+// task gives the arguments of a restoration of y.png, unless extra names another picture, to out.png, with more behind
+// them.
 func (f errorFiles) task(name string, extra ...string) []string {
-	return append([]string{"restore", "--task", name, "--in", f.at("y.png"), "--out", f.at("out.png"),
-		"--model", f.model, "--steps", "1"}, extra...)
+	args := []string{"restore", "--task", name, "--out", f.at("out.png"), "--model", f.model, "--steps", "1"}
+	if !slices.Contains(extra, "--in") {
+		args = append(args, "--in", f.at("y.png"))
+	}
+	return append(args, extra...)
 }
 
 func (f errorFiles) denoise(extra ...string) []string { return f.task("denoise", extra...) }

@@ -36,6 +36,15 @@ code 130.
   psld restore --task denoise --in noisy.png --out clean.png
   psld restore --task inpaint --in photo.jpg --mask mask.png --out restored.png
 
+Several pictures are restored one after the other, with one loading of the model, each to the bits it has alone:
+  psld restore --task denoise --in scans --out restored
+  psld restore --task inpaint --in 'scans/*.jpg' --mask masks --out 'restored/{name}-new.png' --skip-existing
+--in names a folder, a pattern or several files; --mask and --kernel one file for all, or a folder whose files have
+the inputs' names; {name} is an input's name without its extension. Names that would collide, masks that are missing
+and folders that cannot be written are errors before the first picture. A picture that fails does not stop the
+others: the summary names it, and the exit code is 1. After Ctrl-C the same command with --resume --skip-existing
+goes on.
+
 A run of more than five minutes also keeps its state on disk as it goes
 (--save-every), in --out with .state behind (--save-state), until the picture is
 written. Whatever ended the program, the same command with --resume goes on from
@@ -53,9 +62,11 @@ GOMEMLIMIT (heap and weights together) and three quarters of what is available.
 // restoreFlags are those of psld restore.
 type restoreFlags struct {
 	fs                           *flag.FlagSet
-	task, in, out                *string
+	ins                          listFlag // --in, as given
+	task, in, out                *string  // in is one picture
 	mask, kernel, sheet          *string
 	invert, paste, guide, asJSON *bool
+	skip                         *bool
 	methodName, maxMem, quality  *string
 	maxTime                      *time.Duration
 	sigma                        *float64
@@ -69,14 +80,17 @@ type restoreFlags struct {
 }
 
 func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
-	return &restoreFlags{
-		fs:     fs,
-		task:   fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or ")),
-		in:     fs.String("in", "", "the damaged `picture`: PNG, JPEG, WebP, TIFF, BMP or GIF"),
-		out:    fs.String("out", "", "`file` for the restored picture: .png or .jpg"),
-		mask:   fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting)"),
+	f := &restoreFlags{
+		fs:   fs,
+		task: fs.String("task", "", "`T`: "+taskNames(task.All(), ", ", " or ")),
+		in:   new(string),
+		out: fs.String("out", "", "`file` for the restored picture: .png or .jpg; for several a folder, or a pattern such "+
+			"as out/{name}-restored.png"),
+		mask: fs.String("mask", "", "`picture` of the same size, white or transparent = repaint (inpainting); or a folder "+
+			"of those, with the names of the inputs"),
 		invert: fs.Bool("invert-mask", false, "the mask's white and black change places"),
-		kernel: fs.String("kernel", "", "point-spread function, a grey `PNG` (deblurring)"),
+		kernel: fs.String("kernel", "", "point-spread function, a grey `PNG` (deblurring), or a folder of those"),
+		skip:   fs.Bool("skip-existing", false, "of several pictures, leave out those whose restored ones are there"),
 		told:   addParameterFlags(fs, func(t *task.Task) bool { return t.Needs == task.Kernel }, false),
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
@@ -97,6 +111,9 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		methods: addMethodFlags(fs), prompts: addPromptFlags(fs), keep: addKeepFlags(fs), seed: seedFlag(fs),
 		threads: threadsFlag(fs),
 	}
+	fs.Var(&f.ins, "in", "the damaged `picture`: PNG, JPEG, WebP, TIFF, BMP or GIF; or a folder, a quoted pattern such "+
+		"as 'scans/*.jpg', or several with commas between; may be repeated")
+	return f
 }
 
 // restoration is a run of psld restore.
@@ -121,11 +138,46 @@ type restoration struct {
 	bar       *progress
 	waiting   *time.Timer // for the first step
 	kept      bool        // there is a state of the run on disk
+	many      bool        // it is one of several
+
+	models  map[bool]prior.Prior // those that are open, by whether pixels are preferred; nil where it is the only run
+	noModel bool                 // it cannot be opened
 }
 
 func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
-	r := &restoration{restoreFlags: f, c: c.to(*f.out)}
-	for _, step := range []func(context.Context) error{r.check, r.checkFiles, r.load, r.choose, r.open} {
+	c = c.to(*f.out)
+	inputs, several, err := f.inputs()
+	if err != nil {
+		return err
+	}
+	if several {
+		return f.batch(ctx, c, inputs)
+	}
+	if len(inputs) == 1 {
+		*f.in = inputs[0].path
+		for _, own := range []struct {
+			flag string
+			path *string
+		}{{"--mask", f.mask}, {"--kernel", f.kernel}} {
+			found, err := companions(own.flag, *own.path, inputs)
+			if err != nil {
+				return err
+			}
+			*own.path = found[0]
+		}
+	}
+	r := &restoration{restoreFlags: f, c: c}
+	for _, step := range []func(context.Context) error{r.check, r.checkFiles, r.restore} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restore does the work, the flags of which are checked.
+func (r *restoration) restore(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{r.load, r.choose, r.openModel, r.open} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -138,6 +190,9 @@ func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
 	res, err := psld.Solve(ctx, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
 	if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
 		return err
+	}
+	if err != nil && r.many && r.o.Keep.File == "" {
+		return err // else --skip-existing would take what is unfinished for done
 	}
 	r.bar.clear()
 	if e := r.save(res); e != nil {
@@ -370,16 +425,27 @@ func (r *restoration) damage() (err error) {
 	return err
 }
 
-// open loads the model and completes the options.
-func (r *restoration) open(ctx context.Context) (err error) {
-	if r.spec.Needs.Prior {
-		if r.m, err = r.model.openAny(ctx, r.c, r.spec.Needs.PrefersPixels()); err != nil {
-			return err
-		}
-		if err := r.prompts.fit(r.c, r.m); err != nil {
-			return err
-		}
+// openModel loads the model, unless it is there or there is no need for one.
+func (r *restoration) openModel(ctx context.Context) (err error) {
+	if !r.spec.Needs.Prior {
+		return nil
 	}
+	pixels := r.spec.Needs.PrefersPixels() && *r.model.path == ""
+	if r.m = r.models[pixels]; r.m != nil {
+		return nil
+	}
+	r.m, err = r.model.openAny(ctx, r.c, pixels)
+	if err == nil {
+		err = r.prompts.fit(r.c, r.m)
+	}
+	if r.noModel = err != nil; !r.noModel && r.models != nil {
+		r.models[pixels] = r.m
+	}
+	return err
+}
+
+// open completes the options.
+func (r *restoration) open(context.Context) (err error) {
 	p := r.prompts
 	r.o.Prompt, r.o.Negative, r.o.GuidanceScale, r.o.Emphasis = *p.prompt, *p.negative, *p.guidance, *p.emphasis
 	r.o.LightCodec = *r.guide
@@ -485,7 +551,7 @@ func (r *restoration) save(res *psld.Result) error {
 func (r *restoration) report(res *psld.Result, stopped error) {
 	goOn := "" // the command
 	switch st, err := solver.ReadState(r.o.Keep.File); {
-	case stopped == nil && r.kept: // it has served
+	case stopped == nil && (r.kept || r.many && err == nil): // it has served
 		if err := os.Remove(r.o.Keep.File); err != nil && !errors.Is(err, os.ErrNotExist) {
 			r.c.say("warning   %v", err)
 		}

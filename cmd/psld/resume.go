@@ -118,7 +118,8 @@ func (f *keepFlags) command(seed uint64) string {
 		case g.Name == "resume":
 			return
 		case g.Name == "seed":
-			value = strconv.FormatUint(seed, 10)
+			line += " --seed " + strconv.FormatUint(seed, 10)
+			return
 		case ok && b.IsBoolFlag() && value == "true":
 			line += " --" + g.Name
 			return
@@ -126,15 +127,19 @@ func (f *keepFlags) command(seed uint64) string {
 			line += " --" + g.Name + "=" + value
 			return
 		}
-		if l, ok := g.Value.(interface{ All() []string }); ok {
-			for _, one := range l.All() {
-				line += " --" + g.Name + " " + quoted(one)
-			}
-			return
+		for _, value := range values(g) {
+			line += " --" + g.Name + " " + quoted(value)
 		}
-		line += " --" + g.Name + " " + quoted(value)
 	})
 	return line + " --resume"
+}
+
+// values are those of a flag, of which some may be repeated.
+func values(g *flag.Flag) []string {
+	if l, ok := g.Value.(interface{ All() []string }); ok {
+		return l.All()
+	}
+	return []string{g.Value.String()}
 }
 
 // quoted is a word as a POSIX shell reads it.

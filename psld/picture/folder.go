@@ -19,6 +19,9 @@ import (
 var kinds = map[string]bool{".jpg": true, ".jpeg": true, ".png": true, ".webp": true, ".tif": true, ".tiff": true,
 	".bmp": true, ".gif": true}
 
+// HasName tells whether a path ends as those of picture files do.
+func HasName(path string) bool { return kinds[strings.ToLower(filepath.Ext(path))] }
+
 // Files lists the paths of the picture files (JPEG, PNG, WebP, TIFF, BMP, GIF) of a folder and of those inside it, in
 // the order of their names. Names that begin with a dot are left out, and folders behind links. A folder without any
 // picture is an error.
@@ -38,7 +41,7 @@ func Files(dir string) ([]string, error) {
 			return fs.SkipDir
 		case path == root && !e.IsDir():
 			return fmt.Errorf("%s is no folder", dir)
-		case !hidden && !e.IsDir() && kinds[strings.ToLower(filepath.Ext(path))]:
+		case !hidden && !e.IsDir() && HasName(path):
 			inside, err := filepath.Rel(root, path)
 			paths = append(paths, filepath.Join(dir, inside))
 			return err
