@@ -4,6 +4,14 @@
 //
 // A program needs three calls: prior.Default (or prior.Open) for the model,
 // picture.Load for the measurement, and [Solve].
+//
+// The module's path, psld, has no host: a module that imports this package says in
+// its go.mod where a clone of the repository lies,
+//
+//	require psld v0.0.0
+//	replace psld => ../psld
+//
+// or lies with it in a workspace (go work init . ../psld).
 package psld
 
 import (
