@@ -285,12 +285,17 @@ func exists(path string) bool {
 
 // alone is the run of one picture: the flags as if it had been named alone.
 func (b *batch) alone(j job) (*restoration, error) {
-	fs := newFlags(b.fs.Name())
+	fs, set := newFlags(b.fs.Name()), given(b.fs)
 	f := addRestoreFlags(fs)
-	err := applyDefaults(fs)
-	b.fs.Visit(func(g *flag.Flag) {
-		switch g.Name {
-		case "in", "skip-existing", "resume":
+	var err error
+	b.fs.VisitAll(func(g *flag.Flag) {
+		switch {
+		case g.Name == "in" || g.Name == "skip-existing" || g.Name == "resume":
+			return
+		case !set[g.Name] && g.Value.String() != fs.Lookup(g.Name).Value.String(): // the user's settings, or --like
+			err = errors.Join(err, setDefault(fs, g.Name, g.Value.String()))
+		}
+		if !set[g.Name] {
 			return
 		}
 		for _, value := range values(g) {

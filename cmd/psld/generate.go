@@ -25,6 +25,7 @@ as AUTOMATIC1111 writes them. Without --model the embedded model makes flowers; 
   psld generate --model sd15.safetensors --prompt "a photo of a red fox" --negative "blurry" --out fox.png
   psld generate --model inpainting.safetensors --prompt "a door" --init wall.png --mask hole.png --out door.png
   psld generate --model sd15.safetensors --prompt "an oil painting" --init photo.jpg --strength 0.6 --out painting.png
+--like old.png repeats the settings of a PNG of this program or of AUTOMATIC1111's; flags win over them.
 Ctrl-C writes the picture as far as it is and exits with code 130.
 
 `,
@@ -47,6 +48,7 @@ type generateFlags struct {
 }
 
 func addGenerateFlags(fs *flag.FlagSet) *generateFlags {
+	addLikeFlag(fs)
 	return &generateFlags{
 		fs: fs,
 		out: fs.String("out", "generated.png",
@@ -217,7 +219,8 @@ func (r *generation) picture(ctx context.Context, i int) error {
 	}
 	var texts []picture.Text
 	if !*r.noMetadata {
-		texts = []picture.Text{{Key: "parameters", Value: settings}}
+		repeat := record(r.fs, func(fs *flag.FlagSet) { addGenerateFlags(fs) }, r.o.Seed)
+		texts = []picture.Text{{Key: "parameters", Value: settings}, repeat.Text()}
 	}
 	if err := r.c.savePicture(r.name(i), picture.FromImage(images[0]), texts...); err != nil {
 		return err

@@ -25,17 +25,25 @@ var features = []cpuid.FeatureID{cpuid.AVX, cpuid.FMA3, cpuid.F16C, cpuid.AVX2, 
 	cpuid.AMXBF16, cpuid.ASIMD, cpuid.ASIMDHP, cpuid.SVE}
 
 var infoVerb = verb{
-	name: "info", short: "show processor, kernels, memory, model and credits",
-	setup: info,
+	name: "info", args: "[picture.png]",
+	short: "show processor, kernels, memory, model and credits; or what a picture holds",
+	notes: `Of a picture it shows size, depth, colour profile and the texts of a PNG, in which psld and other programs
+keep their settings (restore and generate --like repeat them).
+
+`,
+	setup: info, maxArgs: 1,
 }
 
 func info(fs *flag.FlagSet) work {
 	model := addModelFlags(fs)
 	verify := fs.Bool("verify", false, "also read every tensor and report NaN and infinities")
 	threads := threadsFlag(fs)
-	return func(ctx context.Context, c *console, _ []string) error {
+	return func(ctx context.Context, c *console, args []string) error {
 		if err := threads(); err != nil {
 			return err
+		}
+		if len(args) == 1 {
+			return pictureInfo(c, args[0])
 		}
 		line := func(name, format string, args ...any) {
 			fmt.Fprintf(c.out, "%-10s "+format+"\n", append([]any{name}, args...)...)

@@ -152,6 +152,9 @@ func dispatch(ctx context.Context, args []string, c *console) error {
 	if err := asm.Forced(); err != nil {
 		return err
 	}
+	if err := applyLike(v, fs, c); err != nil {
+		return err
+	}
 	return work(ctx, c, rest)
 }
 

@@ -45,6 +45,8 @@ and folders that cannot be written are errors before the first picture. A pictur
 others: the summary names it, and the exit code is 1. After Ctrl-C the same command with --resume --skip-existing
 goes on.
 
+The PNG holds the settings (psld info shows them), without names of folders; --like takes them for another picture.
+
 A run of more than five minutes also keeps its state on disk as it goes
 (--save-every), in --out with .state behind (--save-state), until the picture is
 written. Whatever ended the program, the same command with --resume goes on from
@@ -111,6 +113,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		methods: addMethodFlags(fs), prompts: addPromptFlags(fs), keep: addKeepFlags(fs), seed: seedFlag(fs),
 		threads: threadsFlag(fs),
 	}
+	addLikeFlag(fs)
 	fs.Var(&f.ins, "in", "the damaged `picture`: PNG, JPEG, WebP, TIFF, BMP or GIF; or a folder, a quoted pattern such "+
 		"as 'scans/*.jpg', or several with commas between; may be repeated")
 	return f
@@ -533,7 +536,8 @@ func (r *restoration) save(res *psld.Result) error {
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
 		r.t.Name, psld.MethodSettings(r.method, res.Steps, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w,
 		r.h, version())
-	err := r.c.savePicture(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings})
+	repeat := record(r.fs, func(fs *flag.FlagSet) { addRestoreFlags(fs) }, r.o.Seed)
+	err := r.c.savePicture(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings}, repeat.Text())
 	if err != nil || *r.sheet == "" {
 		return err
 	}

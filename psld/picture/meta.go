@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"unicode/utf16"
 )
 
 // Meta is what a file says of its picture beside the pixels, and what is written again.
@@ -209,4 +210,42 @@ func (f *fileInfo) tags(t tiff) {
 func (m Meta) suits(grey bool) bool {
 	space := map[bool]string{true: "GRAY", false: "RGB "}[grey]
 	return len(m.ICC) > 20 && string(m.ICC[16:20]) == space
+}
+
+// ProfileName is the name that the colour profile gives itself, such as "Display P3"; "" for none.
+func (m Meta) ProfileName() string {
+	const head, entry = 128, 12 // bytes of the header, and of an entry of the table of tags
+	icc := m.ICC
+	if len(icc) < head+4 {
+		return ""
+	}
+	part := func(at, n int64) []byte {
+		if at < 0 || n < 0 || at+n > int64(len(icc)) {
+			return nil
+		}
+		return icc[at : at+n]
+	}
+	for i := range min(100, int64(binary.BigEndian.Uint32(icc[head:]))) {
+		e := part(head+4+entry*i, entry)
+		if e == nil || string(e[:4]) != "desc" {
+			continue
+		}
+		body := part(int64(binary.BigEndian.Uint32(e[4:])), int64(binary.BigEndian.Uint32(e[8:])))
+		switch {
+		case len(body) > 12 && string(body[:4]) == "desc": // ICC 2: the length, and ASCII that ends with zero
+			text, _, _ := bytes.Cut(body[12:], []byte{0})
+			return string(text[:min(len(text), int(binary.BigEndian.Uint32(body[8:])))])
+		case len(body) >= 28 && string(body[:4]) == "mluc": // ICC 4: UTF-16, of which the first language is taken
+			n, at := binary.BigEndian.Uint32(body[20:]), binary.BigEndian.Uint32(body[24:])
+			if int64(at)+int64(n) > int64(len(body)) {
+				return ""
+			}
+			var units []uint16
+			for text := body[at : at+n]; len(text) >= 2; text = text[2:] {
+				units = append(units, binary.BigEndian.Uint16(text))
+			}
+			return string(utf16.Decode(units))
+		}
+	}
+	return ""
 }

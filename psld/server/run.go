@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -237,7 +239,8 @@ func (r *sampler) sample(ctx context.Context, i int) error {
 		Seconds: time.Since(r.started).Seconds()}
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Model: %s, Size: %dx%d, Version: psld %s", r.p.task.Name,
 		psld.MethodSettings(res.Method, res.Steps, res.Steps), o.Seed, r.j.Options.Model, r.p.w, r.p.h, r.s.o.Version)
-	if e := picture.Save(r.path(resultName(i)), res.Picture, picture.Text{Key: "parameters", Value: settings}); e != nil {
+	if e := picture.Save(r.path(resultName(i)), res.Picture, picture.Text{Key: "parameters", Value: settings},
+		r.record(o.Seed).Text()); e != nil {
 		return e
 	}
 	r.j.update(func() { r.j.Results = append(r.j.Results, done) })
@@ -248,6 +251,47 @@ func (r *sampler) sample(ctx context.Context, i int) error {
 		return e
 	}
 	return err
+}
+
+// record says how psld restore makes the sample of that seed from the measurement.
+func (r *sampler) record(seed uint64) psld.Record {
+	o := r.j.Options
+	flags := map[string]string{"task": o.Task, "quality": o.Quality, "seed": strconv.FormatUint(seed, 10)}
+	files := map[string]string{}
+	put := func(name, value string, given bool) {
+		if given {
+			flags[name] = value
+		}
+	}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	put("method", o.Method, o.Method != psld.Auto)
+	put("prompt", o.Prompt, o.Prompt != "")
+	put("invert-mask", "true", o.InvertMask)
+	put("paste", "false", o.Paste != nil && !*o.Paste)
+	for name, v := range o.Params {
+		flags[strings.ReplaceAll(name, "_", "-")] = fmt.Sprint(v)
+	}
+	switch {
+	case o.Sigma != nil:
+		flags["sigma"] = number(*o.Sigma)
+	case o.Try:
+		flags["sigma"] = number(psld.DefaultSigma)
+	}
+	told, err := blurOf(r.p.task, o)
+	for name, v := range told {
+		put(name, number(v), err == nil)
+	}
+	needs := r.p.task.Needs
+	if has(r.path("mask")) || o.Try && needs == task.Mask {
+		files["mask"] = "mask.png"
+	}
+	if has(r.path("kernel")) || o.Try && needs == task.Kernel && len(told) == 0 {
+		files["kernel"] = "kernel.png"
+	}
+	if m := r.s.models[o.Model]; m.Kind != "embedded" && solver.SpecOf(r.b.method).Needs.Prior {
+		files["model"] = o.Model
+	}
+	return psld.Record{Command: "restore", Version: r.s.o.Version, Flags: flags, Files: files}
 }
 
 // progress shows a step of a sample.
