@@ -290,6 +290,8 @@ func (b *batch) alone(j job) (*restoration, error) {
 	var err error
 	b.fs.VisitAll(func(g *flag.Flag) {
 		switch {
+		case fs.Lookup(g.Name) == nil: // of all verbs
+			return
 		case g.Name == "in" || g.Name == "skip-existing" || g.Name == "resume":
 			return
 		case !set[g.Name] && g.Value.String() != fs.Lookup(g.Name).Value.String(): // the user's settings, or --like
@@ -408,7 +410,7 @@ func (f *restoreFlags) batch(ctx context.Context, c *console, inputs []input) (e
 		printJSON(c, map[string]any{"pictures": len(inputs), "done": done, "skipped": skipped, "failed": len(failed),
 			"seconds": time.Since(start).Seconds(), "stopped": ctx.Err() != nil})
 	} else {
-		fmt.Fprintf(c.out, "%d of %d pictures restored in %s; %d skipped that were there, %d failed\n", done, len(inputs),
+		c.wrote("%d of %d pictures restored in %s; %d skipped that were there, %d failed", done, len(inputs),
 			round(time.Since(start)), skipped, len(failed))
 	}
 	if len(failed) > 0 {

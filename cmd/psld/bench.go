@@ -16,7 +16,8 @@ import (
 )
 
 var benchVerb = verb{
-	name: "bench", args: "kernels|step|train",
+	talks: true,
+	name:  "bench", args: "kernels|step|train",
 	short: "time the operations of the engine, whole steps of PSLD, or of a training", maxArgs: 1,
 	notes: `kernels: every heavy operation at the shapes of Stable Diffusion 1.5, against what this machine can do.
 step: PSLD steps of the solver itself with UNet and autoencoder of Stable Diffusion 1.5 (no text encoder unless --model

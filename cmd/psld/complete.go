@@ -75,8 +75,7 @@ func choices(flagName string) []string {
 
 // flagsOf lists a verb's flags.
 func flagsOf(v *verb) (list []*flag.Flag) {
-	fs := newFlags(v.name)
-	v.setup(fs)
+	fs, _ := v.flags()
 	fs.VisitAll(func(f *flag.Flag) { list = append(list, f) })
 	return list
 }

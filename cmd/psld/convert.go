@@ -16,7 +16,8 @@ import (
 )
 
 var convertVerb = verb{
-	name: "convert", args: "--in MODEL --out PATH", short: "write a Stable Diffusion model in another layout or " +
+	talks: true,
+	name:  "convert", args: "--in MODEL --out PATH", short: "write a Stable Diffusion model in another layout or " +
 		"precision",
 	notes: `Every tensor is checked first: its name, its shape, and that its numbers are finite. The result
 appears whole or not at all; one tensor at a time is in memory.
@@ -117,7 +118,7 @@ func (f *convertFlags) run(ctx context.Context, c *console, _ []string) error {
 		c.say("lora: %s", l)
 	}
 	start := time.Now()
-	bar, last := newProgress(c.log, "MB"), 0
+	bar, last := c.progress("MB"), 0
 	err = save(ctx, *f.out, m, weights.SaveOptions{DType: d, Progress: func(done, total int64) {
 		if mb := int(done >> 20); mb > last { // not for every small tensor
 			bar.step(mb, int(total>>20), "")
@@ -139,6 +140,6 @@ func (f *convertFlags) run(ctx context.Context, c *console, _ []string) error {
 	if !st.IsDir() {
 		size = fmt.Sprintf(", %.1f MB", float64(st.Size())/1e6)
 	}
-	fmt.Fprintf(c.out, "wrote %s (%s layout%s) in %s\n", *f.out, *f.layout, size, round(time.Since(start)))
+	c.wrote("wrote %s (%s layout%s) in %s", *f.out, *f.layout, size, round(time.Since(start)))
 	return nil
 }

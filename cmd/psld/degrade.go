@@ -17,7 +17,8 @@ import (
 )
 
 var degradeVerb = verb{
-	name: "degrade", args: "--task T --in x.png --out y.png", short: "damage a picture, to make a test measurement",
+	talks: true,
+	name:  "degrade", args: "--task T --in x.png --out y.png", short: "damage a picture, to make a test measurement",
 	lists: func() string {
 		return taskList("What is lost:", func(t *task.Task) string { return t.Lost }) + "\n"
 	},
@@ -100,10 +101,10 @@ func (f *degradeFlags) run(ctx context.Context, c *console, _ []string) (err err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "wrote %s: %dx%d%s, %v, seed %d\n", d.out, m.y.W, m.y.H, what, d.noise, d.seed)
+	c.wrote("wrote %s: %dx%d%s, %v, seed %d", d.out, m.y.W, m.y.H, what, d.noise, d.seed)
 	for _, path := range []string{d.maskOut, d.kernelOut} {
 		if path != "" {
-			fmt.Fprintln(c.out, "wrote", path)
+			c.wrote("wrote %s", path)
 		}
 	}
 	if ext := strings.ToLower(filepath.Ext(d.out)); ext == ".jpg" || ext == ".jpeg" {
@@ -168,7 +169,7 @@ func (d degradation) folder(ctx context.Context, c *console) error {
 	if written == 0 {
 		return fmt.Errorf("none of the %d pictures of %s could be damaged", len(paths), d.in)
 	}
-	fmt.Fprintf(c.out, "wrote %d of %d pictures to %s: %v, seeds %d to %d\n", written, len(paths), d.out, d.noise, d.seed,
+	c.wrote("wrote %d of %d pictures to %s: %v, seeds %d to %d", written, len(paths), d.out, d.noise, d.seed,
 		d.seed+uint64(len(paths)-1))
 	return nil
 }

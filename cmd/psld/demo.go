@@ -42,7 +42,8 @@ func demoPhoto(side int) (*picture.Picture, error) {
 }
 
 var demoVerb = verb{
-	name: "demo", short: "damage and restore a photo that comes with the program (the same as no arguments)",
+	talks: true,
+	name:  "demo", short: "damage and restore a photo that comes with the program (the same as no arguments)",
 	setup: func(fs *flag.FlagSet) work { return addDemoFlags(fs).run },
 }
 
@@ -156,7 +157,7 @@ func (r *showing) restore(ctx context.Context, m prior.Prior, method string) (*p
 	r.c.say("method    %s, seed %d", psld.DescribeMethod(u), o.Seed)
 	r.c.say("model     %s", prior.Describe(m))
 	start := time.Now()
-	bar := newProgress(r.c.log, "step")
+	bar := r.c.progress("step")
 	o.Progress = func(p solver.Progress) { bar.step(p.Step, p.Steps, fmt.Sprintf("loss %.4g", p.Loss)) }
 	res, err := psld.Solve(ctx, m, psld.Problem{Damage: r.d, Measurement: r.y}, o)
 	if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
@@ -200,7 +201,7 @@ func (r *showing) save(panels []picture.Panel, names []string) error {
 		if err := picture.Save(path, p.Pic); err != nil {
 			return err
 		}
-		fmt.Fprintln(r.c.out, "wrote", path)
+		r.c.wrote("wrote %s", path)
 	}
 	fmt.Fprintln(r.c.out, strings.Join(lines, "\n"))
 	return nil

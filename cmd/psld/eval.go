@@ -24,7 +24,8 @@ import (
 )
 
 var evalVerb = verb{
-	name: "eval", args: "[merge FOLDER...] --data DIR --out DIR", short: "compare methods on a folder of pictures",
+	talks: true,
+	name:  "eval", args: "[merge FOLDER...] --data DIR --out DIR", short: "compare methods on a folder of pictures",
 	maxArgs: 1 << 16,
 	notes: `The pictures are spread evenly over the folder; of each the largest central square is scaled to
 --size. Every picture has damage and noise of its own, the same for all methods.
@@ -171,7 +172,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
 		}
 		c.say("%s", text)
 	}
-	bar := newProgress(c.log, "cell")
+	bar := c.progress("cell")
 	o.Progress = func(t psld.Task, method string, done, of int) { bar.step(done, of, string(t)+" "+method) }
 	report, err := eval.Run(ctx, m, pics, o)
 	bar.clear()

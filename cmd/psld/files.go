@@ -168,7 +168,7 @@ func (c *console) loadPicture(path string) (p *picture.Picture, err error) {
 func (c *console) leftOut(why []error) {
 	const most = 5
 	for i, err := range why {
-		if i == most {
+		if i == most && !c.verbose {
 			c.say("warning   %d more files are left out", len(why)-most)
 			return
 		}
@@ -181,7 +181,7 @@ func (c *console) to(path string) *console {
 	if path != std {
 		return c
 	}
-	return &console{out: c.log, log: c.log, data: c.out}
+	return &console{out: c.log, log: c.log, data: c.out, quiet: c.quiet, verbose: c.verbose}
 }
 
 // savePicture writes the result of the work. Where it cannot be written at path after all, it is kept in a new

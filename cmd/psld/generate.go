@@ -18,7 +18,8 @@ import (
 )
 
 var generateVerb = verb{
-	name: "generate", args: "--prompt TEXT --out x.png",
+	talks: true,
+	name:  "generate", args: "--prompt TEXT --out x.png",
 	short: "make pictures from noise or from a picture (text-to-image, image-to-image)",
 	notes: `The start noise of a seed is the one that diffusers users know, and PNG files carry the settings
 as AUTOMATIC1111 writes them. Without --model the embedded model makes flowers; it knows no prompts.
@@ -137,7 +138,7 @@ func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err er
 	c.say("sampler   %s, %d steps, seed %d (%s), %dx%d pixels", r.o.Sampler, r.o.Steps, r.o.Seed, r.o.RNG,
 		r.o.Width, r.o.Height)
 	c.say("machine   %s", machine())
-	r.start, r.bar = time.Now(), newProgress(c.log, "step")
+	r.start, r.bar = time.Now(), c.progress("step")
 	for i := range *f.batch { // one by one: each is on disk as soon as it is made
 		if err := r.picture(ctx, i); err != nil {
 			return errors.Join(err, r.previewErr)
@@ -229,7 +230,7 @@ func (r *generation) picture(ctx context.Context, i int) error {
 		printJSON(r.c, map[string]any{"out": r.name(i), "seed": r.o.Seed, "seconds": time.Since(r.start).Seconds(),
 			"stopped": err != nil})
 	} else {
-		fmt.Fprintf(r.c.out, "%s %s (seed %d) in %s\n", wrote, r.name(i), r.o.Seed, round(time.Since(r.start)))
+		r.c.wrote("%s %s (seed %d) in %s", wrote, r.name(i), r.o.Seed, round(time.Since(r.start)))
 	}
 	return err
 }

@@ -31,8 +31,7 @@ func help(w io.Writer, args []string) error {
 				return fmt.Errorf("unexpected argument %q (see psld help %s)", arg, v.name)
 			}
 		}
-		fs := newFlags(v.name)
-		v.setup(fs)
+		fs, _ := v.flags()
 		lists := ""
 		if v.lists != nil {
 			lists = v.lists()
@@ -73,10 +72,13 @@ Defaults of %s
 may be set by the environment (PSLD_MODEL, PSLD_MAX_MEM) or by lines "name = value" of psld/config in the folder of
 settings (on Linux ~/.config; PSLD_CONFIG names another file). Flags win over the environment, that over the file.
 
+Names of flags may be written with _ for -, and as other programs have them:
+%s.
+
 Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore and generate write what they have).
 
 Credits:
-%s`, taskNames(task.All(), ", ", ", "), "--"+strings.Join(lasting, ", --"), indent(credit, "  "))
+%s`, taskNames(task.All(), ", ", ", "), "--"+strings.Join(lasting, ", --"), aliasLines(), indent(credit, "  "))
 	return nil
 }
 
@@ -117,7 +119,7 @@ func newFlags(name string) *flag.FlagSet {
 // parse reads flags and up to maxArgs other arguments in any order.
 func parse(fs *flag.FlagSet, args []string, maxArgs int) (rest []string, err error) {
 	for {
-		if err := fs.Parse(args); err != nil {
+		if err := parseFlags(fs, args); err != nil {
 			return nil, flagError(fs, err)
 		}
 		if fs.NArg() == 0 {

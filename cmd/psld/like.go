@@ -68,8 +68,8 @@ func applyLike(v *verb, fs *flag.FlagSet, c *console) error {
 	if err != nil {
 		return fmt.Errorf("--like: %w", err)
 	}
-	usual, set := newFlags(v.name), given(fs)
-	v.setup(usual)
+	usual, _ := v.flags()
+	set := given(fs)
 	fs.VisitAll(func(f *flag.Flag) {
 		_, has := r.Flags[f.Name]
 		_, file := r.Files[f.Name]

@@ -31,7 +31,29 @@ type verb struct {
 	lists             func() string // of what there is to choose from, nil for none; help shows it before the notes
 	notes             string        // paragraphs of help between title and flags
 	setup             func(fs *flag.FlagSet) work
-	maxArgs           int // how many arguments may be no flags
+	maxArgs           int  // how many arguments may be no flags
+	talks             bool // it says what it is about and how far it is, unless --quiet
+}
+
+// flags makes the verb's flags, and what does its work by them.
+func (v *verb) flags() (*flag.FlagSet, work) {
+	fs := newFlags(v.name)
+	do := v.setup(fs)
+	if !v.talks {
+		return fs, do
+	}
+	quiet := fs.Bool("quiet", false, "print errors, tables and JSON alone")
+	verbose := fs.Bool("verbose", false, "print every step and every warning")
+	return fs, func(ctx context.Context, c *console, args []string) error {
+		own := *c
+		if own.quiet, own.verbose = *quiet, *verbose; *quiet && *verbose {
+			return errors.New("--quiet and --verbose contradict each other")
+		}
+		if *quiet {
+			own.log = io.Discard
+		}
+		return do(ctx, &own, args)
+	}
 }
 
 // verbs has all verbs, in the order of the help: a new one is a file and a line here.
@@ -51,9 +73,20 @@ func main() {
 
 // console is where a verb prints: results to out, what accompanies the work to log, and a result that goes to standard
 // output itself to data.
-type console struct{ out, log, data io.Writer }
+type console struct {
+	out, log, data io.Writer
+	quiet, verbose bool
+}
 
+// say prints a line beside the results.
 func (c *console) say(format string, args ...any) { fmt.Fprintf(c.log, format+"\n", args...) }
+
+// wrote prints a line on a result that is in a file.
+func (c *console) wrote(format string, args ...any) {
+	if !c.quiet {
+		fmt.Fprintf(c.out, format+"\n", args...)
+	}
+}
 
 // warn says what the user should know, in a line each.
 func (c *console) warn(warnings []string) {
@@ -137,8 +170,7 @@ func dispatch(ctx context.Context, args []string, c *console) error {
 	if v == nil {
 		return unknownVerb(name)
 	}
-	fs := newFlags(v.name)
-	work := v.setup(fs)
+	fs, work := v.flags()
 	if err := applyDefaults(fs); err != nil {
 		return err
 	}
@@ -152,7 +184,11 @@ func dispatch(ctx context.Context, args []string, c *console) error {
 	if err := asm.Forced(); err != nil {
 		return err
 	}
-	if err := applyLike(v, fs, c); err != nil {
+	log := *c
+	if q := fs.Lookup("quiet"); q != nil && q.Value.String() == "true" {
+		log.log = io.Discard
+	}
+	if err := applyLike(v, fs, &log); err != nil {
 		return err
 	}
 	return work(ctx, c, rest)

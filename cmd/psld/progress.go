@@ -17,6 +17,7 @@ type progress struct {
 	bar          bool
 	start, first time.Time // the end of the first one that was seen
 	from, seen   int       // done by then, seen in all
+	every        bool      // a line for each
 	per, left    time.Duration
 	tenth, width int
 	line         time.Time // of the last one printed
@@ -26,8 +27,16 @@ func newProgress(w io.Writer, unit string) *progress {
 	p := &progress{w: w, unit: unit, start: time.Now()}
 	if f, ok := w.(*os.File); ok {
 		info, err := f.Stat()
-		p.bar = err == nil && info.Mode()&os.ModeCharDevice != 0
+		p.bar = err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 	}
+	return p
+}
+
+// progress shows how far the work is: with --verbose every step in a line of its own.
+func (c *console) progress(unit string) *progress {
+	p := newProgress(c.log, unit)
+	p.every = c.verbose
+	p.bar = p.bar && !c.verbose
 	return p
 }
 
@@ -76,7 +85,7 @@ func (p *progress) show(done, n int, note string) {
 		}
 		return
 	}
-	if t := 10 * done / n; t > p.tenth || p.seen == 1 || time.Since(p.line) > time.Minute {
+	if t := 10 * done / n; t > p.tenth || p.seen == 1 || p.every || time.Since(p.line) > time.Minute {
 		p.tenth, p.line = t, time.Now()
 		fmt.Fprintln(p.w, text)
 	}

@@ -21,7 +21,8 @@ import (
 )
 
 var restoreVerb = verb{
-	name: "restore", args: "--task T --in y.png --out x.png", short: "restore a damaged picture",
+	talks: true,
+	name:  "restore", args: "--task T --in y.png --out x.png", short: "restore a damaged picture",
 	lists: func() string {
 		return taskList("Tasks:", func(t *task.Task) string { return t.Does })
 	},
@@ -186,7 +187,7 @@ func (r *restoration) restore(ctx context.Context) error {
 		}
 	}
 	r.announce()
-	r.start, r.bar, r.kept = time.Now(), newProgress(r.c.log, "step"), r.o.Keep.Resume
+	r.start, r.bar, r.kept = time.Now(), r.c.progress("step"), r.o.Keep.Resume
 	r.o.Progress = r.show
 	r.waiting = time.AfterFunc(8*time.Second, func() { r.c.say("the first step is under way") })
 	defer r.waiting.Stop()
@@ -493,6 +494,9 @@ func (r *restoration) announce() {
 		}
 	}
 	r.c.say("machine   %s", machine())
+	if r.c.verbose {
+		r.c.say("settings  %s", r.record().Text().Value)
+	}
 	if r.predicted > 0 {
 		r.c.say("time      about %s", round(r.predicted))
 	}
@@ -527,6 +531,11 @@ func (r *restoration) show(p solver.Progress) {
 // pasted tells whether known pixels are put back.
 func (r *restoration) pasted() bool { return *r.paste && r.t.Needs == task.Mask }
 
+// record is what the result says of the flags.
+func (r *restoration) record() psld.Record {
+	return record(r.fs, func(fs *flag.FlagSet) { addRestoreFlags(fs) }, r.o.Seed)
+}
+
 // save writes the picture and the sheet.
 func (r *restoration) save(res *psld.Result) error {
 	model := "none"
@@ -536,8 +545,7 @@ func (r *restoration) save(res *psld.Result) error {
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
 		r.t.Name, psld.MethodSettings(r.method, res.Steps, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w,
 		r.h, version())
-	repeat := record(r.fs, func(fs *flag.FlagSet) { addRestoreFlags(fs) }, r.o.Seed)
-	err := r.c.savePicture(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings}, repeat.Text())
+	err := r.c.savePicture(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings}, r.record().Text())
 	if err != nil || *r.sheet == "" {
 		return err
 	}
@@ -567,12 +575,12 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 		printJSON(r.c, map[string]any{"out": *r.out, "steps_done": res.Steps, "rms": res.RMS, "seed": r.o.Seed,
 			"seconds": time.Since(r.start).Seconds(), "stopped": stopped != nil, "resume": goOn})
 	case stopped != nil:
-		fmt.Fprintf(r.c.out, "stopped: the best picture so far is in %s\n", *r.out)
+		r.c.wrote("stopped: the best picture so far is in %s", *r.out)
 		if goOn != "" {
-			fmt.Fprintf(r.c.out, "its state is in %s; to go on:\n  %s\n", r.o.Keep.File, goOn)
+			r.c.wrote("its state is in %s; to go on:\n  %s", r.o.Keep.File, goOn)
 		}
 	default:
-		fmt.Fprintf(r.c.out, "wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s\n",
+		r.c.wrote("wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s",
 			*r.out, round(time.Since(r.start)), res.RMS, pastedWords(*r.out, r.pasted()))
 	}
 }

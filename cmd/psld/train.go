@@ -20,7 +20,8 @@ import (
 )
 
 var trainVerb = verb{
-	name: "train", args: "vae|unet|pixel --data DIR --val DIR --out DIR", short: "train a model", maxArgs: 1,
+	talks: true,
+	name:  "train", args: "vae|unet|pixel --data DIR --val DIR --out DIR", short: "train a model", maxArgs: 1,
 	notes: `First the autoencoder, then the UNet on its latents:
   psld train vae --data DIR --val DIR --out runs/vae
   psld train unet --data DIR --val DIR --out runs/unet --vae runs/vae/model.safetensors
@@ -258,7 +259,7 @@ func (f *trainFlags) pixel(ctx context.Context, c *console, o train.Options, chs
 	if err := train.Pixel(ctx, train.PixelOptions{Options: o, Config: cfg, Low: *f.low}); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.out, "wrote", filepath.Join(o.Out, "model.safetensors"))
+	c.wrote("wrote %s", filepath.Join(o.Out, "model.safetensors"))
 	return nil
 }
 
@@ -288,7 +289,7 @@ func trainVAE(ctx context.Context, c *console, o train.VAEOptions) error {
 	if err := train.VAE(ctx, o); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.out, "wrote", filepath.Join(o.Out, "model.safetensors"))
+	c.wrote("wrote %s", filepath.Join(o.Out, "model.safetensors"))
 	return nil
 }
 
@@ -332,6 +333,6 @@ func trainUNet(ctx context.Context, c *console, o train.UNetOptions, vaeFile str
 			return errors.Join(err, trained)
 		}
 	}
-	fmt.Fprintf(c.out, "wrote vae.safetensors and unet.safetensors to %s: use it with --model %s\n", o.Out, o.Out)
+	c.wrote("wrote vae.safetensors and unet.safetensors to %s: use it with --model %s", o.Out, o.Out)
 	return trained
 }

@@ -26,7 +26,8 @@ import (
 )
 
 var tuneVerb = verb{
-	name: "tune", args: "--data DIR --out presets.yaml", short: "find parameters on a folder of pictures",
+	talks: true,
+	name:  "tune", args: "--data DIR --out presets.yaml", short: "find parameters on a folder of pictures",
 	notes: `Successive halving: the preset and --candidates drawn around it are measured on a few pictures, the better
 half of them on twice as many, and so on; of those that were measured on all pictures, the one of fewest steps within
 --tolerance of the best is the new preset. A higher PSNR is not always a better picture: with a free strength large
