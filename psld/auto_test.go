@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/psld/task"
 )
@@ -36,4 +37,23 @@ func TestBest(t *testing.T) {
 	require.Equal(t, "psld", name)
 	name, _ = Best(Damage{Task: task.Destripe, Keep: lines(3)}, h, w, nil)
 	require.Equal(t, task.Must(task.Destripe).Best, name)
+}
+
+// TestPresetOfBlur: DiffPIR's parameters for a Gaussian blur follow the width of the kernel, without a jump.
+func TestPresetOfBlur(t *testing.T) {
+	lambda := func(std float64) float64 {
+		d, err := task.Must(task.DeblurGaussian).DrawDamage(64, 64, task.Values{"kernel-std": std}, 0)
+		require.NoError(t, err)
+		m, err := Preset(nil, d, 64, 64, Options{Method: "diffpir"})
+		require.NoError(t, err)
+		return param.ValuesOf(m)["lambda"].(float64)
+	}
+	require.InDelta(t, 1, lambda(0.6), 1e-9)
+	require.InDelta(t, 1, lambda(0.8), 0.01)
+	require.InDelta(t, 0.3, lambda(1.51), 0.01)
+	require.InDelta(t, 0.3, lambda(4), 1e-9)
+	for std := 0.7; std < 1.7; std += 0.05 {
+		require.LessOrEqual(t, lambda(std+0.05), lambda(std))
+		require.Greater(t, lambda(std+0.05), 0.85*lambda(std))
+	}
 }

@@ -50,26 +50,13 @@ func EstimateNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) 
 	const side, enough = 16, 100 // of a part, in pixels, and its coefficients
 	across := (w + side - 1) / side
 	parts := make([]struct{ squares, n float64 }, across*((h+side-1)/side))
-	var all []float64
-	for r := 0; r+1 < h; r++ {
-		for c := 0; c+1 < w; c++ {
-			i := r*w + c
-			if keep != nil && !(keep[i] && keep[i+1] && keep[i+w] && keep[i+w+1]) {
-				continue
-			}
-			part := &parts[r/side*across+c/side]
-			for k := range 3 {
-				at := func(p int) float64 { return float64(y[3*p+k]) }
-				if extreme(at(i), at(i+1), at(i+w), at(i+w+1)) { // their noise may be cut off
-					continue
-				}
-				d := math.Abs(at(i)-at(i+1)-at(i+w)+at(i+w+1)) / 2
-				all = append(all, d)
-				part.squares, part.n = part.squares+d*d, part.n+1
-			}
-		}
-	}
-	if len(all) < 90 {
+	count := 0
+	diagonals(y, h, w, keep, func(r, c int, d float64) {
+		part := &parts[r/side*across+c/side]
+		part.squares, part.n = part.squares+d*d, part.n+1
+		count++
+	})
+	if count < 90 {
 		return 0, false
 	}
 	var deviations []float64
@@ -79,12 +66,34 @@ func EstimateNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) 
 		}
 	}
 	if len(deviations) < 4 {
+		all := make([]float64, 0, count)
+		diagonals(y, h, w, keep, func(_, _ int, d float64) { all = append(all, d) })
 		slices.Sort(all)
 		return all[len(all)/2] / 0.6745, true
 	}
 	slices.Sort(deviations)
 	// A tenth of the parts of pure noise lie some four hundredths below its deviation.
 	return deviations[len(deviations)/10] * 1.04, true
+}
+
+// diagonals calls f with the size of the finest diagonal wavelet coefficient of each known 2x2 block, for each
+// channel.
+func diagonals(y []float32, h, w int, keep []bool, f func(r, c int, d float64)) {
+	for r := 0; r+1 < h; r++ {
+		for c := 0; c+1 < w; c++ {
+			i := r*w + c
+			if keep != nil && !(keep[i] && keep[i+1] && keep[i+w] && keep[i+w+1]) {
+				continue
+			}
+			for k := range 3 {
+				at := func(p int) float64 { return float64(y[3*p+k]) }
+				if extreme(at(i), at(i+1), at(i+w), at(i+w+1)) { // their noise may be cut off
+					continue
+				}
+				f(r, c, math.Abs(at(i)-at(i+1)-at(i+w)+at(i+w+1))/2)
+			}
+		}
+	}
 }
 
 // NoiseOf is EstimateNoise for the measurement of a task. A picture that was made smaller has texture in its finest

@@ -460,6 +460,9 @@ func (r *restoration) open(context.Context) (err error) {
 		return err
 	}
 	r.o.Method = solver.SpecOf(r.method).Name
+	if err := psld.CheckMemory(r.m, r.method, r.d, r.h, r.w, r.o); err != nil {
+		return err
+	}
 	r.predicted = psld.Predict(r.m, r.method, r.d, r.h, r.w, r.o)
 	if *r.maxTime > 0 && r.predicted > *r.maxTime {
 		return fmt.Errorf("it would take about %s, --max-time is %s: fewer steps, a smaller picture or another --method "+

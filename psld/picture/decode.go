@@ -14,6 +14,8 @@ import (
 	_ "golang.org/x/image/bmp"
 	_ "golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp"
+
+	"psld/internal/memstat"
 )
 
 // Limits of Decode. They are checked on the header, before any memory is taken for the pixels.
@@ -50,6 +52,9 @@ func Decode(r io.Reader) (*Picture, error) {
 	}
 	cfg, format, err := header(data)
 	if err != nil {
+		return nil, err
+	}
+	if err := room(cfg); err != nil {
 		return nil, err
 	}
 	info := inspect(data, format)
@@ -103,6 +108,21 @@ func header(data []byte) (cfg image.Config, format string, err error) {
 			MaxPixels/1_000_000)
 	}
 	return cfg, format, nil
+}
+
+// room refuses a large picture for which there is no memory: the limit of a container or of the address space (ulimit
+// -v), in which the process would end without another word.
+func room(cfg image.Config) error {
+	const perPixel, large = 20, 4_000_000 // bytes: the picture, and what its decoder gives
+	pixels := int64(cfg.Width) * int64(cfg.Height)
+	if pixels < large {
+		return nil
+	}
+	if _, free := memstat.System(); free > 0 && perPixel*pixels > free {
+		return fmt.Errorf("a picture of %dx%d pixels takes %.2f GiB of memory, %.2f GiB are available", cfg.Width,
+			cfg.Height, float64(perPixel*pixels)/(1<<30), float64(free)/(1<<30))
+	}
+	return nil
 }
 
 // upright returns the picture turned and mirrored as EXIF orientation o asks.

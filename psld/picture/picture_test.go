@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	tiffs "golang.org/x/image/tiff"
 
+	"psld/internal/memstat"
 	"psld/psld/operator"
 )
 
@@ -496,4 +497,11 @@ func TestSteps(t *testing.T) {
 	p, err = Decode(&file)
 	require.NoError(t, err)
 	require.Nil(t, p.Steps)
+}
+
+func TestRoom(t *testing.T) {
+	require.NoError(t, room(image.Config{Width: 1999, Height: 2000}))
+	if _, free := memstat.System(); free > 0 {
+		require.ErrorContains(t, room(image.Config{Width: 1 << 24, Height: 1 << 24}), "GiB are available")
+	}
 }

@@ -30,12 +30,7 @@ func Describe(p Prior) string {
 // Layout tells in words how a picture of w x h pixels goes through a prior: in one piece, or in windows and tiles.
 func Layout(p Prior, w, h int) string {
 	latent, isLatent := p.(*LatentDiffusion)
-	window := 0
-	if isLatent {
-		window = latent.Window
-	} else if m, ok := p.(*Pixel); ok {
-		window = m.Window
-	}
+	window := WindowOf(p)
 	how := "in one piece"
 	if window > 0 && max(w, h) > window {
 		how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", window)
@@ -47,4 +42,15 @@ func Layout(p Prior, w, h int) string {
 		how += fmt.Sprintf(" (larger than the %dx%d pictures of the training)", latent.TrainSize, latent.TrainSize)
 	}
 	return how
+}
+
+// WindowOf is the side in pixels of what a prior's network sees of a picture at once, 0 for all of it.
+func WindowOf(p Prior) int {
+	switch m := p.(type) {
+	case *LatentDiffusion:
+		return m.Window
+	case *Pixel:
+		return m.Window
+	}
+	return 0
 }

@@ -2,9 +2,11 @@ package task
 
 import (
 	"fmt"
+	"math"
 
 	"psld/psld/blur"
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/picture"
 )
 
@@ -18,7 +20,7 @@ var deblurGaussian = Task{
 	Looks:    "Everything is soft, evenly in all directions.",
 	Does:     "sharpen; without a kernel, of a Gaussian blur whose deviation is estimated",
 	Operator: blurred, TV: 0.005,
-	Best: "diffpir",
+	Best: "diffpir", ByDamage: map[string]Preset{"diffpir": sharpening},
 	Parameters: []Parameter{
 		{Name: "kernel-std", Usage: "standard `deviation` of the kernel in pixels", Default: 3, Most: 100},
 	},
@@ -38,6 +40,17 @@ var deblurGaussian = Task{
 		return d, fmt.Sprintf("Gaussian of standard deviation %.2f pixels (+-%.0f %%), estimated from the picture",
 			g.Std, 100*g.Error), err
 	},
+}
+
+// sharpening are the parameters of DiffPIR for a Gaussian blur. A weak one leaves all detail in the measurement, under
+// noise that a prior without weight would let through; of a strong one the prior has to make up the detail. Between
+// deviations of 0.8 and 1.5 pixels, which were measured on four photographs of 128 pixels at noise 0, 0.01 and 0.05,
+// the parameters go over from the one to the other.
+func sharpening(_, width float64) param.Values {
+	const weak, strong = 0.8, 1.5
+	share := min(1, max(0, (width-weak)/(strong-weak)))
+	between := func(a, b float64) float64 { return a * math.Pow(b/a, share) }
+	return param.Values{"steps": 20, "from": 0.5, "to": between(0.05, 0.02), "lambda": between(1, 0.3), "zeta": 1.0}
 }
 
 // gaussian is a Gaussian kernel in a window of at least 61 pixels.

@@ -1,0 +1,97 @@
+package psld
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+
+	"psld/autograd"
+	"psld/internal/memstat"
+	"psld/psld/prior"
+	"psld/psld/solver"
+	"psld/psld/task"
+	"psld/tensor"
+	"psld/tensor/cpu"
+)
+
+// Bytes that a run takes for each pixel of the picture beside those of the networks: pictures of 12 bytes a pixel in
+// memory and in the solver. Total variation was measured to take 440.
+const (
+	pictureBytes   = 60
+	variationBytes = 300
+)
+
+// LeastMemory is a lower bound of the memory in bytes that Solve will take beyond what the process has now: what one
+// noise estimate of a small picture takes, which is made for that, on as many pixels as the model sees at once, and
+// what pictures take.
+func LeastMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) int64 {
+	pixels := float64(h) * float64(w)
+	if m == nil {
+		return int64(variationBytes * pixels)
+	}
+	seen := 0.0 // at once
+	if t, err := task.Find(string(d.Task)); err == nil {
+		for _, v := range o.windows(t, m, d.Keep, h, w) {
+			seen = max(seen, seenAtOnce(m, v.all.Dy(), v.all.Dx()))
+		}
+	}
+	if seen == 0 {
+		seen = seenAtOnce(m, h, w)
+	}
+	return int64(pictureBytes*pixels + bytesPerPixel(m)*seen)
+}
+
+// seenAtOnce are the pixels of a picture of h x w that a model sees at once.
+func seenAtOnce(m prior.Prior, h, w int) float64 {
+	if side := prior.WindowOf(m); side > 0 {
+		h, w = min(h, side), min(w, side)
+	}
+	return float64(h) * float64(w)
+}
+
+// bytesPerPixel is what a noise estimate takes, less a fifth, since it is a bound.
+func bytesPerPixel(m prior.Prior) float64 {
+	k := m.Multiple()
+	side := (128 + k - 1) / k * k
+	z := tensor.New(m.Shape(side, side)...)
+	pool := cpu.Memory()
+	pool.ResetPeak()
+	before := pool.Live()
+	g := autograd.NoGrad(m.Device())
+	prior.EpsOf(g, m, g.Const(z), 500, prior.Conditions{Scale: 1}).Host()
+	g.Release()
+	return 0.8 * float64(pool.Peak()-before) / float64(side*side)
+}
+
+// CheckMemory refuses a run that would take more memory than it may, before it takes any: o.MaxMemory, GOMEMLIMIT, and
+// a limit of the address space, in which the runtime of Go would end the process without another word.
+func CheckMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) error {
+	limits := []struct {
+		bytes int64
+		name  string
+	}{{o.MaxMemory, "asked for"}, {debug.SetMemoryLimit(-1), "GOMEMLIMIT"}}
+	now, _ := memstat.Process()
+	space, left := memstat.AddressSpace(), int64(0)
+	if space > 0 {
+		_, left = memstat.System()
+		limits[1].bytes = math.MaxInt64 // it was set for the address space
+	}
+	if limits[0].bytes <= 0 && limits[1].bytes == math.MaxInt64 && space == 0 {
+		return nil
+	}
+	least := LeastMemory(m, method, d, h, w, o)
+	for _, l := range limits {
+		if l.bytes > 0 && now+least > l.bytes {
+			return fmt.Errorf("at least %.2f GiB of memory are needed, the limit is %.2f GiB (%s): a smaller picture or a "+
+				"higher limit would do", gib(now+least), gib(l.bytes), l.name)
+		}
+	}
+	if space > 0 && least > left {
+		return fmt.Errorf("at least %.2f GiB of memory are needed beside what is taken, the address space has %.2f GiB "+
+			"left "+
+			"(ulimit -v): a smaller picture or a higher limit would do", gib(least), gib(left))
+	}
+	return nil
+}
+
+func gib(n int64) float64 { return float64(n) / (1 << 30) }
