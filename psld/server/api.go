@@ -437,8 +437,8 @@ func (s *Server) getPicture(w http.ResponseWriter, r *http.Request, j *job) erro
 		if file = path("measurement.png"); name == "original" || !has(file) {
 			file = path("picture")
 		}
-	case "mask":
-		file = path("mask")
+	case "mask", "kernel":
+		file = path(name)
 	case "spread":
 		file = path("spread.png")
 	case "result":
