@@ -139,8 +139,6 @@ def candidates(task, d, sigma):
     if task.startswith("deblur"):
         k = load(d / "k.png", "L")
         k /= k.sum()
-        if task == "deblur-motion":
-            k = k[::-1, ::-1]  # the file is correlated with the picture
         p = k.shape[0]
         pad = np.pad(y, ((p, p), (p, p), (0, 0)), "reflect")
 
