@@ -45,8 +45,7 @@ func TestQuiet(t *testing.T) {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	writePicture(t, at("in.png"), 24, 20)
 	args := []string{"restore", "--task", "denoise", "--in", at("in.png"), "--method", "diffpir", "--steps", "40",
-		"--model", writeModel(t, nil),
-		"--out", at("out.png")}
+		"--model", writeModel(t, nil), "--out", at("out.png")}
 	stdout, stderr := must(t, append(args, "--quiet")...)
 	require.Empty(t, stdout+stderr)
 	stdout, stderr = must(t, append(args, "--quiet", "--json")...)

@@ -25,11 +25,17 @@ type progress struct {
 
 func newProgress(w io.Writer, unit string) *progress {
 	p := &progress{w: w, unit: unit, start: time.Now()}
-	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		p.bar = err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
-	}
+	p.bar = isTerminal(w) && os.Getenv("TERM") != "dumb"
 	return p
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // progress shows how far the work is: with --verbose every step in a line of its own.

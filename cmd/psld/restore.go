@@ -70,6 +70,7 @@ type restoreFlags struct {
 	mask, kernel, sheet          *string
 	invert, paste, guide, asJSON *bool
 	skip                         *bool
+	show                         showFlag
 	methodName, maxMem, quality  *string
 	maxTime                      *time.Duration
 	sigma                        *float64
@@ -115,6 +116,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		threads: threadsFlag(fs),
 	}
 	addLikeFlag(fs)
+	fs.Var(&f.show, "show", "show the picture in the terminal as it is made; --show=`KIND` for kitty, iterm2, sixel or "+
+		"blocks in place of what the terminal seems to be")
 	fs.Var(&f.ins, "in", "the damaged `picture`: PNG, JPEG, WebP, TIFF, BMP or GIF; or a folder, a quoted pattern such "+
 		"as 'scans/*.jpg', or several with commas between; may be repeated")
 	return f
@@ -141,6 +144,7 @@ type restoration struct {
 	start     time.Time
 	bar       *progress
 	waiting   *time.Timer // for the first step
+	screen    *screen     // nil for none
 	kept      bool        // there is a state of the run on disk
 	many      bool        // it is one of several
 
@@ -188,7 +192,7 @@ func (r *restoration) restore(ctx context.Context) error {
 	}
 	r.announce()
 	r.start, r.bar, r.kept = time.Now(), r.c.progress("step"), r.o.Keep.Resume
-	r.o.Progress = r.show
+	r.o.Progress, r.screen = r.step, r.c.screen(r.show.kind)
 	r.waiting = time.AfterFunc(8*time.Second, func() { r.c.say("the first step is under way") })
 	defer r.waiting.Stop()
 	res, err := psld.Solve(ctx, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
@@ -199,6 +203,12 @@ func (r *restoration) restore(ctx context.Context) error {
 		return err // else --skip-existing would take what is unfinished for done
 	}
 	r.bar.clear()
+	if r.screen != nil {
+		if r.bar.bar && res.Steps == r.total && r.screen.rows > 0 {
+			r.screen.rows++ // the bar ended its line
+		}
+		_ = r.screen.show(res.Picture)
+	}
 	if e := r.save(res); e != nil {
 		return errors.Join(e, err)
 	}
@@ -505,10 +515,16 @@ func (r *restoration) announce() {
 	}
 }
 
-// show prints the progress of a step.
-func (r *restoration) show(p solver.Progress) {
+// step prints the progress of a step.
+func (r *restoration) step(p solver.Progress) {
 	r.waiting.Stop()
 	r.total, r.kept = p.Steps, r.kept || p.Kept
+	if r.screen.due() && p.Step < p.Steps && r.bar.seen > 2 {
+		if x, err := p.Picture(); err == nil { // else the run itself will tell
+			r.bar.clear()
+			_ = r.screen.show(&picture.Picture{W: r.w, H: r.h, Pix: x})
+		}
+	}
 	per, left := r.bar.pace(p.Step, p.Steps)
 	if p.KeepErr != nil {
 		r.bar.clear()
