@@ -137,7 +137,7 @@ def candidates(task, d, sigma):
         yield "Lanczos", 0, lambda: np.asarray(image.resize(size, Image.LANCZOS), np.float64) / 255
         yield "bicubic", 0, lambda: np.asarray(image.resize(size, Image.BICUBIC), np.float64) / 255
     if task.startswith("deblur"):
-        k = load(d / "k.png", "L")
+        k = np.asarray(Image.open(d / "k.png"), np.float64)  # 16 bits
         k /= k.sum()
         p = k.shape[0]
         pad = np.pad(y, ((p, p), (p, p), (0, 0)), "reflect")
