@@ -225,7 +225,7 @@ func (r *restoration) check(context.Context) (err error) {
 		return err
 	}
 	if *r.methodName != psld.Auto {
-		if _, err := solver.Lookup(*r.methodName); err != nil {
+		if err := r.fit(*r.methodName); err != nil {
 			return err
 		}
 	}

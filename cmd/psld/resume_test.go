@@ -72,16 +72,16 @@ func TestKilled(t *testing.T) {
 	writePicture(t, "small.png", 8, 8)
 	model := writeModel(t, nil)
 	for name, flags := range map[string]string{
-		"psld":    "--task denoise --strength 1 --eta 1 --reference --loop-noise 0.05",
+		"psld":    "--in y.png --task denoise --strength 1 --eta 1 --reference --loop-noise 0.05",
 		"ldps":    "--task sr4 --method ldps --in small.png",
-		"gmldps":  "--task deblur-gaussian --kernel-std 3 --method gmldps --strength 0.3 --seed 3",
-		"in hole": "--task inpaint-random --mask m.png --invert-mask",
+		"gmldps":  "--in y.png --task deblur-gaussian --kernel-std 3 --method gmldps --strength 0.3 --seed 3",
+		"in hole": "--in y.png --task inpaint-random --mask m.png --invert-mask",
 	} {
 		t.Run(name, func(t *testing.T) {
 			must(t, "degrade", "--task", "inpaint-random", "--in", "y.png", "--out", "d.png", "--mask-out", "m.png",
 				"--missing", "0.3")
-			args := append([]string{"restore", "--in", "y.png", "--model", model, "--steps", "12", "--json", "--save-every",
-				"4"}, strings.Fields(flags)...)
+			args := append([]string{"restore", "--model", model, "--steps", "12", "--json", "--save-every", "4"},
+				strings.Fields(flags)...)
 			must(t, append(args, "--out", "whole.png")...)
 			require.NoFileExists(t, "whole.png.state")
 
