@@ -97,6 +97,9 @@ type Result struct {
 	Windows int              // in which the holes of a large picture were painted, 0 for the whole at once
 }
 
+// quickFinish is the number of pixels up to which the last step takes no time that anybody notices.
+const quickFinish = 1 << 20
+
 // MaxPixels is the largest picture that Solve takes on. A large one takes long, and some 60 bytes a pixel.
 const MaxPixels = 1 << 28
 
@@ -212,6 +215,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	switch {
 	case o.pastes() && t.Needs == task.Mask:
 		task.Paste(x.Pix, y.Pix, d.Keep, h, w)
+	case err != nil && h*w > quickFinish: // stopped: who waits shall not wait long
 	case !o.Raw && !o.Reference:
 		if sure {
 			if e := finish(x.Pix, prob, sigma); e != nil {

@@ -8,6 +8,7 @@ import (
 
 	"psld/psld/operator"
 	"psld/psld/param"
+	"psld/tensor"
 )
 
 // TV restores with the prior that pictures are piecewise smooth: it minimises over pictures x
@@ -71,13 +72,16 @@ func (m *admmTV) set(s *State, x []float32, z, u field) {
 	}
 }
 
-func (m *admmTV) Step(_ context.Context, s *State) (Report, error) {
+func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	shape, rho := m.p.A.In(), float32(m.Rho)
 	clone := func(name string) []float32 { return slices.Clone(s.Vars[name].Data) }
 	x, z, u := clone("x"), field{clone("z.right"), clone("z.down")}, field{clone("u.right"), clone("u.down")}
 	n := len(x)
 	dx, rhs, div, ax := newField(n), make([]float32, n), make([]float32, n), make([]float32, len(m.p.Y))
 	normal := func(q, p []float32) { // q = (A'A + rho D'D) p
+		if err := ctx.Err(); err != nil { // a step on a large picture takes many seconds
+			panic(&tensor.Stopped{Err: err})
+		}
 		m.p.A.Apply(ax, p)
 		m.p.A.Adjoint(q, ax)
 		addLaplacian(q, p, shape, rho)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/psld/operator"
+	"psld/psld/param"
 )
 
 var exact = TV{Iterations: 3000, CGSteps: 50, Tol: 1e-6}
@@ -223,4 +224,44 @@ func objective(a operator.Linear, x, y []float32, lambda float64) float64 {
 		tv += math.Sqrt(s)
 	}
 	return data/2 + lambda*tv
+}
+
+// cancelling is an operator that ends a context when it has been applied a number of times.
+type cancelling struct {
+	operator.Linear
+	left, after int
+	cancel      context.CancelFunc
+}
+
+func (c *cancelling) Apply(dst, x []float32) {
+	if c.left--; c.left < 0 {
+		c.after++
+	} else if c.left == 0 {
+		c.cancel()
+	}
+	c.Linear.Apply(dst, x)
+}
+
+// TestTVStopsInside: a step ends in its middle, with the picture of the steps before it.
+func TestTVStopsInside(t *testing.T) {
+	y := make([]float32, 3*16*16)
+	for i := range y {
+		y[i] = float32(i%7)/7 - 0.5
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	id := operator.Identity(operator.Shape{H: 16, W: 16, C: 3})
+	a := &cancelling{Linear: id, left: 12, cancel: cancel}
+	m := &TV{}
+	param.SetDefaults(m)
+	m.Tol = 1e-9
+	res, err := Solve(ctx, nil, Problem{A: a, Y: y}, m, Options{})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, a.after, 3) // for the report of the last step
+	require.NotNil(t, res)
+	m.Iterations = max(1, res.Steps)
+	same, err := Solve(t.Context(), nil, Problem{A: id, Y: y}, m, Options{})
+	require.NoError(t, err)
+	require.Positive(t, res.Steps)
+	require.Equal(t, same.X, res.X)
 }
