@@ -5,12 +5,10 @@ import (
 	"math"
 	"runtime/debug"
 
-	"psld/autograd"
 	"psld/internal/memstat"
 	"psld/psld/prior"
 	"psld/psld/solver"
 	"psld/psld/task"
-	"psld/tensor"
 	"psld/tensor/cpu"
 )
 
@@ -51,15 +49,11 @@ func seenAtOnce(m prior.Prior, h, w int) float64 {
 
 // bytesPerPixel is what a noise estimate takes, less a fifth, since it is a bound.
 func bytesPerPixel(m prior.Prior) float64 {
-	k := m.Multiple()
-	side := (128 + k - 1) / k * k
-	z := tensor.New(m.Shape(side, side)...)
+	side, estimate := probe(m)
 	pool := cpu.Memory()
 	pool.ResetPeak()
 	before := pool.Live()
-	g := autograd.NoGrad(m.Device())
-	prior.EpsOf(g, m, g.Const(z), 500, prior.Conditions{Scale: 1}).Host()
-	g.Release()
+	estimate()
 	return 0.8 * float64(pool.Peak()-before) / float64(side*side)
 }
 
@@ -88,8 +82,7 @@ func CheckMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 	}
 	if space > 0 && least > left {
 		return fmt.Errorf("at least %.2f GiB of memory are needed beside what is taken, the address space has %.2f GiB "+
-			"left "+
-			"(ulimit -v): a smaller picture or a higher limit would do", gib(least), gib(left))
+			"left (ulimit -v): a smaller picture or a higher limit would do", gib(least), gib(left))
 	}
 	return nil
 }

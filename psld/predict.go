@@ -56,13 +56,8 @@ func stepMACs(c prior.Costed, m prior.Prior, method solver.Method, h, w int) flo
 
 // stepsOf is the number of steps that the method's parameters ask for.
 func stepsOf(method solver.Method) int {
-	values := param.ValuesOf(method)
-	for _, name := range []string{"steps", "iterations"} {
-		if n, ok := values[name].(int); ok {
-			return n
-		}
-	}
-	return 1
+	_, n := param.ValuesOf(method).Steps()
+	return max(1, n)
 }
 
 // Speed is the multiply-adds a second of a noise estimate of a small picture, which is made for that; 0 for a prior
@@ -72,17 +67,25 @@ func Speed(m prior.Prior) float64 {
 	if !ok {
 		return 0
 	}
-	k := m.Multiple()
-	side := (128 + k - 1) / k * k
-	z := tensor.New(m.Shape(side, side)...)
+	side, estimate := probe(m)
 	eps, _, _ := c.MACs(side, side)
 	best := math.Inf(1)
 	for range 2 { // the first one also packs weights
 		start := time.Now()
-		g := autograd.NoGrad(m.Device())
-		prior.EpsOf(g, m, g.Const(z), 500, prior.Conditions{Scale: 1}).Host()
-		g.Release()
+		estimate()
 		best = min(best, time.Since(start).Seconds())
 	}
 	return float64(eps) / best
+}
+
+// probe is a noise estimate of a small picture, side pixels a side, to measure what m takes.
+func probe(m prior.Prior) (side int, estimate func()) {
+	k := m.Multiple()
+	side = (128 + k - 1) / k * k
+	z := tensor.New(m.Shape(side, side)...)
+	return side, func() {
+		g := autograd.NoGrad(m.Device())
+		prior.EpsOf(g, m, g.Const(z), 500, prior.Conditions{Scale: 1}).Host()
+		g.Release()
+	}
 }

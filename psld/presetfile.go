@@ -120,7 +120,7 @@ var builtin = sync.OnceValue(func() Presets {
 
 // PresetsNameOf is the name of the presets for a model; nil is for none.
 func PresetsNameOf(m prior.Prior) string {
-	if m != nil && m.Info().Family == prior.FamilyStableDiffusion {
+	if isStableDiffusion(m) {
 		return PresetsStableDiffusion
 	}
 	return PresetsEmbedded

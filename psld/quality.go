@@ -30,7 +30,7 @@ func CheckQuality(q string) error {
 // The work of a quality over that of a preset: steps of small models.
 var effort = map[string]float64{QualityPreview: 0.3, QualityGood: 1, QualityBest: 3}
 
-// Steps of DiffPIR with Stable Diffusion, whose steps without a gradient take a quarter of the time of PSLD's.
+// Steps of DiffPIR with Stable Diffusion, which need no gradient as PSLD's do.
 var fullSizeSteps = map[string]int{QualityPreview: 8, QualityGood: 40}
 
 // choose is the method that Auto stands for, in view of the quality that is asked for: with Stable Diffusion only the
@@ -39,7 +39,7 @@ func (o *Options) choose(d Damage, h, w int, m prior.Prior) string {
 	switch {
 	case o.Method != Auto:
 		return or(o.Method, "psld")
-	case m != nil && m.Info().Family == prior.FamilyStableDiffusion && fullSizeSteps[o.Quality] > 0:
+	case isStableDiffusion(m) && fullSizeSteps[o.Quality] > 0:
 		return "diffpir"
 	}
 	name, _ := Best(d, h, w, m)
@@ -52,14 +52,16 @@ func (o *Options) effort(values param.Values, m prior.Prior, method string) {
 	if !ok || method == "tv" {
 		return
 	}
-	if n := fullSizeSteps[o.Quality]; n > 0 && method == "diffpir" && m != nil &&
-		m.Info().Family == prior.FamilyStableDiffusion {
+	if n := fullSizeSteps[o.Quality]; n > 0 && method == "diffpir" && isStableDiffusion(m) {
 		values["steps"] = n
 		return
 	}
-	for _, name := range []string{"steps", "iterations"} {
-		if n, ok := values[name].(int); ok {
-			values[name] = max(3, min(1000, int(share*float64(n)+0.5)))
-		}
+	if name, n := values.Steps(); n > 0 {
+		values[name] = max(3, min(1000, int(share*float64(n)+0.5)))
 	}
+}
+
+// isStableDiffusion tells whether a prior, which may be nil, was opened from files of Stable Diffusion.
+func isStableDiffusion(m prior.Prior) bool {
+	return m != nil && m.Info().Family == prior.FamilyStableDiffusion
 }

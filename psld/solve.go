@@ -154,7 +154,7 @@ func (o *Options) windows(t *task.Task, m prior.Prior, keep []bool, h, w int) []
 		return nil
 	}
 	side := 0
-	if m != nil && m.Info().Family == prior.FamilyStableDiffusion {
+	if isStableDiffusion(m) {
 		side = m.Info().TrainSize // it knows nothing of smaller pictures
 	}
 	return holeWindows(keep, h, w, side)

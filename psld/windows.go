@@ -93,14 +93,10 @@ func (c *canvas) picture(at window, of func() ([]float32, error)) func() ([]floa
 			return nil, err
 		}
 		whole := slices.Clone(c.x.Pix)
-		for y := at.inner.Min.Y; y < at.inner.Max.Y; y++ {
-			for x := at.inner.Min.X; x < at.inner.Max.X; x++ {
-				if i := y*c.x.W + x; !c.keep[i] {
-					from := (y-at.all.Min.Y)*at.all.Dx() + x - at.all.Min.X
-					copy(whole[3*i:3*i+3], part[3*from:])
-				}
-			}
-		}
+		c.missing(at, func(i, x, y int) {
+			from := (y-at.all.Min.Y)*at.all.Dx() + x - at.all.Min.X
+			copy(whole[3*i:3*i+3], part[3*from:])
+		})
 		return whole, nil
 	}
 }
@@ -114,13 +110,20 @@ type canvas struct {
 
 // paint fills the missing pixels of a window with what of gives for each of them: three values.
 func (c *canvas) paint(w window, of func(x, y int) []float32) {
+	c.missing(w, func(i, x, y int) {
+		px := of(x, y)
+		copy(c.x.Pix[3*i:], px[:3])
+		c.painted = append(c.painted, px[:3]...)
+		c.keep[i] = true
+	})
+}
+
+// missing calls f for each missing pixel of a window, with its number and place in the whole picture.
+func (c *canvas) missing(w window, f func(i, x, y int)) {
 	for y := w.inner.Min.Y; y < w.inner.Max.Y; y++ {
 		for x := w.inner.Min.X; x < w.inner.Max.X; x++ {
 			if i := y*c.x.W + x; !c.keep[i] {
-				px := of(x, y)
-				copy(c.x.Pix[3*i:], px[:3])
-				c.painted = append(c.painted, px[:3]...)
-				c.keep[i] = true
+				f(i, x, y)
 			}
 		}
 	}

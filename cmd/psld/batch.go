@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"psld/psld"
 	"psld/psld/picture"
 	"psld/psld/prior"
 )
@@ -179,6 +178,7 @@ type batch struct {
 	*restoreFlags
 	c      *console
 	jobs   []job
+	runs   []*restoration // those of the jobs, once they are checked
 	seed   uint64
 	models map[bool]prior.Prior // those that are open
 }
@@ -331,9 +331,6 @@ func (b *batch) check(ctx context.Context) error {
 		if err == nil {
 			err = r.check(ctx)
 		}
-		if err == nil && i == 0 && *b.methodName != psld.Auto {
-			err = r.choose(ctx)
-		}
 		if err == nil && i == 0 && *b.keep.file != "" {
 			err = fmt.Errorf("--save-state %s is one file, and --in names several: leave it out, and each picture has its "+
 				"own", *b.keep.file)
@@ -352,6 +349,7 @@ func (b *batch) check(ctx context.Context) error {
 		if err := r.checkFiles(ctx); err != nil {
 			return err
 		}
+		b.runs = append(b.runs, r)
 	}
 	return nil
 }
@@ -382,16 +380,9 @@ func (f *restoreFlags) batch(ctx context.Context, c *console, inputs []input) (e
 			break
 		}
 		c.say("\npicture %d of %d", i+1, len(b.jobs))
-		r, err := b.alone(j)
-		if err == nil {
-			err = r.check(ctx)
-		}
-		if err == nil {
-			err = r.checkFiles(ctx)
-		}
-		if err == nil {
-			err = r.restore(ctx)
-		}
+		r := b.runs[i]
+		b.runs[i] = nil // with its pictures, when it is done
+		err := r.restore(ctx)
 		switch {
 		case err == nil:
 			done++

@@ -204,11 +204,7 @@ func find(name string) *verb {
 }
 
 func unknownVerb(name string) error {
-	all := []string{"help", "version"}
-	for _, v := range verbs {
-		all = append(all, v.name)
-	}
-	return fmt.Errorf("unknown command %q%s (see psld help)", name, nearest.Hint(name, all))
+	return fmt.Errorf("unknown command %q%s (see psld help)", name, nearest.Hint(name, verbNames()))
 }
 
 // message is the whole text of err, which has a line for each tensor where those of a model are wrong. The

@@ -252,6 +252,18 @@ func (v Values) Apply(p any) error {
 	return nil
 }
 
+// Steps is the number of a method's steps and the name that it has there, "steps" or "iterations"; 0 where the values
+// hold none, or hold it as another type.
+func (v Values) Steps() (name string, n int) {
+	for _, name := range []string{"steps", "iterations"} {
+		if x, ok := v[name]; ok {
+			n, _ := x.(int)
+			return name, n
+		}
+	}
+	return "", 0
+}
+
 // Only returns those values that the struct p, or the struct that p points to, has parameters for.
 func (v Values) Only(p any) Values {
 	list := Values{}

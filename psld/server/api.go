@@ -231,7 +231,7 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || kind != "multipart/form-data" || values["boundary"] == "" {
 		return &refusal{http.StatusUnsupportedMediaType, "want multipart/form-data"}
 	}
-	j := client.Job{ID: newID(), State: client.Queued, Created: time.Now(), Loss: []float64{}, Results: []client.Result{}}
+	j := client.Job{ID: newID(), State: client.Queued, Created: time.Now()}
 	var p *problem
 	err = s.store.create(&j, func(dir string) error {
 		path := func(name string) string { return filepath.Join(dir, name) }
@@ -391,8 +391,8 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request, j *job) error
 	c := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
 	for {
-		_, news := j.look()
-		now := s.show(j)
+		now, news := j.look()
+		now.Position = s.position(j)
 		b, err := json.Marshal(now)
 		if err != nil {
 			return err

@@ -100,7 +100,7 @@ func (s *Server) run(ctx context.Context, j *job) {
 		}
 	})
 	s.log(j, "job begins")
-	err := s.store.save(new(copyOf(j)))
+	err := s.save(j)
 	if err == nil {
 		err = s.samples(ctx, j)
 	}
@@ -130,6 +130,9 @@ func failure(err error, dir string) string {
 	return unnamed(err, dir)
 }
 
+// save stores what has become of a job.
+func (s *Server) save(j *job) error { return s.store.save(new(copyOf(j))) }
+
 // copyOf is what is stored of a job.
 func copyOf(j *job) client.Job {
 	c, _ := j.look()
@@ -145,7 +148,7 @@ func (s *Server) end(j *job, state client.State, text string) {
 		j.State, j.Error, j.Finished, j.Expires, j.SecondsLeft = state, text, &now, &expires, nil
 		j.preview = nil
 	})
-	if err := s.store.save(new(copyOf(j))); err != nil {
+	if err := s.save(j); err != nil {
 		s.o.Log.Error("the end of a job cannot be stored", "job", short(j.ID), "error", err)
 		if state != client.Failed {
 			j.update(func() { j.Notes = append(j.Notes, "the end of this job could not be stored: the disk may be full") })
@@ -244,7 +247,7 @@ func (r *sampler) sample(ctx context.Context, i int) error {
 		return e
 	}
 	r.j.update(func() { r.j.Results = append(r.j.Results, done) })
-	if e := r.s.store.save(new(copyOf(r.j))); e != nil {
+	if e := r.s.save(r.j); e != nil {
 		return e
 	}
 	if e := os.Remove(state); e != nil && !errors.Is(e, fs.ErrNotExist) {

@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -156,11 +158,9 @@ func (s *Search) candidates(t psld.Task, method string, preset param.Values) (li
 	if vary == nil {
 		vary = Parameters
 	}
-	name := uint64(14695981039346656037) // FNV-1a: each task and method has numbers of its own
-	for _, c := range []byte(string(t) + " " + method) {
-		name = (name ^ uint64(c)) * 1099511628211
-	}
-	rng := rand.New(rand.NewPCG(s.Seed, name))
+	name := fnv.New64a()                              // each task and method has numbers of its own
+	_, _ = io.WriteString(name, string(t)+" "+method) // never fails
+	rng := rand.New(rand.NewPCG(s.Seed, name.Sum64()))
 	for range s.Candidates {
 		v := maps.Clone(preset)
 		for _, f := range param.Fields(spec.New()) {
@@ -218,12 +218,8 @@ func (s *Search) cheapest(results []Result) Result {
 
 // steps is what the time of a method grows with, and, unlike time, the same in each run.
 func steps(r Result) int {
-	for _, name := range []string{"steps", "iterations"} {
-		if n, ok := r.Params[name].(int); ok {
-			return n
-		}
-	}
-	return 0
+	_, n := r.Params.Steps()
+	return n
 }
 
 // Curve measures a method with other numbers of steps. With an error it has those that are done.
@@ -232,10 +228,7 @@ func (s *Search) Curve(ctx context.Context, t psld.Task, method string, v param.
 	if s.start.IsZero() {
 		s.start = time.Now()
 	}
-	name := "steps"
-	if _, ok := v[name]; !ok {
-		name = "iterations"
-	}
+	name, _ := v.Steps()
 	for _, n := range slices.Sorted(slices.Values(steps)) {
 		w := maps.Clone(v)
 		w[name] = n
