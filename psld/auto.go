@@ -29,6 +29,19 @@ func Best(d Damage, h, w int, m prior.Prior) (method, why string) {
 	return or(t.Best, "psld"), ""
 }
 
+// Choose is the method of a run whose model is not open yet: the one that is named, "" for psld, and for Auto that of
+// Best for a latent or a pixel model. It decides which of the embedded models to open. Preset has the last word, which
+// knows the model and the quality.
+func Choose(named string, d Damage, h, w int, latent bool) (method, why string) {
+	switch {
+	case named != Auto:
+		return or(named, "psld"), ""
+	case latent:
+		return "psld", ""
+	}
+	return Best(d, h, w, nil)
+}
+
 // thickness is how many pixels the holes are across at the most.
 func thickness(keep []bool, h, w int) int {
 	n := 0

@@ -1,6 +1,7 @@
 package psld
 
 import (
+	"errors"
 	"fmt"
 
 	"psld/psld/operator"
@@ -8,40 +9,100 @@ import (
 	"psld/psld/task"
 )
 
-// FindDamage makes out the damage of a measured picture y and says in words where it is from: of the mask (which
-// pixels are known, row by row) or the kernel that is given, else of what y itself shows: transparent or black pixels,
-// how soft it is. Missing pixels become opaque in y, since they will be painted. A mask that marks all or nothing as
-// missing, and a task that needs what is not there, are errors.
-func FindDamage(t *task.Task, y *picture.Picture, keep []bool, kernel *operator.Kernel) (d Damage,
-	words string, err error) {
-	d = Damage{Task: t.Name}
-	switch {
-	case t.Needs == task.Mask:
-		from := "the mask"
-		if d.Keep = keep; keep == nil {
-			if d.Keep, from, err = t.FindKnown(y); err != nil {
-				return d, "", err
-			}
-			from += " pixels"
-		}
-		missing, n := markMissing(y, d.Keep), len(d.Keep)
-		if missing == 0 || missing == n {
-			return d, "", fmt.Errorf("%s marks %d of %d pixels as missing: nothing to do, or nothing to go by", from, missing,
-				n)
-		}
-		return d, fmt.Sprintf("%d of %d pixels missing (%.1f %%), from %s", missing, n, 100*float64(missing)/float64(n),
-			from), nil
-	case kernel != nil:
-		d.Kernel = kernel
-		return d, fmt.Sprintf("kernel of %dx%d pixels", kernel.Size, kernel.Size), nil
-	case t.Guess != nil:
-		d, words, err = t.Guess(y)
-		d.Task = t.Name
-		return d, words, err
-	case t.Needs == task.Kernel:
-		return d, "", fmt.Errorf("task %s needs %s", t.Name, t.File)
+// Told is what a user says of a picture's damage. All of it may be left out.
+type Told struct {
+	Mask       string      // file of the mask, see [picture.LoadMask]
+	InvertMask bool        // its white and black change places
+	Kernel     string      // file of the blur kernel, see [operator.LoadKernel]
+	Blur       task.Values // in place of a kernel: the task's parameters that say what blurred the picture
+}
+
+// ErrNotPart is the error of FindDamage for a mask that marks all or nothing as missing.
+var ErrNotPart = errors.New("nothing to do, or nothing to go by")
+
+// FindDamage makes out the damage of a measured picture y, and says in words where it is from: the mask or the kernel
+// that the user tells, else what y itself shows: transparent or black pixels, how soft it is. Missing pixels become
+// opaque in y, since they will be painted. What the task has no use for, a mask that marks all or nothing as missing,
+// and a task that needs what is not there, are errors; those of files name them.
+func FindDamage(t *task.Task, y *picture.Picture, told Told) (d Damage, words []string, err error) {
+	if t == nil {
+		return d, nil, errors.New("t is nil, want a task")
 	}
-	return d, "", nil
+	d.Task = t.Name
+	if y == nil {
+		return d, nil, errors.New("y is nil, want a picture")
+	}
+	if err := y.Validate(); err != nil {
+		return d, nil, fmt.Errorf("y: %w", err)
+	}
+	blur := told.Kernel != "" || len(told.Blur) > 0
+	switch {
+	case told.Mask != "" && t.Needs != task.Mask:
+		return d, nil, fmt.Errorf("a mask has no meaning for task %s", t.Name)
+	case blur && t.Needs != task.Kernel:
+		return d, nil, fmt.Errorf("a kernel has no meaning for task %s", t.Name)
+	case told.Kernel != "" && len(told.Blur) > 0:
+		return d, nil, fmt.Errorf("a kernel has no meaning for task %s beside parameters of the blur", t.Name)
+	case t.Needs == task.Mask:
+		d.Keep, words, err = findMask(t, y, told)
+	case blur:
+		d.Kernel, words, err = findKernel(t, y, told)
+	case t.Guess != nil:
+		var guess string
+		d, guess, err = t.Guess(y)
+		d.Task, words = t.Name, []string{guess}
+	case t.Needs == task.Kernel:
+		err = fmt.Errorf("task %s needs %s", t.Name, t.File)
+	}
+	if err != nil {
+		return Damage{Task: t.Name}, nil, err
+	}
+	return d, words, nil
+}
+
+// findMask tells which pixels are known.
+func findMask(t *task.Task, y *picture.Picture, told Told) (keep []bool, words []string, err error) {
+	from, note := "the mask", ""
+	if told.Mask != "" {
+		keep, note, err = picture.LoadMask(told.Mask, y.W, y.H, told.InvertMask)
+	} else {
+		keep, from, err = t.FindKnown(y)
+		from += " pixels"
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	missing, n := markMissing(y, keep), len(keep)
+	if missing == 0 || missing == n {
+		return nil, nil, fmt.Errorf("%s marks %d of %d pixels as missing: %w", from, missing, n, ErrNotPart)
+	}
+	words = []string{fmt.Sprintf("%d of %d pixels missing (%.1f %%), from %s", missing, n,
+		100*float64(missing)/float64(n), from)}
+	if note != "" {
+		words = append(words, note)
+	}
+	return keep, words, nil
+}
+
+// findKernel is the kernel that the user tells.
+func findKernel(t *task.Task, y *picture.Picture, told Told) (k *operator.Kernel, words []string, err error) {
+	if told.Kernel != "" {
+		k, err = operator.LoadKernel(told.Kernel)
+	} else {
+		var d Damage
+		d, err = t.DrawDamage(y.H, y.W, told.Blur, 0)
+		k = d.Kernel
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	text := fmt.Sprintf("kernel of %dx%d pixels", k.Size, k.Size)
+	for _, p := range t.Parameters {
+		if v, ok := told.Blur[p.Name]; ok {
+			text += fmt.Sprintf(", %s %v", p.Name, v)
+		}
+	}
+	return k, []string{text}, nil
 }
 
 // markMissing makes the pixels that are not kept opaque and counts them.

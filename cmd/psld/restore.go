@@ -13,7 +13,6 @@ import (
 
 	"psld/asm"
 	"psld/psld"
-	"psld/psld/operator"
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
@@ -271,23 +270,16 @@ var latentFlags = []string{"taesd", "guide-vae", "vae", "vocab", "variant", "lor
 // candidates are the names of methods to take, in their order: auto stands for the best one of the models that there
 // are, and for the task's own where the flags are none of that. why says what in the damage decided for the first.
 func (r *restoration) candidates() (names []string, why string) {
-	if *r.methodName != psld.Auto {
-		return []string{*r.methodName}, ""
-	}
+	latent := *r.model.path != "" && !prior.IsPixel(*r.model.path)
 	set := given(r.fs)
 	for _, name := range latentFlags {
-		if set[name] {
-			return []string{"psld"}, ""
-		}
+		latent = latent || set[name]
 	}
-	if *r.model.path != "" && !prior.IsPixel(*r.model.path) {
-		return []string{"psld"}, ""
-	}
-	best, why := psld.Best(r.d, r.h, r.w, nil)
+	best, why := psld.Choose(*r.methodName, r.d, r.h, r.w, latent)
 	if why == "" {
 		return []string{best}, ""
 	}
-	usual, _ := psld.Best(psld.Damage{Task: r.t.Name}, r.h, r.w, nil)
+	usual, _ := psld.Choose(*r.methodName, psld.Damage{Task: r.t.Name}, r.h, r.w, latent)
 	return []string{best, usual}, why
 }
 
@@ -397,44 +389,27 @@ func (r *restoration) checkSpace() error {
 	return checkSpace("--save-state", r.o.Keep.File, 16*values)
 }
 
-// damage finds the mask or kernel of the picture.
+// damage makes out the mask or kernel of the picture, and tells the flags by which the user may say what it cannot.
 func (r *restoration) damage() (err error) {
-	var keep []bool
-	var note string // on the mask
-	var kernel *operator.Kernel
+	told := psld.Told{Mask: *r.mask, InvertMask: *r.invert, Kernel: *r.kernel, Blur: r.blur}
+	var words []string
+	r.d, words, err = psld.FindDamage(r.t, r.y, told)
+	r.words = strings.Join(words, "; ")
 	switch {
-	case r.t.Needs == task.Mask && *r.mask != "":
-		if keep, note, err = picture.LoadMask(*r.mask, r.y.W, r.y.H, *r.invert); err != nil {
-			return err
-		}
+	case err == nil:
+		return nil
 	case *r.kernel != "":
-		if kernel, err = operator.LoadKernel(*r.kernel); err != nil {
-			return fmt.Errorf("--kernel: %w", err)
-		}
+		return fmt.Errorf("--kernel: %w", err)
 	case len(r.blur) > 0:
-		d, err := r.t.DrawDamage(r.y.H, r.y.W, r.blur, 0)
-		if err != nil {
-			return fmt.Errorf("--%w", err)
-		}
-		kernel = d.Kernel
-	case r.t.Needs == task.Kernel && r.t.Guess == nil:
-		return fmt.Errorf("task %s needs --kernel, %s, or --motion-length and --motion-angle", r.t.Name, r.t.File)
-	}
-	if r.d, r.words, err = psld.FindDamage(r.t, r.y, keep, kernel); note != "" {
-		r.words += "; " + note
-	}
-	for _, p := range r.t.Parameters {
-		if v, ok := r.blur[p.Name]; ok {
-			r.words += fmt.Sprintf(", %s %v", p.Name, v)
-		}
-	}
-	switch {
-	case err != nil && r.t.Needs == task.Mask && keep == nil:
-		return fmt.Errorf("no --mask, and %w (--mask names one)", err)
-	case err != nil && keep != nil:
-		return fmt.Errorf("%w (--invert-mask swaps)", err)
-	case err != nil && r.t.Guess != nil:
+		return fmt.Errorf("--%w", err)
+	case r.t.Guess != nil:
 		return fmt.Errorf("%w: --kernel-std S tells it, in pixels, or --kernel names a file", err)
+	case r.t.Needs == task.Kernel:
+		return fmt.Errorf("task %s needs --kernel, %s, or --motion-length and --motion-angle", r.t.Name, r.t.File)
+	case *r.mask == "":
+		return fmt.Errorf("no --mask, and %w (--mask names one)", err)
+	case errors.Is(err, psld.ErrNotPart):
+		return fmt.Errorf("%w (--invert-mask swaps)", err)
 	}
 	return err
 }

@@ -8,7 +8,6 @@ import (
 
 	"psld/psld"
 	"psld/psld/client"
-	"psld/psld/operator"
 	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/solver"
@@ -163,47 +162,20 @@ func (s *Server) readProblem(o client.JobOptions, path func(name string) string)
 
 // findDamage makes out the damage of the picture as it is.
 func (p *problem) findDamage(o client.JobOptions, path func(string) string) (err error) {
-	var keep []bool
-	var kernel *operator.Kernel
-	if has(path("mask")) {
-		if p.task.Needs != task.Mask {
-			return bad("a mask has no meaning for task %s", p.task.Name)
-		}
-		var note string
-		if keep, note, err = picture.LoadMask(path("mask"), p.y.W, p.y.H, o.InvertMask); err != nil {
-			return bad("%s", unnamed(err, path("mask")))
-		}
-		if note != "" {
-			p.notes = append(p.notes, note)
+	told := psld.Told{InvertMask: o.InvertMask}
+	for name, file := range map[string]*string{"mask": &told.Mask, "kernel": &told.Kernel} {
+		if has(path(name)) {
+			*file = path(name)
 		}
 	}
-	told, err := blurOf(p.task, o)
-	if err != nil {
+	if told.Blur, err = blurOf(p.task, o); err != nil {
 		return err
 	}
-	switch {
-	case has(path("kernel")):
-		if p.task.Needs != task.Kernel || len(told) > 0 {
-			return bad("a kernel has no meaning for task %s, or beside kernel_std and motion_length", p.task.Name)
-		}
-		if kernel, err = operator.LoadKernel(path("kernel")); err != nil {
-			return bad("%s", unnamed(err, path("kernel")))
-		}
-	case len(told) > 0:
-		d, err := p.task.DrawDamage(p.y.H, p.y.W, told, 0)
-		if err != nil {
-			return bad("%s", err)
-		}
-		kernel = d.Kernel
+	var words []string
+	if p.damage, words, err = psld.FindDamage(p.task, p.y, told); err != nil {
+		return bad("%s", unnamed(err, path("mask"), path("kernel")))
 	}
-	d, words, err := psld.FindDamage(p.task, p.y, keep, kernel)
-	if err != nil {
-		return bad("%s", err)
-	}
-	if words != "" {
-		p.notes = append(p.notes, words)
-	}
-	p.damage = d
+	p.notes = append(p.notes, words...)
 	return nil
 }
 
@@ -249,7 +221,11 @@ func has(path string) bool {
 	return err == nil
 }
 
-// unnamed is an error's text without the name of the file, which is of no interest to who sent it.
-func unnamed(err error, path string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(err.Error(), path+": ", ""), " "+path, "")
+// unnamed is an error's text without the names of files, which are of no interest to who sent them.
+func unnamed(err error, paths ...string) string {
+	text := err.Error()
+	for _, path := range paths {
+		text = strings.ReplaceAll(strings.ReplaceAll(text, path+": ", ""), " "+path, "")
+	}
+	return text
 }

@@ -59,13 +59,7 @@ type bound struct {
 // bind finds them; d may be without mask and kernel.
 func (s *Server) bind(ctx context.Context, m *model, t *task.Task, d psld.Damage, h, w int, o psld.Options) (b bound,
 	err error) {
-	name := o.Method
-	if name == psld.Auto {
-		name = "psld"
-		if m.Kind != "latent" {
-			name, _ = psld.Best(d, h, w, nil)
-		}
-	}
+	name, _ := psld.Choose(o.Method, d, h, w, m.Kind == "latent")
 	spec, err := solver.Lookup(name)
 	if err != nil {
 		return b, bad("%s", err)
