@@ -169,6 +169,37 @@ func (g *Graph) Embedding(w *Value, ids []int, shape ...int) *Value {
 	})
 }
 
+// Sparse applies the matrices of forward to x, one after the other: a value of shape outShape. Those of adjoint are
+// the transpose of them all, and give its gradient.
+func (g *Graph) Sparse(x *Value, outShape []int, forward, adjoint []*tensor.Sparse) *Value {
+	y := g.alloc(outShape...)
+	g.products(y, x.T, forward)
+	return g.result(y, g.wants(x), func(dy *tensor.Tensor) bool {
+		dx := g.temp(x.T.Shape...)
+		g.products(dx, dy, adjoint)
+		g.add(x, dx)
+		return false
+	})
+}
+
+func (g *Graph) products(y, x *tensor.Tensor, chain []*tensor.Sparse) {
+	check(len(chain) > 0, "Sparse", "number of matrices", len(chain), "at least one")
+	in := x
+	for i, m := range chain {
+		check(x.Len() == m.Outer*m.In, "Sparse", "x", x.Shape, []int{m.Outer, m.In})
+		out := y
+		if i < len(chain)-1 {
+			out = g.temp(m.Outer, m.Rows(), m.Inner)
+		}
+		check(out.Len() == m.Outer*m.Rows()*m.Inner, "Sparse", "y", out.Shape, []int{m.Outer, m.Rows(), m.Inner})
+		g.dev.Sparse(out, x, m)
+		if x != in {
+			g.drop(x)
+		}
+		x = out
+	}
+}
+
 // Map applies a linear map from outside the engine: y = forward(x) of shape
 // outShape, with gradient adjoint(dy). Both write all of dst.
 func (g *Graph) Map(x *Value, outShape []int, forward, adjoint func(dst, src []float32)) *Value {

@@ -13,9 +13,9 @@ package tensor
 // A device knows its memory by [Tensor.Storage], which views share; one whose memory is not the host's keeps its
 // buffer there and leaves Data nil. What it writes to comes from its own Get. What it reads may lie in host memory
 // as well, such as the inputs of a graph and weights that were neither packed nor placed: it copies them at each
-// use, or once for a weight, with [Tensor.Keep]. What lies outside the passes (initialising weights, the optimizer)
-// works on host memory. Work may be queued: Host, the sums and Sync wait for it. An operation that a device does
-// not have panics with [NotImplemented], one that finds no memory with *[OutOfMemory].
+// use, or once for a weight or a sparse matrix, with Keep. A weight that is trained is a tensor of Get that AdamW and
+// Upload write to: products after them see the new elements. Work may be queued: Host, the sums and Sync wait for it.
+// An operation that a device does not have panics with [NotImplemented], one that finds no memory with *[OutOfMemory].
 type Device interface {
 	Name() string
 
@@ -29,8 +29,8 @@ type Device interface {
 	// it does nothing.
 	Pack(w *Tensor)
 	Place(t *Tensor)
-	// Host returns the elements in ordinary memory, for reading; Upload writes them. Sync returns when all is computed
-	// that was asked for.
+	// Host returns the elements in ordinary memory, for reading; Upload writes them, and is done with data when it
+	// returns. Sync returns when all is computed that was asked for.
 	Host(t *Tensor) []float32
 	Upload(t *Tensor, data []float32)
 	Sync()
@@ -86,9 +86,15 @@ type Device interface {
 	// y[len(at),h,w,C]; AddWindows adds windows into y at their offsets.
 	Windows(y, x *Tensor, at [][2]int)
 	AddWindows(y, x *Tensor, at [][2]int)
+	// Sparse: y[Outer,Rows,Inner] = m x[Outer,In], see [Sparse]. Both may be in any shape of that length. The sums are
+	// float32 in the order of the entries; a row without any is zero, whatever x holds.
+	Sparse(y, x *Tensor, m *Sparse)
 	// Embedding: y[i] = w[ids[i]]; EmbeddingGrad overwrites dw.
 	Embedding(y, w *Tensor, ids []int)
 	EmbeddingGrad(dw, dy *Tensor, ids []int)
+
+	// AdamW steps a weight w against its gradient g, updates its moments m and v and moves average towards w.
+	AdamW(w, m, v, average, g *Tensor, p AdamW)
 
 	Sum(x *Tensor) float64
 	SumSquares(x *Tensor) float64
@@ -130,6 +136,18 @@ type Epilogue struct {
 	GEGLU bool
 	Add   *Tensor // another tensor in y's shape; nil for nothing
 	Func  Func
+}
+
+// AdamW are the numbers of one step of Adam with decoupled weight decay (Loshchilov and Hutter 2019), in this order:
+//
+//	m = Beta1*m + (1-Beta1)*g
+//	v = Beta2*v + (1-Beta2)*g*g
+//	w -= Rate*((m/Correct1)/(sqrt(v/Correct2)+Eps) + Decay*w)
+//	average += Mix*(w-average)
+//
+// Correct1 and Correct2 are 1-Beta^t in step t = 1, 2, ...
+type AdamW struct {
+	Rate, Beta1, Beta2, Eps, Decay, Correct1, Correct2, Mix float32
 }
 
 // Func names an element-wise function.

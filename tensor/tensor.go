@@ -10,7 +10,6 @@ package tensor
 import (
 	"fmt"
 	"slices"
-	"sync"
 )
 
 // Tensor is a dense row-major array of float32. The zero value is not usable:
@@ -23,8 +22,7 @@ type Tensor struct {
 	Data []float32
 
 	storage *Storage
-	mu      sync.Mutex
-	kept    map[any]any // by device: see Keep
+	kept
 }
 
 // Storage is the memory of a tensor and of the views on it, which share one: by it an owner knows what is whose.
@@ -106,31 +104,6 @@ func (t *Tensor) Reshaped(shape ...int) *Tensor {
 		panic(fmt.Sprintf("tensor: Reshaped of %v to %v", t.Shape, shape))
 	}
 	return &Tensor{Shape: slices.Clone(shape), Data: t.Data, storage: t.storage}
-}
-
-// Keep is for devices: fn sees and may change what one keeps with t as a weight, layouts or copies made of its
-// elements. device says whose it is, nil stands for nothing yet. Keep holds a lock meanwhile, which guards Data as
-// well.
-func (t *Tensor) Keep(device any, fn func(kept any) any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	old := t.kept[device]
-	now := fn(old)
-	if now == nil && old == nil {
-		return
-	}
-	if t.kept == nil {
-		t.kept = map[any]any{}
-	}
-	t.kept[device] = now
-}
-
-// Changed tells that Data was written by hand: what devices keep with it is made anew at the next use. Only weights
-// have such things.
-func (t *Tensor) Changed() {
-	t.mu.Lock()
-	t.kept = nil
-	t.mu.Unlock()
 }
 
 // FromNCHW copies data of shape [n, c, h, w] into a new tensor [n, h, w, c].

@@ -67,7 +67,11 @@ func allOperations(r *rand.Rand, size int) map[string]func(d tensor.Device) {
 		tensor.New(kv.Shape...)
 	big := normal(r, 1, 2*size, 2*(size+1), 64)
 	at, win := [][2]int{{0, 0}, {1, 2}}, tensor.New(2, 3, 3, 64)
+	alongY, alongC := diagonal(1, x.Rows(), 64), diagonal(x.Rows(), 64, 1)
 	return map[string]func(d tensor.Device){
+		"Sparse, rows":       func(d tensor.Device) { d.Sparse(y, x, alongY) },
+		"Sparse, pixels":     func(d tensor.Device) { d.Sparse(y, x, alongC) },
+		"AdamW":              func(d tensor.Device) { d.AdamW(y, dx, x, y, x, tensor.AdamW{Correct1: 1, Correct2: 1}) },
 		"GroupNorm":          func(d tensor.Device) { d.GroupNorm(y, stats, x, gamma, gamma, 8, 1e-5, true) },
 		"GroupNormGrad":      func(d tensor.Device) { d.GroupNormGrad(dx, nil, nil, y, x, stats, gamma, gamma, 8, true) },
 		"GroupNormGrad, all": func(d tensor.Device) { d.GroupNormGrad(dx, e, e, y, x, stats, gamma, gamma, 8, true) },
@@ -101,6 +105,15 @@ func allOperations(r *rand.Rand, size int) map[string]func(d tensor.Device) {
 		"Attention":          func(d tensor.Device) { d.Attention(o, as, q, kv, kv, 2, false) },
 		"AttentionGrad":      func(d tensor.Device) { d.AttentionGrad(dq, dk, dv, q, o, as, q, kv, kv, 2, false) },
 	}
+}
+
+// diagonal is a sparse matrix with ones along its diagonal.
+func diagonal(outer, rows, inner int) *tensor.Sparse {
+	start, at, w := []int32{0}, []int32(nil), []float32(nil)
+	for r := range rows {
+		start, at, w = append(start, int32(r+1)), append(at, int32(r*inner)), append(w, 1)
+	}
+	return tensor.NewSparse(outer, rows*inner, inner, start, at, w)
 }
 
 // addConvolutions adds the convolutions.

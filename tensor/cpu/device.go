@@ -91,7 +91,10 @@ func (d *device) Place(*tensor.Tensor) {}
 func (d *device) Sync() {}
 
 // Upload implements [tensor.Device].
-func (d *device) Upload(t *tensor.Tensor, data []float32) { copy(t.Data, data) }
+func (d *device) Upload(t *tensor.Tensor, data []float32) {
+	copy(t.Data, data)
+	t.Changed()
+}
 
 // elements calls fn on parts of all elements of t.y in parallel.
 func elements(t args, fn func(t *args, lo, hi int, _ *scratch)) {
@@ -324,6 +327,21 @@ func (d *device) EmbeddingGrad(dw, dy *tensor.Tensor, ids []int) {
 		out := dw.Data[id*c:][:c]
 		asm.Add(out, out, dy.Data[i*c:][:c])
 	}
+}
+
+// AdamW implements [tensor.Device].
+func (d *device) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
+	type moments struct {
+		w, m, v, average, g []float32
+		p                   tensor.AdamW
+	}
+	parallelWith(len(w.Data), grain, moments{w.Data, m.Data, v.Data, average.Data, g.Data, p},
+		func(t *moments, lo, hi int, _ *scratch) {
+			asm.AdamW(t.w[lo:hi], t.m[lo:hi], t.v[lo:hi], t.g[lo:hi], t.p.Rate, t.p.Beta1, t.p.Beta2, t.p.Eps, t.p.Decay,
+				t.p.Correct1, t.p.Correct2)
+			asm.Lerp(t.average[lo:hi], t.w[lo:hi], t.p.Mix)
+		})
+	w.Changed()
 }
 
 // doubles lends memory for partial sums.

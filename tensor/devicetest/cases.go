@@ -3,6 +3,7 @@ package devicetest
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"psld/autograd"
@@ -18,7 +19,7 @@ type (
 // that leave tails in every blocking of the kernels.
 func Check() []Case {
 	list := slices.Concat(convCases(), linearCases(), epilogueCases(), normCases(), attentionCases(), elementwiseCases(),
-		shapeCases(), reduceCases())
+		shapeCases(), sparseCases(), reduceCases())
 	for i := range list {
 		if list[i].Tolerance == 0 {
 			list[i].Tolerance = 5e-6
@@ -521,6 +522,80 @@ func shapeCases() []Case {
 			}
 			return y
 		}), 0))
+}
+
+// sparseCases: along an axis with few and with many numbers side by side, sums of parts that overlap, rows without
+// entries, and two matrices one after the other.
+func sparseCases() []Case {
+	list := []Case{sparseOp(sparse(1, 1, 1, 1, 1)), sparseOp(sparse(1, 7, 5, 33, 33)), sparseOp(sparse(6, 9, 13, 3, 3)),
+		sparseOp(sparse(5, 13, 4, 1, 1)), sparseOp(sparse(3, 4, 6, 2, 2)), sparseOp(sparse(2, 40, 3, 17, 5)),
+		sparseOp(sparse(1, 90, 11, 24, 1)), sparseOp(sparse(150, 130, 65, 3, 3)), sparseOp(sparse(1, 128, 64, 390, 390)),
+		sparseOp(sparse(1, 1200, 1000, 3, 3))}
+	first := sparse(1, 7, 5, 36, 36) // [7,12,3] along y and then along x
+	return append(list, sparseOp(first, sparse(5, 12, 8, 3, 3)))
+}
+
+// sparse is a matrix on x[outer, n*step] of the given rows, of which each third has no entries, and the others up to
+// seven.
+func sparse(outer, n, rows, inner, step int) *tensor.Sparse {
+	r := rand.New(rand.NewPCG(uint64(n), uint64(rows)))
+	start, at, w := []int32{0}, []int32(nil), []float32(nil)
+	in := (n-1)*step + inner
+	for row := range rows {
+		for range min(1, (row+1)%3) * (1 + r.IntN(7)) {
+			at, w = append(at, int32(step*r.IntN(n))), append(w, 2*r.Float32()-1)
+		}
+		start = append(start, int32(len(at)))
+	}
+	return tensor.NewSparse(outer, in, inner, start, at, w)
+}
+
+// sparseOp is a case of Sparse with the matrices one after the other.
+func sparseOp(chain ...*tensor.Sparse) Case {
+	name, flops, last := "Sparse", 0.0, chain[len(chain)-1]
+	var back []*tensor.Sparse
+	for _, m := range chain {
+		name += fmt.Sprintf("/%dx%d_%dx%d_%d", m.Outer, m.In, m.Rows(), m.Inner, len(m.W))
+		flops += 2 * float64(m.Outer*len(m.W)*m.Inner)
+		back = append([]*tensor.Sparse{transposed(m)}, back...)
+	}
+	shape := []int{last.Outer, last.Rows(), last.Inner}
+	return Case{
+		Op: "Sparse", Name: name, Linear: []int{0}, Flops: flops, Args: []Arg{{Shape: []int{chain[0].Outer, chain[0].In}}},
+		Run: func(g graph, x values) *autograd.Value { return g.Sparse(x[0], shape, chain, back) },
+		Reference: func(x []Array) Array {
+			y := x[0]
+			for _, m := range chain {
+				y = sparseProduct(y, m)
+			}
+			return y
+		},
+	}
+}
+
+// transposed is the transpose of m with an entry for each number.
+func transposed(m *tensor.Sparse) *tensor.Sparse {
+	type entry struct {
+		at int32
+		w  float32
+	}
+	lists := make([][]entry, m.In)
+	for r := range m.Rows() {
+		for e := m.Start[r]; e < m.Start[r+1]; e++ {
+			for k := range m.Inner {
+				to := int(m.At[e]) + k
+				lists[to] = append(lists[to], entry{int32(r*m.Inner + k), m.W[e]})
+			}
+		}
+	}
+	start, at, w := []int32{0}, []int32(nil), []float32(nil)
+	for _, l := range lists {
+		for _, e := range l {
+			at, w = append(at, e.at), append(w, e.w)
+		}
+		start = append(start, int32(len(at)))
+	}
+	return tensor.NewSparse(m.Outer, m.Rows()*m.Inner, 1, start, at, w)
 }
 
 func reduceCases() []Case {

@@ -150,6 +150,16 @@ func (d *HiddenDevice) AddWindows(y, x *tensor.Tensor, at [][2]int) {
 	d.dev.AddWindows(d.out(y), d.in(x), at)
 }
 
+// Sparse implements [tensor.Device].
+func (d *HiddenDevice) Sparse(y, x *tensor.Tensor, m *tensor.Sparse) {
+	d.dev.Sparse(d.out(y), d.in(x), m)
+}
+
+// AdamW implements [tensor.Device].
+func (d *HiddenDevice) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
+	d.dev.AdamW(d.out(w), d.out(m), d.out(v), d.out(average), d.in(g), p)
+}
+
 // Embedding implements [tensor.Device].
 func (d *HiddenDevice) Embedding(y, w *tensor.Tensor, ids []int) {
 	d.dev.Embedding(d.out(y), d.in(w), ids)

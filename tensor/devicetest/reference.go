@@ -359,6 +359,18 @@ func eachWindow(width, h, w, c int, at [][2]int, f func(picture, window int)) {
 	}
 }
 
+// sparseProduct: y[o,r,k] = sum of W[e] x[o, At[e]+k] over the entries of row r.
+func sparseProduct(x Array, m *tensor.Sparse) Array {
+	y := NewArray(m.Outer, m.Rows(), m.Inner)
+	for i := range y.Data {
+		o, r, k := i/m.Inner/m.Rows(), i/m.Inner%m.Rows(), i%m.Inner
+		for e := m.Start[r]; e < m.Start[r+1]; e++ {
+			y.Data[i] += float64(m.W[e]) * x.Data[o*m.In+int(m.At[e])+k]
+		}
+	}
+	return y
+}
+
 // embedding: y[i] = w[ids[i]].
 func embedding(w Array, ids []int, shape ...int) Array {
 	c := w.Shape[1]

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,10 @@ func Run(t *testing.T, dev tensor.Device) { RunRounded(t, dev, 0) }
 // 3e-2 for bfloat16.
 func RunRounded(t *testing.T, dev tensor.Device, products float64) {
 	t.Run("memory", func(t *testing.T) { memory(t, dev) })
+	t.Run("AdamW", func(t *testing.T) {
+		defer skipMissing(t)
+		adamW(t, dev, max(1e-6, products))
+	})
 	for _, c := range Check() {
 		t.Run(c.Name, func(t *testing.T) {
 			defer skipMissing(t)
@@ -206,6 +211,68 @@ func memory(t *testing.T, dev tensor.Device) {
 		}
 		w.Data[0] = 5
 		w.Changed()
+	}
+}
+
+// adamW takes steps with a weight in the device's memory: all that is kept is that of the formulas in float64, and a
+// product, which may have a relative error, sees the weight as it is.
+func adamW(t *testing.T, dev tensor.Device, products float64) {
+	const n = 1<<14 + 37
+	r := rand.New(rand.NewPCG(1, 2))
+	want := [5][]float64{} // w, m, v, average, g
+	var have [5]*tensor.Tensor
+	for i := range want {
+		data := make([]float32, n)
+		want[i] = make([]float64, n)
+		for k := range data {
+			if data[k] = float32(r.NormFloat64()); i == 2 {
+				data[k] = data[k] * data[k]
+			}
+			want[i][k] = float64(data[k])
+		}
+		have[i] = dev.Get(1, n, 1, 1) // the shape of a convolution's weight
+		defer dev.Put(have[i])
+		dev.Upload(have[i], data)
+	}
+	x, y := tensor.New(1, 1, 1, n), dev.Get(1, 1, 1, 1)
+	defer dev.Put(y)
+	for k := range x.Data {
+		x.Data[k] = float32(r.NormFloat64())
+	}
+	for step := 1; step <= 3; step++ {
+		p := tensor.AdamW{Rate: 0.02, Beta1: 0.9, Beta2: 0.99, Eps: 1e-3, Decay: 0.1 * float32(step-1), Mix: 0.25,
+			Correct1: float32(1 - math.Pow(0.9, float64(step))), Correct2: float32(1 - math.Pow(0.99, float64(step)))}
+		dev.AdamW(have[0], have[1], have[2], have[3], have[4], p)
+		b1, b2 := float64(p.Beta1), float64(p.Beta2)
+		sum, size := 0.0, 0.0
+		for k, g := range want[4] {
+			m, v := b1*want[1][k]+(1-b1)*g, b2*want[2][k]+(1-b2)*g*g
+			w := want[0][k]
+			w -= float64(p.Rate) * (m/float64(p.Correct1)/(math.Sqrt(v/float64(p.Correct2))+float64(p.Eps)) +
+				float64(p.Decay)*w)
+			want[0][k], want[1][k], want[2][k] = w, m, v
+			want[3][k] += float64(p.Mix) * (w - want[3][k])
+			sum += w * float64(x.Data[k])
+			size += w * w * float64(x.Data[k]) * float64(x.Data[k])
+		}
+		dev.Conv2d(y, x, have[0], nil, tensor.SameConv(1), tensor.Epilogue{})
+		if got := float64(dev.Host(y)[0]); !(math.Abs(got-sum) <= 10*products*math.Sqrt(size)) {
+			t.Errorf("a product with the weight after step %d is %g, want %g", step, got, sum)
+		}
+	}
+	for i, name := range []string{"w", "m", "v", "average", "g"} {
+		diff := make([]float64, n)
+		for k, v := range dev.Host(have[i]) {
+			diff[k] = float64(v) - want[i][k]
+		}
+		if e := norm(diff) / norm(want[i]); !(e <= 1e-6) {
+			t.Errorf("%s after three steps: relative error %.2g", name, e)
+		}
+	}
+	dev.Upload(have[0], make([]float32, n))
+	dev.Conv2d(y, x, have[0], nil, tensor.SameConv(1), tensor.Epilogue{})
+	if got := dev.Host(y)[0]; got != 0 {
+		t.Errorf("a product with a weight that was uploaded is %g, want 0", got)
 	}
 }
 
