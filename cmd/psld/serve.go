@@ -31,7 +31,7 @@ import (
 var serveVerb = verb{
 	name: "serve", short: "open the web application: a page to restore pictures with, and an API",
 	notes: `Opens a page on this machine alone and prints its address; Ctrl-C ends it. Jobs and results lie in --data and
-go on after a restart. --model name=model adds models, with commas between; the embedded one is there at once.
+go on after a restart. --model adds models, with commas between; the embedded one is there at once.
   psld serve --open
   psld serve --listen 0.0.0.0:8765 --token "$(openssl rand -hex 16)"
 The API is described at /api/v1/openapi.yaml; Go programs use the package psld/client. /metrics is for Prometheus.
@@ -55,9 +55,10 @@ func addServeFlags(fs *flag.FlagSet) *serveFlags {
 	return &serveFlags{
 		listen: fs.String("listen", "127.0.0.1:0", "`address` and port; port 0 takes a free one"),
 		data:   fs.String("data", "", "`folder` for jobs and results (default: psld in the user's cache folder)"),
-		models: fs.String("model", "", "`list` of further models, each name=model as of restore, with commas"),
-		dtype:  fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
-		open:   fs.Bool("open", false, "open the page in the browser"),
+		models: fs.String("model", "", "`list` of further models, with commas, each as of restore, or name=model to give it "+
+			"a name other than that of its file"),
+		dtype: fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
+		open:  fs.Bool("open", false, "open the page in the browser"),
 		token: fs.String("token", "", "`word` that requests must bring (PSLD_TOKEN keeps it out of the list of processes); "+
 			"needed where --listen is not this machine alone"),
 		loras: fs.String("lora", "", "`name=file[:weight]` of LoRA files to merge into the model of that name, with commas "+
@@ -171,7 +172,8 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 		l, err := parseLoRA(file)
 		switch {
 		case text == "" && *f.loras == "":
-		case !ok || err != nil || !strings.Contains(","+*f.models, ","+name+"="):
+		case !ok || err != nil || !slices.ContainsFunc(strings.Split(*f.models, ","),
+			func(m string) bool { n, _ := namedModel(m); return n == name }):
 			return nil, fmt.Errorf("--lora %q, want name=file or name=file:weight, with the name of a --model", text)
 		default:
 			loras[name] = append(loras[name], l)
@@ -181,10 +183,9 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 		return list, nil
 	}
 	for text := range strings.SplitSeq(*f.models, ",") {
-		name, path, ok := strings.Cut(text, "=")
-		if !ok || name == "" || path == "" || slices.ContainsFunc(list,
-			func(m server.Model) bool { return m.Name == name }) {
-			return nil, fmt.Errorf("--model %q, want name=model, each name once", text)
+		name, path := namedModel(text)
+		if name == "" || path == "" || slices.ContainsFunc(list, func(m server.Model) bool { return m.Name == name }) {
+			return nil, fmt.Errorf("--model %q, want name=model or a model, each name once", text)
 		}
 		m := server.Model{Model: client.Model{Name: name, Kind: "latent", Description: filepath.Base(path)},
 			Open: func(ctx context.Context, _ bool) (prior.Prior, error) {
@@ -199,6 +200,16 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 	return list, nil
 }
 
+// namedModel splits name=model. A model alone, as PSLD_MODEL has it for all commands, goes by the name of its file.
+func namedModel(text string) (name, path string) {
+	name, path, ok := strings.Cut(text, "=")
+	if ok && !strings.ContainsAny(name, `/\`) {
+		return name, path
+	}
+	base := filepath.Base(filepath.Clean(text))
+	return strings.TrimSuffix(base, filepath.Ext(base)), text
+}
+
 // samplePictures are made of the demo's photo.
 func samplePictures() ([]server.Sample, error) {
 	x, err := demoPhoto(256)
@@ -206,12 +217,12 @@ func samplePictures() ([]server.Sample, error) {
 		return nil, err
 	}
 	var list []server.Sample
-	add := func(name, title string, t task.Name, p *picture.Picture) {
+	add := func(name, title string, o client.JobOptions, p *picture.Picture) {
 		var b bytes.Buffer
 		if e := picture.EncodePNG(&b, p); e != nil {
 			err = errors.Join(err, e)
 		}
-		list = append(list, server.Sample{Name: name, Title: title, Task: string(t), Data: b.Bytes()})
+		list = append(list, server.Sample{Name: name, Title: title, Options: o, Data: b.Bytes()})
 	}
 	measured := func(t task.Name, v task.Values, sigma float64) *picture.Picture {
 		d, e := task.Must(t).DrawDamage(x.H, x.W, v, 1)
@@ -224,11 +235,16 @@ func samplePictures() ([]server.Sample, error) {
 		err = errors.Join(err, e)
 		return x
 	}
-	add("scratched", "Scratched", task.Inpaint, scratched(x))
-	add("missing", "Three of ten pixels left", "inpaint-random", measured("inpaint-random", nil, 0.02))
-	add("noisy", "Noisy", task.Denoise, measured(task.Denoise, nil, 0.2))
-	add("blurred", "Blurred", "deblur-gaussian", measured("deblur-gaussian", task.Values{"kernel-std": 2}, 0.02))
-	add("small", "Too small", "sr4", measured("sr4", nil, 0))
+	of := func(t task.Name) client.JobOptions { return client.JobOptions{Task: string(t), Seed: 42} }
+	add("scratched", "Scratched", of(task.Inpaint), scratched(x))
+	add("missing", "Pixels lost", of("inpaint-random"), measured("inpaint-random", nil, 0.02))
+	add("noisy", "Noisy", of(task.Denoise), measured(task.Denoise, nil, 0.2))
+	add("blurred", "Blurred", of("deblur-gaussian"), measured("deblur-gaussian", task.Values{"kernel-std": 2}, 0.02))
+	shaken := of("deblur-motion")
+	shaken.MotionLength, shaken.MotionAngle = 13, 30
+	add("shaken", "Shaken", shaken, measured("deblur-motion",
+		task.Values{"motion-length": shaken.MotionLength, "motion-angle": shaken.MotionAngle}, 0.02))
+	add("small", "Too small", of("sr4"), measured("sr4", nil, 0))
 	return list, err
 }
 
@@ -244,8 +260,8 @@ func scratched(x *picture.Picture) *picture.Picture {
 		const n = 1000
 		for i := range n {
 			at := l[0].Add(l[1].Sub(l[0]).Mul(i).Div(n))
-			for dy := range 4 {
-				for dx := range 4 {
+			for dy := range 3 { // thin enough for the quick method
+				for dx := range 3 {
 					if q := at.Add(image.Pt(dx, dy)); q.In(p.Bounds()) {
 						k := q.Y*p.W + q.X
 						p.Alpha[k] = 0

@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,6 +99,17 @@ func (c *Client) Wait(ctx context.Context, id string, progress func(*Job)) (*Job
 	}
 }
 
+// Predict tells about how long a picture of that size takes with the options, whose Quality does not matter.
+func (c *Client) Predict(ctx context.Context, width, height int, o JobOptions) (*Prediction, error) {
+	options, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	q := url.Values{"width": {strconv.Itoa(width)}, "height": {strconv.Itoa(height)}, "options": {string(options)}}
+	p := new(Prediction)
+	return p, c.call(ctx, http.MethodGet, "/predict?"+q.Encode(), "", nil, p)
+}
+
 // follow reads the events of a job until they end, and returns the last one.
 func (c *Client) follow(ctx context.Context, id string, progress func(*Job)) (last *Job, err error) {
 	res, err := c.send(ctx, http.MethodGet, "/jobs/"+url.PathEscape(id)+"/events", "", nil)
@@ -115,6 +127,9 @@ func (c *Client) follow(ctx context.Context, id string, progress func(*Job)) (la
 		job := new(Job)
 		if err := json.Unmarshal([]byte(data), job); err != nil {
 			return last, err
+		}
+		if n := job.LossFrom; n > 0 && last != nil && n <= len(last.Loss) {
+			job.Loss, job.LossFrom = slices.Concat(last.Loss[:n], job.Loss), 0
 		}
 		if last = job; progress != nil {
 			progress(job)

@@ -66,8 +66,11 @@ type Job struct {
 	Steps       int       `json:"steps"`    // 0 for unknown
 	SecondsLeft *float64  `json:"seconds_left,omitempty"`
 	Preview     int       `json:"preview,omitempty"` // number of the newest preview, 0 for none
-	Loss        []float64 `json:"loss"`              // of the steps of the sample under way
-	Results     []Result  `json:"results"`
+	Loss        []float64 `json:"loss"`              // of the steps of the last sample, at most 1000
+	// LossFrom is 0 but in events, where Loss begins with the loss of step LossFrom+1: those before were sent already.
+	LossFrom int `json:"loss_from,omitempty"`
+
+	Results []Result `json:"results"`
 }
 
 // Result is a restored picture of a job.
@@ -119,18 +122,20 @@ type Method struct {
 type Field struct {
 	Name    string   `json:"name"`
 	Help    string   `json:"help"`
+	Kind    string   `json:"kind"` // integer, number, boolean or text
 	Default any      `json:"default"`
-	Min     *float64 `json:"min,omitempty"`
+	Min     *float64 `json:"min,omitempty"`      // of a number, nil for any
+	MinOpen bool     `json:"min_open,omitempty"` // Min itself is too little
 	Max     *float64 `json:"max,omitempty"`
+	Choices []string `json:"choices,omitempty"` // of a text, nil for any
 }
 
 // Sample is a picture to try the program on.
 type Sample struct {
-	Name  string `json:"name"`
-	Title string `json:"title"`
-	Task  string `json:"task"`
-	URL   string `json:"url"`
-	Try   bool   `json:"try,omitempty"`
+	Name    string     `json:"name"`
+	Title   string     `json:"title"`
+	URL     string     `json:"url"`
+	Options JobOptions `json:"options"` // that restore it
 }
 
 // Prediction is about how many seconds each quality takes; 0 where it cannot be told.

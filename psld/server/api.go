@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,12 +145,12 @@ func (s *Server) getMethods(w http.ResponseWriter, _ *http.Request) error {
 	for _, spec := range solver.Specs() {
 		m := client.Method{Name: spec.Name, Description: spec.Doc, Fields: []client.Field{}}
 		for _, f := range param.Fields(spec.New()) {
-			field := client.Field{Name: f.Name, Help: f.Help, Default: f.Default}
-			if number := f.Min != 0 || f.Max != 0; number && f.Max < 1e300 {
-				field.Max = &f.Max
+			field := client.Field{Name: f.Name, Help: f.Help, Kind: kindOf[f.Kind], Default: f.Default, Choices: f.Choices}
+			if !math.IsInf(f.Min, 0) {
+				field.Min, field.MinOpen = &f.Min, f.MinOpen
 			}
-			if f.Min > -1e300 {
-				field.Min = &f.Min
+			if !math.IsInf(f.Max, 0) {
+				field.Max = &f.Max
 			}
 			m.Fields = append(m.Fields, field)
 		}
@@ -158,11 +160,15 @@ func (s *Server) getMethods(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// kindOf names the kinds of parameters for the API.
+var kindOf = map[reflect.Kind]string{reflect.Int: "integer", reflect.Float64: "number", reflect.Bool: "boolean",
+	reflect.String: "text"}
+
 func (s *Server) getSamples(w http.ResponseWriter, _ *http.Request) error {
 	list := []client.Sample{}
 	for _, p := range s.o.Samples {
-		list = append(list, client.Sample{Name: p.Name, Title: p.Title, Task: p.Task, Try: p.Try,
-			URL: "/api/v1/samples/" + p.Name})
+		list = append(list, client.Sample{Name: p.Name, Title: p.Title, URL: "/api/v1/samples/" + p.Name,
+			Options: p.Options})
 	}
 	writeJSON(w, http.StatusOK, list)
 	return nil
@@ -182,35 +188,29 @@ func (s *Server) getSample(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) getPrediction(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	number := func(name string, or int) (int, error) {
-		if q.Get(name) == "" {
-			return or, nil
-		}
-		n, err := strconv.Atoi(q.Get(name))
-		if err != nil || n < 1 || n > 1<<20 {
-			return 0, bad("%s %q, want a number of at least 1", name, q.Get(name))
-		}
-		return n, nil
+	var o client.JobOptions
+	if err := readOptions(strings.NewReader(q.Get("options")), &o); err != nil {
+		return err
 	}
-	width, err := number("width", 0)
-	height, err2 := number("height", 0)
-	samples, err3 := number("samples", 1)
-	if err := errors.Join(err, err2, err3); err != nil {
-		return bad("%s", err)
-	}
-	o, err := s.checkOptions(client.JobOptions{Task: q.Get("task"), Model: q.Get("model"), Samples: samples})
+	o, err := s.checkOptions(o)
 	if err != nil {
 		return err
 	}
+	width, err := strconv.Atoi(q.Get("width"))
+	height, err2 := strconv.Atoi(q.Get("height"))
+	if err != nil || err2 != nil {
+		return bad("a picture of %.20qx%.20q pixels, want two numbers", q.Get("width"), q.Get("height"))
+	}
 	t := task.Must(task.Name(o.Task))
-	if width == 0 || height == 0 || width*height*t.Scale*t.Scale > s.o.MaxPixels {
+	if n := 1 << 20; width < 1 || width > n || height < 1 || height > n ||
+		width*height*t.Scale*t.Scale > s.o.MaxPixels {
 		return bad("a result of %dx%d pixels, this server takes 1 to %.1f megapixels", width*t.Scale, height*t.Scale,
 			float64(s.o.MaxPixels)/1e6)
 	}
 	seconds := map[string]float64{}
 	for _, quality := range psld.Qualities() {
 		b, err := s.bind(r.Context(), s.models[o.Model], t, psld.Damage{Task: t.Name}, height*t.Scale, width*t.Scale,
-			psld.Options{Method: psld.Auto, Quality: quality})
+			psld.Options{Method: o.Method, Quality: quality, Params: param.Values(o.Params), Prompt: o.Prompt})
 		if err != nil {
 			return err
 		}
@@ -223,9 +223,11 @@ func (s *Server) getPrediction(w http.ResponseWriter, r *http.Request) error {
 
 // postJob takes a job in: it is stored and in the queue, or refused, when this returns.
 func (s *Server) postJob(w http.ResponseWriter, r *http.Request) error {
-	if h := s.health(); h.Queued >= h.Capacity || h.Status != "ok" { // before the picture is read
-		return errBusy
+	giveUp, err := s.reserve() // before the picture is read
+	if err != nil {
+		return err
 	}
+	defer giveUp()
 	r.Body = http.MaxBytesReader(w, r.Body, s.o.MaxUpload)
 	kind, values, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" || values["boundary"] == "" {
@@ -257,6 +259,7 @@ func (s *Server) postJob(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	n := newJob(j)
+	s.keep(n, p)
 	if err := s.enqueue(n); err != nil {
 		return errors.Join(err, s.store.remove(j.ID))
 	}
@@ -297,10 +300,8 @@ func (s *Server) receive(form *multipart.Reader, path func(string) string, o *cl
 		}
 		seen[name] = true
 		if name == "options" {
-			d := json.NewDecoder(io.LimitReader(part, 1<<16))
-			d.DisallowUnknownFields()
-			if err := d.Decode(o); err != nil {
-				return bad("options: %s", err)
+			if err := readOptions(part, o); err != nil {
+				return err
 			}
 			continue
 		}
@@ -322,6 +323,16 @@ func (s *Server) receive(form *multipart.Reader, path func(string) string, o *cl
 	}
 	if !seen["picture"] || !seen["options"] {
 		return bad("the form wants the parts picture and options")
+	}
+	return nil
+}
+
+// readOptions reads JSON of options, and refuses what they do not have.
+func readOptions(r io.Reader, o *client.JobOptions) error {
+	d := json.NewDecoder(io.LimitReader(r, 1<<16))
+	d.DisallowUnknownFields()
+	if err := d.Decode(o); err != nil {
+		return bad("options: %s", err)
 	}
 	return nil
 }
@@ -390,8 +401,9 @@ func (s *Server) cancelJob(w http.ResponseWriter, _ *http.Request, j *job) error
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request, j *job) error {
 	c := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
+	var had heard
 	for {
-		now, news := j.look()
+		now, news := j.since(&had)
 		now.Position = s.position(j)
 		b, err := json.Marshal(now)
 		if err != nil {

@@ -18,6 +18,8 @@ type job struct {
 	client.Job // under mu; ID and Options never change
 	cancelled  bool
 	halt       context.CancelCauseFunc // of the run, nil while it waits
+	problem    *problem                // as it was handed in, nil where the run is to read it; under Server.mu
+	curve      int                     // counts the samples whose losses Loss has been, so that events can tell
 	news       chan struct{}           // closed and replaced at every change
 	preview    []byte                  // JPEG
 	over       chan struct{}           // closed when it has ended, or was given back to the queue's files
@@ -66,6 +68,22 @@ func (j *job) look() (client.Job, <-chan struct{}) {
 	defer j.mu.Unlock()
 	c := j.Job
 	c.Loss, c.Results, c.Notes = slices.Clone(c.Loss), slices.Clone(c.Results), slices.Clone(c.Notes)
+	return c, j.news
+}
+
+// heard is how much of a job's losses an observer has got.
+type heard struct{ curve, n int }
+
+// since is look with those losses alone that the observer has not got.
+func (j *job) since(had *heard) (client.Job, <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c := j.Job
+	if had.curve == j.curve && had.n <= len(c.Loss) {
+		c.LossFrom = had.n
+	}
+	*had = heard{j.curve, len(c.Loss)}
+	c.Loss, c.Results, c.Notes = slices.Clone(c.Loss[c.LossFrom:]), slices.Clone(c.Results), slices.Clone(c.Notes)
 	return c, j.news
 }
 

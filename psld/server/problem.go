@@ -216,6 +216,33 @@ func (p *problem) options(o client.JobOptions, sample int) psld.Options {
 		Seed: o.Seed + uint64(sample), Sigma: p.sigma, PasteKnown: o.Paste, Prompt: o.Prompt}
 }
 
+// mostKept is how many bytes of pictures stay in memory between hand-in and run.
+const mostKept = 128 << 20
+
+// keep has a job's picture wait in memory for its run, if there is room: what is not kept is decoded once more.
+func (s *Server) keep(j *job, p *problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := p.bytes(); s.kept+n <= mostKept {
+		s.kept += n
+		j.problem = p
+	}
+}
+
+// release gives the kept picture out, nil for none.
+func (s *Server) release(j *job) *problem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := j.problem
+	if j.problem = nil; p != nil {
+		s.kept -= p.bytes()
+	}
+	return p
+}
+
+// bytes is about the memory of the picture and its damage.
+func (p *problem) bytes() int64 { return int64(4*(len(p.y.Pix)+len(p.y.Alpha)) + len(p.damage.Keep)) }
+
 func has(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

@@ -130,7 +130,10 @@ func (s *Server) save(j *job) error { return s.store.save(new(copyOf(j))) }
 // copyOf is what is stored of a job.
 func copyOf(j *job) client.Job {
 	c, _ := j.look()
-	c.Loss, c.Position, c.SecondsLeft, c.Preview = nil, 0, nil, 0 // made anew by the run
+	c.Position, c.SecondsLeft, c.Preview = 0, nil, 0 // made anew by the run
+	if !c.State.Ended() {
+		c.Loss = nil
+	}
 	return c
 }
 
@@ -169,15 +172,23 @@ func (s *Server) samples(ctx context.Context, j *job) (err error) {
 	}()
 	path := func(name string) string { return s.store.path(j.ID, name) }
 	o := j.Options
-	p, err := s.readProblem(o, path)
-	if err != nil {
-		return err
+	p := s.release(j)
+	if p == nil {
+		if p, err = s.readProblem(o, path); err != nil {
+			return err
+		}
 	}
 	b, err := s.bind(ctx, s.models[o.Model], p.task, p.damage, p.h, p.w, p.options(o, 0))
 	if err != nil {
 		return err
 	}
-	j.update(func() { j.Method, j.Steps = psld.DescribeMethod(b.method), 0 })
+	j.update(func() {
+		j.Method, j.Steps, j.SecondsLeft = psld.DescribeMethod(b.method), 0, nil
+		if left := o.Samples - len(j.Results); b.work > 0 { // until the steps tell it better
+			seconds := float64(left) * b.work.Seconds()
+			j.SecondsLeft = &seconds
+		}
+	})
 	r := &sampler{s: s, j: j, p: p, b: b, path: path}
 	for i := range o.Samples {
 		if i < len(j.Results) && has(path(resultName(i))) { // before a restart
@@ -305,6 +316,7 @@ func (r *sampler) progress(sample int, p solver.Progress) {
 		r.j.Step, r.j.Steps, r.j.SecondsLeft = sample*p.Steps+p.Step, samples*p.Steps, &left
 		if p.Step == 1 || p.Step == r.first+1 && len(r.j.Loss) > p.Step {
 			r.j.Loss = r.j.Loss[:0]
+			r.j.curve++
 		}
 		if loss := float64(p.Loss); !math.IsNaN(loss) && len(r.j.Loss) < 1000 {
 			r.j.Loss = append(r.j.Loss, loss)

@@ -25,9 +25,9 @@ type Model struct {
 
 // Sample is a picture to try the program on.
 type Sample struct {
-	Name, Title, Task string
-	Try               bool   // it is whole: it is to be damaged first
-	Data              []byte // PNG or JPEG
+	Name, Title string
+	Options     client.JobOptions // that restore it
+	Data        []byte            // PNG or JPEG
 }
 
 // Options steer a server. Zero fields take the defaults given.
@@ -97,6 +97,8 @@ type Server struct {
 	mu       sync.Mutex
 	jobs     map[string]*job
 	queue    []*job // that wait, the next one first
+	coming   int    // whose pictures are being received
+	kept     int64  // bytes of the pictures of those that wait, see keep
 	running  *job
 	draining bool
 	wake     chan struct{} // for the worker: there is something to do
@@ -241,15 +243,31 @@ func (s *Server) find(id string) *job {
 // errBusy is a queue that is full.
 var errBusy = &refusal{http.StatusServiceUnavailable, "the queue is full: try again in a while"}
 
-// enqueue puts a new job behind the others.
-func (s *Server) enqueue(j *job) error {
+// reserve keeps a place in the queue for a job that is about to be received, so that no more are received at the same
+// time than could wait. It is given up by enqueue, or by calling what it returns.
+func (s *Server) reserve() (giveUp func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
+		return nil, &refusal{http.StatusServiceUnavailable, errDraining.Error()}
+	case len(s.queue)+s.coming >= s.o.Queue:
+		return nil, errBusy
+	}
+	s.coming++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.coming--
+	}), nil
+}
+
+// enqueue puts a new job behind the others, in a place that was reserved.
+func (s *Server) enqueue(j *job) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
 		return &refusal{http.StatusServiceUnavailable, errDraining.Error()}
-	case len(s.queue) >= s.o.Queue:
-		return errBusy
 	}
 	s.jobs[j.ID] = j
 	s.queue = append(s.queue, j)
@@ -264,6 +282,7 @@ func (s *Server) cancel(j *job) {
 		if other == j {
 			s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
 			s.mu.Unlock()
+			s.release(j)
 			s.end(j, client.Cancelled, "")
 			return
 		}

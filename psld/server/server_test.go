@@ -37,7 +37,8 @@ func tiny(dir string) Options {
 	return Options{Data: dir, Version: "test", Models: []Model{{
 		Model: client.Model{Name: "tiny", Kind: "latent", Description: "random"},
 		Open:  func(context.Context, bool) (prior.Prior, error) { return prior.RandomTiny(1), nil },
-	}}, Samples: []Sample{{Name: "one", Title: "One", Task: "denoise", Data: png(16, 16, 1)}}}
+	}}, Samples: []Sample{{Name: "one", Title: "One", Options: client.JobOptions{Task: "denoise"},
+		Data: png(16, 16, 1)}}}
 }
 
 // png is a smooth picture.
@@ -301,6 +302,126 @@ func TestRestart(t *testing.T) {
 	require.Equal(t, result(c, waiting.ID), result(c, j.ID))
 }
 
+// Events have the losses once, over all samples, and the client puts them together.
+func TestLosses(t *testing.T) {
+	s, c := serving(t, tiny(t.TempDir()))
+	o := client.JobOptions{Task: "denoise", Method: "psld", Samples: 2, Params: param.Values{"steps": 30}}
+	j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(png(16, 16, 1))}, o)
+	require.NoError(t, err)
+	j, err = c.Wait(t.Context(), j.ID, func(j *client.Job) { require.Zero(t, j.LossFrom) })
+	require.NoError(t, err)
+	require.Len(t, j.Loss, 30)
+	stored, err := c.Job(t.Context(), j.ID)
+	require.NoError(t, err)
+	require.Equal(t, stored.Loss, j.Loss)
+
+	// What an observer gets, step by step.
+	n := newJob(client.Job{ID: newID(), State: client.Running})
+	var had heard
+	add := func(first bool, loss float64) client.Job {
+		if first {
+			n.Loss = n.Loss[:0]
+			n.curve++
+		}
+		n.Loss = append(n.Loss, loss)
+		now, _ := n.since(&had)
+		return now
+	}
+	for i, row := range []struct {
+		first bool
+		from  int
+	}{{true, 0}, {false, 1}, {false, 2}, {true, 0}, {false, 1}} {
+		now := add(row.first, float64(i))
+		require.Equal(t, row.from, now.LossFrom)
+		require.Equal(t, []float64{float64(i)}, now.Loss)
+	}
+	require.Zero(t, s.kept)
+}
+
+// A prediction is for the method and the parameters that are chosen.
+func TestPredict(t *testing.T) {
+	s, c := serving(t, tiny(t.TempDir()))
+	seconds := func(o client.JobOptions) float64 {
+		p, err := c.Predict(t.Context(), 64, 48, o)
+		require.NoError(t, err)
+		return p.Good
+	}
+	steps := func(n int) client.JobOptions {
+		return client.JobOptions{Task: "denoise", Method: "psld", Params: param.Values{"steps": n, "strength": 1}}
+	}
+	short, long, two := seconds(steps(10)), seconds(steps(100)), steps(10)
+	two.Samples = 2
+	require.Positive(t, short)
+	require.InEpsilon(t, 10, long/short, 0.2)
+	require.InEpsilon(t, 2, seconds(two)/short, 1e-6)
+	_, err := c.Predict(t.Context(), 64, 48, client.JobOptions{Task: "denoise", Method: "nonsense"})
+	require.ErrorContains(t, err, "unknown method")
+	_, err = c.Predict(t.Context(), s.o.MaxPixels, 2, steps(10))
+	require.ErrorContains(t, err, "megapixels")
+}
+
+// Parameters are told with what they take: a switch has no range, a text its choices.
+func TestMethods(t *testing.T) {
+	s, _ := serving(t, tiny(t.TempDir()))
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/api/v1/methods", nil))
+	var list []client.Method
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &list))
+	fields := map[string]client.Field{}
+	for _, f := range list[0].Fields { // PSLD
+		fields[f.Name] = f
+	}
+	require.Equal(t, client.Field{Name: "squared", Help: fields["squared"].Help, Kind: "boolean", Default: false},
+		fields["squared"])
+	require.Equal(t, []string{"adjoint", "pinv", "reference"}, fields["back"].Choices)
+	require.Equal(t, "integer", fields["steps"].Kind)
+	require.EqualValues(t, []float64{1, 1000}, []float64{*fields["steps"].Min, *fields["steps"].Max})
+	require.True(t, fields["strength"].MinOpen)
+	require.Nil(t, fields["omega"].Max)
+}
+
+// Pictures that wait are kept decoded as far as there is room, and no more are received than may wait.
+func TestKeep(t *testing.T) {
+	o := tiny(t.TempDir())
+	o.Queue = 2
+	s, c := serving(t, o)
+	create := func(o client.JobOptions) *client.Job {
+		j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(png(16, 16, 1))}, o)
+		require.NoError(t, err)
+		return j
+	}
+	first := create(long)
+	require.Eventually(t, func() bool { return s.health().Running == 1 }, 20*time.Second, time.Millisecond)
+	kept, other := create(quick(1)), create(quick(1))
+	require.NotNil(t, s.find(kept.ID).problem)
+	require.EqualValues(t, 2*4*3*16*16, s.kept)
+	s.release(s.find(other.ID)) // this one is read from its files
+	_, err := s.reserve()
+	require.Equal(t, errBusy, err)
+	_, err = c.Cancel(t.Context(), first.ID)
+	require.NoError(t, err)
+	var results [2]bytes.Buffer
+	for i, j := range []*client.Job{kept, other} {
+		j, err = c.Wait(t.Context(), j.ID, nil)
+		require.NoError(t, err)
+		require.Equal(t, client.Done, j.State, j.Error)
+		require.NoError(t, c.Picture(t.Context(), &results[i], j.ID, "result", 0))
+	}
+	require.Equal(t, results[0].Bytes(), results[1].Bytes())
+	require.Zero(t, s.kept)
+
+	one, err := s.reserve()
+	require.NoError(t, err)
+	two, err := s.reserve()
+	require.NoError(t, err)
+	_, err = s.reserve()
+	require.Equal(t, errBusy, err)
+	one()
+	one()
+	two()
+	require.Zero(t, s.coming)
+}
+
 // Ended jobs go when they are old, and the oldest ones when all are too large.
 func TestTidy(t *testing.T) {
 	o := tiny(t.TempDir())
@@ -359,7 +480,7 @@ func TestDocument(t *testing.T) {
 	_, err = c.Tasks(ctx)
 	require.NoError(t, err)
 	for _, path := range []string{"/methods", "/samples", "/samples/one", "/samples/two",
-		"/predict?task=sr4&width=64&height=64", "/predict?task=sr4&width=0&height=64"} {
+		"/predict?options=%7B%22task%22:%22sr4%22%7D&width=64&height=64", "/predict?options=%7B%7D&width=64&height=64"} {
 		res, err := http.Get(web.URL + "/api/v1" + path)
 		require.NoError(t, err)
 		require.NoError(t, res.Body.Close())
