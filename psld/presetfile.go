@@ -1,11 +1,9 @@
 package psld
 
 import (
-	"bytes"
 	_ "embed" // the presets that come with the program
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -13,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"psld/internal/config"
 	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/psld/solver"
@@ -66,9 +65,7 @@ func LoadPresets(path string) (Presets, error) {
 // ParsePresets is LoadPresets for the file's text.
 func ParsePresets(b []byte) (Presets, error) {
 	var f presetFile
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	if err := config.YAML(b, &f, true); err != nil {
 		return nil, err
 	}
 	if len(f.Presets) == 0 {

@@ -14,9 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"psld/internal/atomicfile"
+	"psld/internal/config"
 	"psld/psld"
 	"psld/psld/metric"
 	"psld/psld/param"
@@ -304,7 +303,7 @@ func (f *tuneFile) goOn(path string) error {
 		Tuning  map[string]any `yaml:"tuning"`
 	}
 	var was tuning
-	text, e := []byte(nil), yaml.Unmarshal(b, &old)
+	text, e := []byte(nil), config.YAML(b, &old, false)
 	if e == nil {
 		text, e = json.Marshal(old.Tuning)
 	}

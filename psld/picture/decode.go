@@ -23,6 +23,7 @@ const (
 	MinSide   = 8 // pixels
 	MaxPixels = 60_000_000
 	maxBytes  = 512 << 20
+	maxScans  = 500 // of a progressive JPEG: each goes over the whole picture, and cameras' have about ten
 )
 
 // Load reads the picture in a PNG, JPEG, WebP, TIFF, BMP or GIF file. See Decode; errors name the file.
@@ -56,6 +57,9 @@ func Decode(r io.Reader) (*Picture, error) {
 	}
 	if err := room(cfg); err != nil {
 		return nil, err
+	}
+	if format == "jpeg" && scans(data) > maxScans {
+		return nil, fmt.Errorf("a JPEG of more than %d scans, which takes long to read: save it anew", maxScans)
 	}
 	info := inspect(data, format)
 	img, at, err := image.Image(nil), image.Point{}, error(nil)

@@ -98,6 +98,29 @@ func gifFrames(data []byte) (n int) {
 	return n
 }
 
+// scans counts the scans of a JPEG. Between the segments lie the scans' codes, in which 0xff is followed by 0.
+func scans(data []byte) (n int) {
+	for at := 2; ; {
+		i := bytes.IndexByte(data[min(at, len(data)):], 0xff)
+		if at += i; i < 0 || at+4 > len(data) {
+			return n
+		}
+		kind := data[at+1]
+		switch at++; {
+		case kind == 0xff: // fill
+		case kind < 0xc0 || kind >= 0xd0 && kind <= 0xd8: // codes, or a marker without a body
+			at++
+		case kind == 0xd9:
+			return n
+		default:
+			if kind == 0xda {
+				n++
+			}
+			at += 1 + int(binary.BigEndian.Uint16(data[at+1:]))
+		}
+	}
+}
+
 // foreign names a kind of picture that is not read, from the first bytes of its file; "" for unknown.
 func foreign(data []byte) string {
 	has := func(at int, text string) bool {

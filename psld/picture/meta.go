@@ -56,8 +56,10 @@ func inspect(data []byte, format string) fileInfo {
 	return f
 }
 
-// png reads the chunks of a PNG.
+// png reads the chunks of a PNG. A second colour profile is none: a file could have thousands, each of which takes
+// time to unpack.
 func (f *fileInfo) png(data []byte) {
+	profiles := 0
 	for rest := data[min(8, len(data)):]; len(rest) >= 12; {
 		n := int64(binary.BigEndian.Uint32(rest))
 		if n > int64(len(rest))-12 {
@@ -66,7 +68,8 @@ func (f *fileInfo) png(data []byte) {
 		body := rest[8 : 8+n]
 		switch string(rest[4:8]) {
 		case "iCCP":
-			if _, packed, ok := bytes.Cut(body, []byte{0}); ok && len(packed) > 1 {
+			profiles++
+			if _, packed, ok := bytes.Cut(body, []byte{0}); ok && len(packed) > 1 && profiles == 1 {
 				f.ICC = inflate(packed[1:]) // behind the method
 			}
 		case "pHYs":

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"psld/internal/config"
 	"psld/psld/operator"
 	"psld/psld/task"
 )
@@ -54,7 +55,7 @@ func Load(path string) (f File, err error) {
 // understood, and margins are left at the task's.
 func Parse(b []byte) (f File, err error) {
 	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
+	if err := config.YAML(b, &doc, false); err != nil {
 		return f, err
 	}
 	if err := plain(&doc, 0); err != nil {
