@@ -426,11 +426,13 @@ func TestTrain(t *testing.T) {
 	for i := range 8 {
 		writePicture(t, filepath.Join(photos, fmt.Sprintf("%d.png", i)), 20+i, 24)
 	}
+	require.NoError(t, os.WriteFile(filepath.Join(photos, "broken.jpg"), []byte("no picture"), 0o600))
 	v, u := filepath.Join(dir, "vae"), filepath.Join(dir, "unet")
 	common := []string{"--data", photos, "--val", photos, "--size", "16", "--steps", "2", "--batch", "2", "--groups", "4",
 		"--log-every", "1"}
 	out, log := must(t, append([]string{"train", "vae", "--out", v, "--channels", "8,16"}, common...)...)
 	require.Contains(t, log, "step 2/2")
+	require.Contains(t, log, "broken.jpg: not a PNG")
 	require.Contains(t, out, filepath.Join(v, "model.safetensors"))
 
 	unet := append([]string{"train", "unet", "--out", u, "--channels", "8,16", "--heads", "2",

@@ -237,7 +237,7 @@ func (f *trainFlags) options(c *console) (train.Options, error) {
 		Out: *f.out, Size: *f.size, Steps: *f.steps, Batch: *f.batch, Micro: *f.micro, Cycle: *f.cycle, LR: *f.lr,
 		Warmup: *f.warmup, EMA: *f.ema,
 		Seed: *f.seed, LogEvery: *f.logEvery, SaveEvery: *f.saveEvery, Resume: *f.resume,
-		Overwrite: *f.overwrite, Log: c.log}, nil
+		Overwrite: *f.overwrite, Log: c.log, LeftOut: c.leftOut}, nil
 }
 
 // pixel trains a pixel prior.

@@ -3,9 +3,11 @@ package train
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"psld/psld/picture"
@@ -15,6 +17,7 @@ import (
 
 // Photos is a folder of pictures in memory.
 type Photos struct {
+	Left []error // why files are left out
 	pics []photo
 }
 
@@ -23,8 +26,8 @@ type photo struct {
 	pix  []uint8 // [h][w][3]
 }
 
-// LoadPhotos reads every JPEG, PNG and WebP of the folders, in the order of their names.
-// A file that cannot be read, or a side under min pixels, is an error that names it.
+// LoadPhotos reads every picture of the folders, in the order of their names. Those that cannot be read, and those
+// with a side under min pixels, are left out; Left says why. None at all is an error.
 func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 	var names []string
 	for _, dir := range dirs {
@@ -34,7 +37,10 @@ func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 		}
 		names = append(names, list...)
 	}
-	p := &Photos{pics: make([]photo, len(names))}
+	if len(names) == 0 {
+		return nil, errors.New("no folders of photos are named")
+	}
+	pics := make([]photo, len(names))
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, cpu.Threads())
@@ -42,14 +48,20 @@ func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			p.pics[i], errs[i] = readPhoto(name, min)
+			pics[i], errs[i] = readPhoto(name, min)
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
+	p := &Photos{}
+	for i, err := range errs {
 		if err != nil {
-			return nil, err
+			p.Left = append(p.Left, err)
+			continue
 		}
+		p.pics = append(p.pics, pics[i])
+	}
+	if len(p.pics) == 0 {
+		return nil, fmt.Errorf("no photo of %s can be used: %w", strings.Join(dirs, ", "), p.Left[0])
 	}
 	return p, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"psld/autograd"
 	"psld/nn"
@@ -48,6 +49,8 @@ type Options struct {
 	// Begin, when set, is called before the first step, when all that can be wrong with options and files has been
 	// looked at.
 	Begin func()
+	// LeftOut, when set, is told why photos are left out, where some are.
+	LeftOut func(why []error)
 }
 
 // photos reads the folders.
@@ -55,8 +58,13 @@ func (o *Options) photos() (data, val *Photos, err error) {
 	if data, err = LoadPhotos(o.Size, o.Data...); err != nil {
 		return nil, nil, err
 	}
-	val, err = LoadPhotos(o.Size, o.Val...)
-	return data, val, err
+	if val, err = LoadPhotos(o.Size, o.Val...); err != nil {
+		return nil, nil, err
+	}
+	if left := slices.Concat(data.Left, val.Left); len(left) > 0 && o.LeftOut != nil {
+		o.LeftOut(left)
+	}
+	return data, val, nil
 }
 
 func (o *Options) device() tensor.Device {

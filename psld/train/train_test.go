@@ -44,6 +44,29 @@ func fakePhotos(t *testing.T, n, size int) string {
 	return dir
 }
 
+// What is no photo, or is too small, is left out, and the others are used; none at all is an error.
+func TestLoadPhotos(t *testing.T) {
+	dir := fakePhotos(t, 3, 24)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "01b.png"), []byte("no picture"), 0o600))
+	require.NoError(t, picture.Save(filepath.Join(dir, "03.png"), picture.New(24, 15)))
+	photos, err := LoadPhotos(16, dir)
+	require.NoError(t, err)
+	require.Equal(t, 3, photos.Len())
+	require.Len(t, photos.Left, 2)
+	require.ErrorContains(t, photos.Left[0], "01b.png")
+	require.ErrorContains(t, photos.Left[1], "03.png is 24x15, want at least 16")
+	clean, err := LoadPhotos(16, fakePhotos(t, 3, 24))
+	require.NoError(t, err)
+	require.Equal(t, clean.Digest(), photos.Digest())
+
+	_, err = LoadPhotos(25, dir)
+	require.ErrorContains(t, err, "no photo of "+dir+" can be used")
+	_, err = LoadPhotos(16)
+	require.ErrorContains(t, err, "no folders")
+	_, err = LoadPhotos(16, t.TempDir())
+	require.Error(t, err)
+}
+
 func tinyVAE() vae.Config {
 	return vae.Config{InChannels: 3, LatentChannels: 4, BlockOutChannels: []int{8, 16}, LayersPerBlock: 1,
 		NormNumGroups: 4, ScalingFactor: 1}
