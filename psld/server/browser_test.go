@@ -297,6 +297,15 @@ func TestBrowser(t *testing.T) {
 	b.wait(`text("[data-time=good]").startsWith("about")`)
 	b.accessible("a mask is painted")
 
+	// A reload in the middle loses nothing.
+	for kept := 0; kept != 2; time.Sleep(30 * time.Millisecond) { // it is stored a moment after the last stroke
+		kept = eval[int](b, `import("/page/draft.js").then((d) => d.load()).then((d) => d.work?.steps.length ?? 0)`)
+	}
+	painted := b.text("#mask-state")
+	b.do(chromedp.Reload())
+	b.wait(`visible("#edit-view") && document.querySelector('input[value="hole"]').checked`)
+	require.Equal(t, painted, b.text("#mask-state"))
+
 	// The result.
 	b.click(`.speed:has(input[value="preview"])`)
 	b.click("#restore")
@@ -315,6 +324,7 @@ func TestBrowser(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("nothing was downloaded")
 	}
+	require.Zero(t, eval[int](b, `import("/page/draft.js").then((d) => d.load()).then((d) => d ? 1 : 0)`), "sent")
 	inHole(t, got, png(64, 48, 1), [2]int{32, 24}, [2]int{2, 2})
 	require.Contains(t, string(got), "parameters\x00Task: inpaint")
 

@@ -96,10 +96,11 @@ export const ended = (job) => !["queued", "running"].includes(job.state);
 // watch tells each news of a job until it has ended, over lost connections and restarts of the server: by events, and
 // where these do not come, by asking. on: {job(job), lost(), gone(error)}. It returns a function that ends it.
 export function watch(id, on) {
-  let source, timer, stopped = false, broken = 0;
+  let source, timer, stopped = false, broken = 0, losses = [];
 
   function news(job) {
     if (stopped) return;
+    job.loss = losses = losses.slice(0, job.loss_from ?? 0).concat(job.loss ?? []);
     if (ended(job)) stop();
     on.job(job);
   }

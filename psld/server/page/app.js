@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { $, asSentence, capital, el, icon, say, tell } from "./dom.js";
+import * as draft from "./draft.js";
 import { Editor } from "./editor.js";
 import * as history from "./history.js";
 import { JobView } from "./job.js";
@@ -54,10 +55,21 @@ async function openFile(file, sample) {
     return tell($("start-error"), `“${file.name}” is no picture: PNG, JPEG, WebP, TIFF, BMP or GIF is wanted.`);
   }
   await editor.open(file);
+  draft.saveFile(file);
   options.reset();
-  if (sample) options.fill({ task: sample.task, try: sample.try }, false, null);
+  if (sample) options.fill(sample.options, false, null);
+  options.save();
   go("#edit");
   say(`${file.name} is open. ${sample ? "" : "Choose what is wrong with it."}`);
+}
+
+// resume goes on with what this tab was preparing when it was closed or loaded anew.
+async function resume() {
+  const { file, work } = await draft.load() ?? {};
+  if (!file) return;
+  await editor.open(file, work?.steps);
+  options.reset();
+  if (work?.options) options.fill(work.options, work.painted, work.kernel);
 }
 
 async function submit(mask, kernel, o, progress) {
@@ -119,6 +131,7 @@ const change = (button) => withJob(button, async (job) => {
     if (files.mask && editor.mask) await editor.loadMask(files.mask);
   }
   options.fill(job.options, Boolean(files.mask), files.kernel);
+  draft.saveFile(editor.file).then(() => options.save());
   go("#edit");
 });
 
@@ -159,7 +172,7 @@ async function forgetAll() {
 }
 
 function showSamples(samples) {
-  const able = samples.filter((s) => kindOf(kinds, s.task));
+  const able = samples.filter((s) => kindOf(kinds, s.options.task));
   $("samples").hidden = !able.length;
   $("sample-list").replaceChildren(...able.map((s) => el("li", {}, el("button", { type: "button", className: "card",
     onclick: async () => {
@@ -171,7 +184,7 @@ function showSamples(samples) {
     } },
   el("span", { className: "card-picture" }, el("img", { src: s.url, alt: "", decoding: "async" })),
   el("span", { className: "card-text" }, el("strong", {}, s.title),
-    el("span", { className: "small muted" }, kindOf(kinds, s.task).title))))));
+    el("span", { className: "small muted" }, kindOf(kinds, s.options.task).cure))))));
 }
 
 // Colours: as the system, light, dark.
@@ -265,7 +278,9 @@ async function main() {
     return;
   }
   listen();
+  if (location.hash === "#edit") await resume();
   await route();
+  draft.sweep();
   api.samples().then(showSamples).catch((err) => tell($("start-error"), err.message));
   api.health().then((h) => { $("version").textContent = `psld ${h.version}`; }).catch(() => {});
 }

@@ -19,8 +19,9 @@ export class Editor {
     this.listen();
   }
 
-  // open shows a picture. Where the browser cannot, pic stays null and size unknown.
-  async open(file) {
+  // open shows a picture. Where the browser cannot, pic stays null and size unknown. steps are those of a mask that was
+  // painted before.
+  async open(file, steps) {
     this.pic?.close();
     this.file = file;
     this.pic = this.mask = this.line = this.cursor = null;
@@ -43,10 +44,12 @@ export class Editor {
       this.mask.measure();
       this.view.show(pic.width, pic.height);
       this.view.fit();
-      if (this.transparent) { // they are holes until the user says otherwise
+      if (steps) await this.mask.repeat(steps);
+      else if (this.transparent) { // they are holes until the user says otherwise
         await this.mask.load(file, true);
         this.transparent = !this.mask.empty;
       }
+      if (this.file !== file) return;
     }
     this.view.redraw();
   }

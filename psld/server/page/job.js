@@ -92,6 +92,7 @@ export class JobView {
     $("job-lost").hidden = true;
     this.text(before);
     this.progress();
+    this.curve();
     if (!before || job.results.length !== before.results.length || job.state !== before.state) this.results();
     if (api.ended(job)) {
       if (job.results.length) this.draw();
@@ -152,7 +153,7 @@ export class JobView {
     if (running && job.steps > 0) bar.value = job.step / job.steps;
     else if (running) bar.removeAttribute("value");
     else bar.value = 0;
-    $("progress-steps").textContent = !running || !job.steps ? ""
+    $("progress-steps").textContent = !running ? "" : !job.steps ? "Getting ready …"
       : (job.options.samples > 1 ? `Sample ${job.results.length + 1} of ${job.options.samples}, step ` : "Step ") +
         `${job.step} of ${job.steps}`;
     $("progress-left").textContent = running && job.seconds_left > 0 ? `${inWords(job.seconds_left)} left` : "";
@@ -162,6 +163,12 @@ export class JobView {
     const quarter = Math.floor(percent / 25);
     if (quarter > this.quarter) say(`${25 * quarter} percent`);
     this.quarter = quarter;
+  }
+
+  // curve draws the losses: below the progress, and with the details once it has ended.
+  curve() {
+    const { job } = this, place = $(api.ended(job) ? "job-details" : "job-live");
+    if ($("chart").parentElement !== place) place.append($("chart"));
     $("chart").hidden = !chart.draw($("chart-svg"), job.loss ?? []);
   }
 

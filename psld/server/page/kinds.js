@@ -2,16 +2,23 @@
 
 import { capital } from "./dom.js";
 
-// part names the element of the page that asks for more.
+// title stands under the small picture, text says how such a damage looks, cure what is done about it, and done that it
+// was done; part names the element of the page that asks for more.
 const known = [
-  { id: "hole", title: "Something covers it", text: "Or it has holes", tasks: ["inpaint"], part: "hole" },
-  { id: "small", title: "Too small", text: "Enlarge it", tasks: ["sr4", "sr2", "sr8"], part: "scale" },
-  { id: "blurred", title: "Blurred", text: "Soft everywhere", tasks: ["deblur-gaussian"], part: "blur" },
-  { id: "shaken", title: "Shaken", text: "Lights are streaks", tasks: ["deblur-motion"], part: "motion" },
-  { id: "noisy", title: "Noisy", text: "Grain everywhere", tasks: ["denoise"], part: "noise" },
-  { id: "missing", title: "Missing pixels", text: "Black or dead dots", tasks: ["inpaint-random"],
-    part: "missing" },
-  { id: "grey", title: "Grey", text: "Give it colours", tasks: ["colourise"] },
+  { id: "hole", title: "Hole, scratch", text: "Something covers a part of it, or is to go.", cure: "Fill them in",
+    done: "Holes filled", tasks: ["inpaint"], part: "hole" },
+  { id: "small", title: "Too small", text: "It has too few pixels.", cure: "Enlarge it",
+    done: "Enlarged", tasks: ["sr4", "sr2", "sr8"], part: "scale" },
+  { id: "blurred", title: "Blurred", text: "It is soft everywhere, as out of focus.", cure: "Sharpen it",
+    done: "Sharpened", tasks: ["deblur-gaussian"], part: "blur" },
+  { id: "shaken", title: "Shaken", text: "The camera moved: points of light are streaks.", cure: "Take out the shake",
+    done: "Shake removed", tasks: ["deblur-motion"], part: "motion" },
+  { id: "noisy", title: "Noisy", text: "There is grain everywhere, as at high ISO.", cure: "Take out the noise",
+    done: "Noise removed", tasks: ["denoise"], part: "noise" },
+  { id: "missing", title: "Pixels lost", text: "Single pixels are black, transparent or dead.", cure: "Fill them in",
+    done: "Missing pixels filled", tasks: ["inpaint-random"], part: "missing" },
+  { id: "grey", title: "Grey", text: "It has no colours.", cure: "Give it colours", done: "Colours added",
+    tasks: ["colourise"] },
 ];
 
 // kindsOf makes the list of what the server can mend. A kind has its tasks as the server describes them; tasks that no
@@ -23,7 +30,7 @@ export function kindsOf(tasks) {
   const taken = new Set(kinds.flatMap((k) => k.tasks.map((t) => t.name)));
   const rest = tasks.filter((t) => !taken.has(t.name));
   if (rest.length) {
-    kinds.push({ id: "other", title: "Something else", text: "More kinds of damage", tasks: rest, part: "other" });
+    kinds.push({ id: "other", title: "Other", text: "More kinds of damage.", tasks: rest, part: "other" });
   }
   return kinds;
 }
@@ -35,6 +42,5 @@ export function titleOf(kinds, task) {
   const kind = kindOf(kinds, task);
   if (!kind) return task;
   if (kind.id === "other") return capital(kind.tasks.find((t) => t.name === task).does);
-  return { hole: "Holes filled", small: "Enlarged", blurred: "Sharpened", shaken: "Shake removed",
-    noisy: "Noise removed", missing: "Missing pixels filled", grey: "Colours added" }[kind.id];
+  return kind.done;
 }

@@ -176,6 +176,20 @@ export class Mask {
       strips.push({ y, bitmap: await createImageBitmap(image) });
     }
     bitmap.close();
-    this.add({ kind: "image", strips });
+    this.add({ kind: "image", strips, blob, alphaOnly });
+  }
+
+  // steps are what was done, as it can be kept and given to repeat.
+  steps() { return this.done.map(({ strips, ...step }) => step); }
+
+  async repeat(steps) {
+    for (const step of steps) {
+      if (step.kind === "image") {
+        await this.load(step.blob, step.alphaOnly);
+        continue;
+      }
+      if (step.kind === "stroke") this.apply(this.ctx, step); // add has it drawn already
+      this.add(step);
+    }
   }
 }

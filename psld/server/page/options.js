@@ -1,6 +1,7 @@
 // The form beside the picture: what is wrong, how much time it may take, and everything else under "advanced".
 
 import * as api from "./api.js";
+import * as draft from "./draft.js";
 import { $, capital, el, icon, inWords, pixels, say, tell } from "./dom.js";
 import { kindOf, kindsOf } from "./kinds.js";
 import * as sketch from "./sketch.js";
@@ -30,8 +31,7 @@ export class Options {
   build() {
     $("kinds").replaceChildren(...this.kinds.map((k) => el("label", { className: "tile" },
       el("input", { type: "radio", name: "kind", value: k.id, className: "hidden-input" }),
-      el("span", {}, icon(`kind-${k.id}`, "art"), el("strong", {}, k.title),
-        el("span", { className: "small" }, k.text)))));
+      el("span", { title: k.text }, icon(`kind-${k.id}`, "art"), el("strong", {}, k.title)))));
     const scales = this.kinds.find((k) => k.part === "scale")?.tasks ?? [];
     $("scales").replaceChildren(...scales.toSorted((a, b) => a.scale - b.scale).map((t) => el("label", {},
       el("input", { type: "radio", name: "scale", value: t.name, className: "hidden-input",
@@ -59,7 +59,10 @@ export class Options {
       });
     }
     $("retry").addEventListener("click", () => this.send());
-    this.editor.onMask = () => this.told("send-error");
+    this.editor.onMask = () => {
+      this.told("send-error");
+      this.save();
+    };
     this.editor.onLine = ({ length, angle }) => {
       setRadio("motion", "line");
       if (length > number("motion-length")) $("motion-length").max = String(Math.max(100, Math.ceil(length)));
@@ -121,6 +124,18 @@ export class Options {
     if (target.closest("#advanced")) this.told("advanced-error");
     this.told("send-error");
     this.refresh();
+    this.save();
+  }
+
+  // save keeps the draft, a moment after the last change.
+  save() {
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => this.editor.file && draft.saveWork(this.work()), 300);
+  }
+
+  work() {
+    return { steps: this.editor.mask?.steps() ?? [], kernel: this.kernelFile(), painted: this.painting,
+      options: this.task ? this.options() : null };
   }
 
   // refresh shows what belongs to what is chosen.
@@ -136,6 +151,7 @@ export class Options {
     $("edit-zoom").hidden = !editor.pic;
     if (!task) {
       $("details").hidden = true;
+      $("kind-text").textContent = "";
       return editor.setMode("");
     }
     $("transparent-hole").hidden = !editor.transparent;
@@ -148,6 +164,7 @@ export class Options {
     }
     $("other-does").textContent = `What is lost: ${task.lost}.`;
     $("try-row").hidden = !task.tryable || part === "missing";
+    $("kind-text").textContent = part === "hole" || kind.id === "other" ? "" : kind.text;
     $("details").hidden = !part && !kind.part && $("try-row").hidden;
     const by = this.trying ? 1 : task.scale, { pic } = editor;
     $("scale-size").textContent = pic ? `The result has ${pixels(pic.width * by, pic.height * by)} pixels.` : "";
@@ -194,21 +211,23 @@ export class Options {
 
   paramField(f, given) {
     const id = `param-${f.name}`;
-    const range = [f.min !== undefined && `from ${f.min}`, f.max !== undefined && `to ${f.max}`].filter(Boolean);
-    const help = [f.help, typeof f.default === "number" && range.length && range.join(" ")].filter(Boolean).join(", ");
+    const low = f.min !== undefined && `${f.min_open ? "above" : "from"} ${f.min}`;
+    const range = [low, f.max !== undefined && `to ${f.max}`].filter(Boolean).join(" ");
+    const help = [f.help, range].filter(Boolean).join(", ");
+    const values = f.kind === "boolean" ? [["true", "Yes"], ["false", "No"]] : f.choices?.map((c) => [c, capital(c)]);
     let input;
-    if (typeof f.default === "boolean") {
+    if (values) {
       input = el("select", { id }, el("option", { value: "" }, "As suits the task"),
-        el("option", { value: "true" }, "Yes"), el("option", { value: "false" }, "No"));
-    } else if (typeof f.default === "number") {
-      input = el("input", { id, type: "number", step: "any", placeholder: "as suits the task",
-        min: f.min ?? "", max: f.max ?? "" });
+        ...values.map(([v, name]) => el("option", { value: v }, name)));
+    } else if (f.kind === "text") {
+      input = el("input", { id, type: "text", placeholder: "as suits the task" });
     } else {
-      input = el("input", { id, type: "text", placeholder: f.default || "as suits the task" });
+      input = el("input", { id, type: "number", step: f.kind === "integer" ? "1" : "any",
+        placeholder: "as suits the task", min: f.min ?? "", max: f.max ?? "" });
     }
     if (given !== undefined) input.value = String(given);
     input.dataset.param = f.name;
-    input.dataset.type = typeof f.default;
+    input.dataset.kind = f.kind;
     const name = capital(f.name.replaceAll("_", " "));
     return el("label", { className: "field" }, el("span", { className: "label" }, name), input,
       el("span", { className: "small muted" }, capital(help)));
@@ -218,8 +237,9 @@ export class Options {
     const out = {};
     for (const input of document.querySelectorAll("#params [data-param]")) {
       if (input.value === "") continue;
-      const { type, param } = input.dataset;
-      out[param] = type === "number" ? Number(input.value) : type === "boolean" ? input.value === "true" : input.value;
+      const { kind, param } = input.dataset;
+      out[param] = kind === "boolean" ? input.value === "true" : ["integer", "number"].includes(kind)
+        ? Number(input.value) : input.value;
     }
     return out;
   }
@@ -228,11 +248,10 @@ export class Options {
   predict() {
     const { task, editor: { pic } } = this;
     const by = this.trying ? task.scale : 1; // what is made smaller first
-    const query = pic && { task: task.name, width: Math.max(1, Math.round(pic.width / by)),
-      height: Math.max(1, Math.round(pic.height / by)), samples: Math.min(8, Math.max(1, number("samples-n") || 1)) };
-    if (query && value("model") !== this.models[0]?.name) query.model = value("model");
-    $("speed-note").textContent = value("method") === "auto" ? ""
-      : "These times are for the method that suits the task; another one may take more or less.";
+    const { model, method, params, samples } = this.options();
+    const query = pic && !this.wrong() && { width: Math.max(1, Math.round(pic.width / by)),
+      height: Math.max(1, Math.round(pic.height / by)),
+      options: JSON.stringify({ task: task.name, model, method, params, samples }) };
     const key = JSON.stringify(query);
     if (key === this.predicted) return;
     this.predicted = key;
@@ -305,12 +324,16 @@ export class Options {
     if (["blur", "motion"].includes(part) && radio(part) === "file" && !this.kernelFile()) {
       return ["details-error", "Choose the file of the blur."];
     }
-    for (const input of document.querySelectorAll("#advanced input")) {
-      if (input.closest("[hidden]") || input.validity.valid) continue;
-      const name = input.closest("label").querySelector(".label").textContent;
-      return ["advanced-error", `${name}: ${input.validationMessage}`];
-    }
-    return null;
+    const wrong = this.wrong();
+    if (!wrong) return null;
+    const name = wrong.closest("label").querySelector(".label").textContent;
+    return ["advanced-error", `${name}: ${wrong.validationMessage}`];
+  }
+
+  // wrong is the first field of "advanced" that has a value that it does not take.
+  wrong() {
+    return [...document.querySelectorAll("#advanced input")]
+      .find((input) => !input.closest("[hidden]") && !input.validity.valid);
   }
 
   async send() {
@@ -328,6 +351,8 @@ export class Options {
       await this.submit(file, this.kernelFile(), this.options(), (share) => {
         button.textContent = share < 1 ? `Sending … ${Math.floor(100 * share)} %` : "Sending …";
       });
+      clearTimeout(this.saving);
+      await draft.clear();
     } catch (err) {
       this.failed(err);
     }
