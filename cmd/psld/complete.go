@@ -18,7 +18,8 @@ var completionVerb = verb{
 	name: "completion", args: "bash|zsh|fish", short: "print a script that completes commands and flags in a shell",
 	maxArgs: 1,
 	notes: `  source <(psld completion bash)                                 in ~/.bashrc
-  psld completion zsh > "${fpath[1]}/_psld"
+  source <(psld completion zsh)                                  in ~/.zshrc, behind compinit
+  psld completion zsh > "${fpath[1]}/_psld"                      or once, for all users
   psld completion fish > ~/.config/fish/completions/psld.fish
 
 `,
@@ -161,7 +162,14 @@ func zshCompletion(w io.Writer) {
 		}
 		fmt.Fprint(w, " \\\n      '*:file:_files'\n    ;;\n")
 	}
-	fmt.Fprint(w, "  esac\n}\n_psld \"$@\"\n")
+	fmt.Fprint(w, `  esac
+}
+if [[ $funcstack[1] == _psld ]]; then # loaded from fpath, as a function
+  _psld "$@"
+else # sourced
+  compdef _psld psld
+fi
+`)
 }
 
 func fishCompletion(w io.Writer) {

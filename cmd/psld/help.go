@@ -41,7 +41,7 @@ func help(w io.Writer, args []string) error {
 		if fs.Lookup("method") != nil || fs.Lookup("methods") != nil {
 			fmt.Fprintln(w, "Methods:")
 			for _, s := range solver.Specs() {
-				fmt.Fprintf(w, "  %-7s %s\n", s.Name, s.Doc)
+				fmt.Fprintf(w, "  %-9s %s\n", s.Name, s.Doc)
 			}
 			fmt.Fprintln(w)
 		}
@@ -59,26 +59,30 @@ Usage:
 Commands:
 `)
 	for _, v := range verbs {
-		fmt.Fprintf(w, "  %-9s %s\n", v.name, v.short)
+		fmt.Fprintf(w, "  %-10s %s\n", v.name, v.short)
 	}
-	fmt.Fprintf(w, `  version   print the version
+	fmt.Fprintf(w, `  version    print the version
 
 Tasks: %s.
 Models: --model takes what psld train makes, and Stable Diffusion 1.x: a diffusers folder, a file
 (.safetensors, .ckpt), or the id of one in the Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub).
 Nothing is ever downloaded.
 PSLD_KERNELS=generic|neon|avx2|avx512|avx512bf16|amx forces the kernels of an instruction set.
-Defaults of %s
-may be set by the environment (PSLD_MODEL, PSLD_MAX_MEM) or by lines "name = value" of psld/config in the folder of
-settings (on Linux ~/.config; PSLD_CONFIG names another file). Flags win over the environment, that over the file.
+
+Defaults of these flags may be set by the environment (PSLD_MODEL, PSLD_MAX_MEM ...) or by lines "name = value" of
+psld/config in the folder of settings (on Linux ~/.config; PSLD_CONFIG names another file). Flags win over the
+environment, that over the file:
+%s.
 
 Names of flags may be written with _ for -, and as other programs have them:
 %s.
 
 Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore and generate write what they have).
+--json, where a command has it, prints lines of JSON; NO_COLOR=1 leaves coloured characters out.
 
 Credits:
-%s`, taskNames(task.All(), ", ", ", "), "--"+strings.Join(lasting, ", --"), aliasLines(), indent(credit, "  "))
+%s`, wrap(taskNames(task.All(), ", ", ", "), len("Tasks: "), 2), wrap("--"+strings.Join(lasting, ", --"), 0, 0), aliasLines(),
+		indent(credit, "  "))
 	return nil
 }
 
@@ -155,19 +159,98 @@ func flagError(fs *flag.FlagSet, err error) error {
 	return errors.New(msg)
 }
 
+// flagGroups are the headings under which help shows the flags of commands that have many, in this order. Parameters
+// of methods have a heading of their own, and what stands nowhere is a flag of that command alone.
+var flagGroups = []struct{ title, names string }{
+	{"Files", "in out mask kernel init data val sheet preview preview-every like skip-existing overwrite no-metadata plot grid"},
+	{"The damage", "task tasks task-config invert-mask kernel-std motion-length motion-angle sigma paste"},
+	{"Method", "method methods quality presets reference raw guide-vae seed"},
+	{"Model", "model dtype variant vae vae-tile vocab taesd lora"},
+	{"Words", "prompt negative cfg emphasis"},
+	{"The run", "threads max-mem max-time save-state save-every resume show json quiet verbose"},
+}
+
+// manyFlags is from how many flags on help groups them.
+const manyFlags = 17
+
 func printFlags(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprintln(w, "Flags:")
+	byTitle := map[string][]*flag.Flag{}
+	all := 0
 	fs.VisitAll(func(f *flag.Flag) {
-		value, usage := flag.UnquoteUsage(f)
-		left := "--" + f.Name
-		if value != "" {
-			left += " " + value
-		}
-		if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" && !strings.Contains(usage, "default") {
-			usage += " (default " + f.DefValue + ")"
-		}
-		fmt.Fprintf(w, "  %-22s %s\n", left, usage)
+		all++
+		title := groupOf(f.Name)
+		byTitle[title] = append(byTitle[title], f)
 	})
+	if all < manyFlags {
+		fmt.Fprintln(w, "Flags:")
+		fs.VisitAll(func(f *flag.Flag) { printFlag(w, f) })
+		return
+	}
+	titles := []string{ofCommand}
+	for _, g := range flagGroups {
+		titles = append(titles, g.title)
+	}
+	for i, title := range append(titles, ofMethods) {
+		if len(byTitle[title]) == 0 {
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, title+":")
+		for _, f := range byTitle[title] {
+			printFlag(w, f)
+		}
+	}
+}
+
+const ofCommand, ofMethods = "Flags", "Parameters of methods"
+
+// groupOf is the heading of a flag.
+func groupOf(name string) string {
+	for _, g := range flagGroups {
+		if slices.Contains(strings.Fields(g.names), name) {
+			return g.title
+		}
+	}
+	for _, fields := range sharedFields() {
+		if flagName(fields[0].Name) == name {
+			return ofMethods
+		}
+	}
+	return ofCommand
+}
+
+func printFlag(w io.Writer, f *flag.Flag) {
+	value, usage := flag.UnquoteUsage(f)
+	left := "--" + f.Name
+	if value != "" {
+		left += " " + value
+	}
+	if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" && !strings.Contains(usage, "default") {
+		usage += " (default " + f.DefValue + ")"
+	}
+	const column = 25
+	fmt.Fprintf(w, "  %-*s %s\n", column-3, left, wrap(usage, max(column, len(left)+3), column))
+}
+
+// wrap breaks a text that begins in the column at into lines that begin in the column indent.
+func wrap(text string, at, indent int) string {
+	const width = 100
+	var b strings.Builder
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i > 0 && at+1+len(word) > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+		case i > 0:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+	}
+	return b.String()
 }
 
 // given lists the flags that the user named.

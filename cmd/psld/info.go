@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -38,15 +39,24 @@ func info(fs *flag.FlagSet) work {
 	model := addModelFlags(fs)
 	verify := fs.Bool("verify", false, "also read every tensor and report NaN and infinities")
 	threads := threadsFlag(fs)
+	asJSON := fs.Bool("json", false, "print JSON: a list of lines for each name, of a picture its sizes and texts")
 	return func(ctx context.Context, c *console, args []string) error {
 		if err := threads(); err != nil {
 			return err
 		}
 		if len(args) == 1 {
-			return pictureInfo(c, args[0])
+			return pictureInfo(c, args[0], *asJSON)
 		}
 		line := func(name, format string, args ...any) {
 			fmt.Fprintf(c.out, "%-10s "+format+"\n", append([]any{name}, args...)...)
+		}
+		if *asJSON {
+			lines, last := map[string][]string{}, ""
+			line = func(name, format string, args ...any) {
+				last = cmp.Or(strings.TrimSpace(name), last) // lines without a name belong to the one before
+				lines[last] = append(lines[last], fmt.Sprintf(format, args...))
+			}
+			defer func() { _ = json.NewEncoder(c.out).Encode(lines) }() // c.out keeps its error
 		}
 		line("psld", "%s, %s/%s", version(), runtime.GOOS, runtime.GOARCH)
 		var has []string

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -8,14 +10,46 @@ import (
 	"psld/psld/picture"
 )
 
+// pictureFacts are what is known of a picture, for --json.
+type pictureFacts struct {
+	Width   int               `json:"width"`
+	Height  int               `json:"height"`
+	Depth   int               `json:"depth"` // bits a channel
+	Grey    bool              `json:"grey"`
+	Alpha   bool              `json:"alpha"`
+	Profile string            `json:"profile"` // "" for none
+	DPI     float64           `json:"dpi"`     // 0 for unknown
+	EXIF    int               `json:"exif"`    // bytes
+	Texts   map[string]string `json:"texts"`   // of a PNG
+}
+
 // pictureInfo prints what is known of a picture: size, depth, colours, and the texts of a PNG.
-func pictureInfo(c *console, path string) error {
+func pictureInfo(c *console, path string, asJSON bool) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a folder, want a picture (--model names models)", path)
 	}
 	p, err := c.loadPicture(path)
 	if err != nil {
 		return err
+	}
+	texts, err := picture.Texts(path)
+	if err != nil {
+		return err
+	}
+	depth := 8
+	if p.Deep {
+		depth = 16
+	}
+	if asJSON {
+		f := pictureFacts{Width: p.W, Height: p.H, Depth: depth, Grey: p.Grey, Alpha: p.Alpha != nil,
+			EXIF: len(p.Meta.EXIF), DPI: float64(p.Meta.PerMetre[0]) * 0.0254, Texts: map[string]string{}}
+		if len(p.Meta.ICC) > 0 {
+			f.Profile = cmp.Or(p.Meta.ProfileName(), "without a name")
+		}
+		for _, t := range texts {
+			f.Texts[t.Key] = t.Value
+		}
+		return json.NewEncoder(c.out).Encode(f)
 	}
 	line := func(name, format string, args ...any) {
 		text := message(fmt.Errorf(format, args...)) // files may not steer the terminal
@@ -29,10 +63,6 @@ func pictureInfo(c *console, path string) error {
 	}
 	if p.Alpha != nil {
 		colours += " with transparency"
-	}
-	depth := 8
-	if p.Deep {
-		depth = 16
 	}
 	line("depth", "%d bits a channel, %s", depth, colours)
 	switch name := p.Meta.ProfileName(); {
@@ -48,10 +78,6 @@ func pictureInfo(c *console, path string) error {
 	}
 	if n := len(p.Meta.EXIF); n > 0 {
 		line("exif", "%d bytes", n)
-	}
-	texts, err := picture.Texts(path)
-	if err != nil {
-		return err
 	}
 	for _, t := range texts {
 		line("text", "%s", t.Key)

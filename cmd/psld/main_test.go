@@ -125,9 +125,17 @@ func TestHelp(t *testing.T) {
 		out, _ := must(t, "help", v.name)
 		same, _ := must(t, v.name, "-h")
 		require.Equal(t, out, same)
-		require.Contains(t, out, "Flags:")
+		require.Regexp(t, "(?m)^(Flags|Files):$", out)
+		_, flags, _ := strings.Cut(out, ":\n  --")
+		for line := range strings.Lines(flags) {
+			require.LessOrEqual(t, len(strings.TrimSpace(line)), 100, line)
+		}
 	}
-	out, _ := must(t, "version")
+	out, _ := must(t, "help", "restore") // its flags have headings, which know all of them
+	require.NotContains(t, out, "\nFlags:\n")
+	require.Contains(t, out, "\nThe damage:\n  --invert-mask ")
+	require.Contains(t, out, "\nParameters of methods:\n  --back how ")
+	out, _ = must(t, "version")
 	require.Contains(t, out, "go1")
 }
 

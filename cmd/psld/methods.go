@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,6 +11,7 @@ import (
 
 	"psld/psld"
 	"psld/psld/param"
+	"psld/psld/server"
 	"psld/psld/solver"
 	"psld/psld/task"
 )
@@ -22,10 +25,16 @@ the embedded models on validation pictures; --method auto takes it.
 	setup: func(fs *flag.FlagSet) work {
 		presets := fs.Bool("presets", false, "print the program's presets instead, in the form that --presets of restore "+
 			"and eval reads")
+		asJSON := fs.Bool("json", false, "print methods, parameters and tasks as JSON, in the form of the API of psld serve")
 		return func(ctx context.Context, c *console, args []string) error {
-			if *presets {
+			switch {
+			case *presets && *asJSON:
+				return errors.New("--presets and --json contradict each other")
+			case *presets:
 				_, err := io.WriteString(c.out, psld.BuiltinPresets)
 				return err
+			case *asJSON:
+				return json.NewEncoder(c.out).Encode(map[string]any{"methods": server.Methods(), "tasks": server.Tasks()})
 			}
 			return listMethods(ctx, c, args)
 		}

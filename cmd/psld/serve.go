@@ -37,7 +37,7 @@ go on after a restart. --model adds models, with commas between; the embedded on
 The API is described at /api/v1/openapi.yaml; Go programs use the package psld/client. /metrics is for Prometheus.
 
 `,
-	setup: func(fs *flag.FlagSet) work { return addServeFlags(fs).run },
+	setup: func(fs *flag.FlagSet) work { return addServeFlags(fs).run }, talks: true,
 }
 
 // serveFlags are those of psld serve.
