@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the program for all systems, without cgo:  bash deploy/release.sh [VERSION [FOLDER]]
-# VERSION is that of git where it is left out. FOLDER (dist) gets an archive for each system and SHA256SUMS. The same
-# commit and the same Go give the same bytes of the program.
+# VERSION is that of git where it is left out; the commit is inside as well. FOLDER (dist) gets an archive for each
+# system, .zip for Windows, and SHA256SUMS. The same commit and the same Go give the same bytes of the program.
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=${1:-$(git describe --tags --always --dirty)}
@@ -18,11 +18,18 @@ for target in $targets; do
   program=psld
   [[ $os != windows ]] || program=psld.exe
   mkdir "$tmp/$name"
-  CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.release=$version" \
+  CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -buildvcs=auto -trimpath -ldflags "-s -w -X main.release=$version" \
     -o "$tmp/$name/$program" ./cmd/psld
   cp LICENSE NOTICE README.md "$tmp/$name"
-  tar -C "$tmp" --owner=0 --group=0 --sort=name --mtime='UTC 2020-01-01' -czf "$out/$name.tar.gz" "$name"
-  echo "$out/$name.tar.gz"
+  archive=$out/$name.tar.gz
+  if [[ $os == windows ]] && command -v zip >/dev/null; then
+    archive=$out/$name.zip
+    rm -f "$archive"
+    (cd "$tmp" && TZ=UTC find "$name" -exec touch -d '2020-01-01' {} + && TZ=UTC zip -qrX "$archive" "$name")
+  else
+    tar -C "$tmp" --owner=0 --group=0 --sort=name --mtime='UTC 2020-01-01' -czf "$archive" "$name"
+  fi
+  echo "$archive"
 done
-(cd "$out" && sha256sum psld-"$version"-*.tar.gz >SHA256SUMS)
+(cd "$out" && shopt -s nullglob && sha256sum psld-"$version"-*.{tar.gz,zip} >SHA256SUMS)
 echo "$out/SHA256SUMS"
