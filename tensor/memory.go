@@ -31,6 +31,13 @@ func Catch(err *error) {
 	}
 }
 
+// OnHost tells whether the memory of d is the host's, so that copies to and from it cost little and Data is there.
+func OnHost(d Device) bool {
+	t := d.Get(1)
+	defer d.Put(t)
+	return t.Data != nil
+}
+
 // NotImplemented is what a device panics with in an operation that it does not have (yet).
 type NotImplemented struct{ Device, Operation string }
 

@@ -36,7 +36,7 @@ func NewBlur(h, w, c int, k *Kernel) (Linear, error) {
 	if col, row, ok := k.factors(); ok {
 		return newSeparable(c, reflectTable(h, col), reflectTable(w, row)), nil
 	}
-	return &sparseBlur{Shape{h, w, c}, taps, reachY, reachX, plain}, nil
+	return &sparseBlur{Shape{h, w, c}, taps, reachY, reachX, plain, new(chains)}, nil
 }
 
 // reflect folds index j into [0,n) by reflection that does not repeat the edge pixel; |overshoot| < n.
@@ -62,18 +62,13 @@ func reflectTable(n int, k []float64) table {
 	})
 }
 
-// tap is one non-zero kernel element at an offset from the centre.
-type tap struct {
-	dy, dx int
-	w      float32
-}
-
 // sparseBlur is a correlation with few taps over a padded picture; py and px are the padding.
 type sparseBlur struct {
 	shape  Shape
 	taps   []tap
 	py, px int
 	k      kernels
+	chains *chains
 }
 
 // quick is the same map with the engine's loops.

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"math"
 	"math/cmplx"
+	"slices"
 	"sync"
 
 	"gonum.org/v1/gonum/dsp/fourier"
+
+	"psld/tensor"
 )
 
 // NewCircularBlur returns a blur of h x w pictures with c channels whose borders wrap around, followed by taking every
@@ -25,8 +28,7 @@ func NewCircularBlur(h, w, c int, k *Kernel, stride int) (Linear, error) {
 			stride, w, h)
 	}
 	b := &circular{in: Shape{h, w, c}, out: Shape{h / stride, w / stride, c}, stride: stride,
-		fft: newFFT2(h, w), small: newFFT2(h/stride, w/stride), transfer: make([]complex128, h*w)}
-	wrap := func(i, n int) int { return (i%n + n) % n }
+		fft: newFFT2(h, w), small: newFFT2(h/stride, w/stride), transfer: make([]complex128, h*w), kernel: Kernel{k.Size, slices.Clone(k.W)}}
 	for i, v := range k.W {
 		y, x := wrap(k.Size/2-i/k.Size, h), wrap(k.Size/2-i%k.Size, w)
 		b.transfer[y*w+x] += complex(v, 0)
@@ -40,6 +42,9 @@ func NewCircularBlur(h, w, c int, k *Kernel, stride int) (Linear, error) {
 	return b, nil
 }
 
+// wrap folds index j into [0,n) by going around.
+func wrap(j, n int) int { return (j%n + n) % n }
+
 // circular is a circular correlation and then sampling.
 type circular struct {
 	in, out    Shape
@@ -47,6 +52,8 @@ type circular struct {
 	fft, small *fft2        // of the picture and of the measurement
 	transfer   []complex128 // [H][W] of the picture, the spectrum of the correlation
 	gram       []float64    // [H][W] of the measurement, the spectrum of A A'
+	kernel     Kernel
+	chains     chains
 }
 
 func (b *circular) In() Shape  { return b.in }
@@ -121,6 +128,46 @@ func (b *circular) adjoint(y []complex128) []complex128 {
 	}
 	b.fft.inverse(x)
 	return x
+}
+
+// direct is A and A' as sparse matrices: those of two passes for a kernel of rank one.
+func (b *circular) direct() (forward, adjoint []*tensor.Sparse) {
+	k, r := &b.kernel, b.kernel.Size/2
+	if col, row, ok := k.factors(); ok {
+		axis := func(n int, line []float64) table {
+			return newTable(n/b.stride, n, func(i int) (idx []int, w []float64) {
+				for d, v := range line {
+					idx, w = append(idx, wrap(i*b.stride+d-r, n)), append(w, v)
+				}
+				return idx, w
+			})
+		}
+		s := newSeparable(b.in.C, axis(b.in.H, col), axis(b.in.W, row))
+		return s.forward, s.adjoint
+	}
+	// Offsets that differ by the picture's sides fall together; of those take the nearest.
+	sum := map[[2]int]float64{}
+	var order [][2]int
+	for i, v := range k.W {
+		at := [2]int{wrap(i/k.Size-r, b.in.H), wrap(i%k.Size-r, b.in.W)}
+		if _, there := sum[at]; !there && v != 0 {
+			order = append(order, at)
+		}
+		if v != 0 {
+			sum[at] += v
+		}
+	}
+	near := func(j, n int) int {
+		if j > n/2 {
+			return j - n
+		}
+		return j
+	}
+	var taps []tap
+	for _, at := range order {
+		taps = append(taps, tap{near(at[0], b.in.H), near(at[1], b.in.W), float32(sum[at])})
+	}
+	return correlation(b.in, taps, b.stride, wrap)
 }
 
 // load takes channel ch as real and the next one, where there is one, as imaginary part.

@@ -3,6 +3,8 @@ package operator
 import (
 	"fmt"
 	"math"
+
+	"psld/tensor"
 )
 
 // Luma are the weights of red, green and blue in the grey of television (ITU-R BT.601) and of most programs.
@@ -22,6 +24,14 @@ func NewGrey(h, w int, weights []float64) (Linear, error) {
 	if !(g.squares > 0) || math.IsInf(g.squares, 0) {
 		return nil, fmt.Errorf("operator: weights %v of grey, want finite numbers that are not all 0", weights)
 	}
+	sum := newTable(1, in.C, func(int) (idx []int, w []float64) {
+		for c, v := range g.w {
+			idx, w = append(idx, c), append(w, v)
+		}
+		return idx, w
+	})
+	g.forward = []*tensor.Sparse{sum.along(h*w, 1)}
+	g.adjoint = []*tensor.Sparse{sum.transpose().along(h*w, 1)}
 	return g, nil
 }
 
@@ -30,6 +40,8 @@ type grey struct {
 	in      Shape
 	w       []float64
 	squares float64 // |w|^2
+
+	forward, adjoint []*tensor.Sparse
 }
 
 func (g *grey) In() Shape  { return g.in }

@@ -3,12 +3,18 @@ package operator
 import (
 	"fmt"
 	"math"
+	"sync"
+
+	"psld/tensor"
 )
 
 // Mask is the inpainting operator: it keeps some pixels (all their channels) and sets the others to zero.
 type Mask struct {
 	shape Shape
 	known []bool
+
+	once    sync.Once
+	factors []*tensor.Sparse
 }
 
 // NewMask returns the mask of h x w pictures with c channels that keeps the pixels with keep[y*w+x]. keep is copied.
@@ -20,7 +26,7 @@ func NewMask(h, w, c int, keep []bool) (*Mask, error) {
 	if len(keep) != h*w {
 		return nil, fmt.Errorf("operator: mask has %d pixels, the %dx%d picture has %d", len(keep), w, h, h*w)
 	}
-	return &Mask{Shape{h, w, c}, append([]bool(nil), keep...)}, nil
+	return &Mask{shape: Shape{h, w, c}, known: append([]bool(nil), keep...)}, nil
 }
 
 // In returns the shape of the picture.

@@ -2,7 +2,7 @@
 // resizes, with their exact transposes, plus the kernels, masks and noises that go with them.
 //
 // What only some operators can do is an interface beside Linear, asked for by a function that has an answer for every
-// operator: Proximal (ProxOf), Decomposed (SVDOf), Measured (KnownOf, MeasuredOf), Lowered (Lower).
+// operator: Proximal (ProxOf), Decomposed (SVDOf), Measured (KnownOf, MeasuredOf), Factored (Lower).
 //
 // Pictures are []float32 in HWC order (a pixel's channels lie side by side), usually RGB in [-1,1]; sizes are given by
 // a Shape. Operators are immutable and safe for concurrent use. Work is split by shape and never by thread count, and

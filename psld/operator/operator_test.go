@@ -56,6 +56,8 @@ func all(h, w, c int) map[string]Linear {
 		if f > 1 {
 			a, err = NewCircularBlur(h, w, c, must(Gaussian(9, 1.2)), f)
 			add(fmt.Sprint("circular", f), a, err)
+			a, err = NewCircularBlur(h, w, c, must(MotionKernel(9, 0.5, 7)), f)
+			add(fmt.Sprint("circular motion, every ", f), a, err)
 		}
 	}
 	for m := Nearest; m <= CubicSmall; m++ {

@@ -1,7 +1,5 @@
 package operator
 
-import "psld/autograd"
-
 // Measured is an operator whose measurement has holes; see KnownOf.
 type Measured interface {
 	Linear
@@ -32,22 +30,4 @@ func MeasuredOf(a Linear) int {
 		}
 	}
 	return n
-}
-
-// Lowered is an operator that can be computed by the operations of a device; see Lower.
-type Lowered interface {
-	Linear
-	// Lower returns A x in the graph for x [1, H, W, C] of shape In(): [1, H, W, C] of shape Out(). The graph's
-	// gradient to x must be A'.
-	Lower(g *autograd.Graph, x *autograd.Value) *autograd.Value
-}
-
-// Lower puts A into a graph: A x for x [1, H, W, C] of shape a.In(), with the gradient A'. An operator that is not
-// Lowered is computed on the host by Apply and Adjoint, x and the result being copied from and to the device.
-func Lower(g *autograd.Graph, x *autograd.Value, a Linear) *autograd.Value {
-	if l, ok := a.(Lowered); ok {
-		return l.Lower(g, x)
-	}
-	out := a.Out()
-	return g.Map(x, []int{1, out.H, out.W, out.C}, a.Apply, a.Adjoint)
 }

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"gonum.org/v1/gonum/blas/blas32"
+
+	"psld/tensor"
 )
 
 // table is a sparse matrix [out, in] for one axis: row i holds the taps idx[start[i]:start[i+1]] with their weights w.
@@ -64,11 +66,20 @@ func (t table) dense() []float64 {
 	return m
 }
 
+// along is the table as a matrix along an axis of [outer, in, inner].
+func (t table) along(outer, inner int) *tensor.Sparse {
+	at := make([]int32, len(t.idx))
+	for k, j := range t.idx {
+		at[k] = j * int32(inner)
+	}
+	return tensor.NewSparse(outer, t.in*inner, inner, t.start, at, t.w)
+}
+
 // separable is A = V (x) H: the same table V along all columns and H along all rows, each channel by itself.
 type separable struct {
-	in, out    Shape
-	v, h       table
-	vAdj, hAdj table
+	in, out          Shape
+	v, h             table
+	forward, adjoint []*tensor.Sparse
 
 	svdOnce  sync.Once
 	svd      *SVD
@@ -77,77 +88,34 @@ type separable struct {
 }
 
 func newSeparable(c int, v, h table) *separable {
-	return &separable{
-		in: Shape{v.in, h.in, c}, out: Shape{v.out, h.out, c},
-		v: v, h: h, vAdj: v.transpose(), hAdj: h.transpose(),
-	}
+	return &separable{in: Shape{v.in, h.in, c}, out: Shape{v.out, h.out, c}, v: v, h: h,
+		forward: twoPasses(c, v, h), adjoint: twoPasses(c, v.transpose(), h.transpose())}
 }
 
 func (s *separable) In() Shape  { return s.in }
 func (s *separable) Out() Shape { return s.out }
 
+// Factors implements Factored.
+func (s *separable) Factors() (forward, adjoint []*tensor.Sparse, ok bool) {
+	return s.forward, s.adjoint, true
+}
+
 func (s *separable) Apply(dst, x []float32) {
 	check(dst, x, s.out, s.in)
-	twoPasses(dst, x, s.in.C, s.v, s.h)
+	product(dst, x, s.forward)
 }
 
 func (s *separable) Adjoint(dst, y []float32) {
 	check(dst, y, s.in, s.out)
-	twoPasses(dst, y, s.in.C, s.vAdj, s.hAdj)
+	product(dst, y, s.adjoint)
 }
 
-// twoPasses applies v along y and h along x, in the order that leaves fewer rows to the slower pass along x.
-func twoPasses(dst, x []float32, c int, v, h table) {
+// twoPasses is v along y and h along x, in the order that leaves fewer rows to the slower pass along x.
+func twoPasses(c int, v, h table) []*tensor.Sparse {
 	if v.out <= v.in {
-		t := make([]float32, v.out*h.in*c)
-		alongY(t, x, h.in*c, v)
-		alongX(dst, t, v.out, c, h)
-		return
+		return []*tensor.Sparse{v.along(1, h.in*c), h.along(v.out, c)}
 	}
-	t := make([]float32, v.in*h.out*c)
-	alongX(t, x, v.in, c, h)
-	alongY(dst, t, h.out*c, v)
-}
-
-// alongY: dst row i = sum of w * x row j; rows have n values.
-func alongY(dst, x []float32, n int, t table) {
-	rows(t.out, len(t.w)*n/4, func(i int) {
-		d := dst[i*n : (i+1)*n]
-		clear(d)
-		for k := t.start[i]; k < t.start[i+1]; k++ {
-			j := int(t.idx[k])
-			axpy(t.w[k], x[j*n:(j+1)*n], d)
-		}
-	})
-}
-
-// alongX: the same along the pixels of each of the height rows.
-func alongX(dst, x []float32, height, c int, t table) {
-	rows(height, height*len(t.w)*c, func(r int) {
-		src, d := x[r*t.in*c:(r+1)*t.in*c], dst[r*t.out*c:(r+1)*t.out*c]
-		for i := range t.out {
-			lo, hi := t.start[i], t.start[i+1]
-			idx, w := t.idx[lo:hi], t.w[lo:hi]
-			if c == 3 {
-				var s0, s1, s2 float32
-				for k, j := range idx {
-					p := src[int(j)*3 : int(j)*3+3 : int(j)*3+3]
-					s0 += w[k] * p[0]
-					s1 += w[k] * p[1]
-					s2 += w[k] * p[2]
-				}
-				d[i*3], d[i*3+1], d[i*3+2] = s0, s1, s2
-				continue
-			}
-			for ch := range c {
-				var s float32
-				for k, j := range idx {
-					s += w[k] * src[int(j)*c+ch]
-				}
-				d[i*c+ch] = s
-			}
-		}
-	})
+	return []*tensor.Sparse{h.along(v.in, c), v.along(1, h.out*c)}
 }
 
 // axpy: y += a*x.

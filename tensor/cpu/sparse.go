@@ -29,22 +29,29 @@ func (d *device) Sparse(y, x *tensor.Tensor, m *tensor.Sparse) {
 
 func sparseRows(t *sparse, lo, hi int, _ *scratch) {
 	n := t.m.Inner
+	o, r := lo/t.rows, lo%t.rows
 	for i := lo; i < hi; i++ {
-		x, y := t.x[i/t.rows*t.m.In:][:t.m.In], t.y[i*n:(i+1)*n]
+		x, y := t.x[o*t.m.In:(o+1)*t.m.In], t.y[i*n:(i+1)*n]
 		clear(y)
-		r := i % t.rows
 		for e := t.m.Start[r]; e < t.m.Start[r+1]; e++ {
 			blas32.Axpy(t.m.W[e], blas32.Vector{N: n, Inc: 1, Data: x[t.m.At[e]:][:n]}, blas32.Vector{N: n, Inc: 1, Data: y})
+		}
+		if r++; r == t.rows {
+			o, r = o+1, 0
 		}
 	}
 }
 
 func sparsePixels(t *sparse, lo, hi int, _ *scratch) {
 	n := t.m.Inner
+	o, r := lo/t.rows, lo%t.rows
 	for i := lo; i < hi; i++ {
-		x, y, r := t.x[i/t.rows*t.m.In:][:t.m.In], t.y[i*n:(i+1)*n], i%t.rows
+		x, y := t.x[o*t.m.In:(o+1)*t.m.In], t.y[i*n:(i+1)*n]
 		from, to := t.m.Start[r], t.m.Start[r+1]
 		at, w := t.m.At[from:to], t.m.W[from:to]
+		if r++; r == t.rows {
+			o, r = o+1, 0
+		}
 		if n == 3 {
 			var s0, s1, s2 float32
 			for k, j := range at {
