@@ -105,13 +105,24 @@ func (g *Graph) Device() tensor.Device { return g.dev }
 // Recording tells whether operations are put on the tape.
 func (g *Graph) Recording() bool { return g.record }
 
-// Input wraps t as a leaf whose gradient is wanted. t is not copied.
+// Input wraps t as a leaf whose gradient is wanted. t is copied where it has to be moved to the device's memory.
 func (g *Graph) Input(t *tensor.Tensor) *Value {
-	return &Value{T: t, dev: g.dev, requires: g.record, leaf: true}
+	return &Value{T: g.moved(t), dev: g.dev, requires: g.record, leaf: true}
 }
 
-// Const wraps t as a leaf without a gradient. t is not copied.
-func (g *Graph) Const(t *tensor.Tensor) *Value { return &Value{T: t, dev: g.dev, leaf: true} }
+// Const wraps t as a leaf without a gradient. t is copied where it has to be moved to the device's memory.
+func (g *Graph) Const(t *tensor.Tensor) *Value { return &Value{T: g.moved(t), dev: g.dev, leaf: true} }
+
+// moved is t, or where that lies in host memory and the device has its own, a copy there that lives as long as the
+// graph, so that each use of t takes no copy of its own.
+func (g *Graph) moved(t *tensor.Tensor) *tensor.Tensor {
+	if t.Data == nil || tensor.OnHost(g.dev) {
+		return t
+	}
+	on := g.alloc(t.Shape...)
+	g.dev.Upload(on, t.Data)
+	return on
+}
 
 // Trace shows v to OnTrace, if that is set.
 func (g *Graph) Trace(name string, v *Value) {

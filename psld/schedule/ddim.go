@@ -108,21 +108,18 @@ func (d *DDIM) Z0(g *autograd.Graph, z, e *autograd.Value, i int) *autograd.Valu
 	return g.Scale(g.Sub(z, g.Scale(e, d.SqrtOneMinusAlpha[i])), float32(1/math.Sqrt(float64(d.Alphas[i]))))
 }
 
-// Step writes the latent after step i to dst:
+// Step returns the latent after step i:
 //
 //	sqrt(a_prev) z0 + sqrt(1 - a_prev - sigma^2) e + sigma noise
 //
-// for the clean latent z0 (see Z0), the predicted noise e and fresh standard
-// normal noise, which may be nil where sigma is 0. dst may be any of them.
-func (d *DDIM) Step(dst, z0, e, noise []float32, i int) {
+// for the clean latent z0 (see Z0), the predicted noise e and fresh standard normal noise, which may be nil where
+// sigma is 0.
+func (d *DDIM) Step(g *autograd.Graph, z0, e, noise *autograd.Value, i int) *autograd.Value {
 	prev, sigma := d.AlphasPrev[i], d.Sigmas[i]
-	keep := float32(math.Sqrt(float64(prev)))
-	dir := float32(math.Sqrt(float64(1 - prev - sigma*sigma)))
-	for j := range dst {
-		v := keep*z0[j] + dir*e[j]
-		if sigma != 0 {
-			v += sigma * noise[j]
-		}
-		dst[j] = v
+	next := g.Add(g.Scale(z0, float32(math.Sqrt(float64(prev)))),
+		g.Scale(e, float32(math.Sqrt(float64(1-prev-sigma*sigma)))))
+	if sigma != 0 {
+		next = g.Add(next, g.Scale(noise, sigma))
 	}
+	return next
 }

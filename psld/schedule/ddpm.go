@@ -3,6 +3,8 @@ package schedule
 import (
 	"fmt"
 	"math"
+
+	"psld/autograd"
 )
 
 // DDPM holds the numbers of ancestral sampling (Ho et al. 2020) through some times of a schedule, by step index in
@@ -49,3 +51,19 @@ func (n Noise) DDPM(steps int) (*DDPM, error) {
 
 // Len returns the number of steps.
 func (d *DDPM) Len() int { return len(d.Timesteps) }
+
+// Mean returns the mean of the state before x at step i, for the clean picture x0.
+func (d *DDPM) Mean(g *autograd.Graph, x0, x *autograd.Value, i int) *autograd.Value {
+	return g.Add(g.Scale(x0, float32(d.FromX0[i])), g.Scale(x, float32(d.FromX[i])))
+}
+
+// Noise scales standard normal noise to the variance of step i: that of the posterior where share is nil, else between
+// that, at -1, and that of the step, at 1, by logarithms.
+func (d *DDPM) Noise(g *autograd.Graph, normal, share *autograd.Value, i int) *autograd.Value {
+	small, large := d.LogSmall[i], d.LogLarge[i]
+	if share == nil {
+		return g.Scale(normal, float32(math.Exp(small/2)))
+	}
+	middle, half := math.Exp((small+large)/4), (large-small)/4 // of the deviation, and of its logarithm
+	return g.Mul(normal, g.Scale(g.Exp(g.Scale(share, float32(half))), float32(middle)))
+}

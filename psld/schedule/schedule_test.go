@@ -50,15 +50,11 @@ func TestRoundTrip(t *testing.T) {
 	d, err := schedule.StableDiffusion().DDIM(4, 0)
 	require.NoError(t, err)
 	z0, e := []float32{1, -2, 0.5}, []float32{0.3, 1, -1}
-	noised := func(i int) []float32 { // a step's own share: what the step after it in time ends at
-		z := make([]float32, len(z0))
-		d.Step(z, z0, e, nil, i)
-		return z
-	}
 	for i := 0; i < d.Len()-1; i++ {
 		g := autograd.NewGraph(cpu.F32)
-		z := g.Input(tensor.From(noised(i+1), 3))
-		got := d.Z0(g, z, g.Const(tensor.From(e, 3)), i)
+		noise := g.Const(tensor.From(e, 3))
+		z := d.Step(g, g.Const(tensor.From(z0, 3)), noise, nil, i+1) // what the step after this one in time ends at
+		got := d.Z0(g, z, noise, i)
 		require.InDeltaSlice(t, z0, got.T.Data, 1e-5)
 		g.Release()
 	}
@@ -99,20 +95,17 @@ func TestGoldenSteps(t *testing.T) {
 				}
 				require.Equal(t, c.Times[n], d.Timesteps[i])
 				g := autograd.NoGrad(cpu.F32)
-				e := read("e_t")
-				z0 := d.Z0(g, g.Const(tensor.From(z, shape...)), g.Const(tensor.From(e, shape...)), i).T.Data
-				golden.Check(t, fmt.Sprintf("step%d.pred_z_0", n), z0, read("pred_z_0"), limit)
-				var noise []float32
+				value := func(x []float32) *autograd.Value { return g.Const(tensor.From(x, shape...)) }
+				e := value(read("e_t"))
+				z0 := d.Z0(g, value(z), e, i)
+				golden.Check(t, fmt.Sprintf("step%d.pred_z_0", n), z0.T.Data, read("pred_z_0"), limit)
+				var noise *autograd.Value
 				if c.Eta > 0 {
-					noise = read("ddim_noise")
+					noise = value(read("ddim_noise"))
 				}
-				next := make([]float32, len(z))
-				d.Step(next, z0, e, noise, i)
-				for j, v := range read("grad") {
-					next[j] -= v
-				}
+				next := g.Sub(d.Step(g, z0, e, noise, i), value(read("grad")))
 				z = read("z_prev")
-				golden.Check(t, fmt.Sprintf("step%d.z_prev", n), next, z, limit)
+				golden.Check(t, fmt.Sprintf("step%d.z_prev", n), next.T.Data, z, limit)
 				g.Release()
 			}
 		})

@@ -58,75 +58,54 @@ func (m *ancestral) Start(s *State) error {
 }
 
 func (m *ancestral) Step(_ context.Context, s *State) (Report, error) {
-	i, z := m.d.Len()-1-s.Step, s.Vars["z"]
-	g := m.r.Graph()
+	i, g := m.d.Len()-1-s.Step, m.r.Graph()
 	if m.loss == nil {
 		g = m.r.NoGrad()
 	}
 	defer g.Release()
-	dev := g.Device()
-	zt := g.Input(z)
+	zt := g.Input(s.Vars["z"])
 	eps, v := m.r.EpsVariance(g, zt, float32(m.d.Timesteps[i]))
 	a := m.d.Alphas[i]
 	z0 := g.Scale(g.Sub(zt, g.Scale(eps, float32(math.Sqrt(1-a)))), float32(1/math.Sqrt(a)))
 	if m.clip {
 		z0 = g.Clamp(z0, -1, 1)
 	}
-	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: z0, X: m.r.Decode(g, z0)}
+	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: z0, X: m.r.Decode(g, z0), Y: m.r.measurement(g)}
 	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
 	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
-	e.Y = g.Const(tensor.From(m.r.Y, e.AX.T.Shape...))
 
-	clean := slices.Clone(dev.Host(z0.T))
-	next := m.step(z.Data, clean, m.noise(dev, v, s.Step, i), i)
-	e.Report.Inner = map[string][]float32{"sample": slices.Clone(next)}
+	u := autograd.NoGrad(g.Device()) // of the update, apart from the loss
+	defer u.Release()
+	next := m.step(u, zt, z0, v, s.Step, i)
+	m.r.inner(&e.Report, "sample", next.T)
+	s.Take("z0", g, z0)
 	if m.loss != nil {
 		e.Report.Loss = m.r.Backward(g, m.loss(e))
-		for k, d := range dev.Host(zt.Grad()) {
-			next[k] -= d
-		}
+		next = u.Sub(next, u.Const(zt.Grad()))
 	} else {
 		e.Report.Measurement = g.Norm2(g.Sub(e.AX, e.Y)).Item()
 		e.Report.Loss = e.Report.Measurement
 	}
-	if m.change != nil {
-		m.inPicture(next, func(x []float32) { m.change(x, s.Step, i) })
+	if m.change == nil {
+		s.Take("z", u, next)
+		return e.Report, nil
 	}
-	s.Set("z", next, z.Shape...)
-	s.Set("z0", clean, z.Shape...)
+	changed := slices.Clone(next.Host())
+	m.inPicture(changed, func(x []float32) { m.change(x, s.Step, i) })
+	s.Set("z", changed, next.T.Shape...)
 	return e.Report, nil
 }
 
-// step is the mean of the state before x, plus noise.
-func (m *ancestral) step(x, x0, noise []float32, i int) []float32 {
-	next := make([]float32, len(x))
-	for k := range next {
-		next[k] = float32(m.d.FromX0[i]*float64(x0[k]) + m.d.FromX[i]*float64(x[k]))
-		if noise != nil {
-			next[k] += noise[k]
-		}
-	}
-	return next
-}
-
-// noise is that of a step, of the variance that v tells; nil for the last step.
-func (m *ancestral) noise(dev tensor.Device, v *autograd.Value, step, i int) []float32 {
+// step is the mean of the state before x, plus noise of the variance that share tells, which may be nil.
+func (m *ancestral) step(u *autograd.Graph, x, x0, share *autograd.Value, step, i int) *autograd.Value {
+	mean := m.d.Mean(u, u.Const(x0.T), u.Const(x.T), i)
 	if i == 0 {
-		return nil
+		return mean
 	}
-	n := slices.Clone(m.r.Noise("ddpm", step, tensor.Len(m.r.Shape())))
-	small, large := m.d.LogSmall[i], m.d.LogLarge[i]
-	if v == nil {
-		for k := range n {
-			n[k] *= float32(math.Exp(small / 2))
-		}
-		return n
+	if share != nil {
+		share = u.Const(share.T)
 	}
-	for k, f := range dev.Host(v.T) {
-		share := (float64(f) + 1) / 2
-		n[k] *= float32(math.Exp((share*large + (1-share)*small) / 2))
-	}
-	return n
+	return u.Add(mean, m.d.Noise(u, m.r.fresh(u, "ddpm", step, x.T.Shape), share, i))
 }
 
 // inPicture lets f change the picture's part of a padded state of pixels.

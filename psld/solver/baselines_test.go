@@ -82,7 +82,7 @@ func TestGoldenDPS(t *testing.T) {
 					noise, _, _, _ := hwc(t, f, fmt.Sprintf("rng.noise%d", n))
 					return noise
 				}}
-				o.Conditions.Scale = 1
+				o.Conditions.Scale, o.Inner = 1, true
 				r := newRun(m, Problem{A: baselineOperator(t, c.Operator, shared, h, w), Y: y}, o)
 				s, err := method.Bind(r)
 				require.NoError(t, err)

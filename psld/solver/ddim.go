@@ -75,34 +75,29 @@ func (m *guidedDDIM) Start(s *State) error {
 }
 
 func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
-	i, z := m.d.Len()-1-s.Step, s.Vars["z"]
-	g := m.r.Graph()
+	i, g := m.d.Len()-1-s.Step, m.r.Graph()
 	defer g.Release()
-	dev := g.Device()
-	zt := g.Input(z)
+	zt := g.Input(s.Vars["z"])
 	eps := m.r.Eps(g, zt, float32(m.d.Timesteps[i]))
 	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: m.d.Z0(g, zt, eps, i)}
 	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
 	e.X = m.r.Decode(g, e.Z0)
 	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
-	e.Y = g.Const(tensor.From(m.r.Y, e.AX.T.Shape...))
+	e.Y = m.r.measurement(g)
 	loss := m.loss(e)
-	z0, noise := slices.Clone(dev.Host(e.Z0.T)), slices.Clone(dev.Host(eps.T))
-	e.Report.Loss = m.r.Backward(g, loss)
-	grad := slices.Clone(dev.Host(zt.Grad()))
 
-	var fresh []float32
+	u := autograd.NoGrad(g.Device()) // of the update, apart from the loss
+	defer u.Release()
+	var fresh *autograd.Value
 	if m.d.Sigmas[i] != 0 {
-		fresh = m.r.Noise("ddim", s.Step, z.Len())
+		fresh = m.r.fresh(u, "ddim", s.Step, zt.T.Shape)
 	}
-	next := make([]float32, z.Len())
-	m.d.Step(next, z0, noise, fresh, i)
-	for k, v := range grad {
-		next[k] -= v
-	}
-	s.Set("z", next, z.Shape...)
-	s.Set("z0", z0, z.Shape...)
-	e.Report.Inner = map[string][]float32{"eps": noise, "grad": grad}
+	next := m.d.Step(u, u.Const(e.Z0.T), u.Const(eps.T), fresh, i)
+	m.r.inner(&e.Report, "eps", eps.T)
+	s.Take("z0", g, e.Z0)
+	e.Report.Loss = m.r.Backward(g, loss)
+	m.r.inner(&e.Report, "grad", zt.Grad())
+	s.Take("z", u, u.Sub(next, u.Const(zt.Grad())))
 	return e.Report, nil
 }
 

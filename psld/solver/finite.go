@@ -85,6 +85,16 @@ func notFinite(x []float32) string {
 	return ""
 }
 
+// finite tells whether all of t is. The sum says so without a copy of a device's memory; only where it is not finite
+// itself is it looked at which number is not.
+func (r *Run) finite(t *tensor.Tensor) bool {
+	dev := r.Device()
+	if sum := dev.Sum(t); !math.IsNaN(sum) && !math.IsInf(sum, 0) {
+		return true
+	}
+	return notFinite(dev.Host(t)) == ""
+}
+
 // errNotFinite is the error of a step whose state is not finite.
 var errNotFinite = errors.New("the state is not finite")
 

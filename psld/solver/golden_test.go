@@ -167,6 +167,7 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 	}
 	var last []float32
 	steps := 0
+	o.Inner = true
 	o.Progress = func(p Progress) {
 		n := stepName(p.Step - 1)
 		check(n+".e_t", p.Inner["eps"], 3e-5)
@@ -180,7 +181,7 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 			require.InEpsilon(t, scalars[1], p.Term("gluing"), 3e-5*loose)
 		}
 		require.InEpsilon(t, scalars[2], p.Loss, 3e-5*loose)
-		last = p.State.Vars["z"].Data
+		last = p.State.Vars["z"].Clone().Data
 		if steps++; steps == c.StepsRun {
 			cancel()
 		}

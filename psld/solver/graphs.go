@@ -27,6 +27,7 @@ type Run struct {
 	watch  stopwatch
 	find   *finder         // where a step stops to be finite; nil in a run that is well
 	ctx    context.Context // of the step under way, whose graphs end with it; nil outside of steps
+	y      *tensor.Tensor  // the measurement on the device; nil until it is asked for
 }
 
 func newRun(m prior.Prior, p Problem, o Options) *Run {
@@ -77,6 +78,29 @@ func (r *Run) Graph() *autograd.Graph {
 	g.Frugal = true
 	g.Plan = r.memory.plan
 	return g
+}
+
+// measurement is y in a graph, of shape [1,H,W,C]. It is copied to the device once.
+func (r *Run) measurement(g *autograd.Graph) *autograd.Value {
+	out := r.A.Out()
+	if r.y == nil {
+		r.y = r.Device().Get(1, out.H, out.W, out.C)
+		r.Device().Upload(r.y, r.Y)
+	}
+	return g.Const(r.y)
+}
+
+// release gives back what the run has on the device.
+func (r *Run) release() {
+	if r.y != nil {
+		r.Device().Put(r.y)
+		r.y = nil
+	}
+}
+
+// fresh are the standard normal numbers of a stream in a step (see Noise) as a value of g.
+func (r *Run) fresh(g *autograd.Graph, stream string, step int, shape []int) *autograd.Value {
+	return g.Const(tensor.From(r.Noise(stream, step, tensor.Len(shape)), shape...))
 }
 
 // NoGrad makes a graph without a tape. The method releases it.
@@ -150,6 +174,17 @@ func (r *Run) Backward(g *autograd.Graph, loss *autograd.Value) float64 {
 	g.Backward(loss, nil)
 	r.watch.lap(&r.timing.UNet.Backward)
 	return value
+}
+
+// inner notes values on the way where they are asked for.
+func (r *Run) inner(st *Report, name string, t *tensor.Tensor) {
+	if !r.o.Inner {
+		return
+	}
+	if st.Inner == nil {
+		st.Inner = map[string][]float32{}
+	}
+	st.Inner[name] = slices.Clone(r.Device().Host(t))
 }
 
 // Crop takes the picture's part of a padded picture.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"psld/tensor"
 )
 
 // Keep says where a run keeps its state on disk, so that it can go on after the program ended, however that was.
@@ -27,6 +29,7 @@ type Keep struct {
 // keeper keeps the states of one run.
 type keeper struct {
 	Keep
+	dev  tensor.Device // which has the variables
 	run  []Fact
 	step int       // of the state on disk, 0 for none
 	last time.Time // when that was written, or the run began
@@ -73,7 +76,7 @@ func (k *keeper) keep(s State) error {
 	}
 	k.last = time.Now() // after a failure, too: the next try is no sooner
 	s.Run = k.run
-	if err := s.write(k.File); err != nil {
+	if err := s.onHost(k.dev).write(k.File); err != nil {
 		return fmt.Errorf("the state of the run cannot be kept: %w", err)
 	}
 	k.step = s.Step

@@ -264,7 +264,7 @@ func TestFacts(t *testing.T) {
 		require.NotEqual(t, plain, facts(glued(4, 1, 1), *o), name)
 	}
 	known := []string{"Seed", "Start", "LightCodec", "Conditions", "MaxMemory", "Runtime", "Keep", "Carry", "Facts",
-		"Progress", "noise"}
+		"Progress", "Inner", "noise"}
 	for i := range reflect.TypeFor[Options]().NumField() {
 		require.Contains(t, known, reflect.TypeFor[Options]().Field(i).Name, "is it a fact?")
 	}

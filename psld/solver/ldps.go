@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"psld/autograd"
-	"psld/tensor"
 )
 
 // LDPS is DPS on the states of a prior: DDIM steps guided by
@@ -35,8 +34,8 @@ type Fit struct {
 func (o *Fit) fit(e *Estimate) *autograd.Value {
 	predicted := e.AX
 	if o.LoopNoise > 0 {
-		noise := tensor.From(e.Noise("measurement", e.Step, len(e.Run.Y)), e.AX.T.Shape...)
-		predicted = e.G.Add(e.AX, e.G.Scale(e.G.Const(noise), float32(o.LoopNoise)))
+		noise := e.fresh(e.G, "measurement", e.Step, e.AX.T.Shape)
+		predicted = e.G.Add(e.AX, e.G.Scale(noise, float32(o.LoopNoise)))
 	}
 	var n *autograd.Value
 	n, e.Report.Measurement = o.norm(e.G, e.G.Sub(predicted, e.Y))

@@ -3,10 +3,12 @@ package solver
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
+	"psld/autograd"
 	"psld/internal/nearest"
 	"psld/psld/param"
 	"psld/tensor"
@@ -43,7 +45,7 @@ type Report struct {
 	Terms       []Term // further numbers, in the order in which they are shown
 	At          string // where in the method the step is, such as "t=501", for messages
 	Done        bool   // the method has converged: this step is the last one
-	// Inner holds values on the way that are not part of the state, for tests and for looking on; read only.
+	// Inner holds values on the way that are not part of the state, where Options.Inner asks for them; read only.
 	Inner map[string][]float32
 }
 
@@ -186,12 +188,48 @@ func SpecOf(m Method) Spec {
 // a step follow from the seed and the number of the step alone.
 type State struct {
 	Step, Steps int                       // steps done, of how many
-	Vars        map[string]*tensor.Tensor // the method's variables
+	Vars        map[string]*tensor.Tensor // the method's variables, in host memory or in that of the prior's device
 	RMS         float64                   // of the last step, see Progress
 	Run         []Fact                    // which run it is of
+
+	lent map[string]bool // variables whose memory the run gives back to the device
 }
 
 // Set makes a variable of data, which it keeps.
 func (s *State) Set(name string, data []float32, shape ...int) {
-	s.Vars[name] = tensor.From(data, shape...)
+	s.put(name, tensor.From(data, shape...), false)
+}
+
+// Take makes a variable of a value of g that lies in the device's memory. It takes it out of the graph's care; the run
+// gives it back when no state has it any more.
+func (s *State) Take(name string, g *autograd.Graph, v *autograd.Value) {
+	s.put(name, g.Detach(v), true)
+}
+
+func (s *State) put(name string, t *tensor.Tensor, lent bool) {
+	s.Vars[name] = t
+	s.lent = maps.Clone(s.lent)
+	if s.lent == nil {
+		s.lent = map[string]bool{}
+	}
+	s.lent[name] = lent
+}
+
+// release gives back the variables of s in the device's memory, but those that other, which may be nil, has too.
+func (s *State) release(dev tensor.Device, other *State) {
+	for name, lent := range s.lent {
+		if lent && (other == nil || other.Vars[name] != s.Vars[name]) {
+			dev.Put(s.Vars[name])
+		}
+	}
+}
+
+// onHost is s with copies of the variables in ordinary memory.
+func (s *State) onHost(dev tensor.Device) *State {
+	c := *s
+	c.Vars, c.lent = map[string]*tensor.Tensor{}, nil
+	for name, t := range s.Vars {
+		c.Vars[name] = tensor.From(slices.Clone(dev.Host(t)), t.Shape...)
+	}
+	return &c
 }

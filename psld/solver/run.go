@@ -15,7 +15,9 @@ import (
 // drive does the steps of a method: the one loop of this package.
 func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*Result, error) {
 	now := &State{Steps: m.Len(), Vars: map[string]*tensor.Tensor{}}
-	k := &keeper{Keep: r.o.Keep}
+	k := &keeper{Keep: r.o.Keep, dev: r.Device()}
+	defer r.release()
+	defer func() { now.release(r.Device(), nil) }()
 	if k.File != "" {
 		k.run = r.facts(spec, method)
 	}
@@ -35,12 +37,12 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 	defer r.memory.end()
 	for first := now.Step; now.Step < now.Steps; {
 		if ctx.Err() != nil {
-			return stopped(m, now, k, ctx.Err())
+			return r.stopped(m, now, k, ctx.Err())
 		}
 		next, st, err := r.step(ctx, m, now)
 		switch {
 		case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
-			return stopped(m, now, k, ctx.Err())
+			return r.stopped(m, now, k, ctx.Err())
 		case errors.Is(err, errNotFinite):
 			return nil, r.broken(ctx, m, now, st, k)
 		case err != nil:
@@ -51,12 +53,13 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 				return nil, err
 			}
 		}
+		now.release(r.Device(), next)
 		now = next
 		p := Progress{Report: st, Step: now.Step, Steps: now.Steps, RMS: now.RMS, Timing: r.timing, State: now}
 		p.Kept, p.KeepErr = k.after(*now)
 		if r.o.Progress != nil {
 			p.Picture = func() ([]float32, error) {
-				res, err := result(m, now)
+				res, err := r.result(m, now)
 				if err != nil {
 					return nil, err
 				}
@@ -66,7 +69,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 			r.o.Progress(p)
 		}
 	}
-	res, err := result(m, now)
+	res, err := r.result(m, now)
 	if err != nil {
 		return nil, failed(now, k, err)
 	}
@@ -80,6 +83,12 @@ func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Rep
 	defer func() { r.ctx = nil }()
 	next := *now
 	next.Vars = maps.Clone(now.Vars)
+	whole := false
+	defer func() { // else the state is given up, also where a device has no memory left
+		if !whole {
+			next.release(r.Device(), now)
+		}
+	}()
 	r.timing = Timing{}
 	r.memory.step()
 	st, err = m.Step(ctx, &next)
@@ -87,10 +96,11 @@ func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Rep
 		return nil, st, err
 	}
 	for _, t := range next.Vars {
-		if notFinite(t.Data) != "" {
+		if !r.finite(t) {
 			return nil, st, errNotFinite
 		}
 	}
+	whole = true
 	next.Step++
 	if st.Done {
 		next.Steps = next.Step
@@ -100,8 +110,8 @@ func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Rep
 }
 
 // stopped is the result of a run that ctx has ended.
-func stopped(m Stepper, now *State, k *keeper, cause error) (*Result, error) {
-	res, err := result(m, now)
+func (r *Run) stopped(m Stepper, now *State, k *keeper, cause error) (*Result, error) {
+	res, err := r.result(m, now)
 	if err != nil {
 		return nil, err
 	}
@@ -120,13 +130,14 @@ func (r *Run) begin(ctx context.Context, m Stepper, now *State) (err error) {
 	return m.Start(now)
 }
 
-func result(m Stepper, now *State) (_ *Result, err error) {
+// result is what the run gives at a state.
+func (r *Run) result(m Stepper, now *State) (_ *Result, err error) {
 	defer tensor.Catch(&err)
 	x, err := m.Picture(now)
 	if err != nil {
 		return nil, err
 	}
-	return &Result{X: x, State: now, Steps: now.Step, RMS: now.RMS}, nil
+	return &Result{X: x, State: now.onHost(r.Device()), Steps: now.Step, RMS: now.RMS}, nil
 }
 
 // broken makes the error of the step from the state now, which is kept: what is not finite, and which layer made it.
@@ -136,9 +147,10 @@ func (r *Run) broken(ctx context.Context, m Stepper, now *State, st Report, k *k
 	again := *now
 	again.Vars = maps.Clone(now.Vars)
 	_, _ = m.Step(ctx, &again) // the same numbers again
+	defer again.release(r.Device(), now)
 	what := r.find.found
 	for _, name := range slices.Sorted(maps.Keys(again.Vars)) {
-		if text := notFinite(again.Vars[name].Data); text != "" && what == "" {
+		if text := notFinite(r.Device().Host(again.Vars[name])); text != "" && what == "" {
 			what = fmt.Sprintf("%s in the update of %s; smaller weights may help", text, name)
 		}
 	}

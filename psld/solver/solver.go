@@ -61,8 +61,9 @@ type Options struct {
 	Carry map[string]*tensor.Tensor
 	Facts []Fact
 
-	// Progress, when set, is called after every step.
+	// Progress, when set, is called after every step. Inner asks for Report.Inner, which takes copies.
 	Progress func(Progress)
+	Inner    bool
 
 	// noise, when set, replaces the random generator: see Run.Noise.
 	noise func(stream string, step, n int) []float32
@@ -77,7 +78,7 @@ type Progress struct {
 	Memory      int64  // resident bytes of the process, 0 for unknown
 	Kept        bool   // the state after the step is on disk (see Keep)
 	KeepErr     error  // why it is not, though it was time to; the run goes on
-	State       *State // read only
+	State       *State // read only, until Progress returns: the memory of its variables is used again
 	// Picture is what the result would be if the run stopped here, of shape A.In(). It decodes the state, at the
 	// work of a decoding, and must be called before Progress returns.
 	Picture func() ([]float32, error)
@@ -86,7 +87,7 @@ type Progress struct {
 // Result is a restored picture.
 type Result struct {
 	X     []float32 // of shape A.In(), about [-1,1], not clamped
-	State *State    // that X is made of
+	State *State    // that X is made of, in host memory
 	Steps int       // steps done, with those before a resume
 	RMS   float64   // of the last step
 }

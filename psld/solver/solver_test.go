@@ -54,7 +54,7 @@ func method(t *testing.T, name string, steps int) Method {
 
 // stepOf does one step of a method from the state z.
 func stepOf(t *testing.T, m prior.Prior, p Problem, o Method, step int, z *tensor.Tensor) (*State, Report, Timing) {
-	r := newRun(m, p, Options{})
+	r := newRun(m, p, Options{Inner: true})
 	s, err := o.Bind(r)
 	require.NoError(t, err)
 	next, st, err := r.step(t.Context(), s, &State{Step: step, Steps: s.Len(),
@@ -140,7 +140,7 @@ func TestCancel(t *testing.T) {
 	var z0 *tensor.Tensor
 	res, err := Solve(ctx, m, p, glued(10, 0, 1), Options{Progress: func(p Progress) {
 		if p.Step == 2 {
-			z0 = p.State.Vars["z0"]
+			z0 = p.State.Vars["z0"].Clone()
 			cancel()
 		}
 	}})
@@ -150,7 +150,7 @@ func TestCancel(t *testing.T) {
 	require.Equal(t, newRun(m, p, Options{}).DecodePicture(z0), res.X)
 	_, err = Solve(context.Background(), m, p, glued(10, 0, 1), Options{Progress: func(p Progress) {
 		if p.Step == 2 {
-			require.Equal(t, z0, p.State.Vars["z0"])
+			require.Equal(t, z0.Data, p.State.Vars["z0"].Data)
 		}
 	}})
 	require.NoError(t, err)
