@@ -93,7 +93,8 @@ type Device interface {
 	Embedding(y, w *Tensor, ids []int)
 	EmbeddingGrad(dw, dy *Tensor, ids []int)
 
-	// AdamW steps a weight w against its gradient g, updates its moments m and v and moves average towards w.
+	// AdamW steps a weight w against its gradient g, updates its moments m and v and moves average, which is used as a
+	// weight at times, towards w.
 	AdamW(w, m, v, average, g *Tensor, p AdamW)
 
 	Sum(x *Tensor) float64

@@ -342,6 +342,7 @@ func (d *device) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
 			asm.Lerp(t.average[lo:hi], t.w[lo:hi], t.p.Mix)
 		})
 	w.Changed()
+	average.Changed()
 }
 
 // doubles lends memory for partial sums.

@@ -20,7 +20,12 @@ type HiddenDevice struct {
 	live  int64 // bytes
 	gets  int
 	fails int // number of the Get that finds no memory; 0: none
+	moved Copies
 }
+
+// Copies are the bytes that went to a device and to the host, and those of the largest copy to the host. What sums
+// return is not counted.
+type Copies struct{ Up, Down, LargestDown int64 }
 
 // Hidden returns one that computes on dev.
 func Hidden(dev tensor.Device) *HiddenDevice { return &HiddenDevice{dev: dev} }
@@ -30,6 +35,29 @@ func (d *HiddenDevice) Live() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.live
+}
+
+// Copies are those since the last call.
+func (d *HiddenDevice) Copies() Copies {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.moved
+	d.moved = Copies{}
+	return c
+}
+
+// up counts a copy to the device of n numbers, down one to the host.
+func (d *HiddenDevice) up(n int) {
+	d.mu.Lock()
+	d.moved.Up += 4 * int64(n)
+	d.mu.Unlock()
+}
+
+func (d *HiddenDevice) down(n int) {
+	d.mu.Lock()
+	d.moved.Down += 4 * int64(n)
+	d.moved.LargestDown = max(d.moved.LargestDown, 4*int64(n))
+	d.mu.Unlock()
 }
 
 // FailAt lets the n-th Get from now on, counted from 1, find no memory; 0 lets none.
@@ -64,6 +92,7 @@ func (d *HiddenDevice) in(t *tensor.Tensor) *tensor.Tensor {
 		if t.Data == nil {
 			panic("devicetest: a tensor without elements, or one that was put back")
 		}
+		d.up(t.Len())
 		return t.Clone()
 	}
 	panic("devicetest: a tensor of another device")
@@ -84,6 +113,7 @@ func (d *HiddenDevice) weight(w *tensor.Tensor) (in *tensor.Tensor) {
 	}
 	w.Keep(d, func(kept any) any {
 		if kept == nil {
+			d.up(w.Len())
 			kept = w.Clone()
 		}
 		in = kept.(*tensor.Tensor)
@@ -137,6 +167,7 @@ func (d *HiddenDevice) Pack(w *tensor.Tensor) {
 // Place implements [tensor.Device].
 func (d *HiddenDevice) Place(t *tensor.Tensor) {
 	t.Keep(d, func(any) any {
+		d.up(t.Len())
 		t.Storage().Buffer = &buffer{owner: d, t: t.Clone()}
 		t.Data = nil
 		return nil
@@ -144,10 +175,19 @@ func (d *HiddenDevice) Place(t *tensor.Tensor) {
 }
 
 // Host implements [tensor.Device].
-func (d *HiddenDevice) Host(t *tensor.Tensor) []float32 { return slices.Clone(d.dev.Host(d.in(t))) }
+func (d *HiddenDevice) Host(t *tensor.Tensor) []float32 {
+	if t.Storage().Buffer == nil {
+		return t.Data
+	}
+	d.down(t.Len())
+	return slices.Clone(d.dev.Host(d.in(t)))
+}
 
 // Upload implements [tensor.Device].
-func (d *HiddenDevice) Upload(t *tensor.Tensor, data []float32) { d.dev.Upload(d.in(t), data) }
+func (d *HiddenDevice) Upload(t *tensor.Tensor, data []float32) {
+	d.up(len(data))
+	d.dev.Upload(d.out(t), data)
+}
 
 // Sync implements [tensor.Device].
 func (d *HiddenDevice) Sync() { d.dev.Sync() }

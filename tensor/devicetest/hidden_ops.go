@@ -152,6 +152,12 @@ func (d *HiddenDevice) AddWindows(y, x *tensor.Tensor, at [][2]int) {
 
 // Sparse implements [tensor.Device].
 func (d *HiddenDevice) Sparse(y, x *tensor.Tensor, m *tensor.Sparse) {
+	m.Keep(d, func(kept any) any {
+		if kept == nil {
+			d.up(len(m.Start) + len(m.At) + len(m.W))
+		}
+		return true
+	})
 	d.dev.Sparse(d.out(y), d.in(x), m)
 }
 

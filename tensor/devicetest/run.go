@@ -244,7 +244,7 @@ func adamW(t *testing.T, dev tensor.Device, products float64) {
 			Correct1: float32(1 - math.Pow(0.9, float64(step))), Correct2: float32(1 - math.Pow(0.99, float64(step)))}
 		dev.AdamW(have[0], have[1], have[2], have[3], have[4], p)
 		b1, b2 := float64(p.Beta1), float64(p.Beta2)
-		sum, size := 0.0, 0.0
+		var sum, size [4]float64 // of products with w and with the average
 		for k, g := range want[4] {
 			m, v := b1*want[1][k]+(1-b1)*g, b2*want[2][k]+(1-b2)*g*g
 			w := want[0][k]
@@ -252,12 +252,16 @@ func adamW(t *testing.T, dev tensor.Device, products float64) {
 				float64(p.Decay)*w)
 			want[0][k], want[1][k], want[2][k] = w, m, v
 			want[3][k] += float64(p.Mix) * (w - want[3][k])
-			sum += w * float64(x.Data[k])
-			size += w * w * float64(x.Data[k]) * float64(x.Data[k])
+			for _, i := range []int{0, 3} {
+				v := want[i][k] * float64(x.Data[k])
+				sum[i], size[i] = sum[i]+v, size[i]+v*v
+			}
 		}
-		dev.Conv2d(y, x, have[0], nil, tensor.SameConv(1), tensor.Epilogue{})
-		if got := float64(dev.Host(y)[0]); !(math.Abs(got-sum) <= 10*products*math.Sqrt(size)) {
-			t.Errorf("a product with the weight after step %d is %g, want %g", step, got, sum)
+		for _, i := range []int{0, 3} {
+			dev.Conv2d(y, x, have[i], nil, tensor.SameConv(1), tensor.Epilogue{})
+			if got := float64(dev.Host(y)[0]); !(math.Abs(got-sum[i]) <= 10*products*math.Sqrt(size[i])) {
+				t.Errorf("a product with tensor %d of step %d is %g, want %g", i, step, got, sum[i])
+			}
 		}
 	}
 	for i, name := range []string{"w", "m", "v", "average", "g"} {
