@@ -149,6 +149,13 @@ func (g *Graph) Detach(v *Value) *tensor.Tensor {
 	return v.T
 }
 
+// Own is a constant of a tensor of the device's Get that the graph gives back in Release, such as one that another
+// graph has let go by Detach.
+func (g *Graph) Own(t *tensor.Tensor) *Value {
+	g.owned = append(g.owned, t)
+	return &Value{T: t, dev: g.dev, leaf: true}
+}
+
 // disown removes the memory behind t from the graph's list and reports whether it was there.
 func (g *Graph) disown(t *tensor.Tensor) bool { return remove(&g.owned, t) }
 

@@ -301,7 +301,7 @@ func trainUNet(ctx context.Context, c *console, o train.UNetOptions, vaeFile str
 	if err != nil {
 		return fmt.Errorf("--vae: %w", err)
 	}
-	if o.VAE, err = prior.LoadVAE(file); err != nil {
+	if o.VAE, err = prior.LoadVAE(file, o.Exact()); err != nil {
 		return fmt.Errorf("--vae %s: %w", vaeFile, err)
 	}
 	o.Config.InChannels, o.Config.OutChannels = o.VAE.LatentChannels, o.VAE.LatentChannels

@@ -56,7 +56,7 @@ func embedded(dev tensor.Device) (*LatentDiffusion, error) {
 // fromTrained makes a model of the two files that `psld train` writes. They carry their
 // configuration in the metadata; the model knows no prompts.
 func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*LatentDiffusion, error) {
-	v, err := loadVAE(vaeFile, dev)
+	v, err := LoadVAE(vaeFile, dev)
 	if err != nil {
 		return nil, err
 	}
@@ -88,10 +88,8 @@ func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*LatentDiffusion,
 	return m, m.check()
 }
 
-// LoadVAE makes an autoencoder of a file that `psld train vae` writes.
-func LoadVAE(file []byte) (*vae.Model, error) { return loadVAE(file, cpu.F32) }
-
-func loadVAE(file []byte, dev tensor.Device) (*vae.Model, error) {
+// LoadVAE makes an autoencoder of a file that `psld train vae` writes, for use on dev.
+func LoadVAE(file []byte, dev tensor.Device) (*vae.Model, error) {
 	f, err := weights.Parse(file)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func bend(a, b *tensor.Tensor, from, to int) float64 {
 func TestTiledIsWhole(t *testing.T) {
 	file, err := os.ReadFile("testdata/vae.safetensors")
 	require.NoError(t, err)
-	v, err := LoadVAE(file)
+	v, err := LoadVAE(file, cpu.F32)
 	require.NoError(t, err)
 	m := &LatentDiffusion{VAE: v}
 	const size, tile, share = 160, 98, 32 // two tiles a side

@@ -16,7 +16,7 @@ func ExampleAdamW() {
 	w.T.Data = []float32{3, -4}
 	w.Changed()
 	p.RequireGrad(true)
-	opt := train.NewAdamW(p.All())
+	opt := train.NewAdamW(p.All(), cpu.F32)
 	for range 200 {
 		g := autograd.NewGraph(cpu.F32)
 		g.Backward(g.SumSquares(w), nil)

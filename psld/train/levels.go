@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"psld/autograd"
 	"psld/psld/schedule"
 	"psld/tensor"
 )
@@ -24,17 +25,21 @@ func noiseLevels(r *rand.Rand, n int, low, least, most float64) []float64 {
 	return sigmas
 }
 
-// noisy gives sqrt(a) x + sqrt(1-a) eps with sqrt((1-a)/a) = sigma for each item, and the times of that.
-func noisy(noise schedule.Noise, x, eps *tensor.Tensor, sigmas []float64) (*tensor.Tensor, []float32) {
-	out, times := tensor.New(x.Shape...), make([]float32, len(sigmas))
-	per := x.Len() / len(sigmas)
+// noisy gives sqrt(a) x + sqrt(1-a) eps with sqrt((1-a)/a) = sigma for each item of x and eps [N,...], and the times of
+// that.
+func noisy(g *autograd.Graph, noise schedule.Noise, x, eps *autograd.Value, sigmas []float64) (*autograd.Value,
+	[]float32) {
+	n, times := len(sigmas), make([]float32, len(sigmas))
+	signals, levels := tensor.New(n, 1), tensor.New(n, 1)
 	for i, s := range sigmas {
 		times[i] = float32(noise.Time(s))
-		signal := float32(1 / math.Sqrt(1+s*s))
-		sigma := float32(s) * signal
-		for k := i * per; k < (i+1)*per; k++ {
-			out.Data[k] = signal*x.Data[k] + sigma*eps.Data[k]
-		}
+		signals.Data[i] = float32(1 / math.Sqrt(1+s*s))
+		levels.Data[i] = float32(s) * signals.Data[i]
 	}
-	return out, times
+	// scaled is x[i] times by[i].
+	scaled := func(x *autograd.Value, by *tensor.Tensor) *autograd.Value {
+		zeros := g.Reshape(g.Scale(x, 0), n, x.T.Len()/n, 1)
+		return g.Mul(x, g.Reshape(g.AddChannels(zeros, g.Const(by)), x.T.Shape...))
+	}
+	return g.Add(scaled(x, signals), scaled(eps, levels)), times
 }

@@ -36,7 +36,8 @@ type meter struct {
 }
 
 func newTrainer(o Options, photos *Photos, t task) *trainer {
-	r := &trainer{Options: o, task: t, photos: photos, opt: NewAdamW(t.params().All()), since: meter{started: time.Now()}}
+	r := &trainer{Options: o, task: t, photos: photos, opt: NewAdamW(t.params().All(), o.device()),
+		since: meter{started: time.Now()}}
 	r.opt.EMA = o.EMA
 	t.params().RequireGrad(true)
 	return r
@@ -60,6 +61,7 @@ func run(ctx context.Context, o Options, photos *Photos, t task) error {
 		return err
 	}
 	r := newTrainer(o, photos, t)
+	defer r.opt.Release()
 	if o.Resume {
 		if err := r.load(); err != nil {
 			return err
@@ -171,7 +173,7 @@ func (r *trainer) save(log *csv.Writer) error {
 		report(r.Log, log, r.opt.step, r.Steps, line)
 		err = errors.Join(
 			picture.Save(filepath.Join(r.Out, fmt.Sprintf("sheet-%06d.png", r.opt.step)), r.sheet()),
-			saveModel(filepath.Join(r.Out, "model.safetensors"), r.task))
+			saveModel(filepath.Join(r.Out, "model.safetensors"), r.task, r.device()))
 	}
 	r.opt.Swap()
 	if err := errors.Join(err, r.opt.Save(r.checkpoint(), r.checkpointMetadata())); err != nil {

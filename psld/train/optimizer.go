@@ -10,8 +10,8 @@ import (
 	"math"
 	"slices"
 
-	"psld/asm"
 	"psld/nn"
+	"psld/tensor"
 	"psld/weights"
 )
 
@@ -22,20 +22,54 @@ type AdamW struct {
 	EMA                      float64 // decay of the average, e.g. 0.999
 	Clip                     float64 // largest norm of the whole gradient, 0: no limit
 
+	dev        tensor.Device
 	params     []nn.Param
-	m, v, mean [][]float32
+	m, v, mean []*tensor.Tensor // on the device
 	step       int
 }
 
-// NewAdamW makes an optimizer for params with the usual constants.
-func NewAdamW(params []nn.Param) *AdamW {
-	a := &AdamW{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.01, EMA: 0.999, Clip: 1, params: params}
+// NewAdamW makes an optimizer for params with the usual constants. The weights move into the memory of dev, which is
+// to compute their gradients, and so does all that the optimizer keeps with them.
+func NewAdamW(params []nn.Param, dev tensor.Device) *AdamW {
+	a := &AdamW{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.01, EMA: 0.999, Clip: 1, dev: dev, params: params}
+	host := tensor.OnHost(dev)
 	for _, p := range params {
-		n := p.Value.T.Len()
-		a.m, a.v = append(a.m, make([]float32, n)), append(a.v, make([]float32, n))
-		a.mean = append(a.mean, append([]float32(nil), p.Value.T.Data...))
+		w := p.Value.T
+		a.mean = append(a.mean, a.get(w.Shape, w.Data))
+		for _, list := range []*[]*tensor.Tensor{&a.m, &a.v} {
+			t := a.get(w.Shape, nil)
+			dev.Fill(t, 0)
+			*list = append(*list, t)
+		}
+		if !host {
+			p.Value.T = a.get(w.Shape, w.Data)
+		}
 	}
 	return a
+}
+
+// get is a tensor of the device, filled with data where there are any.
+func (a *AdamW) get(shape []int, data []float32) *tensor.Tensor {
+	t := a.dev.Get(shape...)
+	if data != nil {
+		a.dev.Upload(t, data)
+	}
+	return t
+}
+
+// Release gives the memory of the optimizer back to the device; weights that lie there move to the host. Nothing else
+// may be called afterwards.
+func (a *AdamW) Release() {
+	for i, p := range a.params {
+		for _, t := range []*tensor.Tensor{a.m[i], a.v[i], a.mean[i]} {
+			a.dev.Put(t)
+		}
+		if w := p.Value.T; w.Data == nil {
+			p.Value.T = tensor.From(slices.Clone(a.dev.Host(w)), w.Shape...)
+			a.dev.Put(w)
+		}
+	}
+	a.m, a.v, a.mean = nil, nil, nil
 }
 
 // Step applies the gradients with learning rate lr, clears them and returns the
@@ -44,7 +78,7 @@ func (a *AdamW) Step(lr float64) (float64, error) {
 	var sq float64
 	for _, p := range a.params {
 		if g := p.Value.Grad(); g != nil {
-			sq += asm.SumSq(g.Data)
+			sq += a.dev.SumSquares(g)
 		}
 	}
 	norm := math.Sqrt(sq)
@@ -61,16 +95,15 @@ func (a *AdamW) Step(lr float64) (float64, error) {
 			continue
 		}
 		if a.Clip > 0 && norm > a.Clip {
-			asm.Scale(g.Data, float32(a.Clip/norm), g.Data)
+			a.dev.Scale(g, float32(a.Clip/norm), g)
 		}
 		decay := a.Decay
 		if len(p.Value.T.Shape) < 2 { // norms and biases
 			decay = 0
 		}
-		asm.AdamW(p.Value.T.Data, a.m[i], a.v[i], g.Data, float32(lr), float32(a.Beta1), float32(a.Beta2), float32(a.Eps),
-			float32(decay), float32(c1), float32(c2))
-		asm.Lerp(a.mean[i], p.Value.T.Data, float32(1-ema))
-		p.Value.Changed()
+		a.dev.AdamW(p.Value.T, a.m[i], a.v[i], a.mean[i], g, tensor.AdamW{Rate: float32(lr), Beta1: float32(a.Beta1),
+			Beta2: float32(a.Beta2), Eps: float32(a.Eps), Decay: float32(decay), Correct1: float32(c1),
+			Correct2: float32(c2), Mix: float32(1 - ema)})
 		p.Value.ZeroGrad()
 	}
 	return norm, nil
@@ -79,22 +112,28 @@ func (a *AdamW) Step(lr float64) (float64, error) {
 // Swap exchanges the weights with their average; a second call changes them back.
 func (a *AdamW) Swap() {
 	for i, p := range a.params {
-		p.Value.T.Data, a.mean[i] = a.mean[i], p.Value.T.Data
-		p.Value.Changed()
+		p.Value.T, a.mean[i] = a.mean[i], p.Value.T
 	}
+}
+
+// parts are the tensors of parameter i by what they are called in a checkpoint.
+func (a *AdamW) parts(i int) []part {
+	return []part{{"param", a.params[i].Value.T}, {"m", a.m[i]}, {"v", a.v[i]}, {"ema", a.mean[i]}}
+}
+
+type part struct {
+	kind string
+	t    *tensor.Tensor
 }
 
 // Save writes weights, moments and averages, as they stand between two steps.
 func (a *AdamW) Save(path string, metadata map[string]string) error {
 	var entries []weights.Entry
-	add := func(kind, name string, shape []int, data []float32) {
-		entries = append(entries, weights.Entry{Name: kind + "." + name, DType: weights.F32, Shape: shape, Data: data})
-	}
 	for i, p := range a.params {
-		add("param", p.Name, p.Value.T.Shape, p.Value.T.Data)
-		add("m", p.Name, p.Value.T.Shape, a.m[i])
-		add("v", p.Name, p.Value.T.Shape, a.v[i])
-		add("ema", p.Name, p.Value.T.Shape, a.mean[i])
+		for _, q := range a.parts(i) {
+			entries = append(entries, weights.Entry{Name: q.kind + "." + p.Name, DType: weights.F32, Shape: q.t.Shape,
+				Data: a.dev.Host(q.t)})
+		}
 	}
 	metadata = maps.Clone(metadata)
 	if metadata == nil {
@@ -136,18 +175,15 @@ func (a *AdamW) Load(f *weights.File) error {
 	set := weights.NewSet(f)
 	var entries []weights.Entry
 	for i, p := range a.params {
-		for _, part := range []struct {
-			kind string
-			dst  []float32
-		}{{"param", p.Value.T.Data}, {"m", a.m[i]}, {"v", a.v[i]}, {"ema", a.mean[i]}} {
-			data, err := set.Tensor(part.kind+"."+p.Name, p.Value.T.Shape)
+		for _, q := range a.parts(i) {
+			data, err := set.Tensor(q.kind+"."+p.Name, q.t.Shape)
 			if err != nil {
 				return fmt.Errorf("checkpoint: %w", err)
 			}
-			copy(part.dst, data)
-			entries = append(entries, weights.Entry{Name: part.kind + "." + p.Name, Shape: p.Value.T.Shape, Data: part.dst})
+			a.dev.Upload(q.t, data)
+			entries = append(entries, weights.Entry{Name: q.kind + "." + p.Name, Shape: q.t.Shape,
+				Data: a.dev.Host(q.t)})
 		}
-		p.Value.Changed()
 	}
 	meta := f.Metadata()
 	if sum, ok := meta["sha256"]; ok && sum != digest(meta, entries) { // checkpoints of earlier versions have none

@@ -9,7 +9,6 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"psld/tensor"
-	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -38,14 +37,12 @@ func TestStartFromPCA(t *testing.T) {
 	task := &vaeTask{model: m}
 	y, z := task.reconstruct(part)
 	got := 0.0
-	for i, v := range y.Data {
+	for i, v := range y {
 		d := float64(v - x.Data[i])
-		got += d * d / float64(len(y.Data))
+		got += d * d / float64(len(y))
 	}
-	require.Equal(t, []int{256, 32, 32, 5}, z.Shape)
+	require.Len(t, z, 256*32*32*5)
 	require.InEpsilon(t, want, got, 1e-3)
-	cpu.F32.Put(y)
-	cpu.F32.Put(z)
 
 	m = vae.New(vae.Config{InChannels: 3, LatentChannels: 13, BlockOutChannels: []int{32}, LayersPerBlock: 1,
 		ScalingFactor: 1, PatchSize: 2})

@@ -13,7 +13,6 @@ import (
 	"psld/psld/prior"
 	"psld/psld/schedule"
 	"psld/tensor"
-	"psld/tensor/cpu"
 	"psld/unet"
 )
 
@@ -59,10 +58,9 @@ func (t *pixelTask) facts() map[string]string { return map[string]string{"low": 
 
 func (t *pixelTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
 	sigmas := noiseLevels(r, x.Dim(0), t.Low, 0.01, 150)
-	eps := normal(r, x.Shape...)
-	z, times := noisy(t.noise, x, eps, sigmas)
-	e := t.model.Eps(g, g.Const(z), times)
-	loss := g.Scale(g.SumSquares(g.Sub(e, g.Const(eps))), 1/float32(eps.Len()))
+	eps := g.Const(normal(r, x.Shape...))
+	z, times := noisy(g, t.noise, g.Const(x), eps, sigmas)
+	loss := g.Scale(g.SumSquares(g.Sub(t.model.Eps(g, z, times), eps)), 1/float32(x.Len()))
 	return loss, []term{{"loss", loss.Item()}}
 }
 
@@ -82,15 +80,15 @@ func (t *pixelTask) validate() ([]term, error) {
 			for i := range sigmas {
 				sigmas[i] = sigma
 			}
-			z, times := noisy(t.noise, x, eps, sigmas)
-			g := autograd.NoGrad(cpu.F32)
-			e := t.model.Eps(g, g.Const(z), times)
+			g := autograd.NoGrad(t.Exact())
+			z, times := noisy(g, t.noise, g.Const(x), g.Const(eps), sigmas)
+			e := t.model.Eps(g, z, times).Host()
 			per := x.Len() / n
 			for i := range n {
 				estimate := make([]float32, per) // x + sigma (eps - e)
 				for j := range estimate {
 					k := i*per + j
-					estimate[j] = x.Data[k] + float32(sigma)*(eps.Data[k]-e.T.Data[k])
+					estimate[j] = x.Data[k] + float32(sigma)*(eps.Data[k]-e[k])
 				}
 				psnr += peakRatio(estimate, x.Data[i*per:(i+1)*per])
 			}
@@ -117,9 +115,9 @@ func (t *pixelTask) sheet() *picture.Picture {
 		for k := range times {
 			times[k] = float32(t.noise.Time(s))
 		}
-		g := autograd.NoGrad(cpu.F32)
+		g := autograd.NoGrad(t.Exact())
 		e := t.model.Eps(g, g.Const(x), times)
-		for k, v := range e.T.Data {
+		for k, v := range e.Host() {
 			x0 := min(max(float64(x.Data[k])*math.Sqrt(1+s*s)-s*float64(v), -1), 1)
 			again := (float64(x.Data[k])*math.Sqrt(1+s*s) - x0) / s // the noise beside the clamped picture
 			x.Data[k] = float32((x0 + next*again) / math.Sqrt(1+next*next))

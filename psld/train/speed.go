@@ -45,6 +45,7 @@ func Bench(ctx context.Context, network string, o Options, steps int) (Speed, er
 	}
 	t.params().Init(o.Seed)
 	r := newTrainer(o, noisePhotos(o.Size), t)
+	defer r.opt.Release()
 	for s := range steps + 2 {
 		if ctx.Err() != nil {
 			return Speed{}, ctx.Err()

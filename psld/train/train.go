@@ -74,6 +74,15 @@ func (o *Options) device() tensor.Device {
 	return o.Device
 }
 
+// Exact is the device of what is not trained: validation, sample sheets and frozen networks. It is that of the
+// training, but multiplies float32 where that is the processor.
+func (o *Options) Exact() tensor.Device {
+	if dev := o.device(); !tensor.OnHost(dev) {
+		return dev
+	}
+	return cpu.F32
+}
+
 // check returns an error for what no training can do.
 func (o *Options) check() error {
 	if micro := max(1, o.Micro); o.Batch < 1 || o.Batch%micro != 0 {
@@ -136,11 +145,11 @@ func rate(o Options, s int) float64 {
 
 // saveModel writes the weights as they stand, float16, with the network's
 // configuration in the metadata.
-func saveModel(path string, t task) error {
+func saveModel(path string, t task, dev tensor.Device) error {
 	var entries []weights.Entry
 	for _, p := range t.params().All() {
 		entries = append(entries, weights.Entry{Name: p.Name, DType: weights.F16, Shape: p.Value.T.Shape,
-			Data: p.Value.T.Data})
+			Data: dev.Host(p.Value.T)})
 	}
 	return weights.Write(path, entries, t.metadata())
 }

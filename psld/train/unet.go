@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,6 @@ import (
 	"psld/psld/picture"
 	"psld/psld/schedule"
 	"psld/tensor"
-	"psld/tensor/cpu"
 	"psld/unet"
 	"psld/vae"
 	"psld/weights"
@@ -87,27 +87,27 @@ func (t *unetTask) metadata() map[string]string {
 func (t *unetTask) facts() map[string]string {
 	var all []weights.Entry
 	for _, p := range t.VAE.Params.All() {
-		all = append(all, weights.Entry{Name: p.Name, Shape: p.Value.T.Shape, Data: cpu.F32.Host(p.Value.T)})
+		all = append(all, weights.Entry{Name: p.Name, Shape: p.Value.T.Shape, Data: t.Exact().Host(p.Value.T)})
 	}
 	return map[string]string{"low": fmt.Sprint(t.Low), "vae": digest(nil, all)[:16]}
 }
 
-// latents encodes pictures without a gradient.
-func (t *unetTask) latents(x *tensor.Tensor, eps *tensor.Tensor) *tensor.Tensor {
-	g := autograd.NoGrad(cpu.F32)
-	defer g.Release()
-	return t.VAE.EncodeScaled(g, g.Const(x), eps).T.Clone()
+// latents encodes pictures without a gradient, in the graph g.
+func (t *unetTask) latents(g *autograd.Graph, x, eps *tensor.Tensor) *autograd.Value {
+	n := autograd.NoGrad(t.Exact())
+	defer n.Release()
+	return g.Own(n.Detach(t.VAE.EncodeScaled(n, n.Const(x), eps)))
 }
 
 func (t *unetTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term) {
 	f := t.VAE.Factor()
 	n, h, w := x.Dim(0), x.Dim(1)/f, x.Dim(2)/f
-	z := t.latents(x, normal(r, n, h, w, t.VAE.LatentChannels))
-	eps := normal(r, z.Shape...)
-	zt, times := noisy(t.noise, z, eps, noiseLevels(r, n, t.Low, t.noise.Sigma(1), t.noise.Sigma(float64(len(
+	z := t.latents(g, x, normal(r, n, h, w, t.VAE.LatentChannels))
+	eps := g.Const(normal(r, z.T.Shape...))
+	zt, times := noisy(g, t.noise, z, eps, noiseLevels(r, n, t.Low, t.noise.Sigma(1), t.noise.Sigma(float64(len(
 		t.noise.AlphasCumprod)-1))))
-	e := t.model.Forward(g, g.Const(zt), times, g.Const(t.context))
-	loss := g.Scale(g.SumSquares(g.Sub(e, g.Const(eps))), 1/float32(eps.Len()))
+	e := t.model.Forward(g, zt, times, g.Const(t.context))
+	loss := g.Scale(g.SumSquares(g.Sub(e, eps)), 1/float32(eps.T.Len()))
 	return loss, []term{{"loss", loss.Item()}}
 }
 
@@ -118,16 +118,16 @@ func (t *unetTask) validate() ([]term, error) {
 	var sum, count float64
 	for from := 0; from < min(t.val.Len(), 6*batch); from += batch {
 		n := min(batch, t.val.Len()-from)
-		z := t.latents(t.val.Centre(from, n, t.Size), nil)
-		eps := normal(r, z.Shape...)
+		g := autograd.NoGrad(t.Exact())
+		z := t.latents(g, t.val.Centre(from, n, t.Size), nil)
+		eps := normal(r, z.T.Shape...)
 		sigmas := make([]float64, n)
 		for i := range sigmas { // all times alike
 			sigmas[i] = t.noise.Sigma(float64((2*i + 1) * len(t.noise.AlphasCumprod) / (2 * n)))
 		}
-		zt, times := noisy(t.noise, z, eps, sigmas)
-		g := autograd.NoGrad(cpu.F32)
-		e := t.model.Forward(g, g.Const(zt), times, g.Const(t.context))
-		for k, v := range e.T.Data {
+		zt, times := noisy(g, t.noise, z, g.Const(eps), sigmas)
+		e := t.model.Forward(g, zt, times, g.Const(t.context))
+		for k, v := range e.Host() {
 			d := float64(v - eps.Data[k])
 			sum += d * d
 		}
@@ -153,15 +153,16 @@ func (t *unetTask) sheet() *picture.Picture {
 		for k := range times {
 			times[k] = float32(at)
 		}
-		g := autograd.NoGrad(cpu.F32)
+		g := autograd.NoGrad(t.Exact())
 		e := t.model.Forward(g, g.Const(z), times, g.Const(t.context))
-		for k, v := range e.T.Data {
+		for k, v := range e.Host() {
 			z0 := (float64(z.Data[k]) - math.Sqrt(1-a)*float64(v)) / math.Sqrt(a)
 			z.Data[k] = float32(math.Sqrt(b)*z0 + math.Sqrt(1-b)*float64(v))
 		}
 		g.Release()
 	}
-	g := autograd.NoGrad(cpu.F32)
+	g := autograd.NoGrad(t.Exact())
 	defer g.Release()
-	return grid(t.VAE.DecodeScaled(g, g.Const(z)).T.Clone(), n)
+	x := t.VAE.DecodeScaled(g, g.Const(z))
+	return grid(tensor.From(slices.Clone(x.Host()), x.T.Shape...), n)
 }

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"psld/autograd"
 	"psld/nn"
 	"psld/psld/metric"
 	"psld/psld/picture"
 	"psld/tensor"
-	"psld/tensor/cpu"
 	"psld/vae"
 )
 
@@ -28,6 +28,7 @@ type vaeTask struct {
 	VAEOptions
 	model *vae.Model
 	val   *Photos
+	diff  differenceMaps
 }
 
 // VAE trains an autoencoder: L1 + MSE of the picture, Edge times the L1 distance of
@@ -47,7 +48,7 @@ func VAE(ctx context.Context, o VAEOptions) error {
 			return err
 		}
 	}
-	return run(ctx, o.Options, photos, &vaeTask{o, m, val})
+	return run(ctx, o.Options, photos, &vaeTask{VAEOptions: o, model: m, val: val})
 }
 
 func (t *vaeTask) params() *nn.Params { return t.model.Params }
@@ -75,7 +76,7 @@ func (t *vaeTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*auto
 	diff := g.Sub(m.Decode(g, z), in)
 	l1 := g.Mean(g.Abs(diff))
 	mse := g.Scale(g.SumSquares(diff), 1/float32(x.Len()))
-	edge := g.Mean(g.Abs(differences(g, diff)))
+	edge := g.Mean(g.Abs(differences(g, diff, &t.diff)))
 	// KL(N(mean, var) || N(0, 1)) = (mean^2 + var - 1 - logvar)/2, mean over all latents.
 	n := float32(mean.T.Len())
 	kl := g.Scale(g.Sub(g.Add(g.SumSquares(mean), g.Sum(g.Exp(logvar))), g.Sum(logvar)), 0.5/n)
@@ -86,49 +87,63 @@ func (t *vaeTask) loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*auto
 
 // differences are the horizontal and vertical finite differences of x[N,H,W,C]:
 // [2,N,H,W,C], zero at the far border.
-func differences(g *autograd.Graph, x *autograd.Value) *autograd.Value {
-	n, h, w, c := x.T.Dim(0), x.T.Dim(1), x.T.Dim(2), x.T.Dim(3)
-	forward, adjoint := differenceMaps(n, h, w, c)
-	return g.Map(x, []int{2, n, h, w, c}, forward, adjoint)
+func differences(g *autograd.Graph, x *autograd.Value, d *differenceMaps) *autograd.Value {
+	s := x.T.Shape
+	if !slices.Equal(d.shape, s) {
+		*d = newDifferenceMaps(s)
+	}
+	way := func(i int) *autograd.Value {
+		y := g.Sparse(x, s, d.forward[i:i+1], d.adjoint[i:i+1])
+		return g.Reshape(y, 1, x.T.Len())
+	}
+	return g.Reshape(g.Concat(way(0), way(1)), append([]int{2}, s...)...)
 }
 
-// differenceMaps are the map of differences and its adjoint.
-func differenceMaps(n, h, w, c int) (forward, adjoint func(dst, src []float32)) {
-	size, row := n*h*w*c, w*c
-	// each visits pairs (out index, from, to): out = x[to]-x[from].
-	each := func(visit func(out, from, to int)) {
-		for i := range n * h {
-			for k := range row {
-				p := i*row + k
-				if k+c < row {
-					visit(p, p, p+c)
+// differenceMaps are the matrices of the differences along x and along y, and their transposes, for one shape.
+type differenceMaps struct {
+	shape            []int
+	forward, adjoint []*tensor.Sparse
+}
+
+func newDifferenceMaps(shape []int) differenceMaps {
+	n, h, w, c := shape[0], shape[1], shape[2], shape[3]
+	d := differenceMaps{shape: slices.Clone(shape)}
+	for _, axis := range []struct{ outer, length, inner int }{{n * h, w, c}, {n, h, w * c}} {
+		for back := range 2 {
+			start, at, by := []int32{0}, []int32(nil), []float32(nil)
+			entry := func(i int, v float32) { at, by = append(at, int32(i*axis.inner)), append(by, v) }
+			for i := range axis.length {
+				switch { // row i is x[i+1] - x[i]; backwards it is y[i-1] - y[i]
+				case back == 0 && i+1 < axis.length:
+					entry(i+1, 1)
+					entry(i, -1)
+				case back == 1:
+					if i > 0 {
+						entry(i-1, 1)
+					}
+					if i+1 < axis.length {
+						entry(i, -1)
+					}
 				}
-				if i%h+1 < h {
-					visit(size+p, p, p+row)
-				}
+				start = append(start, int32(len(at)))
+			}
+			m := tensor.NewSparse(axis.outer, axis.length*axis.inner, axis.inner, start, at, by)
+			if back == 0 {
+				d.forward = append(d.forward, m)
+			} else {
+				d.adjoint = append(d.adjoint, m)
 			}
 		}
 	}
-	forward = func(dst, src []float32) {
-		clear(dst)
-		each(func(out, from, to int) { dst[out] = src[to] - src[from] })
-	}
-	adjoint = func(dst, src []float32) {
-		clear(dst)
-		each(func(out, from, to int) {
-			dst[to] += src[out]
-			dst[from] -= src[out]
-		})
-	}
-	return forward, adjoint
+	return d
 }
 
-// reconstruct encodes to the mean and decodes, without a gradient.
-func (t *vaeTask) reconstruct(x *tensor.Tensor) (y, mean *tensor.Tensor) {
-	g := autograd.NoGrad(cpu.F32)
+// reconstruct encodes to the mean and decodes, without a gradient: the elements of both.
+func (t *vaeTask) reconstruct(x *tensor.Tensor) (y, mean []float32) {
+	g := autograd.NoGrad(t.Exact())
 	defer g.Release()
 	z := t.model.Mean(g, t.model.Encode(g, g.Const(x)))
-	return g.Detach(t.model.Decode(g, z)), g.Detach(z)
+	return slices.Clone(t.model.Decode(g, z).Host()), slices.Clone(z.Host())
 }
 
 // peakRatio is the PSNR in dB of a picture y, which it clips to [-1,1], against x.
@@ -150,15 +165,13 @@ func (t *vaeTask) validate() ([]term, error) {
 		y, z := t.reconstruct(x)
 		per := x.Len() / n
 		for i := range n {
-			psnr += peakRatio(y.Data[i*per:(i+1)*per], x.Data[i*per:(i+1)*per])
+			psnr += peakRatio(y[i*per:(i+1)*per], x.Data[i*per:(i+1)*per])
 		}
-		for _, v := range z.Data {
+		for _, v := range z {
 			sum += float64(v)
 			sq += float64(v) * float64(v)
 		}
-		count += float64(z.Len())
-		cpu.F32.Put(y)
-		cpu.F32.Put(z)
+		count += float64(len(z))
 	}
 	mu := sum / count
 	std := math.Sqrt(sq/count - mu*mu)
@@ -173,11 +186,9 @@ func (t *vaeTask) validate() ([]term, error) {
 func (t *vaeTask) sheet() *picture.Picture {
 	n := min(8, t.val.Len())
 	x := t.val.Centre(0, n, t.Size)
-	y, z := t.reconstruct(x)
-	defer cpu.F32.Put(y)
-	defer cpu.F32.Put(z)
+	y, _ := t.reconstruct(x)
 	both := tensor.New(2*n, t.Size, t.Size, 3)
 	copy(both.Data, x.Data)
-	copy(both.Data[x.Len():], y.Data)
+	copy(both.Data[x.Len():], y)
 	return grid(both, n)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // notOps are the methods of a graph that compute nothing.
-var notOps = []string{"Backward", "Block", "Const", "Detach", "Device", "Input", "Recording", "Release", "Trace",
+var notOps = []string{"Backward", "Block", "Const", "Detach", "Device", "Input", "Own", "Recording", "Release", "Trace",
 	"Watch"}
 
 func TestEveryOpHasCases(t *testing.T) {
