@@ -47,6 +47,14 @@ func (v *Value) ZeroGrad() {
 	}
 }
 
+// DropGrad gives a parameter's gradient back to the device.
+func (v *Value) DropGrad() {
+	if v.grad != nil {
+		v.dev.Put(v.grad)
+		v.grad = nil
+	}
+}
+
 // Host returns the elements of a value of a graph in ordinary memory, for reading. They are valid until Release.
 func (v *Value) Host() []float32 { return v.dev.Host(v.T) }
 

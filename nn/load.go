@@ -60,13 +60,24 @@ func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
 		}
 		q.Value.Changed()
 		t.Data = data
-		if q.Matrix {
-			dev.Pack(t)
-		} else {
-			dev.Place(t)
-		}
+		q.freeze(dev)
 		return nil
 	})
+}
+
+// Freeze packs and places parameters that have their elements already, as LoadFrozen does.
+func (p *Params) Freeze(dev tensor.Device) {
+	for _, q := range p.All() {
+		q.freeze(dev)
+	}
+}
+
+func (q Param) freeze(dev tensor.Device) {
+	if q.Matrix {
+		dev.Pack(q.Value.T)
+	} else {
+		dev.Place(q.Value.T)
+	}
 }
 
 // load calls fn for every parameter, on all processors. buf is memory of the calling goroutine.

@@ -23,8 +23,8 @@ func lowered(t *testing.T, dev tensor.Device, a Linear, x, dy []float32) (ax, gr
 	return append([]float32(nil), y.Host()...), append([]float32(nil), dev.Host(v.Grad())...)
 }
 
-// TestLower: in a graph, every operator gives A x and the gradient A'dy. On the processor they are the bits of Apply and
-// Adjoint; a device with memory of its own computes nearly all of them without a copy to the host.
+// TestLower: in a graph, every operator gives A x and the gradient A'dy. On the processor they are the bits of Apply
+// and Adjoint; a device with memory of its own computes nearly all of them without a copy to the host.
 func TestLower(t *testing.T) {
 	for _, size := range [][3]int{{8, 12, 3}, {16, 16, 1}, {1, 5, 2}} {
 		for name, a := range all(size[0], size[1], size[2]) {

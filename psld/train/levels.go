@@ -25,8 +25,8 @@ func noiseLevels(r *rand.Rand, n int, low, least, most float64) []float64 {
 	return sigmas
 }
 
-// noisy gives sqrt(a) x + sqrt(1-a) eps with sqrt((1-a)/a) = sigma for each item of x and eps [N,...], and the times of
-// that.
+// noisy gives sqrt(a) x + sqrt(1-a) eps with sqrt((1-a)/a) = sigma for each item of x and eps [N,...], and the times
+// of that.
 func noisy(g *autograd.Graph, noise schedule.Noise, x, eps *autograd.Value, sigmas []float64) (*autograd.Value,
 	[]float32) {
 	n, times := len(sigmas), make([]float32, len(sigmas))

@@ -13,6 +13,7 @@ import (
 
 	"psld/autograd"
 	"psld/psld/picture"
+	"psld/tensor"
 	"psld/weights"
 )
 
@@ -45,7 +46,8 @@ func newTrainer(o Options, photos *Photos, t task) *trainer {
 
 // run is the training loop. Everything random in step s comes from (Seed, s), so a
 // resumed run makes the same steps.
-func run(ctx context.Context, o Options, photos *Photos, t task) error {
+func run(ctx context.Context, o Options, photos *Photos, t task) (err error) {
+	defer tensor.Catch(&err)
 	if ctx == nil {
 		return errors.New("ctx is nil, want a context such as context.Background()")
 	}
@@ -129,15 +131,20 @@ func (r *trainer) gradients(random *rand.Rand) []term {
 		started := time.Now()
 		x := r.photos.Batch(random, r.Batch/micro, r.Size)
 		r.since.input += time.Since(started)
-		g := autograd.NewGraph(r.device())
-		loss, parts := r.loss(g, x, random)
-		if micro > 1 {
-			loss = g.Scale(loss, 1/float32(micro))
-		}
-		g.Backward(loss, nil)
-		g.Release()
-		terms = add(terms, parts, 1/float64(micro))
+		terms = add(terms, r.backward(x, random, micro), 1/float64(micro))
 	}
+	return terms
+}
+
+// backward adds the gradients of a part of a batch, one of so many, and returns its loss's terms.
+func (r *trainer) backward(x *tensor.Tensor, random *rand.Rand, parts int) []term {
+	g := autograd.NewGraph(r.device())
+	defer g.Release()
+	loss, terms := r.loss(g, x, random)
+	if parts > 1 {
+		loss = g.Scale(loss, 1/float32(parts))
+	}
+	g.Backward(loss, nil)
 	return terms
 }
 

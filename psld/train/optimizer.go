@@ -32,6 +32,12 @@ type AdamW struct {
 // to compute their gradients, and so does all that the optimizer keeps with them.
 func NewAdamW(params []nn.Param, dev tensor.Device) *AdamW {
 	a := &AdamW{Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Decay: 0.01, EMA: 0.999, Clip: 1, dev: dev, params: params}
+	whole := false
+	defer func() { // or dev has no memory for it all
+		if !whole {
+			a.Release()
+		}
+	}()
 	host := tensor.OnHost(dev)
 	for _, p := range params {
 		w := p.Value.T
@@ -45,6 +51,7 @@ func NewAdamW(params []nn.Param, dev tensor.Device) *AdamW {
 			p.Value.T = a.get(w.Shape, w.Data)
 		}
 	}
+	whole = true
 	return a
 }
 
@@ -57,13 +64,14 @@ func (a *AdamW) get(shape []int, data []float32) *tensor.Tensor {
 	return t
 }
 
-// Release gives the memory of the optimizer back to the device; weights that lie there move to the host. Nothing else
-// may be called afterwards.
+// Release gives the memory of the optimizer and of the gradients back to the device; weights that lie there move to the
+// host. Nothing else may be called afterwards.
 func (a *AdamW) Release() {
-	for i, p := range a.params {
-		for _, t := range []*tensor.Tensor{a.m[i], a.v[i], a.mean[i]} {
-			a.dev.Put(t)
-		}
+	for _, t := range slices.Concat(a.m, a.v, a.mean) {
+		a.dev.Put(t)
+	}
+	for _, p := range a.params {
+		p.Value.DropGrad()
 		if w := p.Value.T; w.Data == nil {
 			p.Value.T = tensor.From(slices.Clone(a.dev.Host(w)), w.Shape...)
 			a.dev.Put(w)

@@ -15,8 +15,8 @@ import (
 )
 
 // notOps are the methods of a graph that compute nothing.
-var notOps = []string{"Backward", "Block", "Const", "Detach", "Device", "Input", "Own", "Recording", "Release", "Trace",
-	"Watch"}
+var notOps = []string{"Backward", "Block", "Const", "Detach", "Device", "Input", "Own", "Recording", "Release",
+	"Trace", "Watch"}
 
 func TestEveryOpHasCases(t *testing.T) {
 	has, names := map[string]bool{}, map[string]bool{}

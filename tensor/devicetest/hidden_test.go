@@ -58,13 +58,7 @@ func newNetworks(dev tensor.Device, train bool) *networks {
 			p.RequireGrad(true)
 			continue
 		}
-		for _, q := range p.All() {
-			if q.Matrix {
-				dev.Pack(q.Value.T)
-			} else {
-				dev.Place(q.Value.T)
-			}
-		}
+		p.Freeze(dev)
 	}
 	return n
 }
