@@ -1,0 +1,92 @@
+//go:build vulkan
+
+package vulkan
+
+import "psld/tensor"
+
+// Conv2d implements [tensor.Device].
+func (d *Device) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilogue) {
+	defer d.lock()()
+	if e.Scale == 0 {
+		e.Scale = 1
+	}
+	o, i, _ := filter(w)
+	g := geometry{conv: p, rows: y.Len() / o, in: i, out: o, scale: e.Scale}
+	g.inH, g.inW, g.outH, g.outW = x.Dim(1), x.Dim(2), y.Dim(1), y.Dim(2)
+	out := d.out(y)
+	if !e.GEGLU {
+		d.convolve(out, d.in(x), d.weight(w), d.in(b), d.in(e.Add), g)
+	} else {
+		// The halves of a row are far from each other: the gate is an operation of its own.
+		g.rows = 2 * y.Len() / o
+		wide := d.scratch(2 * y.Len())
+		d.convolve(wide, d.in(x), d.weight(w), d.in(b), nil, g)
+		d.geglu(out, wide, y)
+		if e.Add != nil {
+			d.elementwise(opAdd, 0, out, out, d.in(e.Add), y.Len())
+		}
+	}
+	if e.Func != tensor.Identity {
+		d.elementwise(opUnary, e.Func, out, out, nil, y.Len())
+	}
+}
+
+// Conv2dGradInput implements [tensor.Device].
+func (d *Device) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
+	defer d.lock()()
+	o, i, _ := filter(w)
+	g := geometry{conv: p, grad: true, in: o, out: i, scale: 1}
+	g.inH, g.inW, g.outH, g.outW = dy.Dim(1), dy.Dim(2), dx.Dim(1), dx.Dim(2)
+	g.rows = dx.Len() / i
+	if !p.Upsample {
+		d.convolve(d.out(dx), d.in(dy), d.weight(w), nil, nil, g)
+		return
+	}
+	// The gradient of the enlarged picture, and then that of the enlarging.
+	g.outH, g.outW, g.rows = 2*g.outH, 2*g.outW, 4*g.rows
+	large := d.scratch(g.rows * i)
+	d.convolve(large, d.in(dy), d.weight(w), nil, nil, g)
+	d.squares(d.out(dx), large, dx, 1)
+}
+
+// geometry is a convolution, or its gradient, as conv.comp sees it: from pictures [*,inH,inW,in] to [*,outH,outW,out].
+type geometry struct {
+	conv                 tensor.Conv
+	grad                 bool
+	rows                 int // pixels of all pictures that are written
+	in, out              int // channels
+	inH, inW, outH, outW int
+	scale                float32
+	f                    tensor.Func
+}
+
+func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
+	const tile = 64
+	p := g.conv
+	d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad)}, out: []*piece{y}, in: []*piece{x, w, bias, add},
+		push: []uint32{u(g.rows), u(g.out), u(g.in), u(g.inH), u(g.inW), u(g.outH), u(g.outW), u(p.KH), u(p.KW),
+			u(p.Stride), u(p.PadTop), u(p.PadLeft), flag(p.Upsample && !g.grad), f(g.scale),
+			flag(bias != nil), flag(add != nil)},
+		groups: square((g.rows + tile - 1) / tile * ((g.out + tile - 1) / tile))})
+}
+
+// Conv2dGradWeight implements [tensor.Device].
+func (d *Device) Conv2dGradWeight(dw, db, x, dy *tensor.Tensor, p tensor.Conv) {
+	defer d.lock()()
+	o, i, taps := filter(dw)
+	m, grad := dy.Len()/o, d.in(dy)
+	if db != nil {
+		d.sumColumns(d.out(db), grad, 1, m, o)
+	}
+	const tile, most = 64, 16 << 20 // elements of all parts
+	splits := max(1, min(64, (m+255)/256, most/dw.Len()))
+	size := (m + splits - 1) / splits
+	splits = (m + size - 1) / size
+	part := d.scratch(splits * dw.Len())
+	d.launch(launch{kernel: "gradw", out: []*piece{part}, in: []*piece{d.in(x), grad},
+		push: []uint32{u(m), u(i), u(o), u(x.Dim(1)), u(x.Dim(2)), u(dy.Dim(1)), u(dy.Dim(2)), u(p.KH), u(p.KW),
+			u(p.Stride), u(p.PadTop), u(p.PadLeft), flag(p.Upsample), u(size), u(splits)},
+		groups: [3]int{(i + tile - 1) / tile * ((o + tile - 1) / tile), taps, splits}})
+	d.launch(launch{kernel: "gradw_sum", out: []*piece{d.out(dw)}, in: []*piece{part},
+		push: []uint32{u(o), u(i), u(taps), u(splits)}, groups: lines(dw.Len())})
+}
