@@ -110,7 +110,7 @@ func (f *stepFlags) run(ctx context.Context, c *console, threads func() error, a
 }
 
 func (f *stepFlags) randomModel() (*prior.LatentDiffusion, error) {
-	dev, err := prior.Device(*f.model.dtype)
+	dev, err := openDevice(*f.model.device, *f.model.dtype)
 	if err != nil {
 		return nil, err
 	}

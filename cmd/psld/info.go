@@ -17,7 +17,6 @@ import (
 	"psld/internal/memstat"
 	"psld/psld/prior"
 	"psld/tensor/cpu"
-	"psld/tensor/devices"
 )
 
 // features are those that kernels use or may use.
@@ -72,17 +71,7 @@ func info(fs *flag.FlagSet) work {
 			tiers = append(tiers, t.String())
 		}
 		line("kernels", "%s (available: %s; PSLD_KERNELS forces one)", asm.Active(), strings.Join(tiers, ", "))
-		for i, d := range devices.All {
-			name := ""
-			if i == 0 {
-				name = "devices"
-			}
-			if _, err := d.Open(); err != nil {
-				line(name, "%s: %s (%v)", d.Name, d.About, err)
-			} else {
-				line(name, "%s: %s", d.Name, d.About)
-			}
-		}
+		printDevices(line)
 		line("threads", "%d", cpu.Threads())
 		total, free := memstat.System()
 		if total > 0 {

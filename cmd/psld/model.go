@@ -18,6 +18,7 @@ import (
 // modelFlags say which model is used, and how.
 type modelFlags struct {
 	path, dtype, variant, vae, vocab, taesd *string
+	device                                  *string
 	lora                                    *loraFlag
 }
 
@@ -25,6 +26,7 @@ func addModelFlags(fs *flag.FlagSet) *modelFlags {
 	return &modelFlags{
 		path: fs.String("model", "", "`model`: folder (diffusers, psld train), file (.safetensors, .ckpt), or the id "+
 			"of one in the Hugging Face cache (default: the embedded one)"),
+		device: deviceFlag(fs),
 		dtype: fs.String("dtype", "f32", "`precision` of matrix products: f32, bf16 (less memory; faster where the "+
 			"processor multiplies bfloat16), or f32x3 (f32 of three bfloat16 products where the processor has AMX, f32 "+
 			"elsewhere)"),
@@ -40,8 +42,7 @@ func addModelFlags(fs *flag.FlagSet) *modelFlags {
 
 func (f *modelFlags) options() prior.Options {
 	return prior.Options{Weights: weights.Options{Variant: *f.variant, LoRA: f.lora.list}, Precision: *f.dtype,
-		VAE:        *f.vae,
-		Vocabulary: *f.vocab, TAESD: *f.taesd}
+		VAE: *f.vae, Device: *f.device, Vocabulary: *f.vocab, TAESD: *f.taesd}
 }
 
 // check reports flags that are wrong for any model.
@@ -49,8 +50,8 @@ func (f *modelFlags) check() error {
 	if err := checkVariant(*f.variant); err != nil {
 		return err
 	}
-	if _, err := prior.Device(*f.dtype); err != nil {
-		return fmt.Errorf("--dtype: %w", err)
+	if _, err := openDevice(*f.device, *f.dtype); err != nil {
+		return err
 	}
 	files := [][2]string{{"vae", *f.vae}, {"vocab", *f.vocab}, {"taesd", *f.taesd}}
 	for _, l := range f.lora.list {

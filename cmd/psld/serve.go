@@ -43,7 +43,7 @@ The API is described at /api/v1/openapi.yaml; Go programs use the package psld/c
 // serveFlags are those of psld serve.
 type serveFlags struct {
 	listen, data, models, dtype, token, hosts *string
-	loras                                     *string
+	loras, device                             *string
 	open                                      *bool
 	queue, pixels                             *int
 	maxTime, keep                             *time.Duration
@@ -57,8 +57,9 @@ func addServeFlags(fs *flag.FlagSet) *serveFlags {
 		data:   fs.String("data", "", "`folder` for jobs and results (default: psld in the user's cache folder)"),
 		models: fs.String("model", "", "`list` of further models, with commas, each as of restore, or name=model to give it "+
 			"a name other than that of its file"),
-		dtype: fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
-		open:  fs.Bool("open", false, "open the page in the browser"),
+		dtype:  fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
+		device: deviceFlag(fs),
+		open:   fs.Bool("open", false, "open the page in the browser"),
 		token: fs.String("token", "", "`word` that requests must bring (PSLD_TOKEN keeps it out of the list of processes); "+
 			"needed where --listen is not this machine alone"),
 		loras: fs.String("lora", "", "`name=file[:weight]` of LoRA files to merge into the model of that name, with commas "+
@@ -157,13 +158,13 @@ func (f *serveFlags) options(c *console) (o server.Options, err error) {
 
 // listModels are the embedded model and those that were named.
 func (f *serveFlags) listModels() ([]server.Model, error) {
-	if _, err := prior.Device(*f.dtype); err != nil {
-		return nil, fmt.Errorf("--dtype: %w", err)
+	if _, err := openDevice(*f.device, *f.dtype); err != nil {
+		return nil, err
 	}
 	list := []server.Model{{
 		Model: client.Model{Name: "default", Kind: "embedded", Description: "the small models that come with the program"},
 		Open: func(ctx context.Context, pixel bool) (prior.Prior, error) {
-			return prior.OpenAny(ctx, "", prior.Options{}, pixel)
+			return prior.OpenAny(ctx, "", prior.Options{Device: *f.device}, pixel)
 		},
 	}}
 	loras := map[string][]weights.LoRA{}
@@ -189,7 +190,7 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 		}
 		m := server.Model{Model: client.Model{Name: name, Kind: "latent", Description: filepath.Base(path)},
 			Open: func(ctx context.Context, _ bool) (prior.Prior, error) {
-				return prior.OpenAny(ctx, path, prior.Options{Precision: *f.dtype,
+				return prior.OpenAny(ctx, path, prior.Options{Precision: *f.dtype, Device: *f.device,
 					Weights: weights.Options{LoRA: loras[name]}}, false)
 			}}
 		if prior.IsPixel(path) {

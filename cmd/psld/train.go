@@ -40,6 +40,7 @@ another option of the training are not the same, and where the checkpoint's byte
 type trainFlags struct {
 	fs                                       *flag.FlagSet
 	data, val, out, initial, dtype, channels *string
+	device                                   *string
 	steps, batch, micro, cycle, warmup, size *int
 	logEvery, saveEvery, layers, groups      *int
 	lr, ema                                  *float64
@@ -81,7 +82,8 @@ func addTrainFlags(fs *flag.FlagSet) *trainFlags {
 		overwrite: fs.Bool("overwrite", false, "begin anew where --out holds a run already"),
 		initial: fs.String("init", "", "model.safetensors `file` of the same network, whose weights are trained on (a "+
 			"warm restart)"),
-		dtype: fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32"),
+		dtype:  fs.String("dtype", "f32", "`precision` of matrix products: f32 or bf16; weights are float32"),
+		device: deviceFlag(fs),
 		channels: fs.String("channels", "", "`list` of channels, one for each resolution "+
 			"(default 32,64 for vae, 64,64,128 for unet, 64,64,128,128 for pixel)"),
 		layers: fs.Int("layers", 1, "`N` residual blocks for each resolution"),
@@ -229,9 +231,9 @@ func (f *trainFlags) check(network string) error {
 
 // options are those of all networks.
 func (f *trainFlags) options(c *console) (train.Options, error) {
-	device, err := prior.Device(*f.dtype)
+	device, err := openDevice(*f.device, *f.dtype)
 	if err != nil {
-		return train.Options{}, fmt.Errorf("--dtype: %w", err)
+		return train.Options{}, err
 	}
 	return train.Options{Data: list(*f.data), Val: list(*f.val), Init: *f.initial, Device: device,
 		Out: *f.out, Size: *f.size, Steps: *f.steps, Batch: *f.batch, Micro: *f.micro, Cycle: *f.cycle, LR: *f.lr,

@@ -28,6 +28,9 @@ type Options struct {
 	// factors and float32 sums ([cpu.BF16]), "f32x3" for three bfloat16 products where that is quicker
 	// ([cpu.F32X3]). Weights take 4, 2 or 4 bytes each.
 	Precision string
+	// Device is where the model computes: "cpu" or "", or one of those that the program was built with, such as
+	// "vulkan" or "vulkan:1" ([devices.Open]).
+	Device string
 	// Vocabulary of the text encoder: a diffusers tokenizer folder, or OpenAI's
 	// bpe_simple_vocab_16e6.txt.gz. "" takes the model's own; the empty prompt needs none.
 	Vocabulary string
@@ -38,14 +41,8 @@ type Options struct {
 	TAESD string
 }
 
-// Device is the device of a precision: one of [devices.All] by its name, "" for the first.
-func Device(precision string) (tensor.Device, error) {
-	e, ok := devices.Find(precision)
-	if !ok {
-		return nil, fmt.Errorf("precision %q, want %s", precision, devices.Names())
-	}
-	return e.Open()
-}
+// Device is the processor's device of a precision: one of [devices.All] by its name, "" for the first.
+func Device(precision string) (tensor.Device, error) { return devices.Open("", precision) }
 
 // Open loads a latent diffusion model with its weights. path is one of:
 //
@@ -95,7 +92,7 @@ func OpenAny(ctx context.Context, path string, o Options, pixel bool) (Prior, er
 	if o.VAE != "" || o.Vocabulary != "" || o.TAESD != "" || len(o.Weights.LoRA) > 0 {
 		return nil, errors.New("a pixel model has no autoencoder, knows no prompts and takes no LoRA")
 	}
-	dev, err := Device(o.Precision)
+	dev, err := devices.Open(o.Device, o.Precision)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +104,7 @@ func OpenAny(ctx context.Context, path string, o Options, pixel bool) (Prior, er
 }
 
 func open(ctx context.Context, path string, o Options) (*LatentDiffusion, error) {
-	dev, err := Device(o.Precision)
+	dev, err := devices.Open(o.Device, o.Precision)
 	if err != nil {
 		return nil, err
 	}

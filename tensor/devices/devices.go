@@ -1,15 +1,15 @@
-// Package devices is the list of the devices that this program was built with.
+// Package devices is the list of the devices that this program was built with: [Backends], and of the processor the
+// precisions, [All].
 package devices
 
 import (
 	"slices"
-	"strings"
 
 	"psld/tensor"
 	"psld/tensor/cpu"
 )
 
-// Entry is a device by the name that people give it.
+// Entry is a precision of the processor's matrix products by the name that people give it.
 type Entry struct {
 	Name  string // a word without capitals
 	About string // what it is, in a few words
@@ -17,8 +17,7 @@ type Entry struct {
 	Open func() (tensor.Device, error)
 }
 
-// All is the list; the first one is the one to take where nobody asks for another. A backend that needs a build tag
-// adds its line in the init of a file behind that tag.
+// All is the list; the first one is the one to take where nobody asks for another. Other processors: see [Backends].
 var All = []Entry{
 	{"f32", "the processor, in float32", always(cpu.F32)},
 	{"bf16", "the processor, factors of products rounded to bfloat16", always(cpu.BF16)},
@@ -43,10 +42,5 @@ func Find(name string) (Entry, bool) {
 
 // Names lists the names as a sentence does: "f32, bf16 or f32x3".
 func Names() string {
-	names := make([]string, len(All))
-	for i, e := range All {
-		names[i] = e.Name
-	}
-	last := len(names) - 1
-	return strings.Join(names[:last], ", ") + " or " + names[last]
+	return sentence(precisions())
 }

@@ -87,12 +87,20 @@ type Device struct {
 	staging   arena // that both sides see
 	queue     queue
 	pipelines pipelines
+	orphans   orphans
 	nothing   piece    // bound where a kernel's buffer is not given
 	temps     []*piece // of the operation under way
 	copies    bool     // downloads go through staging memory, though the host sees all
 	refusals  int      // allocations of blocks that fail, for tests
 	fault     result   // of the next submission, for tests
 	profile   map[string]Kernel
+}
+
+// orphans are the pieces of buffers that nobody holds any more. They have a lock of their own: the garbage collector
+// finds them at any time.
+type orphans struct {
+	sync.Mutex
+	list []piece
 }
 
 // deviceMemory chooses the type of memory for tensors, and its heap: on the device; if it can be, seen by the host.
@@ -199,6 +207,7 @@ func (d *Device) lock() (unlock func()) {
 		d.mu.Unlock()
 		panic(&tensor.Stopped{Err: d.lost})
 	}
+	d.adopt()
 	return d.unlock
 }
 
@@ -252,11 +261,10 @@ func (d *Device) alloc(n int) *piece {
 		d.tooLarge(size, most)
 	}
 	p, ok := d.memory.get(size)
-	for i := 0; !ok && i < 2; i++ { // tensors that nobody put back
-		d.mu.Unlock()
+	for i := 0; !ok && i < 2; i++ { // what nobody holds any more
 		runtime.GC()
 		time.Sleep(5 * time.Millisecond)
-		d.mu.Lock()
+		d.adopt()
 		p, ok = d.memory.get(size)
 	}
 	if !ok {
@@ -281,11 +289,21 @@ func (d *Device) scratch(n int) *piece {
 func (d *Device) newBuffer(n int, lent bool) *buffer {
 	b := &buffer{owner: d, n: n, lent: lent, memory: d.alloc(n)}
 	b.cleanup = runtime.AddCleanup(b, func(p *piece) {
-		d.mu.Lock()
-		d.memory.put(*p)
-		d.mu.Unlock()
+		d.orphans.Lock()
+		d.orphans.list = append(d.orphans.list, *p)
+		d.orphans.Unlock()
 	}, b.memory)
 	return b
+}
+
+// adopt takes back the memory of buffers that the garbage collector found.
+func (d *Device) adopt() {
+	d.orphans.Lock()
+	defer d.orphans.Unlock()
+	for _, p := range d.orphans.list {
+		d.memory.put(p)
+	}
+	d.orphans.list = nil
 }
 
 // in is the memory of t, or of a copy of its elements if they lie in host memory. It is nil for nil.
@@ -322,7 +340,7 @@ func (d *Device) out(t *tensor.Tensor) *piece {
 }
 
 // floatBytes is the view of numbers as bytes.
-func floatBytes[T float32 | uint32](v []T) []byte {
+func floatBytes[T float32 | uint32 | int32](v []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }
 
@@ -378,24 +396,20 @@ func (d *Device) Pack(w *tensor.Tensor) {
 // filter reads a weight's shape [O,I] or [O,I,KH,KW].
 func filter(w *tensor.Tensor) (o, i, taps int) { return w.Dim(0), w.Dim(1), tensor.Len(w.Shape[2:]) }
 
-// pack makes the layout [taps,I,O] of a weight in host memory.
+// pack makes the layout [taps,I,O] of a weight.
 func (d *Device) pack(w *tensor.Tensor) *buffer {
 	o, i, taps := filter(w)
 	b := d.newBuffer(w.Len(), false)
 	b.packed = true
-	from := d.scratch(w.Len())
-	d.upload(*from, floatBytes(w.Data))
-	d.launch(launch{kernel: "pack", out: []*piece{b.memory}, in: []*piece{from}, push: []uint32{u(o), u(i), u(taps)},
+	d.launch(launch{kernel: "pack", out: []*piece{b.memory}, in: []*piece{d.in(w)}, push: []uint32{u(o), u(i), u(taps)},
 		groups: lines(w.Len())})
 	return b
 }
 
-// weight is the packed memory of a factor of products. What is made of one in host memory stays with it.
+// weight is the packed memory of a factor of products. What is made of one that is not packed stays with it until it
+// changes.
 func (d *Device) weight(w *tensor.Tensor) *piece {
-	if b, ok := w.Storage().Buffer.(*buffer); ok {
-		if !b.packed {
-			panic("vulkan: a weight that was placed, want it packed or in host memory")
-		}
+	if b, ok := w.Storage().Buffer.(*buffer); ok && b.packed {
 		return b.memory
 	}
 	var p *piece
@@ -440,6 +454,7 @@ func (d *Device) Upload(t *tensor.Tensor, data []float32) {
 		data = data[:t.Len()]
 	}
 	d.upload(*d.out(t), floatBytes(data))
+	t.Changed()
 }
 
 // Sync implements [tensor.Device].

@@ -223,6 +223,41 @@ func (d *Device) AddWindows(y, x *tensor.Tensor, at [][2]int) {
 		groups: lines(y.Len())})
 }
 
+// sparse is a copy of a sparse matrix on the device.
+type sparse struct{ start, at, w *buffer }
+
+// Sparse implements [tensor.Device].
+func (d *Device) Sparse(y, x *tensor.Tensor, m *tensor.Sparse) {
+	defer d.lock()()
+	var s sparse
+	m.Keep(d, func(kept any) any {
+		if kept == nil {
+			kept = sparse{keepList(d, m.Start), keepList(d, m.At), keepList(d, m.W)}
+		}
+		s = kept.(sparse)
+		return kept
+	})
+	n := m.Outer * m.Rows() * m.Inner
+	d.launch(launch{kernel: "sparse", out: []*piece{d.out(y)},
+		in:   []*piece{d.in(x), s.start.memory, s.at.memory, s.w.memory},
+		push: []uint32{u(n), u(m.Rows()), u(m.Inner), u(m.In)}, groups: lines(n)})
+}
+
+func keepList[T float32 | int32](d *Device, list []T) *buffer {
+	b := d.newBuffer(len(list), false)
+	d.upload(*b.memory, floatBytes(list))
+	return b
+}
+
+// AdamW implements [tensor.Device].
+func (d *Device) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
+	defer d.lock()()
+	d.launch(launch{kernel: "adamw", out: []*piece{d.out(w), d.out(m), d.out(v), d.out(average)}, in: []*piece{d.in(g)},
+		push: []uint32{u(w.Len()), f(p.Rate), f(p.Beta1), f(p.Beta2), f(p.Eps), f(p.Decay), f(p.Correct1), f(p.Correct2),
+			f(p.Mix)}, groups: lines(w.Len())})
+	w.Changed()
+}
+
 // Embedding implements [tensor.Device].
 func (d *Device) Embedding(y, w *tensor.Tensor, ids []int) { d.embedding(0, y, w, ids) }
 
