@@ -1,0 +1,93 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"unsafe"
+
+	"psld/internal/dynlib"
+	"psld/tensor"
+	"psld/tensor/cuda/emulator"
+	"psld/tensor/devicetest"
+)
+
+// fake is the emulated driver, which all tests of this package run on.
+var fake *dynlib.Library
+
+func TestMain(m *testing.M) {
+	path, err := emulator.Build()
+	if errors.Is(err, emulator.ErrNoCompiler) {
+		fmt.Println("SKIPPED: the emulation of CUDA:", err)
+		return
+	}
+	if err == nil {
+		os.Setenv("PSLD_CUDA_DRIVER", path)
+		os.Setenv("PSLD_NVRTC", "none")
+		fake, err = dynlib.Open(path)
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func fakeCall(name string, args ...uintptr) int64 {
+	f, err := fake.Find(name)
+	if err != nil {
+		panic(err)
+	}
+	return int64(dynlib.Call(f, args...))
+}
+
+// get reads a counter of the emulated driver.
+func get(name string) int64 {
+	text := append([]byte(name), 0)
+	return fakeCall("fakeGet", uintptr(unsafe.Pointer(&text[0])))
+}
+
+// set changes what the emulated driver is.
+func set(name string, value int) {
+	text := append([]byte(name), 0)
+	fakeCall("fakeSet", uintptr(unsafe.Pointer(&text[0])), uintptr(value))
+}
+
+// fail lets the n-th call from now on of a function of the driver give a code.
+func fail(name string, n, code int) {
+	text := append([]byte(name), 0)
+	fakeCall("fakeFail", uintptr(unsafe.Pointer(&text[0])), uintptr(n), uintptr(code))
+}
+
+// newDevice returns a device of its own, and checks at the end of the test that nothing is left of it.
+func newDevice(t *testing.T) *device {
+	t.Helper()
+	fakeCall("fakeReset")
+	before := get("objects")
+	g, err := newGPU(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.close()
+		if n := get("broken"); n != 0 {
+			t.Errorf("%d times something was written beside a tensor", n)
+		}
+		if n := get("objects") - before; n != 0 {
+			t.Errorf("%d contexts, streams or modules are left", n)
+		}
+	})
+	return &device{g}
+}
+
+// TestDevice runs the suite with each tensor in memory of its own, with NaNs around it and in it.
+func TestDevice(t *testing.T) {
+	d := newDevice(t)
+	d.memory.whole = true
+	devicetest.Run(t, d)
+}
+
+var _ tensor.Device = (*device)(nil)

@@ -1,0 +1,90 @@
+// Package kernels holds the kernels of tensor/cuda: CUDA C, and the PTX that it compiles to. It is data only.
+package kernels
+
+import (
+	"embed"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// NVRTC is the version of the compiler that made the PTX, as its package on PyPI (nvidia-cuda-nvrtc-cu12) names it.
+const NVRTC = "12.9.86"
+
+//go:embed *.cuh *.cu
+var sources embed.FS
+
+//go:embed ptx
+var compiled embed.FS
+
+// Module is a file of kernels.
+type Module struct {
+	Name    string   // of its file, without the end
+	Source  string   // all of it: what is shared by all files, and its own text
+	Own     string   // its own text
+	Kernels []string // that it defines
+}
+
+// names finds kernels in a text, also behind the macros that define several (see expand).
+var names = regexp.MustCompile(`(?m)^\s*KERNEL\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+(?:##\w+)?)\(`)
+
+// Common is the text that stands before each file.
+func Common() string { return read(sources, "common.cuh") }
+
+// Modules are all files, in the order of their names.
+func Modules() []Module {
+	entries, err := sources.ReadDir(".")
+	if err != nil {
+		panic(err)
+	}
+	var list []Module
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".cu")
+		if !ok {
+			continue
+		}
+		own := read(sources, e.Name())
+		m := Module{Name: name, Own: own, Source: Common() + own}
+		for _, match := range names.FindAllStringSubmatch(own, -1) {
+			m.Kernels = append(m.Kernels, expand(own, match[1])...)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// uses finds the places where a macro that defines kernels is used.
+var uses = regexp.MustCompile(`(?m)^(TILES|HEADS)\((\w+)`)
+
+// expand gives the names that a definition inside a macro stands for: NAME##128 or attend##D.
+func expand(text, name string) (list []string) {
+	left, right, ok := strings.Cut(name, "##")
+	if !ok {
+		return []string{name}
+	}
+	for _, use := range uses.FindAllStringSubmatch(text, -1) {
+		if left == "NAME" {
+			list = append(list, use[2]+right)
+		} else {
+			list = append(list, left+use[2])
+		}
+	}
+	return list
+}
+
+// PTX is the compiled form of a module, for GPUs of compute capability 7.5 on, or "" where there is none.
+func PTX(module string) string {
+	data, err := compiled.ReadFile(path.Join("ptx", module+".ptx"))
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+func read(files embed.FS, name string) string {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
