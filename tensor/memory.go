@@ -17,30 +17,12 @@ func (e *OutOfMemory) Error() string {
 		e.Device, float64(e.Bytes)/(1<<20), float64(e.InUse)/(1<<20))
 }
 
-// DeviceLost is what a device panics with that cannot compute any more, as a GPU after a fault or when it is unplugged.
-// What its tensors held is lost, and every further operation ends in the same; Put and the end of a graph do not.
-type DeviceLost struct {
-	Device string // its name
-	Err    error  // what the driver says
-}
-
-// Error implements error.
-func (e *DeviceLost) Error() string {
-	return fmt.Sprintf("%s does not answer any more, start the program again (%v)", e.Device, e.Err)
-}
-
-// Unwrap gives what the driver says.
-func (e *DeviceLost) Unwrap() error { return e.Err }
-
-// Catch, deferred, makes the error of the function that defers it out of a panic with [OutOfMemory], [DeviceLost] or
-// [Stopped].
+// Catch, deferred, makes the error of the function that defers it out of a panic with [OutOfMemory] or [Stopped].
 // Other panics go on. What was deferred after it, such as the Release of a graph, has run by then.
 func Catch(err *error) {
 	switch r := recover().(type) {
 	case nil:
 	case *OutOfMemory:
-		*err = r
-	case *DeviceLost:
 		*err = r
 	case *Stopped:
 		*err = r.Err

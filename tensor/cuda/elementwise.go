@@ -159,6 +159,36 @@ func (d *device) AddWindows(y, x *tensor.Tensor, list [][2]int) {
 		i32(x.Dim(1)), i32(x.Dim(2)), i32(x.Dim(3)), i32(y.Dim(2)))
 }
 
+// Sparse implements [tensor.Device]. The copy of a matrix stays with it.
+func (d *device) Sparse(y, x *tensor.Tensor, m *tensor.Sparse) {
+	d.begin()
+	defer d.leave()
+	rows, entries := m.Rows(), len(m.W)
+	var addr uint64
+	m.Keep(d.gpu, func(kept any) any {
+		if kept == nil {
+			b := d.newBuffer(rows + 1 + 2*entries)
+			upload(d.gpu, b.addr(), m.Start)
+			upload(d.gpu, b.addr()+4*uint64(rows+1), m.At)
+			upload(d.gpu, b.addr()+4*uint64(rows+1+entries), m.W)
+			kept = b
+		}
+		addr = kept.(*buffer).addr()
+		return kept
+	})
+	d.each("sparse", y.Len(), at(d.out(y)), at(d.in(x)), at(addr), at(addr+4*uint64(rows+1)),
+		at(addr+4*uint64(rows+1+entries)), i32(rows), i32(m.In), i32(m.Inner))
+}
+
+// AdamW implements [tensor.Device].
+func (d *device) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
+	d.begin()
+	defer d.leave()
+	numbers := p // struct AdamW of elementwise.cu
+	d.each("adamW", w.Len(), at(d.out(w)), at(d.out(m)), at(d.out(v)), at(d.out(average)), at(d.in(g)), structOf(&numbers))
+	w.Changed()
+}
+
 func rowNumbers(ids []int) []int32 {
 	out := make([]int32, len(ids))
 	for i, id := range ids {

@@ -184,7 +184,7 @@ func (g *gpu) begin() {
 	if g.lost != nil {
 		err := g.lost
 		g.leave()
-		panic(&tensor.DeviceLost{Device: g.deviceName(), Err: err})
+		panic(&tensor.Stopped{Err: err})
 	}
 	g.collect()
 }
@@ -196,8 +196,8 @@ func (g *gpu) must(err *Error) {
 	if err == nil {
 		return
 	}
-	g.lost = err
-	panic(&tensor.DeviceLost{Device: g.deviceName(), Err: err})
+	g.lost = fmt.Errorf("%s does not answer any more, start the program again: %w", g.deviceName(), err)
+	panic(&tensor.Stopped{Err: g.lost})
 }
 
 func (g *gpu) sync() { g.must(g.call("waiting for "+g.deviceName(), g.streamSync, g.stream)) }

@@ -137,3 +137,31 @@ KERNEL tapsFirst(float* y, const float* x, int inputs, int taps, int back, Index
         else y[k] = x[other];
     }
 }
+
+// y[outer,rows,inner] from x[outer,in] by the entries at[e], w[e] of each row: from start[row] to the next one's.
+KERNEL sparse(float* y, const float* x, const int* start, const int* at, const float* w, int rows, int in, int inner,
+              Index n) {
+    EACH(i, n) {
+        Index p = i / inner, outer = p / rows;
+        int k = i % inner, row = p % rows;
+        const float* from = x + outer * in + k;
+        float sum = 0.0f;
+        for (int e = start[row]; e < start[row + 1]; e++) sum = __fadd_rn(sum, __fmul_rn(w[e], from[at[e]]));
+        y[i] = sum;
+    }
+}
+
+// tensor.AdamW.
+struct AdamW { float rate, beta1, beta2, eps, decay, correct1, correct2, mix; };
+
+KERNEL adamW(float* w, float* m, float* v, float* average, const float* g, AdamW p, Index n) {
+    EACH(i, n) {
+        float d = g[i], m1 = p.beta1 * m[i] + (1.0f - p.beta1) * d, v1 = p.beta2 * v[i] + (1.0f - p.beta2) * d * d;
+        m[i] = m1;
+        v[i] = v1;
+        float now = w[i];
+        now -= p.rate * (m1 / p.correct1 / (sqrtf(v1 / p.correct2) + p.eps) + p.decay * now);
+        w[i] = now;
+        average[i] += p.mix * (now - average[i]);
+    }
+}

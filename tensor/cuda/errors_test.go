@@ -1,0 +1,185 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/autograd"
+	"psld/tensor"
+	"psld/tensor/devicetest"
+)
+
+// TestErrorsOfOpening: one clear error for each thing that a machine may lack.
+func TestErrorsOfOpening(t *testing.T) {
+	defer fakeCall("fakeReset")
+	for _, c := range []struct {
+		change func()
+		want   string
+	}{
+		{func() { set("devices", 0) }, "cuda: the NVIDIA driver finds no GPU"},
+		{func() { fail("cuInit", 1, noDevice) }, "cuda: the NVIDIA driver finds no GPU"},
+		{func() { fail("cuInit", 1, 999) }, "cuda: cuInit: CUDA_ERROR_UNKNOWN (999)"},
+		{func() { set("version", 10020) }, "cuda: the NVIDIA driver is for CUDA 10.2, and must be for 11.0 or later"},
+		{func() { set("capability", 70) },
+			"cuda: Emulated GPU 0 has compute capability 7.0, and must have 7.5 or later"},
+		{func() { fail("cuDevicePrimaryCtxRetain", 1, 999) }, "cuda: Emulated GPU 0: cuDevicePrimaryCtxRetain: " +
+			"CUDA_ERROR_UNKNOWN (999)"},
+		{func() { fail("cuStreamCreate", 1, 2) }, "cuda: Emulated GPU 0: cuStreamCreate: CUDA_ERROR_OUT_OF_MEMORY (2)"},
+	} {
+		fakeCall("fakeReset")
+		opened = nil
+		before := get("objects")
+		c.change()
+		_, err := newGPU(0)
+		require.EqualError(t, err, c.want)
+		require.Equal(t, before, get("objects"), c.want)
+	}
+	fakeCall("fakeReset")
+	_, err := newGPU(3)
+	require.EqualError(t, err, "cuda: there is no GPU 3, this machine has 1")
+	opened = nil
+	t.Setenv("PSLD_CUDA_DRIVER", "libnothing.so")
+	_, err = List()
+	require.EqualError(t, err, "cuda: no NVIDIA driver on this machine: libnothing.so cannot be opened")
+	t.Setenv("PSLD_CUDA_DRIVER", "libc.so.6")
+	_, err = List()
+	require.ErrorContains(t, err, "cuda: the NVIDIA driver is too old: libc.so.6 has no cu")
+}
+
+func TestList(t *testing.T) {
+	defer fakeCall("fakeReset")
+	set("devices", 2)
+	list, err := List()
+	require.NoError(t, err)
+	require.Equal(t, []Info{{0, "Emulated GPU 0", 90, 8 << 30}, {1, "Emulated GPU 1", 90, 8 << 30}}, list)
+	a, err := Open(1)
+	require.NoError(t, err)
+	b, err := Open(1)
+	require.NoError(t, err)
+	require.Same(t, a, b)
+	require.Equal(t, "cuda:1", a.Name())
+	devices.of[1].close()
+	delete(devices.of, 1)
+}
+
+// weight is that of work: a device keeps its copy with it.
+func weight() *tensor.Tensor {
+	w := tensor.New(8, 8, 3, 3)
+	for i := range w.Data {
+		w.Data[i] = float32(i%5) - 2
+	}
+	return w
+}
+
+// work is a product with its gradients, which takes some memory.
+func work(d *device, w *tensor.Tensor) (err error) {
+	defer tensor.Catch(&err)
+	g := autograd.NewGraph(d)
+	defer g.Release()
+	x := tensor.New(1, 16, 16, 8)
+	for i := range x.Data {
+		x.Data[i] = float32(i % 3)
+	}
+	v := g.Input(x)
+	y := g.Conv2d(v, autograd.NewParam(w), nil, tensor.SameConv(3))
+	g.Backward(g.Norm2(y), nil)
+	d.Host(v.Grad())
+	return nil
+}
+
+// TestOutOfMemory: it ends the computation in an error; what that had is free, and the next one is as good as any.
+func TestOutOfMemory(t *testing.T) {
+	d, w := newDevice(t), weight()
+	d.memory.whole = true
+	require.NoError(t, work(d, w))
+	fail("cuMemAlloc_v2", 3, outOfMemory)
+	require.NoError(t, work(d, w), "the allocator tries again when it has given back what it can")
+	used := d.memory.used
+	d.memory.budget = used + 3000
+	err := work(d, w)
+	var none *tensor.OutOfMemory
+	require.ErrorAs(t, err, &none)
+	require.Equal(t, "cuda:0", none.Device)
+	require.Equal(t, used, d.memory.used)
+	d.memory.budget = 1 << 30
+	set("memory", int(get("bytes"))+3000)
+	require.ErrorAs(t, work(d, w), &none)
+	fakeCall("fakeReset")
+	require.NoError(t, work(d, w))
+	require.Equal(t, used, d.memory.used)
+}
+
+// TestLost: after a fault of the GPU all further work ends in the same error, and memory still goes back.
+func TestLost(t *testing.T) {
+	for _, call := range []string{"cuLaunchKernel", "cuStreamSynchronize", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2"} {
+		d, w := newDevice(t), weight()
+		require.NoError(t, work(d, w))
+		x := d.Get(5)
+		used := d.memory.used
+		fail(call, 1, 719)
+		err := work(d, w)
+		require.ErrorContains(t, err, "cuda:0 does not answer any more, start the program again")
+		require.ErrorContains(t, err, "CUDA_ERROR_LAUNCH_FAILED (719)")
+		var cause *Error
+		require.True(t, errors.As(err, &cause))
+		fakeCall("fakeReset")
+		require.Equal(t, err, work(d, w))
+		require.Equal(t, used, d.memory.used)
+		d.Put(x)
+	}
+}
+
+// TestNothingLeft: steps give back all that they take, also what is forgotten to the collector.
+func TestNothingLeft(t *testing.T) {
+	d, w := newDevice(t), weight()
+	require.NoError(t, work(d, w))
+	used := d.memory.used
+	for range 3 {
+		require.NoError(t, work(d, w))
+		w.Changed() // what was kept goes back without the collector
+	}
+	require.NoError(t, work(d, w))
+	require.Equal(t, used, d.memory.used)
+	for range 10 {
+		y, x := d.Get(1, 1, 1, 64), tensor.New(1, 1, 1, 64)
+		d.Conv2d(y, x, tensor.New(64, 64, 1, 1), nil, tensor.SameConv(1), tensor.Epilogue{})
+		d.Put(y)
+	}
+	d.Place(tensor.New(1000)) // nobody has it
+	d.memory.budget = d.memory.held
+	func() {
+		defer func() { require.IsType(t, &tensor.OutOfMemory{}, recover()) }()
+		d.Get(1 << 30)
+	}()
+	d.Sync()
+	require.Equal(t, used, d.memory.used)
+	require.NoError(t, work(d, w))
+}
+
+// TestBackwards: the same bits with threads and blocks in the opposite order, where a barrier that lacks shows.
+func TestBackwards(t *testing.T) {
+	d := newDevice(t)
+	for i, c := range devicetest.Check() {
+		if i%5 != 0 {
+			continue
+		}
+		results := func(backwards int) (all [][]float32) {
+			set("backwards", backwards)
+			g := autograd.NewGraph(d)
+			defer g.Release()
+			x := c.Values(g, c.Inputs(), true)
+			y := c.Run(g, x)
+			all = append(all, d.Host(y.T))
+			g.Backward(y, nil)
+			for _, v := range x {
+				all = append(all, d.Host(v.Grad()))
+			}
+			return all
+		}
+		require.Equal(t, results(0), results(1), c.Name)
+	}
+}
