@@ -123,3 +123,13 @@ func compile(compiler, dir string, files []file, library string) error {
 	}
 	return nil
 }
+
+// Use has tensor/cuda open the emulated driver in this process: it is for the tests of packages that compute on a device.
+// The error is ErrNoCompiler where there is no compiler, and such tests are skipped.
+func Use() error {
+	path, err := Build()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Setenv("PSLD_CUDA_DRIVER", path), os.Setenv("PSLD_NVRTC", "none"))
+}
