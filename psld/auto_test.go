@@ -50,10 +50,22 @@ func TestPresetOfBlur(t *testing.T) {
 	}
 	require.InDelta(t, 1, lambda(0.6), 1e-9)
 	require.InDelta(t, 1, lambda(0.8), 0.01)
-	require.InDelta(t, 0.3, lambda(1.51), 0.01)
-	require.InDelta(t, 0.3, lambda(4), 1e-9)
+	require.InDelta(t, 0.7, lambda(1.51), 0.01)
+	require.InDelta(t, 0.7, lambda(4), 1e-9)
 	for std := 0.7; std < 1.7; std += 0.05 {
 		require.LessOrEqual(t, lambda(std+0.05), lambda(std))
 		require.Greater(t, lambda(std+0.05), 0.85*lambda(std))
+	}
+}
+
+// TestPresetOfNoise: PnP-ADMM fills pixels in with parameters that follow the noise of the others.
+func TestPresetOfNoise(t *testing.T) {
+	for sigma, want := range map[float64][2]float64{0: {0.02, 0.1}, 0.05: {0.07, 0.12}, 0.15: {0.21, 0.3}} {
+		m, err := Preset(nil, Damage{Task: task.InpaintRandom}, 64, 64,
+			Options{Method: "pnp-admm", Sigma: &sigma})
+		require.NoError(t, err)
+		values := param.ValuesOf(m)
+		require.InDelta(t, want[0], values["rho"], 1e-9)
+		require.InDelta(t, want[1], values["level"], 1e-9)
 	}
 }

@@ -29,7 +29,7 @@ func NewCircularBlur(h, w, c int, k *Kernel, stride int) (Linear, error) {
 	}
 	b := &circular{in: Shape{h, w, c}, out: Shape{h / stride, w / stride, c}, stride: stride,
 		kernel: Kernel{k.Size, slices.Clone(k.W)},
-		fft: newFFT2(h, w), small: newFFT2(h/stride, w/stride), transfer: make([]complex128, h*w)}
+		fft:    newFFT2(h, w), small: newFFT2(h/stride, w/stride), transfer: make([]complex128, h*w)}
 	for i, v := range k.W {
 		y, x := wrap(k.Size/2-i/k.Size, h), wrap(k.Size/2-i%k.Size, w)
 		b.transfer[y*w+x] += complex(v, 0)
