@@ -475,6 +475,9 @@ func (r *restoration) announce() {
 	}
 	if r.m != nil {
 		r.c.say("model     %s", prior.Describe(r.m))
+		if note := psld.HostNote(r.m, r.d, r.h, r.w); note != "" {
+			r.c.say("          %s", note)
+		}
 		if n := psld.Windows(r.m, r.d, r.h, r.w, r.o); n > 0 {
 			r.c.say("layout    solved in %d windows around the holes", n)
 		} else {
