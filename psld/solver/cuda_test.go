@@ -68,7 +68,7 @@ func TestStepsCUDA(t *testing.T) {
 		defer cancel()
 		var z []float32
 		o := Options{Seed: 7, Progress: func(p Progress) {
-			z = append([]float32{}, p.State.Vars["z"].Data...)
+			z = p.State.Host("z")
 			if p.Step == 3 {
 				cancel()
 			}

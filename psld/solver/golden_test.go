@@ -171,9 +171,9 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 	o.Progress = func(p Progress) {
 		n := stepName(p.Step - 1)
 		check(n+".e_t", p.Inner["eps"], 3e-5)
-		check(n+".pred_z_0", p.State.Vars["z0"].Data, 1e-5)
+		check(n+".pred_z_0", p.State.Host("z0"), 1e-5)
 		check(n+".grad", p.Inner["grad"], 3e-5)
-		check(n+".z_prev", p.State.Vars["z"].Data, 1e-5)
+		check(n+".z_prev", p.State.Host("z"), 1e-5)
 		scalars, err := f.Float64(n + ".scalars")
 		require.NoError(t, err)
 		require.InEpsilon(t, scalars[0], p.Measurement, 3e-5*loose)
@@ -181,7 +181,7 @@ func runGolden(t *testing.T, m *prior.LatentDiffusion, shared *weights.File, pat
 			require.InEpsilon(t, scalars[1], p.Term("gluing"), 3e-5*loose)
 		}
 		require.InEpsilon(t, scalars[2], p.Loss, 3e-5*loose)
-		last = p.State.Vars["z"].Clone().Data
+		last = p.State.Host("z")
 		if steps++; steps == c.StepsRun {
 			cancel()
 		}

@@ -192,7 +192,17 @@ type State struct {
 	RMS         float64                   // of the last step, see Progress
 	Run         []Fact                    // which run it is of
 
+	dev  tensor.Device   // that of the run, nil where no run goes on from here
 	lent map[string]bool // variables whose memory the run gives back to the device
+}
+
+// Host is a copy of a variable in ordinary memory.
+func (s *State) Host(name string) []float32 {
+	t := s.Vars[name]
+	if s.dev == nil {
+		return slices.Clone(t.Data)
+	}
+	return slices.Clone(s.dev.Host(t))
 }
 
 // Set makes a variable of data, which it keeps.
@@ -227,7 +237,7 @@ func (s *State) release(dev tensor.Device, other *State) {
 // onHost is s with copies of the variables in ordinary memory.
 func (s *State) onHost(dev tensor.Device) *State {
 	c := *s
-	c.Vars, c.lent = map[string]*tensor.Tensor{}, nil
+	c.Vars, c.dev, c.lent = map[string]*tensor.Tensor{}, nil, nil
 	for name, t := range s.Vars {
 		c.Vars[name] = tensor.From(slices.Clone(dev.Host(t)), t.Shape...)
 	}

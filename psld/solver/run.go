@@ -14,7 +14,7 @@ import (
 
 // drive does the steps of a method: the one loop of this package.
 func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*Result, error) {
-	now := &State{Steps: m.Len(), Vars: map[string]*tensor.Tensor{}}
+	now := &State{Steps: m.Len(), Vars: map[string]*tensor.Tensor{}, dev: r.Device()}
 	k := &keeper{Keep: r.o.Keep, dev: r.Device()}
 	defer r.release()
 	defer func() { now.release(r.Device(), nil) }()
@@ -26,7 +26,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 	case err != nil:
 		return nil, err
 	case from != nil:
-		now = from
+		now, from.dev = from, r.Device()
 	default:
 		if err := r.begin(ctx, m, now); err != nil {
 			return nil, err

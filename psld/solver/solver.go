@@ -78,7 +78,7 @@ type Progress struct {
 	Memory      int64  // resident bytes of the process, 0 for unknown
 	Kept        bool   // the state after the step is on disk (see Keep)
 	KeepErr     error  // why it is not, though it was time to; the run goes on
-	State       *State // read only, until Progress returns: the memory of its variables is used again
+	State       *State // read only, by State.Host, until Progress returns: its memory is used again
 	// Picture is what the result would be if the run stopped here, of shape A.In(). It decodes the state, at the
 	// work of a decoding, and must be called before Progress returns.
 	Picture func() ([]float32, error)
