@@ -12,7 +12,7 @@ func (d *Device) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilo
 	}
 	o, i, _ := filter(w)
 	g := geometry{conv: p, rows: y.Len() / o, in: i, out: o, scale: e.Scale}
-	g.inH, g.inW, g.outH, g.outW = x.Dim(1), x.Dim(2), y.Dim(1), y.Dim(2)
+	g.pictures, g.inH, g.inW, g.outH, g.outW = x.Dim(0), x.Dim(1), x.Dim(2), y.Dim(1), y.Dim(2)
 	out := d.out(y)
 	if !e.GEGLU {
 		d.convolve(out, d.in(x), d.weight(w), d.in(b), d.in(e.Add), g)
@@ -36,7 +36,7 @@ func (d *Device) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 	defer d.lock()()
 	o, i, _ := filter(w)
 	g := geometry{conv: p, grad: true, in: o, out: i, scale: 1}
-	g.inH, g.inW, g.outH, g.outW = dy.Dim(1), dy.Dim(2), dx.Dim(1), dx.Dim(2)
+	g.pictures, g.inH, g.inW, g.outH, g.outW = dy.Dim(0), dy.Dim(1), dy.Dim(2), dx.Dim(1), dx.Dim(2)
 	g.rows = dx.Len() / i
 	if !p.Upsample {
 		d.convolve(d.out(dx), d.in(dy), d.weight(w), nil, nil, g)
@@ -55,19 +55,39 @@ type geometry struct {
 	grad                 bool
 	rows                 int // pixels of all pictures that are written
 	in, out              int // channels
+	pictures             int
 	inH, inW, outH, outW int
 	scale                float32
 	f                    tensor.Func
 }
 
 func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
-	const tile = 64
 	p := g.conv
-	d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad)}, out: []*piece{y}, in: []*piece{x, w, bias, add},
-		push: []uint32{u(g.rows), u(g.out), u(g.in), u(g.inH), u(g.inW), u(g.outH), u(g.outW), u(p.KH), u(p.KW),
-			u(p.Stride), u(p.PadTop), u(p.PadLeft), flag(p.Upsample && !g.grad), f(g.scale),
-			flag(bias != nil), flag(add != nil)},
-		groups: square((g.rows + tile - 1) / tile * ((g.out + tile - 1) / tile))})
+	push := []uint32{u(g.rows), u(g.out), u(g.in), u(g.inH), u(g.inW), u(g.outH), u(g.outW), u(p.KH), u(p.KW),
+		u(p.Stride), u(p.PadTop), u(p.PadLeft), flag(p.Upsample && !g.grad), f(g.scale), flag(bias != nil),
+		flag(add != nil)}
+	tiles := func(rows, columns int) [3]int {
+		return square((g.rows + rows - 1) / rows * ((g.out + columns - 1) / columns))
+	}
+	if !d.lanes {
+		d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad)}, out: []*piece{y}, in: []*piece{bias, add, x, w},
+			push: push, groups: tiles(64, 64)})
+		return
+	}
+	if g.in%4 != 0 {
+		x = d.pad(x, g.pictures*g.inH*g.inW, g.in)
+	}
+	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad)}, out: []*piece{y}, in: []*piece{bias, add},
+		texels: []*piece{x, w}, push: append(push, texel(x), texel(w)), groups: tiles(16, 32)})
+}
+
+// pad makes the last side of x[rows,c] a multiple of four, with zeros.
+func (d *Device) pad(x *piece, rows, c int) *piece {
+	n := rows * fours(c)
+	y := d.scratch(n)
+	d.launch(launch{kernel: "pad", out: []*piece{y}, in: []*piece{x}, push: []uint32{u(n), u(fours(c)), u(c)},
+		groups: lines(n)})
+	return y
 }
 
 // Conv2dGradWeight implements [tensor.Device].

@@ -90,6 +90,7 @@ type Device struct {
 	orphans   orphans
 	nothing   piece    // bound where a kernel's buffer is not given
 	temps     []*piece // of the operation under way
+	lanes     bool     // products by conv_lanes.comp
 	copies    bool     // downloads go through staging memory, though the host sees all
 	refusals  int      // allocations of blocks that fail, for tests
 	fault     result   // of the next submission, for tests
@@ -164,6 +165,7 @@ func newDevice(p *physical) (*Device, error) {
 		return nil, err
 	}
 	d.newArenas()
+	d.lanes = p.isCPU() && p.vectors8()
 	if err := d.newQueue(); err != nil {
 		return nil, err
 	}
@@ -396,13 +398,16 @@ func (d *Device) Pack(w *tensor.Tensor) {
 // filter reads a weight's shape [O,I] or [O,I,KH,KW].
 func filter(w *tensor.Tensor) (o, i, taps int) { return w.Dim(0), w.Dim(1), tensor.Len(w.Shape[2:]) }
 
-// pack makes the layout [taps,I,O] of a weight.
+// fours rounds up to a multiple of four.
+func fours(n int) int { return (n + 3) / 4 * 4 }
+
+// pack makes the layout [taps,I4,O4] of a weight.
 func (d *Device) pack(w *tensor.Tensor) *buffer {
 	o, i, taps := filter(w)
-	b := d.newBuffer(w.Len(), false)
+	b := d.newBuffer(taps*fours(i)*fours(o), false)
 	b.packed = true
-	d.launch(launch{kernel: "pack", out: []*piece{b.memory}, in: []*piece{d.in(w)}, push: []uint32{u(o), u(i), u(taps)},
-		groups: lines(w.Len())})
+	d.launch(launch{kernel: "pack", out: []*piece{b.memory}, in: []*piece{d.in(w)},
+		push: []uint32{u(b.n), u(o), u(i), u(taps), u(fours(o)), u(fours(i))}, groups: lines(b.n)})
 	return b
 }
 
@@ -436,11 +441,11 @@ func (d *Device) Host(t *tensor.Tensor) []float32 {
 		return data
 	}
 	o, i, taps := filter(t)
-	w := make([]float32, b.n)
+	w := make([]float32, t.Len())
 	for k := range taps {
 		for j := range i {
 			for l := range o {
-				w[(l*i+j)*taps+k] = data[(k*i+j)*o+l]
+				w[(l*i+j)*taps+k] = data[(k*fours(i)+j)*fours(o)+l]
 			}
 		}
 	}

@@ -218,6 +218,13 @@ func (p *physical) kind() string {
 	return "device"
 }
 
+// vectors8 tells that work groups of 8 are one subgroup, whose members read each other's numbers.
+func (p *physical) vectors8() bool {
+	const compute, basic, ballot = 0x20, 1, 8
+	return p.subgroup.subgroupSize == 8 && p.subgroup.supportedStages&compute != 0 &&
+		p.subgroup.supportedOperations&(basic|ballot) == basic|ballot
+}
+
 const pushDescriptors = "VK_KHR_push_descriptor"
 
 // lacks tells what of what this package needs the device does not have; nil for nothing.

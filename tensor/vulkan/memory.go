@@ -31,6 +31,7 @@ type arena struct {
 // block is one allocation of the driver and the buffer that spans it.
 type block struct {
 	memory, buffer uint64
+	view           uint64 // as a texel buffer; 0 before the first use
 	total          uint64
 	mapped         unsafe.Pointer // nil where the host cannot see it
 	free           []span         // by offset, no two touch
@@ -123,15 +124,16 @@ func (a *arena) trim() {
 
 func (a *arena) release(b *block) {
 	a.held -= b.total
+	a.d.DestroyBufferView.call(a.d.handle, uintptr(b.view), 0)
 	a.d.DestroyBuffer.call(a.d.handle, uintptr(b.buffer), 0)
 	a.d.FreeMemory.call(a.d.handle, uintptr(b.memory), 0)
 }
 
 // grow adds a block.
 func (a *arena) grow(size uint64) bool {
-	const storage, source, destination = 0x20, 1, 2
+	const storage, texels, source, destination = 0x20, 4, 1, 2
 	d, b := a.d, &block{total: size, free: []span{{0, size}}}
-	info := &bufferCreateInfo{sType: typeBufferCreateInfo, size: size, usage: storage | source | destination}
+	info := &bufferCreateInfo{sType: typeBufferCreateInfo, size: size, usage: storage | texels | source | destination}
 	if d.CreateBuffer.call(d.handle, ptr(info), 0, ptr(&b.buffer)) != success {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"unsafe"
 
 	"psld/internal/atomicfile"
@@ -35,7 +36,7 @@ type pipelines struct {
 	changed int    // pipelines made since it was written
 	settled int    // the same at the last wait
 	modules map[string]uint64
-	layouts [maxBuffers + 1]layout // by the number of buffers
+	layouts map[[2]int]layout // by the numbers of buffers and of texel buffers
 	made    map[pipelineKey]uint64
 }
 
@@ -46,7 +47,7 @@ const pushBytes = 128
 // newPipelines opens the cache, which saves drivers the compilation in the next process.
 func (d *Device) newPipelines() error {
 	p := &d.pipelines
-	p.modules, p.made = map[string]uint64{}, map[pipelineKey]uint64{}
+	p.modules, p.made, p.layouts = map[string]uint64{}, map[pipelineKey]uint64{}, map[[2]int]layout{}
 	var kept []byte
 	if dir, err := os.UserCacheDir(); err == nil {
 		v := d.physical.properties
@@ -86,26 +87,33 @@ func (d *Device) keepPipelines() {
 	}
 }
 
-// layout is that of kernels with n buffers.
-func (d *Device) layout(n int) layout {
-	l := &d.pipelines.layouts[n]
-	if l.pipeline != 0 {
-		return *l
+// Types of descriptors.
+const texelBuffer, storageBuffer = 4, 7
+
+// layout is that of kernels with n buffers and texels texel buffers behind them.
+func (d *Device) layout(n, texels int) layout {
+	l, ok := d.pipelines.layouts[[2]int{n, texels}]
+	if ok {
+		return l
 	}
-	const storageBuffer, computeStage, push = 7, 0x20, 1
-	bindings := make([]descriptorSetLayoutBinding, n)
+	const computeStage, push = 0x20, 1
+	bindings := make([]descriptorSetLayoutBinding, n+texels)
 	for i := range bindings {
 		bindings[i] = descriptorSetLayoutBinding{binding: uint32(i), descriptorType: storageBuffer, descriptorCount: 1,
 			stageFlags: computeStage}
+		if i >= n {
+			bindings[i].descriptorType = texelBuffer
+		}
 	}
-	set := &descriptorSetLayoutCreateInfo{sType: typeSetLayoutCreateInfo, flags: push, bindingCount: uint32(n),
+	set := &descriptorSetLayoutCreateInfo{sType: typeSetLayoutCreateInfo, flags: push, bindingCount: uint32(len(bindings)),
 		pBindings: first(bindings)}
 	d.must(d.CreateDescriptorSetLayout.call(d.handle, ptr(set), 0, ptr(&l.set)), "descriptor set layout")
 	constants := &pushConstantRange{computeStage, 0, pushBytes}
 	info := &pipelineLayoutCreateInfo{sType: typePipelineLayoutInfo, setLayoutCount: 1,
 		pSetLayouts: unsafe.Pointer(&l.set), pushConstantRangeCount: 1, pPushConstantRanges: unsafe.Pointer(constants)}
 	d.must(d.CreatePipelineLayout.call(d.handle, ptr(info), 0, ptr(&l.pipeline)), "pipeline layout")
-	return *l
+	d.pipelines.layouts[[2]int{n, texels}] = l
+	return l
 }
 
 // module is a kernel's SPIR-V for the driver.
@@ -127,7 +135,7 @@ func (d *Device) module(name string) uint64 {
 }
 
 // pipeline is a kernel that is ready to run.
-func (d *Device) pipeline(key pipelineKey, buffers int) uint64 {
+func (d *Device) pipeline(key pipelineKey, l layout) uint64 {
 	if p := d.pipelines.made[key]; p != 0 {
 		return p
 	}
@@ -137,7 +145,7 @@ func (d *Device) pipeline(key pipelineKey, buffers int) uint64 {
 	}
 	spec := &specializationInfo{uint32(len(entries)), first(entries), unsafe.Sizeof(key.spec), unsafe.Pointer(&key.spec)}
 	const computeStage = 0x20
-	info := &computePipelineCreateInfo{sType: typeComputePipelineInfo, layout: d.layout(buffers).pipeline,
+	info := &computePipelineCreateInfo{sType: typeComputePipelineInfo, layout: l.pipeline,
 		basePipelineIndex: -1,
 		stage: pipelineShaderStageCreateInfo{sType: typeShaderStageCreateInfo, stage: computeStage,
 			module: d.module(key.name), pName: unsafe.Pointer(cString("main")), pSpecializationInfo: unsafe.Pointer(spec)}}
@@ -155,8 +163,11 @@ type launch struct {
 	spec   []uint32
 	// out are written, and may be read; in are read. They are the bindings 0, 1, ...: nil is an optional one.
 	out, in []*piece
-	push    []uint32 // see f for numbers
-	groups  [3]int
+	// texels are read too, as texel buffers of four numbers, bound behind the others. The whole block of memory is
+	// bound: see texel.
+	texels []*piece
+	push   []uint32 // see f for numbers
+	groups [3]int
 }
 
 // f is a float32 among the constants.
@@ -173,6 +184,20 @@ func flag(on bool) uint32 {
 	return 0
 }
 
+// texel is the place of a piece in its block's texel buffer, for the constants of a kernel.
+func texel(p *piece) uint32 { return uint32(p.at / 16) }
+
+// view is a block of memory as a texel buffer.
+func (d *Device) view(b *block) *uint64 {
+	if b.view == 0 {
+		const rgba32Float = 109
+		info := &bufferViewCreateInfo{sType: typeBufferViewCreateInfo, buffer: b.buffer, format: rgba32Float,
+			size_: b.total}
+		d.must(d.CreateBufferView.call(d.handle, ptr(info), 0, ptr(&b.view)), "texel buffer")
+	}
+	return &b.view
+}
+
 // launch records the run of a kernel.
 func (d *Device) launch(l launch) {
 	for _, n := range l.groups {
@@ -185,20 +210,15 @@ func (d *Device) launch(l launch) {
 	}
 	key := pipelineKey{name: l.kernel}
 	copy(key.spec[:], l.spec)
-	n := len(l.out) + len(l.in)
-	pipeline := d.pipeline(key, n)
+	buffers := slices.Concat(l.out, l.in)
+	layout := d.layout(len(buffers), len(l.texels))
+	pipeline := d.pipeline(key, layout)
 	b := d.begin()
 	var infos [maxBuffers]descriptorBufferInfo
 	var writes [maxBuffers]writeDescriptorSet
 	touches := make([]touch, 0, maxBuffers)
-	const storageBuffer, compute, computeStage = 7, 1, 0x20
-	for i := range n {
-		var p *piece
-		if i < len(l.out) {
-			p = l.out[i]
-		} else {
-			p = l.in[i-len(l.out)]
-		}
+	const compute, computeStage = 1, 0x20
+	for i, p := range buffers {
 		if p == nil {
 			p = &d.nothing
 		} else {
@@ -208,8 +228,13 @@ func (d *Device) launch(l launch) {
 		writes[i] = writeDescriptorSet{sType: typeWriteDescriptorSet, dstBinding: uint32(i), descriptorCount: 1,
 			descriptorType: storageBuffer, pBufferInfo: unsafe.Pointer(&infos[i])}
 	}
+	for i, p := range l.texels {
+		touches = append(touches, touch{*p, false})
+		writes[len(buffers)+i] = writeDescriptorSet{sType: typeWriteDescriptorSet, dstBinding: uint32(len(buffers) + i),
+			descriptorCount: 1, descriptorType: texelBuffer, pTexelBufferView: unsafe.Pointer(d.view(p.block))}
+	}
+	n := len(buffers) + len(l.texels)
 	d.uses(b, touches)
-	layout := d.layout(n)
 	d.stamp(b, l.kernel, func() {
 		d.CmdBindPipeline.call(b.commands, compute, uintptr(pipeline))
 		d.CmdPushDescriptorSetKHR.call(b.commands, compute, uintptr(layout.pipeline), 0, uintptr(n), ptr(&writes))

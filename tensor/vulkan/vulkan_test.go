@@ -37,3 +37,17 @@ func open(t *testing.T) *Device {
 }
 
 func TestDevice(t *testing.T) { devicetest.Run(t, open(t)) }
+
+// TestTiles takes the kernels of GPUs, where the device is a processor, and copies what the host could see.
+func TestTiles(t *testing.T) {
+	d := open(t)
+	if !d.lanes {
+		t.Skip("TestDevice had them")
+	}
+	d.lanes, d.copies = false, true
+	defer func() { d.lanes, d.copies = true, false }()
+	for _, c := range devicetest.Check() {
+		_ = c
+	}
+	devicetest.Run(t, d)
+}

@@ -7,6 +7,8 @@
 // rows of a are gathered from x as they are needed. A work group makes 64 rows and 64 columns, and each of its members
 // 4 x 4 of them in registers, from parts of 16 long that lie in shared memory.
 layout(local_size_x = 256) in;
+BUFFER(3, readonly, x); // [*,inH,inW,K]
+BUFFER(4, readonly, w); // [KH*KW,I4,O4]
 
 const uint TILE = 64, DEPTH = 16;
 
@@ -15,7 +17,7 @@ shared float bs[DEPTH][TILE + 1];
 
 void main() {
     uint id = gl_LocalInvocationID.x, tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    uint wide = (N + TILE - 1) / TILE, m0 = tile / wide * TILE, n0 = tile % wide * TILE;
+    uint wide = (N + TILE - 1) / TILE, m0 = tile / wide * TILE, n0 = tile % wide * TILE, N4 = fours(N), K4 = fours(K);
     if (m0 >= M) return;
     Row rows[4]; // of a that this member fetches
     for (uint i = 0; i < 4; i++) rows[i] = rowOf(m0 + id / 16 + 16 * i);
@@ -28,12 +30,12 @@ void main() {
         for (uint k0 = 0; k0 < K; k0 += DEPTH) {
             for (uint i = 0; i < 4; i++) {
                 uint k = k0 + id % 16;
-                as[id % 16][id / 16 + 16 * i] = from[i] >= 0 && k < K ? x[from[i] + k] : 0;
+                as[id % 16][id / 16 + 16 * i] = from[i] >= 0 && k < K ? x[from[i] * int(K) + k] : 0;
             }
             for (uint i = 0; i < 4; i++) { // neighbours read neighbours
                 uint kk = GRAD ? id % 16 : id / 64 + 4 * i, nn = GRAD ? id / 16 + 16 * i : id % 64;
                 uint k = k0 + kk, n = n0 + nn;
-                bs[kk][nn] = k < K && n < N ? w[tap * K * N + (GRAD ? n * K + k : k * N + n)] : 0;
+                bs[kk][nn] = k < K4 && n < N4 ? w[tap * K4 * N4 + (GRAD ? n * K4 + k : k * N4 + n)] : 0;
             }
             barrier();
             for (uint kk = 0; kk < DEPTH; kk++) {

@@ -10,12 +10,13 @@ layout(push_constant) uniform Constants {
     uint up;            // 1: x is enlarged two-fold, forward only
     float scale;
     uint bias, more;    // 1: there is a bias, something to add
+    uint xAt, wAt;      // of x and w in their texel buffers
 };
 BUFFER(0, writeonly, y); // [M,N]
-BUFFER(1, readonly, x);  // [*,inH,inW,K]
-BUFFER(2, readonly, w);  // [KH*KW,I,O]
-BUFFER(3, readonly, b);
-BUFFER(4, readonly, add);
+BUFFER(1, readonly, b);
+BUFFER(2, readonly, add);
+
+uint fours(uint n) { return (n + 3) / 4 * 4; }
 
 // Row is a row of y: its picture's first row in x, and its place in units of x.
 struct Row { int picture, row, col; };
@@ -27,7 +28,7 @@ Row rowOf(uint m) {
     return Row(picture, row * int(stride) - int(top), col * int(stride) - int(left));
 }
 
-// source is where the pixel of a row's window lies in x; -1 for padding.
+// source is the pixel of x at a place of a row's window; -1 for padding.
 int source(Row r, uint tap) {
     int kh = int(tap / KW), kw = int(tap % KW), row, col;
     if (GRAD) {
@@ -44,7 +45,7 @@ int source(Row r, uint tap) {
         col >>= up;
     }
     if (row >= int(inH) || col >= int(inW)) return -1;
-    return ((r.picture + row) * int(inW) + col) * int(K);
+    return (r.picture + row) * int(inW) + col;
 }
 
 // finish writes a sum: y = scale*(s + bias) + add, rounded after each operation.

@@ -1,0 +1,68 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_ballot : require
+#include "common.glsl"
+#include "geometry.glsl"
+
+// The product of conv.comp for a device that is a processor with vectors of 8 numbers, whose driver reads storage and
+// shared memory number by number, but texel buffers as vectors. A work group is one vector; it makes 16 rows and 32
+// columns in registers: four numbers long, each member holds those of x for 8 + 8 rows, one row each, and those of w
+// for its four columns. x has K4 channels.
+layout(local_size_x = 8) in;
+layout(set = 0, binding = 3) uniform samplerBuffer x; // [*,inH,inW,K4]
+layout(set = 0, binding = 4) uniform samplerBuffer w; // [KH*KW,I4,O4]
+
+#define ROW(i) \
+    upper[i] = fma(vec4(subgroupBroadcast(p, i)), f, upper[i]); \
+    lower[i] = fma(vec4(subgroupBroadcast(q, i)), f, lower[i]);
+#define STEP(k, columns) { float p = a[k], q = c[k]; vec4 f = columns; \
+    ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5) ROW(6) ROW(7) }
+#define PART(k) vec4(g0[k], g1[k], g2[k], g3[k])
+
+vec4 pixel(int from, uint k) {
+    vec4 v = texelFetch(x, int(xAt) + max(from, 0) * int(fours(K) / 4) + int(k));
+    return from < 0 ? vec4(0) : v;
+}
+
+// column is that of number j of a member.
+uint column(uint n0, uint j) {
+    uint lane = gl_LocalInvocationID.x;
+    return GRAD ? n0 + lane + 8 * j : n0 + 4 * lane + j;
+}
+
+void main() {
+    uint lane = gl_LocalInvocationID.x, tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
+    uint wide = (N + 31) / 32, m0 = tile / wide * 16, n0 = tile % wide * 32, N4 = fours(N), K4 = fours(K);
+    if (m0 >= M) return;
+    Row first = rowOf(m0 + lane), second = rowOf(m0 + 8 + lane);
+    vec4 upper[8], lower[8];
+    for (uint i = 0; i < 8; i++) {
+        upper[i] = vec4(0);
+        lower[i] = vec4(0);
+    }
+    for (uint tap = 0; tap < KH * KW; tap++) {
+        int from = source(first, tap), other = source(second, tap), at = int(wAt + tap * K4 * N4 / 4);
+        for (uint k = 0; k < K4 / 4; k++) {
+            vec4 a = pixel(from, k), c = pixel(other, k);
+            if (GRAD) { // four numbers long for each column
+                vec4 g0 = texelFetch(w, at + int(min(n0 + lane, N4 - 1) * (K4 / 4) + k));
+                vec4 g1 = texelFetch(w, at + int(min(n0 + lane + 8, N4 - 1) * (K4 / 4) + k));
+                vec4 g2 = texelFetch(w, at + int(min(n0 + lane + 16, N4 - 1) * (K4 / 4) + k));
+                vec4 g3 = texelFetch(w, at + int(min(n0 + lane + 24, N4 - 1) * (K4 / 4) + k));
+                STEP(0, PART(0)) STEP(1, PART(1)) STEP(2, PART(2)) STEP(3, PART(3))
+            } else { // four columns for each number
+                int n = at + int(min(n0 / 4 + lane, N4 / 4 - 1) + 4 * k * (N4 / 4)), down = int(N4 / 4);
+                STEP(0, texelFetch(w, n))
+                STEP(1, texelFetch(w, n + down))
+                STEP(2, texelFetch(w, n + 2 * down))
+                STEP(3, texelFetch(w, n + 3 * down))
+            }
+        }
+    }
+    for (uint i = 0; i < 8; i++) {
+        for (uint j = 0; j < 4; j++) {
+            finish(m0 + i, column(n0, j), upper[i][j]);
+            finish(m0 + 8 + i, column(n0, j), lower[i][j]);
+        }
+    }
+}
