@@ -26,7 +26,7 @@ func emulated(t *testing.T) tensor.Device {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	dev, err := cuda.Open(0)
+	dev, err := cuda.Open(0, "f32")
 	require.NoError(t, err)
 	return dev
 }

@@ -2,7 +2,11 @@
 
 package cuda
 
-import "psld/tensor"
+import (
+	"strings"
+
+	"psld/tensor"
+)
 
 // geometry is struct Conv of product.cu.
 type geometry struct {
@@ -31,30 +35,17 @@ func geometryOf(x, y *tensor.Tensor, channels int, p tensor.Conv) *geometry {
 	return g
 }
 
-// depth is what a product reads along k at a time: BK of product.cu.
-const depth = 16
-
 // product queues C[m,n] = A B of k terms, by the kernels of the given name, and ends with end where the sum is cut
 // in parts.
 func (d *device) product(name string, a, b uint64, m, n, k int, g *geometry, e *finish, end func(parts uint64, many int)) {
-	tile, tm, tn := "128", 128, 128
-	fours := g.ci%4 == 0 && (name == "convForward" || g.co%4 == 0)
-	wide := n
-	switch {
-	case !fours:
-		tile, tm, tn = "Odd", 64, 64
-	case wide <= 32 && m >= 128:
-		tile, tm, tn = "32", 128, 32
-	case m < 256 || wide < 96 || ((m+127)/128)*((wide+127)/128) < 64:
-		tile, tm, tn = "64", 64, 64
-	}
+	tile, tm, tn := tileOf(name, m, n, g)
 	columns := (n + tn - 1) / tn
 	if e.gated != 0 {
 		columns = (n/2 + tn/2 - 1) / (tn / 2)
 	}
 	tiles := (m + tm - 1) / tm * columns
 	parts := 1
-	if tiles < 132 {
+	if tiles < 132 { // fewer than a large GPU has multiprocessors
 		parts = max(1, min((264+tiles-1)/tiles, k/128, 64))
 	}
 	per := ((k+parts-1)/parts + depth - 1) / depth * depth
@@ -67,6 +58,31 @@ func (d *device) product(name string, a, b uint64, m, n, k int, g *geometry, e *
 	if parts > 1 {
 		end(e.part, parts)
 	}
+}
+
+// depth is a multiple of what tiles take along k at a time: BK of product.cu and tensorcore.cu.
+const depth = 32
+
+// tileOf chooses a kernel, by its name's end, and the size of its tiles, by the shape alone.
+func tileOf(name string, m, n int, g *geometry) (tile string, tm, tn int) {
+	onCores := strings.HasPrefix(name, "cores")
+	switch {
+	case !onCores && (g.ci%4 != 0 || name != "convForward" && g.co%4 != 0):
+		return "Odd", 64, 64
+	case !onCores && n <= 32 && m >= 128:
+		return "32", 128, 32
+	case m < 256 || n < 96 || (m+127)/128*((n+127)/128) < 64:
+		return "64", 64, 64
+	}
+	return "128", 128, 128
+}
+
+// kernelOf is the name of the kernels for a weight in a form.
+func (f form) kernelOf(name string) string {
+	if f.halves {
+		return "cores" + name
+	}
+	return "conv" + name
 }
 
 // pictureEnd is the end of a product whose result are pictures.
@@ -93,7 +109,8 @@ func (d *device) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilo
 	co := w.Dim(0)
 	g := geometryOf(x, y, co, p)
 	m, k := y.Rows(), p.KH*p.KW*x.Dim(3)
-	d.product("convForward", d.in(x), d.weight(w), m, co, k, g, f, d.pictureEnd(co, m*co, y.Len(), f))
+	d.product(d.formOf(w).kernelOf("Forward"), d.in(x), d.weight(w, d.formOf(w)), m, co, k, g, f,
+		d.pictureEnd(co, m*co, y.Len(), f))
 }
 
 // Conv2dGradInput implements [tensor.Device].
@@ -110,7 +127,8 @@ func (d *device) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 	if p.Upsample {
 		k *= 4
 	}
-	d.product("convToInput", d.in(dy), d.weight(w), m, n, k, g, f, d.pictureEnd(n, m*n, m*n, f))
+	d.product(d.formOf(w).kernelOf("ToInput"), d.in(dy), d.weight(w, d.formOf(w)), m, n, k, g, f,
+		d.pictureEnd(n, m*n, m*n, f))
 }
 
 // Conv2dGradWeight implements [tensor.Device].

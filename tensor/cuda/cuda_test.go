@@ -80,7 +80,7 @@ func newDevice(t *testing.T) *device {
 			t.Errorf("%d contexts, streams or modules are left", n)
 		}
 	})
-	return &device{g}
+	return &device{gpu: g}
 }
 
 // TestDevice runs the suite with each tensor in memory of its own, with NaNs around it and in it.
@@ -88,6 +88,13 @@ func TestDevice(t *testing.T) {
 	d := newDevice(t)
 	d.memory.whole = true
 	devicetest.Run(t, d)
+}
+
+// TestTensorCores runs it with factors of products rounded to bfloat16.
+func TestTensorCores(t *testing.T) {
+	d := newDevice(t)
+	d.memory.whole, d.bf16 = true, true
+	devicetest.RunRounded(t, d, 3e-2)
 }
 
 var _ tensor.Device = (*device)(nil)

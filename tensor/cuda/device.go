@@ -3,43 +3,73 @@
 package cuda
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 
 	"psld/tensor"
 )
 
-// device computes on a GPU in float32.
-type device struct{ *gpu }
+// device computes on a GPU in float32, or multiplies on its tensor cores: factors of convolutions and linear layers,
+// forward and to the input, rounded to bfloat16, sums in float32.
+type device struct {
+	*gpu
+	bf16 bool
+}
 
 var devices = struct {
 	sync.Mutex
-	of map[int]*device
-}{of: map[int]*device{}}
+	gpus map[int]*gpu
+	of   map[string]*device
+}{gpus: map[int]*gpu{}, of: map[string]*device{}}
 
-// Open returns the device of a GPU, by its number in [List]: the same one each time.
-func Open(number int) (tensor.Device, error) {
+// Precisions are those of the factors of products.
+var Precisions = []string{"f32", "bf16"}
+
+// Open returns the device of a GPU, by its number in [List], for one of [Precisions]: the same one each time.
+func Open(number int, precision string) (tensor.Device, error) {
 	devices.Lock()
 	defer devices.Unlock()
-	if d := devices.of[number]; d != nil {
+	name := fmt.Sprintf("%d %s", number, precision)
+	if d := devices.of[name]; d != nil {
 		return d, nil
 	}
-	g, err := newGPU(number)
-	if err != nil {
-		return nil, err
+	g := devices.gpus[number]
+	if g == nil {
+		var err error
+		if g, err = newGPU(number); err != nil {
+			return nil, err
+		}
+		devices.gpus[number] = g
 	}
-	d := &device{g}
-	devices.of[number] = d
+	if precision == "bf16" && g.Capability < cores {
+		return nil, fmt.Errorf("cuda: %s multiplies no bfloat16: it has compute capability %d.%d, and would need %d.%d",
+			g.Info.Name, g.Capability/10, g.Capability%10, cores/10, cores%10)
+	}
+	d := &device{gpu: g, bf16: precision == "bf16"}
+	devices.of[name] = d
 	return d, nil
 }
+
+// cores is the lowest compute capability with tensor cores for bfloat16.
+const cores = 80
 
 // buffer is what a tensor's storage has in place of Data.
 type buffer struct {
 	gpu   *gpu
 	block *block // nil where there are no elements
 	lent  bool   // by Get
-	taps  bool   // a weight [O,I,KH,KW] that lies there as [O,KH*KW,I]
+	form
 }
+
+// form is how a weight [O,I,KH,KW] lies there.
+type form struct {
+	taps   bool // as [O,KH*KW,I]
+	halves bool // in bfloat16
+}
+
+// plain is the form of all that is no weight.
+var plain form
 
 // addr is the address of the elements.
 func (b *buffer) addr() uint64 {
@@ -49,11 +79,11 @@ func (b *buffer) addr() uint64 {
 	return b.block.addr
 }
 
-// newBuffer takes memory for n elements.
-func (g *gpu) newBuffer(n int) *buffer {
+// newBuffer takes memory.
+func (g *gpu) newBuffer(bytes int64) *buffer {
 	b := &buffer{gpu: g}
-	if n > 0 {
-		b.block = g.get(4 * int64(n))
+	if bytes > 0 {
+		b.block = g.get(bytes)
 		runtime.SetFinalizer(b, (*buffer).Release)
 	}
 	return b
@@ -68,13 +98,18 @@ func (b *buffer) Release() {
 }
 
 // Name implements [tensor.Device].
-func (d *device) Name() string { return d.deviceName() }
+func (d *device) Name() string {
+	if d.bf16 {
+		return d.deviceName() + "/bf16"
+	}
+	return d.deviceName()
+}
 
 // Get implements [tensor.Device].
 func (d *device) Get(shape ...int) *tensor.Tensor {
 	d.begin()
 	defer d.leave()
-	b := d.newBuffer(tensor.Len(shape))
+	b := d.newBuffer(4 * int64(tensor.Len(shape)))
 	b.lent = true
 	return tensor.Buffered(b, shape...)
 }
@@ -96,20 +131,20 @@ func (d *device) Put(t *tensor.Tensor) {
 }
 
 // Pack implements [tensor.Device].
-func (d *device) Pack(w *tensor.Tensor) { d.move(w, tapsOf(w)) }
+func (d *device) Pack(w *tensor.Tensor) { d.move(w, d.formOf(w)) }
 
 // Place implements [tensor.Device].
-func (d *device) Place(t *tensor.Tensor) { d.move(t, 1) }
+func (d *device) Place(t *tensor.Tensor) { d.move(t, plain) }
 
 // move puts a tensor of host memory into the GPU's.
-func (d *device) move(t *tensor.Tensor, taps int) {
+func (d *device) move(t *tensor.Tensor, f form) {
 	d.begin()
 	defer d.leave()
-	t.Keep(d.gpu, func(kept any) any {
+	t.Keep(d, func(kept any) any {
 		if t.Storage().Buffer == nil && t.Data != nil {
 			b, ok := kept.(*buffer)
-			if !ok || b.taps != (taps > 1) {
-				b = d.placed(t, taps)
+			if !ok || b.form != f {
+				b = d.placed(t, f)
 			}
 			t.Storage().Buffer, t.Data = b, nil
 		}
@@ -125,42 +160,70 @@ func tapsOf(w *tensor.Tensor) int {
 	return w.Dim(2) * w.Dim(3)
 }
 
-// placed copies a tensor of host memory; with several taps it is a weight, and is turned.
-func (d *device) placed(t *tensor.Tensor, taps int) *buffer {
-	b := d.newBuffer(len(t.Data))
-	if taps == 1 {
+// formOf is the form in which a weight is multiplied.
+func (d *device) formOf(w *tensor.Tensor) form {
+	return form{taps: tapsOf(w) > 1, halves: d.bf16 && w.Dim(0)%4 == 0 && w.Dim(1)%4 == 0}
+}
+
+// bytes is the size of n elements.
+func (f form) bytes(n int) int64 {
+	if f.halves {
+		return 2 * int64(n)
+	}
+	return 4 * int64(n)
+}
+
+// placed copies a tensor of host memory, and brings it into a form.
+func (d *device) placed(t *tensor.Tensor, f form) *buffer {
+	b := d.newBuffer(f.bytes(len(t.Data)))
+	b.form = f
+	if f == plain {
 		upload(d.gpu, b.addr(), t.Data)
 		return b
 	}
-	b.taps = true
 	raw := d.scratch(4 * int64(len(t.Data)))
 	upload(d.gpu, raw, t.Data)
-	d.turn(b.addr(), raw, t, false)
+	d.reform(b.addr(), raw, t, f)
 	return b
 }
 
-// turn makes [O,taps,I] of a weight [O,I,taps], or back.
-func (d *device) turn(to, from uint64, w *tensor.Tensor, back bool) {
-	d.each("tapsFirst", w.Len(), at(to), at(from), i32(w.Dim(1)), i32(tapsOf(w)), flag(back))
+// reform brings the elements of a weight into a form.
+func (d *device) reform(to, from uint64, w *tensor.Tensor, f form) {
+	turned := to
+	if f.halves {
+		turned = from
+		if f.taps {
+			turned = d.scratch(4 * int64(w.Len()))
+		}
+	}
+	if f.taps {
+		d.each("tapsFirst", w.Len(), at(turned), at(from), i32(w.Dim(1)), i32(tapsOf(w)), flag(false))
+	}
+	if f.halves {
+		d.each("toHalves", w.Len(), at(to), at(turned))
+	}
 }
 
-// weight is the address of a factor of products, as [O,taps,I]. The copy of one in host memory stays with it.
-func (d *device) weight(w *tensor.Tensor) (addr uint64) {
-	taps := tapsOf(w)
+// weight is the address of a factor of products in the form f. The copy of one in host memory stays with it.
+func (d *device) weight(w *tensor.Tensor, f form) (addr uint64) {
 	if b := d.buffer(w); b != nil {
-		if taps == 1 || b.taps {
+		if b.form == f {
 			return b.addr()
 		}
-		addr = d.scratch(4 * int64(w.Len()))
-		d.turn(addr, b.addr(), w, false)
+		if b.form != plain {
+			panic(fmt.Sprintf("cuda: %s multiplies a weight that another device packed", d.Name()))
+		}
+		addr = d.scratch(f.bytes(w.Len()))
+		d.reform(addr, b.addr(), w, f)
 		return addr
 	}
-	w.Keep(d.gpu, func(kept any) any {
-		if kept == nil {
-			kept = d.placed(w, taps)
+	w.Keep(d, func(kept any) any {
+		b, ok := kept.(*buffer)
+		if !ok || b.form != f {
+			b = d.placed(w, f)
 		}
-		addr = kept.(*buffer).addr()
-		return kept
+		addr = b.addr()
+		return b
 	})
 	return addr
 }
@@ -175,9 +238,15 @@ func (d *device) Host(t *tensor.Tensor) []float32 {
 	}
 	data := make([]float32, t.Len())
 	from := b.addr()
+	if b.halves {
+		wide := d.scratch(4 * int64(t.Len()))
+		d.each("fromHalves", t.Len(), at(wide), at(from))
+		from = wide
+	}
 	if b.taps {
-		from = d.scratch(4 * int64(t.Len()))
-		d.turn(from, b.addr(), t, true)
+		turned := d.scratch(4 * int64(t.Len()))
+		d.each("tapsFirst", t.Len(), at(turned), at(from), i32(t.Dim(1)), i32(tapsOf(t)), flag(true))
+		from = turned
 	}
 	download(d.gpu, data, from)
 	return data

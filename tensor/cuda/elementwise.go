@@ -167,7 +167,7 @@ func (d *device) Sparse(y, x *tensor.Tensor, m *tensor.Sparse) {
 	var addr uint64
 	m.Keep(d.gpu, func(kept any) any {
 		if kept == nil {
-			b := d.newBuffer(rows + 1 + 2*entries)
+			b := d.newBuffer(4 * int64(rows+1+2*entries))
 			upload(d.gpu, b.addr(), m.Start)
 			upload(d.gpu, b.addr()+4*uint64(rows+1), m.At)
 			upload(d.gpu, b.addr()+4*uint64(rows+1+entries), m.W)
@@ -201,7 +201,7 @@ func rowNumbers(ids []int) []int32 {
 func (d *device) Embedding(y, w *tensor.Tensor, ids []int) {
 	d.begin()
 	defer d.leave()
-	d.each("embedding", y.Len(), at(d.out(y)), at(d.weight(w)), at(d.numbers(rowNumbers(ids))), i32(w.Dim(-1)))
+	d.each("embedding", y.Len(), at(d.out(y)), at(d.weight(w, plain)), at(d.numbers(rowNumbers(ids))), i32(w.Dim(-1)))
 }
 
 // EmbeddingGrad implements [tensor.Device].
@@ -246,9 +246,9 @@ func (d *device) columnSums(y, x uint64, n, rows, c int) {
 
 // The kinds of sums.
 const (
-	plain = iota
-	squares
-	products
+	ofElements = iota
+	ofSquares
+	ofProducts
 )
 
 func (d *device) total(kind int, x, y *tensor.Tensor) float64 {
@@ -268,10 +268,10 @@ func (d *device) total(kind int, x, y *tensor.Tensor) float64 {
 }
 
 // Sum implements [tensor.Device].
-func (d *device) Sum(x *tensor.Tensor) float64 { return d.total(plain, x, nil) }
+func (d *device) Sum(x *tensor.Tensor) float64 { return d.total(ofElements, x, nil) }
 
 // SumSquares implements [tensor.Device].
-func (d *device) SumSquares(x *tensor.Tensor) float64 { return d.total(squares, x, nil) }
+func (d *device) SumSquares(x *tensor.Tensor) float64 { return d.total(ofSquares, x, nil) }
 
 // Dot implements [tensor.Device].
-func (d *device) Dot(a, b *tensor.Tensor) float64 { return d.total(products, a, b) }
+func (d *device) Dot(a, b *tensor.Tensor) float64 { return d.total(ofProducts, a, b) }

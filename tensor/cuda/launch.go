@@ -66,7 +66,7 @@ func (g *gpu) in(t *tensor.Tensor) uint64 {
 		return 0
 	}
 	if b := g.buffer(t); b != nil {
-		if b.taps {
+		if b.form != plain {
 			panic("cuda: a packed weight in an operation that is no product")
 		}
 		return b.addr()

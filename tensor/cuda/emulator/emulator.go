@@ -77,8 +77,7 @@ func texts() (list []file) {
 	}
 	for _, m := range kernels.Modules() {
 		var b strings.Builder
-		fmt.Fprintf(&b, "#include \"emulator.h\"\n#line 1 \"common.cuh\"\n%s", kernels.Common())
-		fmt.Fprintf(&b, "#line 1 \"%s.cu\"\n%s\n#include \"kernel.h\"\n", m.Name, m.Own)
+		fmt.Fprintf(&b, "#include \"emulator.h\"\n%s\n#include \"kernel.h\"\n", m.Source)
 		for _, k := range m.Kernels {
 			fmt.Fprintf(&b, "REGISTER(%s)\n", k)
 		}
@@ -89,7 +88,7 @@ func texts() (list []file) {
 
 // compile makes objects of all files, at the same time, and a library of these.
 func compile(compiler, dir string, files []file, library string) error {
-	flags := []string{"-O2", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wno-unknown-pragmas"}
+	flags := []string{"-O3", "-march=native", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wno-unknown-pragmas"}
 	var running []*exec.Cmd
 	link := []string{"-shared", "-o", library}
 	for _, f := range files {

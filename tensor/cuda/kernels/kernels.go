@@ -5,6 +5,7 @@ import (
 	"embed"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -19,17 +20,20 @@ var compiled embed.FS
 
 // Module is a file of kernels.
 type Module struct {
-	Name    string   // of its file, without the end
-	Source  string   // all of it: what is shared by all files, and its own text
-	Own     string   // its own text
-	Kernels []string // that it defines
+	Name       string // of its file, without the end
+	Source     string // all of it: what is shared by all files, and its own text with what it includes
+	Kernels    []string
+	Capability int // compute capability of the first GPUs that it is for, e.g. 75 for 7.5
 }
 
 // names finds kernels in a text, also behind the macros that define several (see expand).
 var names = regexp.MustCompile(`(?m)^\s*KERNEL\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+(?:##\w+)?)\(`)
 
-// Common is the text that stands before each file.
-func Common() string { return read(sources, "common.cuh") }
+// capability is the line of a file that is for newer GPUs.
+var capability = regexp.MustCompile(`(?m)^// capability (\d+)$`)
+
+// include is the line that brings in what several files share.
+const include = `#include "gather.cuh"`
 
 // Modules are all files, in the order of their names.
 func Modules() []Module {
@@ -44,7 +48,11 @@ func Modules() []Module {
 			continue
 		}
 		own := read(sources, e.Name())
-		m := Module{Name: name, Own: own, Source: Common() + own}
+		m := Module{Name: name, Capability: 75}
+		m.Source = read(sources, "common.cuh") + strings.Replace(own, include, read(sources, "gather.cuh"), 1)
+		if match := capability.FindStringSubmatch(own); match != nil {
+			m.Capability, _ = strconv.Atoi(match[1])
+		}
 		for _, match := range names.FindAllStringSubmatch(own, -1) {
 			m.Kernels = append(m.Kernels, expand(own, match[1])...)
 		}
@@ -72,7 +80,7 @@ func expand(text, name string) (list []string) {
 	return list
 }
 
-// PTX is the compiled form of a module, for GPUs of compute capability 7.5 on, or "" where there is none.
+// PTX is the compiled form of a module, for GPUs from its capability on, or "" where there is none.
 func PTX(module string) string {
 	data, err := compiled.ReadFile(path.Join("ptx", module+".ptx"))
 	if err != nil {

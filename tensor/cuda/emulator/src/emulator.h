@@ -57,3 +57,33 @@ struct Kernel {
     static Kernel* first;
 };
 } // namespace emulator
+
+// Tensor cores.
+#define EMULATED
+inline uint32_t pairOf(float low, float high) {
+    auto rounded = [](float f) -> uint32_t {
+        uint32_t u = __float_as_uint(f);
+        if (f != f) return 0x7fc0;
+        return (u + 0x7fff + (u >> 16 & 1)) >> 16;
+    };
+    return rounded(low) | rounded(high) << 16;
+}
+namespace emulator {
+// number is element k of a pair of words that hold k = 2t, 2t+1 of lane t.
+inline float number(const Exchange* e, int turn, int group, int word, int k) {
+    uint32_t w = e->words[turn][group * 4 + k % 8 / 2][word + k / 8 * (word < 4 ? 2 : 1)];
+    return __uint_as_float((k % 2 ? w >> 16 : w) << 16);
+}
+} // namespace emulator
+// The layout of fragments is that of mma.m16n8k16 in the PTX manual.
+inline void multiply(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    emulator::Exchange* e = emulator::exchange();
+    int turn = emulator::turn(), lane = threadIdx.x % 32;
+    for (int i = 0; i < 4; i++) e->words[turn][lane][i] = a[i];
+    for (int i = 0; i < 2; i++) e->words[turn][lane][4 + i] = b[i];
+    emulator::wait(__LINE__, false);
+    for (int r = 0; r < 4; r++)
+        for (int k = 0; k < 16; k++)
+            d[r] += emulator::number(e, turn, lane / 4, r / 2, k) *
+                    emulator::number(e, turn, lane % 4 * 2 + r % 2, 4, k);
+}

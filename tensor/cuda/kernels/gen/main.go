@@ -21,7 +21,7 @@ import (
 )
 
 // architectures are those that kernels are compiled for in the check.
-var architectures = []string{"sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100"}
+var architectures = []int{75, 80, 86, 89, 90, 100}
 
 func main() {
 	check := flag.Bool("check", false, "compare with the files and compile for all architectures")
@@ -45,7 +45,7 @@ func run(folder string, check bool) error {
 		return fmt.Errorf("this is NVRTC %s, the PTX is made by %s", v, kernels.NVRTC)
 	}
 	for _, m := range kernels.Modules() {
-		ptx, err := compiler.Compile(m.Name+".cu", m.Source, "compute_75")
+		ptx, err := compiler.Compile(m.Name+".cu", m.Source, fmt.Sprintf("compute_%d", m.Capability))
 		if err != nil {
 			return err
 		}
@@ -65,7 +65,11 @@ func run(folder string, check bool) error {
 		if now, err := os.ReadFile(path); err != nil || string(now) != text {
 			return fmt.Errorf("%s is not what %s.cu compiles to: run gen without -check (%v)", path, m.Name, err)
 		}
-		for _, arch := range architectures {
+		for _, n := range architectures {
+			if n < m.Capability {
+				continue
+			}
+			arch := fmt.Sprintf("sm_%d", n)
 			code, err := compiler.Compile(m.Name+".cu", m.Source, arch)
 			if err != nil {
 				return err

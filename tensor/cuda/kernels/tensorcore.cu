@@ -1,0 +1,169 @@
+// Convolutions, forward and to the input, on tensor cores: factors rounded to bfloat16, sums in float32. What is stored
+// between operations is float32; weights are bfloat16, [O,taps,I]. Channels come in fours.
+//
+// A block of 8 warps makes a tile of BM x BN, from tiles of the factors that hold pairs of k in a word. A warp makes 32
+// rows; its columns are of both halves of the tile, so that a thread has what a gate takes together.
+// capability 80
+#include "gather.cuh"
+
+#define BK 32
+#define WORDS (BK / 2 + 4) // of a row, 4 of them unused, so that the rows of a fragment lie in different banks
+
+typedef unsigned int Word;
+typedef unsigned short Half;
+
+#ifndef EMULATED
+// pairOf rounds two numbers to bfloat16.
+__device__ __forceinline__ Word pairOf(float low, float high) {
+    Word w;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
+    return w;
+}
+
+// multiply: d[16,8] += a[16,16] b[16,8], by the 32 lanes of a warp together. With g = lane/4 and t = lane%4, a lane has
+// in a: rows g and g+8 at k = 2t, 2t+1, and the same at k+8; in b: column g at k = 2t, 2t+1, and at k+8; in d: row g at
+// columns 2t and 2t+1, and row g+8.
+__device__ __forceinline__ void multiply(float (&d)[4], const Word (&a)[4], const Word (&b)[2]) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
+
+KERNEL toHalves(Half* y, const float* x, Index n) { EACH(i, n) y[i] = (Half)(pairOf(x[i], 0.0f) & 0xffff); }
+KERNEL fromHalves(float* y, const Half* x, Index n) { EACH(i, n) y[i] = __uint_as_float((Word)x[i] << 16); }
+
+struct Pairs { Word x, y; };
+
+// weights is B[k..k+3, n] where MODE is FORWARD, else B[k, n..n+3], zeros outside.
+template <int MODE>
+__device__ __forceinline__ Pairs weights(const Conv& c, const Half* b, const Sides& s, int n, int k, int to) {
+    Pairs v;
+    v.x = v.y = 0;
+    if (n < 0 || k >= to) return v;
+    if (MODE == FORWARD) return *(const Pairs*)(b + (Index)n * s.k + k);
+    int taps = c.kh * c.kw;
+    return *(const Pairs*)(b + ((Index)(k % c.co) * taps + k / c.co % taps) * c.ci + n);
+}
+
+template <int MODE, int BM, int BN>
+__device__ __forceinline__ void cores(const float* a, const Half* b, const Conv& c, const Finish& e) {
+    __shared__ __align__(16) Word as[2][BM][WORDS];
+    __shared__ __align__(16) Word bs[2][BN][WORDS];
+    const int UA = BM * BK / 1024, UB = BN * BK / 1024; // fours that a thread fetches
+    const int DOWN = BM / 32, ACROSS = 8 / DOWN;        // warps
+    const int NT = BN / 8 / ACROSS;                     // pieces of 8 columns of a warp
+    const Sides s = sidesOf<MODE>(c);
+    const int t = threadIdx.x, warp = t / 32, lane = t % 32;
+    const int rows = warp / ACROSS * 32, across = warp % ACROSS;
+    const int from = blockIdx.z * c.per, to = imin(s.k, from + c.per);
+    int rowA[UA], atA = t % (BK / 4) * 4;
+    Pixel pixel[UA];
+#pragma unroll
+    for (int u = 0; u < UA; u++) {
+        rowA[u] = (t + 256 * u) / (BK / 4);
+        int m = blockIdx.x * BM + rowA[u];
+        pixel[u].item = -1;
+        if (m < s.m && MODE == FORWARD) pixel[u] = windowOf(c, m);
+        if (m < s.m && MODE == TO_INPUT) {
+            pixel[u].x = m % c.w;
+            pixel[u].y = m / c.w % c.h;
+            pixel[u].item = m / c.w / c.h;
+        }
+    }
+    int rowB[UB], atB[UB], columnB[UB];
+#pragma unroll
+    for (int u = 0; u < UB; u++) {
+        int i = t + 256 * u;
+        rowB[u] = MODE == FORWARD ? i / (BK / 4) : i % (BN / 4) * 4;
+        atB[u] = MODE == FORWARD ? i % (BK / 4) * 4 : i / (BN / 4);
+        columnB[u] = columnOf<BN>(rowB[u], s.n, MODE == FORWARD && e.gated);
+    }
+    float4 nextA[UA];
+    Pairs nextB[UB];
+    float sum[2][NT][4];
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < NT; j++)
+            for (int r = 0; r < 4; r++) sum[i][j][r] = 0.0f;
+    for (int k = from, now = 0; k < to + BK; k += BK, now ^= 1) {
+        if (k < to) {
+#pragma unroll
+            for (int u = 0; u < UA; u++) nextA[u] = fourA<MODE, true>(c, a, pixel[u], 0, k + atA, to);
+#pragma unroll
+            for (int u = 0; u < UB; u++) nextB[u] = weights<MODE>(c, b, s, columnB[u], k + atB[u], to);
+        }
+        if (k > from) {
+#pragma unroll
+            for (int q = 0; q < BK / 2; q += 8) {
+                Word x[2][4];
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    const Word* p = &as[now ^ 1][rows + 16 * i + lane / 4][q + lane % 4];
+                    x[i][0] = p[0];
+                    x[i][1] = p[8 * WORDS];
+                    x[i][2] = p[4];
+                    x[i][3] = p[8 * WORDS + 4];
+                }
+#pragma unroll
+                for (int j = 0; j < NT; j++) {
+                    int column = (j < NT / 2 ? 0 : BN / 2) + across * (BN / 2 / ACROSS) + j % (NT / 2) * 8;
+                    const Word* p = &bs[now ^ 1][column + lane / 4][q + lane % 4];
+                    Word w[2] = {p[0], p[4]};
+                    multiply(sum[0][j], x[0], w);
+                    multiply(sum[1][j], x[1], w);
+                }
+            }
+        }
+        if (k < to) {
+#pragma unroll
+            for (int u = 0; u < UA; u++) {
+                Word* p = &as[now][rowA[u]][atA / 2];
+                p[0] = pairOf(nextA[u].x, nextA[u].y);
+                p[1] = pairOf(nextA[u].z, nextA[u].w);
+            }
+#pragma unroll
+            for (int u = 0; u < UB; u++) {
+                if (MODE == FORWARD) {
+                    Word* p = &bs[now][rowB[u]][atB[u] / 2];
+                    p[0] = nextB[u].x;
+                    p[1] = nextB[u].y;
+                    continue;
+                }
+                Half* p = (Half*)&bs[now][rowB[u]][0] + atB[u];
+                p[0] = (Half)nextB[u].x;
+                p[2 * WORDS] = (Half)(nextB[u].x >> 16);
+                p[4 * WORDS] = (Half)nextB[u].y;
+                p[6 * WORDS] = (Half)(nextB[u].y >> 16);
+            }
+            __syncthreads();
+        }
+    }
+    int half = s.n / 2;
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < NT; j++)
+            for (int r = 0; r < 4; r++) {
+                int m = blockIdx.x * BM + rows + 16 * i + lane / 4 + r / 2 * 8;
+                int column = (j < NT / 2 ? 0 : BN / 2) + across * (BN / 2 / ACROSS) + j % (NT / 2) * 8;
+                int n = columnOf<BN>(column + lane % 4 * 2 + r % 2, s.n, e.gated);
+                if (m >= s.m || n < 0) continue;
+                if (e.part) e.part[((Index)blockIdx.z * s.m + m) * s.n + n] = sum[i][j][r];
+                else if (!e.gated) {
+                    Index at = (Index)m * s.n + n;
+                    e.y[at] = finished(e, sum[i][j][r], 0.0f, n, 0, at);
+                } else if (j < NT / 2) {
+                    Index at = (Index)m * half + n;
+                    e.y[at] = finished(e, sum[i][j][r], sum[i][j + NT / 2][r], n, half, at);
+                }
+            }
+}
+
+#define TILES(NAME, MODE)                                                                                          \
+    KERNEL __launch_bounds__(256) NAME##128(const float* a, const Half* b, Conv c, Finish e) {                     \
+        cores<MODE, 128, 128>(a, b, c, e);                                                                         \
+    }                                                                                                              \
+    KERNEL __launch_bounds__(256) NAME##64(const float* a, const Half* b, Conv c, Finish e) {                      \
+        cores<MODE, 64, 64>(a, b, c, e);                                                                           \
+    }
+
+TILES(coresForward, FORWARD)
+TILES(coresToInput, TO_INPUT)
