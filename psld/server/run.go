@@ -118,8 +118,12 @@ func (s *Server) run(ctx context.Context, j *job) {
 // failure is an error's text for whoever sent the job: without this server's paths.
 func failure(err error, dir string) string {
 	var full *fs.PathError
-	if errors.As(err, &full) {
+	var link *os.LinkError // of a rename
+	switch {
+	case errors.As(err, &full):
 		return fmt.Sprintf("the result cannot be stored: %v", full.Err)
+	case errors.As(err, &link):
+		return fmt.Sprintf("the result cannot be stored: %v", link.Err)
 	}
 	return unnamed(err, dir)
 }
@@ -220,11 +224,11 @@ type sampler struct {
 	cost    time.Duration // of it
 }
 
-// Times between states on disk, and between previews.
-const (
-	saveEvery    = 4 * time.Second
-	previewEvery = 1500 * time.Millisecond
-)
+// saveEvery is the time between states on disk. Tests shorten it.
+var saveEvery = 4 * time.Second
+
+// previewEvery is the time between previews.
+const previewEvery = 1500 * time.Millisecond
 
 func (r *sampler) sample(ctx context.Context, i int) error {
 	state := r.path(stateName(i))

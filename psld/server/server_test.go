@@ -525,43 +525,6 @@ func validator(t *testing.T, h http.Handler, router routers.Router, seen map[str
 	})
 }
 
-// Fifty clients at the same time: each gets its picture or the word that the queue is full, and comes again.
-func TestLoad(t *testing.T) {
-	o := tiny(t.TempDir())
-	o.Queue = 10
-	_, c := serving(t, o)
-	var group sync.WaitGroup
-	var mu sync.Mutex
-	busy := 0
-	for i := range 50 {
-		group.Go(func() {
-			for {
-				j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(png(16, 16, 1))}, quick(uint64(i)))
-				if client.Busy(err) {
-					mu.Lock()
-					busy++
-					mu.Unlock()
-					time.Sleep(20 * time.Millisecond)
-					continue
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if j, err = c.Wait(t.Context(), j.ID, nil); err != nil || j.State != client.Done {
-					t.Error(err, j)
-				}
-				if err := c.Picture(t.Context(), io.Discard, j.ID, "result", 0); err != nil {
-					t.Error(err)
-				}
-				return
-			}
-		})
-	}
-	group.Wait()
-	require.Positive(t, busy)
-}
-
 // A server ends within its grace, and the address is free again.
 func TestServe(t *testing.T) {
 	o := tiny(t.TempDir())
