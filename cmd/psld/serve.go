@@ -257,11 +257,11 @@ func scratched(x *picture.Picture) *picture.Picture {
 	for i := range p.Alpha {
 		p.Alpha[i] = 1
 	}
-	for _, l := range [][2]image.Point{{{10, 40}, {240, 110}}, {{60, 250}, {180, 20}}, {{20, 200}, {250, 190}}} {
+	for _, l := range [][2]image.Point{{{10, 40}, {240, 110}}, {{30, 90}, {90, 175}}, {{20, 200}, {250, 190}}} {
 		const n = 1000
 		for i := range n {
 			at := l[0].Add(l[1].Sub(l[0]).Mul(i).Div(n))
-			for dy := range 3 { // thin enough for the quick method
+			for dy := range 3 { // thin enough, without a crossing, for the quick method
 				for dx := range 3 {
 					if q := at.Add(image.Pt(dx, dy)); q.In(p.Bounds()) {
 						k := q.Y*p.W + q.X

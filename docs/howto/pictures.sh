@@ -8,20 +8,20 @@ out=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 photo=$(realpath "$out/../../cmd/psld/flower.jpg")
 cd "$(mktemp -d)"
 x=x0.png
-convert "$photo" -resize '256x256^' -gravity center -extent 256x256 -strip $x
+convert "$photo" -resize '160x160^' -gravity center -extent 160x160 -strip $x
 
 # sheet NAME FLAGS... restores y.png.
 sheet() {
   local name=$1
   shift
   "$psld" restore --quiet --in y.png --out x.png --sheet sheet.png "$@"
-  convert sheet.png -resize '512x>' -quality 88 -strip "$out/$name.jpg"
+  convert sheet.png -resize '512x>' -quality 90 -strip "$out/$name.jpg"
   echo "$name"
 }
 
-scratches=(-draw 'line 10,40 240,110' -draw 'line 60,250 180,20' -draw 'line 20,200 250,190')
-convert $x -stroke '#e8e4d8' -strokewidth 3 "${scratches[@]}" y.png
-convert -size 256x256 xc:black -stroke white -strokewidth 5 "${scratches[@]}" m.png
+scratches=(-draw 'line 8,30 150,66' -draw 'line 20,56 56,110' -draw 'line 12,128 152,121')
+convert $x -stroke '#e8e4d8' -strokewidth 2 "${scratches[@]}" y.png
+convert -size 160x160 xc:black -stroke white -strokewidth 4 "${scratches[@]}" m.png
 sheet hole --task inpaint --mask m.png
 "$psld" degrade --quiet --task inpaint-random --in $x --out y.png --mask-out m.png --sigma 0.02
 sheet pixels --task inpaint-random --mask m.png
