@@ -294,7 +294,11 @@ func addParameterFlags(fs *flag.FlagSet, of func(*task.Task) bool, test bool) (v
 		for _, p := range t.Parameters {
 			if flags[p.Name] == nil && (test || !p.Test) {
 				order = append(order, p.Name)
-				flags[p.Name] = fs.Float64(p.Name, p.Default, fmt.Sprintf("%s (%s)", p.Usage, t.Name))
+				byDefault := p.Default
+				if !test {
+					byDefault = 0 // it is not drawn unless it is told
+				}
+				flags[p.Name] = fs.Float64(p.Name, byDefault, fmt.Sprintf("%s (%s)", p.Usage, t.Name))
 			}
 		}
 	}
