@@ -24,6 +24,7 @@ type Guide struct {
 	// The published code has 0.5 for inpainting, else 0.3.
 	Omega   float64 `json:"omega" range:"0.." default:"0.3" scale:"side" help:"weight of the measurement"`
 	Squared bool    `json:"squared" help:"squared norms in place of norms; weights must then be much smaller"`
+	Guidance
 }
 
 // loss is omega |A x - y|.
@@ -35,11 +36,12 @@ func (o *Guide) loss() func(e *Estimate) *autograd.Value {
 // ancestral goes down by ancestral steps. A step may be followed by -gradient of a loss of the picture that the state
 // before it stands for, and by a change of the picture that holds the noise of the schedule's index i.
 type ancestral struct {
-	r      *Run
-	d      *schedule.DDPM
-	clip   bool
-	loss   func(e *Estimate) *autograd.Value // nil for none
-	change func(x []float32, step, i int)    // of a picture of shape A.In(), in place; nil for none
+	r        *Run
+	d        *schedule.DDPM
+	clip     bool
+	guidance Guidance
+	loss     func(e *Estimate) *autograd.Value // nil for none
+	change   func(x []float32, step, i int)    // of a picture of shape A.In(), in place; nil for none
 }
 
 func newAncestral(r *Run, o DDPM) (*ancestral, error) {
@@ -63,14 +65,15 @@ func (m *ancestral) Step(_ context.Context, s *State) (Report, error) {
 		g = m.r.NoGrad()
 	}
 	defer g.Release()
-	zt := g.Input(s.Vars["z"])
+	zt := m.guidance.enter(g, s.Vars["z"])
 	eps, v := m.r.EpsVariance(g, zt, float32(m.d.Timesteps[i]))
 	a := m.d.Alphas[i]
 	z0 := g.Scale(g.Sub(zt, g.Scale(eps, float32(math.Sqrt(1-a)))), float32(1/math.Sqrt(a)))
 	if m.clip {
 		z0 = g.Clamp(z0, -1, 1)
 	}
-	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: z0, X: m.r.Decode(g, z0), Y: m.r.measurement(g)}
+	leaf, from := m.guidance.leaf(g, zt, z0)
+	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: from, X: m.r.Decode(g, from), Y: m.r.measurement(g)}
 	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
 	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
 
@@ -81,7 +84,7 @@ func (m *ancestral) Step(_ context.Context, s *State) (Report, error) {
 	s.Take("z0", g, z0)
 	if m.loss != nil {
 		e.Report.Loss = m.r.Backward(g, m.loss(e))
-		next = u.Sub(next, u.Const(zt.Grad()))
+		next = u.Sub(next, m.guidance.of(u, leaf.Grad(), s.Vars["z"], m.d.AlphasPrev[i]))
 	} else {
 		e.Report.Measurement = g.Norm2(g.Sub(e.AX, e.Y)).Item()
 		e.Report.Loss = e.Report.Measurement

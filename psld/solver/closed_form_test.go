@@ -33,6 +33,9 @@ func TestClosedFormTable(t *testing.T) {
 		return &PSLD{DDIM{Steps: 100, Strength: 1, Eta: 1}, Fit{Omega: omega, Squared: squared},
 			Gluing{Gamma: omega / 4, GluingEvery: 1}, "adjoint"}
 	}
+	diffpir := func(steps int, zeta float64) Method {
+		return &DiffPIR{Steps: steps, From: 30, To: 0.02, Lambda: 1, Zeta: zeta, FitEvery: 1, Blend: 1}
+	}
 	rows := []struct {
 		name, words string
 		codec       bool
@@ -49,9 +52,9 @@ func TestClosedFormTable(t *testing.T) {
 		{"PSLD", "norm, omega 0.3", true, psld(0.3, false)},
 		{"PSLD", "squared, omega 0.05", true, psld(0.05, true)},
 		{"PSLD", "squared, omega 0.2", true, psld(0.2, true)},
-		{"DiffPIR", "20 steps, lambda 1, zeta 1", false, &DiffPIR{Steps: 20, From: 30, To: 0.02, Lambda: 1, Zeta: 1}},
-		{"DiffPIR", "100 steps, lambda 1, zeta 1", false, &DiffPIR{Steps: 100, From: 30, To: 0.02, Lambda: 1, Zeta: 1}},
-		{"DiffPIR", "100 steps, lambda 1, zeta 0.3", false, &DiffPIR{Steps: 100, From: 30, To: 0.02, Lambda: 1, Zeta: 0.3}},
+		{"DiffPIR", "20 steps, lambda 1, zeta 1", false, diffpir(20, 1)},
+		{"DiffPIR", "100 steps, lambda 1, zeta 1", false, diffpir(100, 1)},
+		{"DiffPIR", "100 steps, lambda 1, zeta 0.3", false, diffpir(100, 0.3)},
 	}
 	var table strings.Builder
 	table.WriteString("| method | | mean, measured | variance, measured | mean, missing | variance, missing |\n" +

@@ -44,16 +44,17 @@ type Estimate struct {
 
 // GuidedDDIM steps down the diffusion times by DDIM, and from each state z subtracts the gradient, with respect to
 // the one before, of a loss of the picture that z stands for (Chung et al. 2023): through UNet, decoder and whatever
-// the loss takes.
-func GuidedDDIM(r *Run, o DDIM, loss func(e *Estimate) *autograd.Value) (Stepper, error) {
+// the loss takes, or what guidance makes of that.
+func GuidedDDIM(r *Run, o DDIM, guidance Guidance, loss func(e *Estimate) *autograd.Value) (Stepper, error) {
 	d, err := o.Schedule(r)
-	return &guidedDDIM{r, d, loss}, err
+	return &guidedDDIM{r, d, guidance, loss}, err
 }
 
 type guidedDDIM struct {
-	r    *Run
-	d    *schedule.DDIM
-	loss func(e *Estimate) *autograd.Value
+	r        *Run
+	d        *schedule.DDIM
+	guidance Guidance
+	loss     func(e *Estimate) *autograd.Value
 }
 
 func (m *guidedDDIM) Len() int { return m.d.Len() }
@@ -77,9 +78,11 @@ func (m *guidedDDIM) Start(s *State) error {
 func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	i, g := m.d.Len()-1-s.Step, m.r.Graph()
 	defer g.Release()
-	zt := g.Input(s.Vars["z"])
+	zt := m.guidance.enter(g, s.Vars["z"])
 	eps := m.r.Eps(g, zt, float32(m.d.Timesteps[i]))
-	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: m.d.Z0(g, zt, eps, i)}
+	z0 := m.d.Z0(g, zt, eps, i)
+	leaf, from := m.guidance.leaf(g, zt, z0)
+	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: from}
 	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
 	e.X = m.r.Decode(g, e.Z0)
 	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
@@ -92,12 +95,13 @@ func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	if m.d.Sigmas[i] != 0 {
 		fresh = m.r.fresh(u, "ddim", s.Step, zt.T.Shape)
 	}
-	next := m.d.Step(u, u.Const(e.Z0.T), u.Const(eps.T), fresh, i)
+	next := m.d.Step(u, u.Const(z0.T), u.Const(eps.T), fresh, i)
 	m.r.inner(&e.Report, "eps", eps.T)
-	s.Take("z0", g, e.Z0)
+	s.Take("z0", g, z0)
 	e.Report.Loss = m.r.Backward(g, loss)
-	m.r.inner(&e.Report, "grad", zt.Grad())
-	s.Take("z", u, u.Sub(next, u.Const(zt.Grad())))
+	grad := m.guidance.of(u, leaf.Grad(), s.Vars["z"], float64(m.d.AlphasPrev[i]))
+	m.r.inner(&e.Report, "grad", grad.T)
+	s.Take("z", u, u.Sub(next, grad))
 	return e.Report, nil
 }
 

@@ -48,7 +48,7 @@ func newDiffPIRCase(t *testing.T, sigma float64) diffPIRCase {
 func TestDiffPIRSteps(t *testing.T) {
 	const sigma = 0.1
 	c := newDiffPIRCase(t, sigma)
-	o := &DiffPIR{Steps: 7, From: 2, To: 0.05, Lambda: 1.5, Zeta: 0.4}
+	o := &DiffPIR{Steps: 7, From: 2, To: 0.05, Lambda: 1.5, Zeta: 0.4, FitEvery: 1, Blend: 1}
 	start := make([]float32, len(c.p.Y))
 	for i := range start {
 		start[i] = float32(i%3) / 4
@@ -86,7 +86,7 @@ func TestDiffPIRSteps(t *testing.T) {
 func TestDiffPIRPosterior(t *testing.T) {
 	const sigma, seeds = 0.2, 200
 	c := newDiffPIRCase(t, sigma)
-	o := &DiffPIR{Steps: 60, From: 3, To: 0.02, Lambda: 1, Zeta: 0.3}
+	o := &DiffPIR{Steps: 60, From: 3, To: 0.02, Lambda: 1, Zeta: 0.3, FitEvery: 1, Blend: 1}
 	n := len(c.p.Y)
 	sum, squares := make([]float64, n), make([]float64, n)
 	for seed := range seeds {
@@ -135,8 +135,8 @@ func (o *DiffPIR) freeVariance(v float64) float64 {
 // TestDiffPIRErrors: noise that rises is refused, also where one end is the measurement's.
 func TestDiffPIRErrors(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
-	for _, o := range []DiffPIR{{Steps: 2, From: 0.1, To: 5, Lambda: 1}, {Steps: 2, From: 0.05, To: 0, Lambda: 1},
-		{Steps: 2, From: 0, To: 0.2, Lambda: 1}} {
+	for _, o := range []DiffPIR{{From: 0.1, To: 5}, {From: 0.05, To: 0}, {From: 0, To: 0.2}} {
+		o.Steps, o.Lambda, o.FitEvery, o.Blend = 2, 1, 1, 1
 		_, err := Solve(context.Background(), c.prior, c.p, &o, Options{})
 		require.ErrorContains(t, err, "the noise must fall")
 	}
@@ -146,13 +146,13 @@ func TestDiffPIRErrors(t *testing.T) {
 // the value m, c being the mean of the measurement, and from c elsewhere.
 func TestDiffPIRInverse(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
-	m, err := (&DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1}).Bind(newRun(c.prior, c.p, Options{}))
+	m, err := (&DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1}).Bind(newRun(c.prior, c.p, Options{}))
 	require.NoError(t, err)
 	var mean float64
 	for _, v := range c.p.Y {
 		mean += float64(v) / float64(len(c.p.Y))
 	}
-	for i, x := range inverse(m.(*diffPIR).prox, m.(*diffPIR).r.Y) {
+	for i, x := range inverse(m.(*proximal).prox, m.(*proximal).r.Y) {
 		want := mean
 		if c.keep[i/3] {
 			want = (float64(c.p.Y[i]) + 0.02*mean) / 1.02
@@ -164,7 +164,7 @@ func TestDiffPIRInverse(t *testing.T) {
 // TestDiffPIRLatent: on a latent prior the picture is decoded before the fit and encoded behind it.
 func TestDiffPIRLatent(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
-	res, err := Solve(context.Background(), m, p, &DiffPIR{Steps: 3, From: 1, To: 0.1, Lambda: 1},
+	res, err := Solve(context.Background(), m, p, &DiffPIR{Steps: 3, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1},
 		Options{Start: make([]float32, p.A.In().Len())})
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 8, 8, 4}, res.State.Vars["z"].Shape)

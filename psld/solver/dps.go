@@ -20,6 +20,6 @@ func (o *DPS) Bind(r *Run) (Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.loss = o.loss()
+	m.loss, m.guidance = o.loss(), o.Guidance
 	return m, nil
 }

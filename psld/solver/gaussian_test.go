@@ -247,7 +247,9 @@ func distance(a, b *mat.VecDense) float64 {
 //
 // Total variation does not sample: it gives one estimate, whatever the prior and the seed.
 //
-// DiffPIR clamps what it denoises, so that its steps are no affine maps: TestDiffPIRPosterior says what it gives.
+// DiffPIR and the others that share its loop clamp what they denoise, so that their steps are no affine maps:
+// TestDiffPIRPosterior and TestLATINOSpread say what they give. DING knows other latents than its measurement has, and
+// LatentDAPS and STSL are held to their formulas step by step (TestDINGSteps, TestLatentDAPSSteps, TestSTSLSteps).
 // The methods that want a prior of pixels are in TestPixelLaws and TestPnPADMM.
 func TestClosedForm(t *testing.T) {
 	const samples = 200
@@ -264,7 +266,8 @@ func TestClosedForm(t *testing.T) {
 		"psld":   {&PSLD{ddim, fit(0.1), Gluing{Gamma: weight - 0.1, GluingEvery: 1}, "adjoint"}, 0.1, weight - 0.1},
 		"tv":     {},
 	}
-	elsewhere := []string{"diffpir", "dps", "mcg", "score-sde", "ddrm", "pnp-admm"}
+	elsewhere := []string{"diffpir", "dps", "mcg", "score-sde", "ddrm", "pnp-admm", "latino", "treg", "dcdp",
+		"guess", "ding", "latentdaps", "stsl"}
 	for _, spec := range Specs() {
 		if slices.Contains(elsewhere, spec.Name) {
 			continue

@@ -22,7 +22,7 @@ func (o *GMLDPS) Bind(r *Run) (Stepper, error) {
 	if err := o.Gluing.check(r); err != nil {
 		return nil, err
 	}
-	return GuidedDDIM(r, o.DDIM, func(e *Estimate) *autograd.Value {
+	return GuidedDDIM(r, o.DDIM, o.Guidance, func(e *Estimate) *autograd.Value {
 		loss := o.fit(e)
 		if o.due(e.Step) {
 			loss = e.G.Add(loss, o.glue(e, e.X, &o.Fit))

@@ -18,7 +18,7 @@ type LDPS struct {
 
 // Bind implements [Method].
 func (o *LDPS) Bind(r *Run) (Stepper, error) {
-	return GuidedDDIM(r, o.DDIM, o.fit)
+	return GuidedDDIM(r, o.DDIM, o.Guidance, o.fit)
 }
 
 // Fit are the parameters of the measurement's term in the loss.
@@ -28,6 +28,7 @@ type Fit struct {
 	Squared bool `json:"squared" help:"squared norms in place of norms; weights must then be much smaller"`
 	// The published code adds what the measurement has, 0.05.
 	LoopNoise float64 `json:"loop_noise" range:"0..100" help:"deviation of fresh noise in the prediction of each step"`
+	Guidance
 }
 
 // fit is omega |A x - y|.

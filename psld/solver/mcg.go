@@ -16,6 +16,6 @@ func (o *MCG) Bind(r *Run) (Stepper, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.loss, m.change = o.loss(), o.onto(r, m.d)
+	m.loss, m.guidance, m.change = o.loss(), o.Guidance, o.onto(r, m.d)
 	return m, nil
 }

@@ -81,6 +81,7 @@ type Needs struct {
 	Gradient bool // it takes gradients through the prior's networks
 	Pixel    bool // its prior must be one of pixels, without a codec
 	SVD      bool // of the operator
+	Mask     bool // the operator must be one
 	Start    bool // it begins from a rough picture, whatever its parameters are
 	Noise    bool // it makes use of the deviation of the measurement's noise
 }
@@ -94,6 +95,7 @@ const (
 	latentStep = "one pass through UNet, decoder and encoder, and back"
 	guidedStep = "one pass through the UNet and back"
 	proxStep   = "one pass through the UNet, one proximal step"
+	hopStep    = "one pass through the UNet; where it fits decoder, one proximal step, encoder"
 )
 
 // specs are the methods of this package.
@@ -121,6 +123,23 @@ var specs = []Spec{
 	{"pnp-admm", "PnP-ADMM (Venkatakrishnan et al. 2013): ADMM whose proximal step of the prior is a denoiser",
 		proxStep, Needs{Prior: true, Pixel: true, Start: true, Noise: true}, false,
 		func() Method { return new(PnPADMM) }},
+	{"latino", "LATINO (Spagnoletti et al. 2025): exact fits between the few steps of a consistency model",
+		hopStep, Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(LATINO) }},
+	{"treg", "TReg (Kim et al. 2025): DDIM steps, of which some blend in an exact fit",
+		hopStep, Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(TReg) }},
+	{"dcdp", "DCDP (Li et al. 2024): rounds of an exact fit, noise, and DDIM steps that take it out",
+		hopStep, Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(DCDP) }},
+	{"guess", "Guess & Guide (2026): exact fits at one noise level, then some on the way down",
+		hopStep, Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(Guess) }},
+	{"ding", "DING (Janati et al. 2026): fills holes in latents; decoder and encoder at the ends alone",
+		"two passes through the UNet", Needs{Prior: true, Start: true, Mask: true}, true,
+		func() Method { return new(DING) }},
+	{"latentdaps", "LatentDAPS (Zhang et al. 2025): Langevin steps through the decoder around what the prior expects",
+		"two passes through the UNet, and as many through the decoder and back as there are Langevin steps",
+		Needs{Prior: true, Gradient: true}, true, func() Method { return new(LatentDAPS) }},
+	{"stsl", "STSL (Rout et al. 2024): guided latent diffusion with a second-order term, few steps",
+		"as often as there are gradient steps, two passes through the UNet and one through the decoder, and back",
+		Needs{Prior: true, Gradient: true}, true, func() Method { return new(STSL) }},
 	{"tv", "ADMM-TV, isotropic total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
 		"up to cg_steps products with A and its transpose", Needs{}, false, func() Method { return new(TV) }},
 }

@@ -180,9 +180,9 @@ func TestPixelLaws(t *testing.T) {
 		off         float64 // of the mean, as a share of the way from the prior's to the posterior's
 		least, most float64 // of the posterior's variance
 	}{
-		{"dps", &DPS{ddpm, Guide{weight, true}}, s.ancestralLaw(t, 40, weight, 0), 0.1, 0.6, 0.8},
+		{"dps", &DPS{ddpm, Guide{Omega: weight, Squared: true}}, s.ancestralLaw(t, 40, weight, 0), 0.1, 0.6, 0.8},
 		{"score-sde", &ScoreSDE{ddpm, Projection{Ridge: ridge}}, s.ancestralLaw(t, 40, 0, ridge), 0.25, 0.6, 0.8},
-		{"mcg", &MCG{ddpm, Guide{weight, true}, Projection{Ridge: ridge}},
+		{"mcg", &MCG{ddpm, Guide{Omega: weight, Squared: true}, Projection{Ridge: ridge}},
 			s.ancestralLaw(t, 40, weight, ridge), 0.25, 0.5, 0.8},
 		{"ddrm", &ddrm, s.ddrmLaw(t, ddrm), 0.2, 0.5, 0.8},
 	} {

@@ -32,7 +32,7 @@ func (o *PSLD) Bind(r *Run) (Stepper, error) {
 			return nil, err
 		}
 	}
-	return GuidedDDIM(r, o.DDIM, func(e *Estimate) *autograd.Value {
+	return GuidedDDIM(r, o.DDIM, o.Guidance, func(e *Estimate) *autograd.Value {
 		loss := o.fit(e)
 		if o.due(e.Step) {
 			x := e.G.Add(e.X, e.Pad(e.G, operator.Lower(e.G, e.G.Sub(e.Y, e.AX), back)))

@@ -166,6 +166,9 @@ func (s Spec) refuse(m prior.Prior, a operator.Linear) error {
 				"take a pixel model, or method ldps, psld or diffpir", s.Name, m.Info().Name)}
 		}
 	}
+	if s.Needs.Mask && operator.MaskOf(a) == nil {
+		return &Refused{fmt.Sprintf("method %s fills holes, and this damage has none: take method diffpir or psld", s.Name)}
+	}
 	if s.Needs.SVD && operator.SVDOf(a) == nil {
 		return &Refused{fmt.Sprintf("method %s needs the singular vectors of the damage, which this one has not (a kernel "+
 			"that is not separable, or a side over 512 pixels): take method diffpir, dps or tv", s.Name)}

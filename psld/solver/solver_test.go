@@ -48,7 +48,8 @@ func method(t *testing.T, name string, steps int) Method {
 	spec, err := Lookup(name)
 	require.NoError(t, err)
 	m := spec.Default()
-	require.NoError(t, param.Values{"steps": steps, "iterations": steps}.Only(m).Apply(m))
+	require.NoError(t, param.Values{"steps": steps, "iterations": steps, "inner": 2, "rounds": 1,
+		"guesses": 0}.Only(m).Apply(m))
 	return m
 }
 
@@ -67,6 +68,19 @@ func blurProblem(t *testing.T, h, w int) Problem {
 	k, err := operator.Gaussian(9, 1)
 	require.NoError(t, err)
 	a, err := operator.NewBlur(h, w, 3, k)
+	require.NoError(t, err)
+	y := make([]float32, a.Out().Len())
+	a.Apply(y, noise(1, a.In().Len(), 0.3))
+	return Problem{A: a, Y: y}
+}
+
+// holeProblem lacks a quarter of the picture.
+func holeProblem(t *testing.T, h, w int) Problem {
+	keep := make([]bool, h*w)
+	for i := range keep {
+		keep[i] = i/w >= h/2 || i%w >= w/2
+	}
+	a, err := operator.NewMask(h, w, 3, keep)
 	require.NoError(t, err)
 	y := make([]float32, a.Out().Len())
 	a.Apply(y, noise(1, a.In().Len(), 0.3))
@@ -249,7 +263,7 @@ func TestErrors(t *testing.T) {
 	require.EqualError(t, err, "method psld needs a model")
 	_, err = Lookup("magic")
 	require.EqualError(t, err, `unknown method "magic", want one of psld, gmldps, ldps, dps, mcg, score-sde, ddrm, `+
-		`diffpir, pnp-admm, tv`)
+		`diffpir, pnp-admm, latino, treg, dcdp, guess, ding, latentdaps, stsl, tv`)
 	alias, err := Lookup("admm-tv")
 	require.NoError(t, err)
 	require.Equal(t, "tv", alias.Name)
@@ -274,7 +288,7 @@ func TestUnconditional(t *testing.T) {
 	require.NoError(t, err)
 	p := Problem{A: a, Y: noise(2, a.Out().Len(), 0.1)}
 	for _, spec := range Specs() {
-		if spec.Needs.Pixel {
+		if spec.Needs.Pixel || spec.Needs.Mask {
 			continue
 		}
 		o := method(t, spec.Name, 2)
@@ -282,8 +296,8 @@ func TestUnconditional(t *testing.T) {
 		res, err := Solve(context.Background(), m, p, o, Options{})
 		require.NoError(t, err)
 		// The report's distance to the measurement is that of the picture: A x - y of the clean latent of the last
-		// step.
-		if z0 := res.State.Vars["z0"]; z0 != nil {
+		// step, or before the last of its inner steps.
+		if z0 := res.State.Vars["z0"]; z0 != nil && param.ValuesOf(o)["inner"] == nil {
 			ax := make([]float32, len(p.Y))
 			a.Apply(ax, newRun(m, p, Options{}).DecodePicture(z0))
 			var sq float64
