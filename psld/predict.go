@@ -25,6 +25,17 @@ func Predict(m prior.Prior, method solver.Method, d Damage, h, w int, o Options)
 	return time.Duration(work / Speed(m) * float64(time.Second))
 }
 
+// PredictFrom is about how long all steps take by the first one, whose Progress it is: that of its networks. A method
+// that goes through each of them once a step at the most may leave some out in other steps.
+func PredictFrom(method solver.Method, p solver.Progress) time.Duration {
+	calls, step := solver.CallsOf(method, p.Steps), p.Timing
+	seconds := float64(p.Steps) * (step.UNet.Total() + step.Decoder.Total() + step.Encoder.Total())
+	if calls.UNet.Forward <= float64(p.Steps) {
+		seconds = calls.Cost(step)
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
 // Work is the multiply-adds of the networks in all steps of a method, see Predict; 0 for unknown.
 func Work(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) (work float64) {
 	c, ok := m.(prior.Costed)
@@ -33,25 +44,22 @@ func Work(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) (w
 	}
 	if t, err := task.Find(string(d.Task)); err == nil {
 		for _, v := range o.windows(t, m, d.Keep, h, w) {
-			work += stepMACs(c, m, method, v.all.Dy(), v.all.Dx())
+			work += runMACs(c, m, method, v.all.Dy(), v.all.Dx())
 		}
 	}
 	if work == 0 {
-		work = stepMACs(c, m, method, h, w)
+		work = runMACs(c, m, method, h, w)
 	}
-	return work * float64(stepsOf(method))
+	return work
 }
 
-// stepMACs are the multiply-adds of a step on h x w pixels. The gradient to the input costs as much as the way
-// forward.
-func stepMACs(c prior.Costed, m prior.Prior, method solver.Method, h, w int) float64 {
+// runMACs are the multiply-adds of a run on h x w pixels. The gradient to the input costs as much as the way forward.
+func runMACs(c prior.Costed, m prior.Prior, method solver.Method, h, w int) float64 {
 	k := m.Multiple()
 	eps, encode, decode := c.MACs((h+k-1)/k*k, (w+k-1)/k*k)
-	passes := 1.0
-	if solver.SpecOf(method).Needs.Gradient {
-		passes = 2
-	}
-	return passes * float64(eps+encode+decode)
+	pass := func(n int64) solver.Passes { return solver.Passes{Forward: float64(n), Backward: float64(n)} }
+	return solver.CallsOf(method, stepsOf(method)).Cost(
+		solver.Timing{UNet: pass(eps), Decoder: pass(decode), Encoder: pass(encode)})
 }
 
 // stepsOf is the number of steps that the method's parameters ask for.

@@ -2,6 +2,7 @@ package psld
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -9,16 +10,30 @@ import (
 	"psld/psld/solver"
 )
 
-// TestPredict: a step of PSLD goes through three networks forward and back, one of DiffPIR forward alone; windows cost
-// what their area costs.
+// TestPredict: a step of PSLD goes through three networks forward and back, one of DiffPIR forward alone, and between
+// two fits through the UNet alone; windows cost what their area costs.
 func TestPredict(t *testing.T) {
 	m := prior.RandomTiny(1)
 	eps, encode, decode := m.MACs(64, 64)
-	require.Equal(t, 2*float64(eps+encode+decode), stepMACs(m, m, &solver.PSLD{}, 64, 64))
-	require.Equal(t, 2*float64(eps+encode+decode), stepMACs(m, m, &solver.PSLD{}, 61, 63), "padded")
-	require.Equal(t, float64(eps+encode+decode), stepMACs(m, m, &solver.DiffPIR{}, 64, 64))
+	require.Equal(t, 2*float64(eps+encode+decode), runMACs(m, m, &solver.PSLD{}, 64, 64))
+	require.Equal(t, 6*float64(eps+encode+decode), runMACs(m, m, &solver.PSLD{DDIM: solver.DDIM{Steps: 3}}, 61, 63),
+		"padded")
+	require.Equal(t, 7*float64(eps+encode+decode), runMACs(m, m, &solver.DiffPIR{Steps: 7}, 64, 64))
+	require.Equal(t, float64(7*eps+3*encode+3*decode), runMACs(m, m, &solver.DiffPIR{Steps: 7, FitEvery: 3}, 64, 64))
 	method := &solver.PSLD{DDIM: solver.DDIM{Steps: 7}}
 	require.Equal(t, 7, stepsOf(method))
 	require.Positive(t, Predict(m, method, Damage{Task: Denoise}, 64, 64, Options{}))
 	require.Zero(t, Predict(nil, &solver.TV{Iterations: 3}, Damage{Task: Denoise}, 64, 64, Options{}))
+}
+
+// TestPredictFrom: the steps between two fits take the UNet alone; where a step takes several passes, all steps are as
+// the first.
+func TestPredictFrom(t *testing.T) {
+	p := solver.Progress{Steps: 10}
+	p.Timing.UNet.Forward, p.Timing.Decoder.Forward, p.Timing.Encoder.Forward = 1, 3, 2
+	require.Equal(t, 60*time.Second, PredictFrom(&solver.DiffPIR{Steps: 10, FitEvery: 1}, p))
+	require.Equal(t, 20*time.Second, PredictFrom(&solver.DiffPIR{Steps: 10, FitEvery: 5}, p))
+	p.Timing.UNet.Backward = 2
+	require.Equal(t, 80*time.Second, PredictFrom(&solver.PSLD{DDIM: solver.DDIM{Steps: 10}}, p))
+	require.Equal(t, 80*time.Second, PredictFrom(&solver.LatentDAPS{Steps: 10, Inner: 30}, p))
 }

@@ -11,7 +11,7 @@ import (
 // Names of Options.Quality.
 const (
 	QualityPreview = "preview" // a first look
-	QualityGood    = "good"    // what the tables are measured with
+	QualityGood    = "good"    // what the tables are measured with; with Stable Diffusion a tenth of the best's work
 	QualityBest    = "best"    // some more detail for several times the work
 )
 
@@ -30,8 +30,12 @@ func CheckQuality(q string) error {
 // The work of a quality over that of a preset: steps of small models.
 var effort = map[string]float64{QualityPreview: 0.3, QualityGood: 1, QualityBest: 3}
 
-// Steps of DiffPIR with Stable Diffusion, which need no gradient as PSLD's do.
-var fullSizeSteps = map[string]int{QualityPreview: 8, QualityGood: 40}
+// What the qualities are with Stable Diffusion, whose steps are dear: TReg needs no gradient, and goes through the
+// autoencoder, four fifths of a step's work, in every third step alone.
+var fullSize = map[string]struct {
+	method string
+	steps  int
+}{QualityPreview: {"treg", 12}, QualityGood: {"treg", 40}, QualityBest: {"psld", 120}}
 
 // choose is the method that Auto stands for, in view of the quality that is asked for: with Stable Diffusion only the
 // best one can afford gradients.
@@ -39,8 +43,8 @@ func (o *Options) choose(d Damage, h, w int, m prior.Prior) string {
 	switch {
 	case o.Method != Auto:
 		return or(o.Method, "psld")
-	case isStableDiffusion(m) && fullSizeSteps[o.Quality] > 0:
-		return "diffpir"
+	case isStableDiffusion(m) && o.Quality != "":
+		return or(fullSize[o.Quality].method, "psld") // a quality that there is not is an error elsewhere
 	}
 	name, _ := Best(d, h, w, m)
 	return name
@@ -52,8 +56,8 @@ func (o *Options) effort(values param.Values, m prior.Prior, method string) {
 	if !ok || method == "tv" {
 		return
 	}
-	if n := fullSizeSteps[o.Quality]; n > 0 && method == "diffpir" && isStableDiffusion(m) {
-		values["steps"] = n
+	if full := fullSize[o.Quality]; isStableDiffusion(m) && method == full.method {
+		values["steps"] = full.steps
 		return
 	}
 	if name, n := values.Steps(); n > 0 {

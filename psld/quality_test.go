@@ -46,12 +46,13 @@ func TestQuality(t *testing.T) {
 		require.Equal(t, 7, n)
 	}
 	large := stableDiffusion{tiny}
-	for q, want := range map[string]string{"": "psld", "preview": "diffpir", "good": "diffpir", "best": "psld"} {
-		name, n := steps(large, task.Inpaint, Options{Method: Auto, Quality: q})
-		require.Equal(t, want, name, q)
-		if q == QualityPreview {
-			require.LessOrEqual(t, n, 10)
-		}
+	for _, want := range []struct {
+		quality, method string
+		steps           int
+	}{{"", "psld", 200}, {"preview", "treg", 12}, {"good", "treg", 40}, {"best", "psld", 120}} {
+		name, n := steps(large, task.Inpaint, Options{Method: Auto, Quality: want.quality})
+		require.Equal(t, want.method, name, want.quality)
+		require.Equal(t, want.steps, n, want.quality)
 	}
 	_, err := Preset(nil, Damage{Task: task.Denoise}, 64, 64, Options{Method: "diffpir", Quality: "fast"})
 	require.ErrorContains(t, err, "want preview, good, best")

@@ -71,6 +71,7 @@ type restoreFlags struct {
 	skip                         *bool
 	show                         showFlag
 	methodName, maxMem, quality  *string
+	preview                      *string
 	maxTime                      *time.Duration
 	sigma                        *float64
 	model                        *modelFlags
@@ -98,7 +99,9 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
 		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps, and with Stable Diffusion the "+
-			"method (default: good; with Stable Diffusion PSLD, which is best)"),
+			"method, TReg or for best PSLD (default: good; with Stable Diffusion PSLD with more steps than best has)"),
+		preview: fs.String("preview", "", "`file` that shows the picture in the making, after the first step and then every "+
+			"minute: .png or .jpg"),
 		model:  addModelFlags(fs),
 		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
 		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
@@ -144,6 +147,7 @@ type restoration struct {
 	bar       *progress
 	waiting   *time.Timer // for the first step
 	screen    *screen     // nil for none
+	looked    time.Time   // when the preview was written
 	kept      bool        // there is a state of the run on disk
 	many      bool        // it is one of several
 
@@ -324,7 +328,7 @@ func (r *restoration) fit(name string) (err error) {
 	switch {
 	case *r.methods.reference && !psld.HasReference(r.spec):
 		return fmt.Errorf("--reference has no meaning for method %s", name)
-	case set["cfg"] && !r.spec.Needs.Gradient:
+	case set["cfg"] && r.spec.Needs.PrefersPixels() && *r.model.path == "":
 		return fmt.Errorf("--cfg has no meaning for method %s here: it takes no prompt", name)
 	}
 	r.o.Method, r.o.Params, r.o.Presets, r.o.Reference, r.o.Raw = name, own.Params, own.Presets, own.Reference, own.Raw
@@ -343,6 +347,9 @@ func (r *restoration) checkFiles(context.Context) (err error) {
 		if filepath.Clean(*r.sheet) == filepath.Clean(*r.out) {
 			return fmt.Errorf("--sheet and --out are the same file %s", *r.out)
 		}
+	}
+	if err := r.checkPreview(); err != nil {
+		return err
 	}
 	r.o.Keep, err = r.keep.options(*r.out, *r.in, *r.mask, *r.kernel, *r.sheet)
 	return err
@@ -497,6 +504,7 @@ func (r *restoration) announce() {
 func (r *restoration) step(p solver.Progress) {
 	r.waiting.Stop()
 	r.total, r.kept = p.Steps, r.kept || p.Kept
+	r.look(p)
 	if r.screen.due() && p.Step < p.Steps && r.bar.seen > 2 {
 		if x, err := p.Picture(); err == nil { // else the run itself will tell
 			r.bar.clear()

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"psld/psld"
+	"psld/psld/picture"
+	"psld/psld/solver"
+)
+
+// checkPreview looks at --preview.
+func (r *restoration) checkPreview() error {
+	if *r.preview == "" {
+		return nil
+	}
+	for _, other := range [][2]string{{"--out", *r.out}, {"--sheet", *r.sheet}} {
+		if filepath.Clean(*r.preview) == filepath.Clean(other[1]) {
+			return fmt.Errorf("--preview and %s are the same file %s", other[0], *r.preview)
+		}
+	}
+	return checkOutput("--preview", *r.preview, pictureFiles, *r.in, *r.mask, *r.kernel)
+}
+
+// look says after the first step how long a run of minutes will take, and writes the preview where it is time to. A
+// preview that cannot be made is a warning.
+func (r *restoration) look(p solver.Progress) {
+	first := r.bar.seen == 0
+	if first && p.Step == 1 && psld.Windows(r.m, r.d, r.h, r.w, r.o) == 0 {
+		if d := psld.PredictFrom(r.method, p); d > time.Minute {
+			r.bar.clear()
+			r.c.say("time      about %s by the first step", round(d))
+		}
+	}
+	if *r.preview == "" || p.Step == p.Steps || time.Since(r.looked) < time.Minute {
+		return
+	}
+	x, err := p.Picture()
+	if err == nil {
+		err = picture.Save(*r.preview, &picture.Picture{W: r.w, H: r.h, Pix: x})
+	}
+	if err != nil {
+		r.bar.clear()
+		r.c.say("warning   no preview: %v", err)
+	}
+	r.looked = time.Now()
+}
