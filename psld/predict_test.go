@@ -15,15 +15,20 @@ import (
 func TestPredict(t *testing.T) {
 	m := prior.RandomTiny(1)
 	eps, encode, decode := m.MACs(64, 64)
-	require.Equal(t, 2*float64(eps+encode+decode), runMACs(m, m, &solver.PSLD{}, 64, 64))
-	require.Equal(t, 6*float64(eps+encode+decode), runMACs(m, m, &solver.PSLD{DDIM: solver.DDIM{Steps: 3}}, 61, 63),
-		"padded")
+	require.Equal(t, 2*float64(eps+encode+decode), runMACs(m, m, glued(1, 1), 64, 64))
+	require.Equal(t, 6*float64(eps+encode+decode), runMACs(m, m, glued(3, 1), 61, 63), "padded")
+	require.Equal(t, float64(14*eps+6*encode+14*decode), runMACs(m, m, glued(7, 3), 64, 64))
 	require.Equal(t, 7*float64(eps+encode+decode), runMACs(m, m, &solver.DiffPIR{Steps: 7}, 64, 64))
 	require.Equal(t, float64(7*eps+3*encode+3*decode), runMACs(m, m, &solver.DiffPIR{Steps: 7, FitEvery: 3}, 64, 64))
-	method := &solver.PSLD{DDIM: solver.DDIM{Steps: 7}}
+	method := glued(7, 1)
 	require.Equal(t, 7, stepsOf(method))
 	require.Positive(t, Predict(m, method, Damage{Task: Denoise}, 64, 64, Options{}))
 	require.Zero(t, Predict(nil, &solver.TV{Iterations: 3}, Damage{Task: Denoise}, 64, 64, Options{}))
+}
+
+// glued is PSLD with gluing in each k-th step.
+func glued(steps, k int) *solver.PSLD {
+	return &solver.PSLD{DDIM: solver.DDIM{Steps: steps}, Gluing: solver.Gluing{Gamma: 0.1, GluingEvery: k}}
 }
 
 // TestPredictFrom: the steps between two fits take the UNet alone; where a step takes several passes, all steps are as
@@ -34,6 +39,6 @@ func TestPredictFrom(t *testing.T) {
 	require.Equal(t, 60*time.Second, PredictFrom(&solver.DiffPIR{Steps: 10, FitEvery: 1}, p))
 	require.Equal(t, 20*time.Second, PredictFrom(&solver.DiffPIR{Steps: 10, FitEvery: 5}, p))
 	p.Timing.UNet.Backward = 2
-	require.Equal(t, 80*time.Second, PredictFrom(&solver.PSLD{DDIM: solver.DDIM{Steps: 10}}, p))
+	require.Equal(t, 80*time.Second, PredictFrom(glued(10, 1), p))
 	require.Equal(t, 80*time.Second, PredictFrom(&solver.LatentDAPS{Steps: 10, Inner: 30}, p))
 }

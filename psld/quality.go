@@ -2,6 +2,7 @@ package psld
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"psld/psld/param"
@@ -31,11 +32,16 @@ func CheckQuality(q string) error {
 var effort = map[string]float64{QualityPreview: 0.3, QualityGood: 1, QualityBest: 3}
 
 // What the qualities are with Stable Diffusion, whose steps are dear: TReg needs no gradient, and goes through the
-// autoencoder, four fifths of a step's work, in every third step alone.
+// autoencoder, four fifths of a step's work, in every third step alone. PSLD loses nothing that counts where it glues in
+// every third step.
 var fullSize = map[string]struct {
 	method string
-	steps  int
-}{QualityPreview: {"treg", 12}, QualityGood: {"treg", 40}, QualityBest: {"psld", 120}}
+	values param.Values
+}{
+	QualityPreview: {"treg", param.Values{"steps": 12}},
+	QualityGood:    {"treg", param.Values{"steps": 40}},
+	QualityBest:    {"psld", param.Values{"steps": 120, "gluing_every": 3}},
+}
 
 // choose is the method that Auto stands for, in view of the quality that is asked for: with Stable Diffusion only the
 // best one can afford gradients.
@@ -57,7 +63,7 @@ func (o *Options) effort(values param.Values, m prior.Prior, method string) {
 		return
 	}
 	if full := fullSize[o.Quality]; isStableDiffusion(m) && method == full.method {
-		values["steps"] = full.steps
+		maps.Copy(values, full.values)
 		return
 	}
 	if name, n := values.Steps(); n > 0 {

@@ -41,7 +41,7 @@ func help(w io.Writer, args []string) error {
 		if fs.Lookup("method") != nil || fs.Lookup("methods") != nil {
 			fmt.Fprintln(w, "Methods:")
 			for _, s := range solver.Specs() {
-				fmt.Fprintf(w, "  %-9s %s\n", s.Name, s.Doc)
+				fmt.Fprintf(w, "  %-10s %s\n", s.Name, s.Doc)
 			}
 			fmt.Fprintln(w)
 		}

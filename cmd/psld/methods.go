@@ -44,13 +44,13 @@ the embedded models on validation pictures; --method auto takes it.
 func listMethods(_ context.Context, c *console, _ []string) error {
 	fmt.Fprintln(c.out, "Methods:")
 	for _, s := range solver.Specs() {
-		fmt.Fprintf(c.out, "  %-9s %s\n", s.Name, s.Doc)
-		fmt.Fprintf(c.out, "  %-9s needs %s\n", "", needs(s.Needs))
+		fmt.Fprintf(c.out, "  %-10s %s\n", s.Name, s.Doc)
+		fmt.Fprintf(c.out, "  %-10s needs %s\n", "", needs(s.Needs))
 		if s.Step != "" {
-			fmt.Fprintf(c.out, "  %-9s a step costs %s\n", "", s.Step)
+			fmt.Fprintf(c.out, "  %-10s a step costs %s\n", "", s.Step)
 		}
 		for _, f := range param.Fields(s.New()) {
-			fmt.Fprintf(c.out, "  %-9s   %-15s %s; %s, default %v\n", "", f.Name, f.Help, f.Want(), f.Default)
+			fmt.Fprintf(c.out, "  %-10s   %-15s %s; %s, default %v\n", "", f.Name, f.Help, f.Want(), f.Default)
 		}
 	}
 	fmt.Fprintln(c.out, "\nTasks:")
@@ -80,6 +80,9 @@ func needs(n solver.Needs) string {
 	}
 	if n.SVD {
 		words = append(words, "the singular vectors of the damage")
+	}
+	if n.Mask {
+		words = append(words, "holes in the picture")
 	}
 	if n.Noise {
 		words = append(words, "the noise of the measurement")

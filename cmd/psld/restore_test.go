@@ -72,3 +72,22 @@ func TestRestoreModelErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestRestoreQualitySD: the qualities of Stable Diffusion are methods of their own, which take prompts; the preview
+// after the first step is another picture than the result.
+func TestRestoreQualitySD(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	writePicture(t, at("in.png"), 60, 64)
+	args := strings.Fields("restore --task denoise --quality preview --preview " + at("look.png") + " --in " +
+		at("in.png") + " --model " + tinySD(t))
+	_, log := must(t, append(args, "--out", at("out.png"))...)
+	require.Contains(t, log, "method    treg, 12 steps")
+	look, plain := pixels(t, at("look.png")), sum(pixels(t, at("out.png")))
+	require.Equal(t, [2]int{60, 64}, [2]int{look.W, look.H})
+	require.NotEqual(t, sum(look), plain)
+	must(t, append(args, "--out", at("cat.png"), "--prompt", "cat", "--cfg", "3")...)
+	require.NotEqual(t, plain, sum(pixels(t, at("cat.png"))))
+	require.Contains(t, failure(t, append(args, "--out", at("look.png"))...), "--preview and --out are the same file")
+	require.Contains(t, failure(t, append(args, "--out", at("o.png"), "--preview", at("look.gif"))...), "--preview ")
+}

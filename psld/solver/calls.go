@@ -38,6 +38,20 @@ func ofHops(hops int, fits float64) Calls {
 func every(n, k int) float64 { return math.Ceil(float64(n) / float64(max(1, k))) }
 
 // Calls implements [Counted].
+func (o *PSLD) Calls() Calls {
+	n := float64(o.Steps)
+	c := Calls{UNet: Passes{n, n}, Decoder: Passes{n, n}}
+	if o.JacobianFree {
+		c.UNet.Backward = 0
+	}
+	if o.Gamma > 0 {
+		glued := every(o.Steps, o.GluingEvery)
+		c.Encoder = Passes{glued, glued}
+	}
+	return c
+}
+
+// Calls implements [Counted].
 func (o *DiffPIR) Calls() Calls { return ofHops(o.Steps, every(o.Steps, o.FitEvery)) }
 
 // Calls implements [Counted].

@@ -55,6 +55,11 @@ func TestClosedFormTable(t *testing.T) {
 		{"DiffPIR", "20 steps, lambda 1, zeta 1", false, diffpir(20, 1)},
 		{"DiffPIR", "100 steps, lambda 1, zeta 1", false, diffpir(100, 1)},
 		{"DiffPIR", "100 steps, lambda 1, zeta 0.3", false, diffpir(100, 0.3)},
+		{"LATINO", "8 steps, lambda 1", false, &LATINO{Steps: 8, Strength: 1, Lambda: 1}},
+		{"LATINO", "50 steps, lambda 1", false, &LATINO{Steps: 50, Strength: 1, Lambda: 1}},
+		{"TReg", "100 steps, each third fits", false, &TReg{DDIM{Steps: 100, Strength: 1}, 3, 0.15, 1}},
+		{"DCDP", "6 rounds of 4 steps", false, &DCDP{Rounds: 6, Steps: 4, Strength: 0.7, Lambda: 1}},
+		{"Guess", "4 guesses, 12 steps", false, &Guess{Guesses: 4, Steps: 12, FitEvery: 3, Strength: 0.5, Lambda: 1}},
 	}
 	var table strings.Builder
 	table.WriteString("| method | | mean, measured | variance, measured | mean, missing | variance, missing |\n" +

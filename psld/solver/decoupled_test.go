@@ -96,8 +96,8 @@ func TestSTSLSteps(t *testing.T) {
 	}
 }
 
-// TestSTSLTrace: the gradient, with the second-order term as nearly all of it, against differences of the loss; and the
-// term itself against its formula.
+// TestSTSLTrace: the gradient, with the second-order term as nearly all of it, against differences of the loss; and
+// the term itself against its formula.
 func TestSTSLTrace(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
 	r := newRun(m, p, Options{})

@@ -146,7 +146,8 @@ func TestDiffPIRErrors(t *testing.T) {
 // the value m, c being the mean of the measurement, and from c elsewhere.
 func TestDiffPIRInverse(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
-	m, err := (&DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1}).Bind(newRun(c.prior, c.p, Options{}))
+	o := &DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1}
+	m, err := o.Bind(newRun(c.prior, c.p, Options{}))
 	require.NoError(t, err)
 	var mean float64
 	for _, v := range c.p.Y {

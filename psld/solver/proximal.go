@@ -20,8 +20,8 @@ import (
 //	adds noise    state = c + s' (sqrt(1-zeta) e + sqrt(zeta) n)
 //
 // with the level s' of the next hop, fresh noise n, and for e the noise that the state and c imply, (state - c)/s, or
-// the noise that the network saw. A method is a list of hops. A hop without a fit has c = z0, and needs neither decoder
-// nor encoder. The result is the last x, or where the last hop has no fit its D(z0).
+// the noise that the network saw. A method is a list of hops. A hop without a fit has c = z0, and needs neither
+// decoder nor encoder. The result is the last x, or where the last hop has no fit its D(z0).
 type hop struct {
 	level float64 // s
 	rho   float64 // 0: no fit

@@ -12,8 +12,8 @@ import (
 	"psld/tensor"
 )
 
-// STSL is the second-order Tweedie sampler from a surrogate loss (Rout et al. 2024, "Beyond first-order Tweedie"; there
-// is no published code). Before each DDIM step the state goes Inner times
+// STSL is the second-order Tweedie sampler from a surrogate loss (Rout et al. 2024, "Beyond first-order Tweedie"; no
+// code is published). Before each DDIM step the state goes Inner times
 //
 //	z -= gradient of  omega |A D(z0) - y| + Trace/d n'(score(z + n) - score(z)),  score = -e / sqrt(1-a)
 //
