@@ -35,6 +35,7 @@ func FindDamage(t *task.Task, y *picture.Picture, told Told) (d Damage, words []
 	if err := y.Validate(); err != nil {
 		return d, nil, fmt.Errorf("y: %w", err)
 	}
+	d.Grey = y.Grey
 	blur := told.Kernel != "" || len(told.Blur) > 0
 	switch {
 	case told.Mask != "" && t.Needs != task.Mask:
@@ -50,7 +51,7 @@ func FindDamage(t *task.Task, y *picture.Picture, told Told) (d Damage, words []
 	case t.Guess != nil:
 		var guess string
 		d, guess, err = t.Guess(y)
-		d.Task, words = t.Name, []string{guess}
+		d.Task, d.Grey, words = t.Name, y.Grey, []string{guess}
 	case t.Needs == task.Kernel:
 		err = fmt.Errorf("task %s needs %s", t.Name, t.File)
 	}

@@ -85,6 +85,9 @@ func taskPreset(m prior.Prior, t *task.Task, d Damage, spec solver.Spec, o Optio
 		if o.Sigma != nil {
 			sigma = *o.Sigma
 		}
+		if d.Grey {
+			sigma *= greyNoise
+		}
 		if d.Kernel != nil {
 			width = d.Kernel.Width()
 		}

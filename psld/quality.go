@@ -67,7 +67,7 @@ func (o *Options) effort(values param.Values, m prior.Prior, method string) {
 		return
 	}
 	if name, n := values.Steps(); n > 0 {
-		values[name] = max(3, min(1000, int(share*float64(n)+0.5)))
+		values[name] = max(min(3, n-1), min(1000, int(share*float64(n)+0.5)))
 	}
 }
 

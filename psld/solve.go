@@ -174,6 +174,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	} else {
 		sigma, sure = NoiseOf(t, y, d.Keep)
 	}
+	d.Grey = y.Grey
 	withSigma := o
 	withSigma.Sigma = &sigma
 	method, err := Preset(m, d, h, w, withSigma)
@@ -186,6 +187,10 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		return nil, err
 	}
 	prob := solver.Problem{A: a, Y: task.Measured(y, a)}
+	if d.Grey && len(prob.Y) == len(y.Pix) && solver.SpecOf(method).Needs.Prior {
+		prob.Y = whitened(prob.Y, sigma, o.Seed)
+		sigma *= greyNoise
+	}
 	for i, known := range operator.KnownOf(a) {
 		if !known { // whatever stands in the hole was not measured
 			clear(prob.Y[3*i : 3*i+3])
@@ -194,7 +199,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	prob.Sigma = sigma
 	if o.startsRough(t, method) {
 		if o.Start == nil {
-			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, task.Measured(y, a), d) }
+			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, slices.Clone(prob.Y), d) }
 		}
 		if so.Start, err = o.Start(ctx); err != nil {
 			return nil, err
@@ -234,15 +239,6 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 func (o *Options) startsRough(t *task.Task, method solver.Method) bool {
 	strength, ok := param.ValuesOf(method)["strength"].(float64)
 	return ok && strength < 1 || solver.SpecOf(method).Needs.Start && t.Rough != nil
-}
-
-// grey sets the channels of every pixel to their mean.
-func grey(pix []float32) {
-	for i := 0; i < len(pix); i += 3 {
-		px := pix[i : i+3]
-		v := (px[0] + px[1] + px[2]) / 3
-		px[0], px[1], px[2] = v, v, v
-	}
 }
 
 // prompts encodes the prompts.

@@ -91,7 +91,11 @@ def read_safetensors(path):
 
 def bm3d(y, sigma):
     import bm3d as lib
-    return lib.bm3d_rgb(y, sigma) if sigma > 0 else y
+    if sigma == 0:
+        return y
+    if np.ptp(y, axis=-1).max() == 0:  # grey: bm3d_rgb divides by the range of its colours
+        return lib.bm3d(y[..., 0], sigma)[..., None].repeat(3, -1)
+    return lib.bm3d_rgb(y, sigma)
 
 
 def interpolated(y, hole, kind):

@@ -7,10 +7,10 @@ import (
 	"psld/psld/param"
 )
 
-// cleaning are the parameters of DiffPIR: the measurement is the first state, and hardly counts again. Four steps give
-// 0.1 dB less than one, and more texture.
+// cleaning are the parameters of DiffPIR: the measurement is the first state, and hardly counts again. Two steps give
+// 0.1 dB less than one, and more texture; four give 0.25 dB less and leave grain on smooth surfaces.
 func cleaning(sigma, _ float64) param.Values {
-	return param.Values{"steps": 4, "from": 0.0, "to": min(sigma, max(0.02, sigma/4)), "lambda": 30.0, "zeta": 0.0}
+	return param.Values{"steps": 2, "from": 0.0, "to": min(sigma, max(0.02, sigma/4)), "lambda": 30.0, "zeta": 0.0}
 }
 
 // Denoise takes Gaussian noise out of a picture; the operator is the identity.

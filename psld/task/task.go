@@ -228,6 +228,7 @@ type Damage struct {
 	Task   Name
 	Keep   []bool           // where the task needs a mask: which pixels are known, row by row
 	Kernel *operator.Kernel // where it needs a kernel
+	Grey   bool             // the measurement has no colours, nor has its noise
 }
 
 // New makes the damage of a test measurement for h x w pictures: the mask or the kernel is drawn from seed, with the
