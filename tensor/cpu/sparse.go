@@ -43,32 +43,48 @@ func sparseRows(t *sparse, lo, hi int, _ *scratch) {
 }
 
 func sparsePixels(t *sparse, lo, hi int, _ *scratch) {
-	n := t.m.Inner
-	o, r := lo/t.rows, lo%t.rows
-	for i := lo; i < hi; i++ {
-		x, y := t.x[o*t.m.In:(o+1)*t.m.In], t.y[i*n:(i+1)*n]
-		from, to := t.m.Start[r], t.m.Start[r+1]
-		at, w := t.m.At[from:to], t.m.W[from:to]
-		if r++; r == t.rows {
-			o, r = o+1, 0
+	for lo < hi {
+		o, r := lo/t.rows, lo%t.rows
+		n := min(hi-lo, t.rows-r) // rows of one item
+		x, y := t.x[o*t.m.In:(o+1)*t.m.In], t.y[lo*t.m.Inner:(lo+n)*t.m.Inner]
+		if t.m.Inner == 3 {
+			sparseTriples(y, x, t.m, r)
+		} else {
+			sparseNumbers(y, x, t.m, r)
 		}
-		if n == 3 {
-			var s0, s1, s2 float32
-			for k, j := range at {
-				p := x[j : j+3 : j+3]
-				s0 += w[k] * p[0]
-				s1 += w[k] * p[1]
-				s2 += w[k] * p[2]
-			}
-			y[0], y[1], y[2] = s0, s1, s2
-			continue
+		lo += n
+	}
+}
+
+// sparseTriples computes the rows from r on with three numbers side by side, as many as fill y.
+func sparseTriples(y, x []float32, m *tensor.Sparse, r int) {
+	for i := 0; i+3 <= len(y); i += 3 {
+		from, to := m.Start[r], m.Start[r+1]
+		at, w := m.At[from:to], m.W[from:to]
+		var s0, s1, s2 float32
+		for k, j := range at {
+			p, v := x[int(j):int(j)+3:int(j)+3], w[k]
+			s0 += v * p[0]
+			s1 += v * p[1]
+			s2 += v * p[2]
 		}
-		for c := range y {
+		y[i], y[i+1], y[i+2] = s0, s1, s2
+		r++
+	}
+}
+
+// sparseNumbers is the same for few numbers of any count.
+func sparseNumbers(y, x []float32, m *tensor.Sparse, r int) {
+	for i := 0; i < len(y); i += m.Inner {
+		from, to := m.Start[r], m.Start[r+1]
+		at, w := m.At[from:to], m.W[from:to]
+		for c := range m.Inner {
 			var s float32
 			for k, j := range at {
 				s += w[k] * x[int(j)+c]
 			}
-			y[c] = s
+			y[i+c] = s
 		}
+		r++
 	}
 }
