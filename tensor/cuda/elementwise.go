@@ -187,6 +187,7 @@ func (d *device) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
 	numbers := p // struct AdamW of elementwise.cu
 	d.each("adamW", w.Len(), at(d.out(w)), at(d.out(m)), at(d.out(v)), at(d.out(average)), at(d.in(g)), structOf(&numbers))
 	w.Changed()
+	average.Changed()
 }
 
 func rowNumbers(ids []int) []int32 {

@@ -55,7 +55,7 @@ func TestList(t *testing.T) {
 	set("devices", 2)
 	list, err := List()
 	require.NoError(t, err)
-	require.Equal(t, []Info{{0, "Emulated GPU 0", 90, 8 << 30}, {1, "Emulated GPU 1", 90, 8 << 30}}, list)
+	require.Equal(t, []Info{{0, "Emulated GPU 0", 90, 8 << 30, nil}, {1, "Emulated GPU 1", 90, 8 << 30, nil}}, list)
 	a, err := Open(1, "f32")
 	require.NoError(t, err)
 	again, err := Open(1, "f32")

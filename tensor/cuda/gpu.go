@@ -18,6 +18,7 @@ type Info struct {
 	Name       string
 	Capability int   // compute capability, e.g. 90 for 9.0
 	Bytes      int64 // of its memory
+	Err        error // why it cannot be used; nil if it can
 }
 
 // List returns the GPUs of this machine, or an error that says what it lacks.
@@ -69,6 +70,10 @@ func (d *driver) about(number int) (handle int32, info Info, err error) {
 		}
 	}
 	info.Capability = int(10*parts[0] + parts[1])
+	if info.Capability < capability {
+		info.Err = fmt.Errorf("cuda: %s has compute capability %d.%d, and must have %d.%d or later", info.Name,
+			info.Capability/10, info.Capability%10, capability/10, capability%10)
+	}
 	return handle, info, nil
 }
 
@@ -116,9 +121,8 @@ func newGPU(number int) (g *gpu, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda: GPU %d: %w", number, err)
 	}
-	if g.Capability < capability {
-		return nil, fmt.Errorf("cuda: %s has compute capability %d.%d, and must have %d.%d or later", g.Info.Name,
-			g.Capability/10, g.Capability%10, capability/10, capability%10)
+	if g.Err != nil {
+		return nil, g.Err
 	}
 	if err := d.call("cuDevicePrimaryCtxRetain", d.retain, uintptr(unsafe.Pointer(&g.context)),
 		uintptr(g.handle)); err != nil {

@@ -278,7 +278,9 @@ int cuModuleGetFunction(const void** f, void* m, const char* name) {
 int cuLaunchKernel(const emulator::Kernel* k, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                    unsigned bz, unsigned, void*, void** arguments, void**) {
     CALLED(true);
-    if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || gx > 0x7fffffffu || bx * by * bz > 1024 || !bx) return INVALID;
+    if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || gx > 0x7fffffffu || bx > 1024 || !bx || by != 1 ||
+        bz != 1)
+        return INVALID;
     launches++;
     std::vector<uint64_t> kept(k->words);
     k->keep(kept.data(), arguments);

@@ -69,11 +69,7 @@ void ready(Fiber* f, int i) {
 #endif
 }
 
-void place(int i) {
-    threadIdx.x = i % blockDim.x;
-    threadIdx.y = i / blockDim.x % blockDim.y;
-    threadIdx.z = i / blockDim.x / blockDim.y;
-}
+void place(int i) { threadIdx.x = i; } // blocks have one side
 
 // reach fails where the fibers of a group wait at different places.
 bool reach(int from, int to, State where) {
@@ -126,10 +122,30 @@ void block(int threads, bool backwards) {
 }
 } // namespace
 
+namespace {
+// direct runs the threads of a block one after the other, without fibers: those of a kernel that has no barriers.
+bool direct;
+
+void plain(int threads, bool backwards) {
+    direct = true;
+    for (int k = 0; k < threads; k++) {
+        place(backwards ? threads - 1 - k : k);
+        body(arguments);
+    }
+    direct = false;
+}
+bool waited; // somebody has, in this launch
+} // namespace
+
 namespace emulator {
 Exchange* exchange() { return &exchanges[(now - fibers) / 32]; }
 int turn() { return now->turn ^= 1; }
 void wait(int line, bool ofBlock) {
+    if (direct) {
+        fprintf(stderr, "emulator: a thread waits at line %d, and none of the first block did\n", line);
+        abort();
+    }
+    waited = true;
     now->line = line;
     now->state = ofBlock ? AT_BLOCK : AT_WARP;
     change(now, &home);
@@ -143,13 +159,16 @@ void grid(const Kernel* k, Dim blocks, Dim threads, const void* kept, bool backw
     arguments = kept;
     gridDim = blocks;
     blockDim = threads;
+    waited = false;
     uint64_t all = (uint64_t)blocks.x * blocks.y * blocks.z;
     for (uint64_t i = 0; i < all; i++) {
         uint64_t b = backwards ? all - 1 - i : i;
         blockIdx.x = b % blocks.x;
         blockIdx.y = b / blocks.x % blocks.y;
         blockIdx.z = b / blocks.x / blocks.y;
-        block(threads.x * threads.y * threads.z, backwards);
+        int count = threads.x * threads.y * threads.z;
+        if (i > 0 && !waited) plain(count, backwards);
+        else block(count, backwards);
     }
 }
 } // namespace emulator
