@@ -46,7 +46,10 @@ func printDevices(line func(name, format string, args ...any)) {
 				text = fmt.Sprintf("%s: %s, %s", name, d.Name, d.About)
 			}
 			if d.Memory > 0 {
-				text += fmt.Sprintf(", %s, %s available", gib(float64(d.Memory)), gib(float64(d.Free)))
+				text += ", " + gib(float64(d.Memory))
+			}
+			if d.Free > 0 {
+				text += fmt.Sprintf(", %s available", gib(float64(d.Free)))
 			}
 			if d.Err != nil {
 				text += fmt.Sprintf(" (%v)", d.Err)

@@ -76,8 +76,10 @@ func (r *trainer) runFacts() map[string]string {
 
 // precision is the last part of a device's name, whatever its kernels: a training may go on at another machine.
 func precision(dev tensor.Device) string {
-	if parts := strings.Split(dev.Name(), "/"); len(parts) > 2 {
-		return parts[len(parts)-1]
+	for _, name := range []string{"bf16", "f32x3"} {
+		if strings.HasSuffix(dev.Name(), "/"+name) {
+			return name
+		}
 	}
 	return "f32"
 }
