@@ -31,7 +31,7 @@ func Open() (*Compiler, error) {
 	}
 	lib, err := dynlib.Open(names...)
 	if err != nil {
-		return nil, fmt.Errorf("no NVRTC: %w", err)
+		return nil, fmt.Errorf("no NVRTC: %s cannot be opened", names[0])
 	}
 	c := new(Compiler)
 	for name, f := range map[string]*uintptr{"nvrtcVersion": &c.version, "nvrtcCreateProgram": &c.create,

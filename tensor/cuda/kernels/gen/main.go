@@ -1,9 +1,9 @@
 //go:build cuda
 
-// Command gen compiles all kernels. It writes the PTX that is embedded, or checks that it is what the sources compile
-// to and that they compile for every GPU that is meant to run them:
+// Command gen compiles all kernels. It writes the PTX that is embedded, compares it with what the sources compile to, or
+// compiles them for a GPU to see that it can:
 //
-//	PSLD_NVRTC=.../libnvrtc.so.12 go run -tags cuda ./tensor/cuda/kernels/gen [-check] [FOLDER]
+//	PSLD_NVRTC=.../libnvrtc.so.12 go run -tags cuda ./tensor/cuda/kernels/gen [-check | -for sm_90] [FOLDER]
 //
 // FOLDER is that of the PTX. The compiler must be the version that kernels.NVRTC names.
 package main
@@ -20,23 +20,21 @@ import (
 	"psld/tensor/cuda/nvrtc"
 )
 
-// architectures are those that kernels are compiled for in the check.
-var architectures = []int{75, 80, 86, 89, 90, 100}
-
 func main() {
-	check := flag.Bool("check", false, "compare with the files and compile for all architectures")
+	check := flag.Bool("check", false, "compare the PTX with the files")
+	arch := flag.String("for", "", "compile for the GPUs of an `architecture` such as sm_90, and write nothing")
 	flag.Parse()
 	folder := "tensor/cuda/kernels/ptx"
 	if flag.NArg() > 0 {
 		folder = flag.Arg(0)
 	}
-	if err := run(folder, *check); err != nil {
+	if err := run(folder, *check, *arch); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
 }
 
-func run(folder string, check bool) error {
+func run(folder string, check bool, arch string) error {
 	compiler, err := nvrtc.Open()
 	if err != nil {
 		return err
@@ -45,37 +43,41 @@ func run(folder string, check bool) error {
 		return fmt.Errorf("this is NVRTC %s, the PTX is made by %s", v, kernels.NVRTC)
 	}
 	for _, m := range kernels.Modules() {
-		ptx, err := compiler.Compile(m.Name+".cu", m.Source, fmt.Sprintf("compute_%d", m.Capability))
-		if err != nil {
-			return err
-		}
-		text := clean(string(ptx))
-		for _, k := range m.Kernels {
-			if !strings.Contains(text, ".entry "+k+"(") {
-				return fmt.Errorf("%s.cu has a kernel %s and its PTX does not", m.Name, k)
-			}
-		}
-		path := filepath.Join(folder, m.Name+".ptx")
-		if !check {
-			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-				return err
-			}
-			continue
-		}
-		if now, err := os.ReadFile(path); err != nil || string(now) != text {
-			return fmt.Errorf("%s is not what %s.cu compiles to: run gen without -check (%v)", path, m.Name, err)
-		}
-		for _, n := range architectures {
-			if n < m.Capability {
+		if arch != "" {
+			if arch < fmt.Sprintf("sm_%d", m.Capability) && len(arch) == len("sm_75") {
 				continue
 			}
-			arch := fmt.Sprintf("sm_%d", n)
 			code, err := compiler.Compile(m.Name+".cu", m.Source, arch)
 			if err != nil {
 				return err
 			}
 			fmt.Printf("%s for %s: %d kernels, %d bytes\n", m.Name, arch, len(m.Kernels), len(code))
+			continue
 		}
+		if err := ptx(compiler, m, filepath.Join(folder, m.Name+".ptx"), check); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ptx writes the PTX of a module, or compares it.
+func ptx(compiler *nvrtc.Compiler, m kernels.Module, path string, check bool) error {
+	code, err := compiler.Compile(m.Name+".cu", m.Source, fmt.Sprintf("compute_%d", m.Capability))
+	if err != nil {
+		return err
+	}
+	text := clean(string(code))
+	for _, k := range m.Kernels {
+		if !strings.Contains(text, ".entry "+k+"(") {
+			return fmt.Errorf("%s.cu has a kernel %s and its PTX does not", m.Name, k)
+		}
+	}
+	if !check {
+		return os.WriteFile(path, []byte(text), 0o666)
+	}
+	if now, err := os.ReadFile(path); err != nil || string(now) != text {
+		return fmt.Errorf("%s is not what %s.cu compiles to: run gen without -check (%v)", path, m.Name, err)
 	}
 	return nil
 }
