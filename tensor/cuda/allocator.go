@@ -16,8 +16,8 @@ type allocator struct {
 	budget int64
 	whole  bool // for tests: each block is a segment of its own, which goes back at once
 
-	held, used int64    // bytes of the driver's, and handed out
-	free       []*block // by size and address
+	held, used, peak int64    // bytes of the driver's, and handed out, and the most that ever were
+	free             []*block // by size and address
 }
 
 // block is a part of a segment.
@@ -84,6 +84,7 @@ func (a *allocator) grow(segment, size int64) *block {
 func (a *allocator) split(b *block, size int64) *block {
 	b.free = false
 	a.used += b.size
+	defer func() { a.peak = max(a.peak, a.used) }()
 	rest := b.size - size
 	if rest < grain || size > small && rest < small {
 		return b

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 	"unsafe"
 
@@ -15,10 +16,14 @@ import (
 	"psld/tensor/devicetest"
 )
 
-// fake is the emulated driver, which all tests of this package run on.
+// fake is the emulated driver, which all tests of this package run on, but for those that a GPU can run: these do with
+// the number of a GPU in PSLD_CUDA_HARDWARE.
 var fake *dynlib.Library
 
 func TestMain(m *testing.M) {
+	if os.Getenv("PSLD_CUDA_HARDWARE") != "" {
+		os.Exit(m.Run())
+	}
 	path, err := emulator.Build()
 	if errors.Is(err, emulator.ErrNoCompiler) {
 		fmt.Println("SKIPPED: the emulation of CUDA:", err)
@@ -65,6 +70,9 @@ func fail(name string, n, code int) {
 // newDevice returns a device of its own, and checks at the end of the test that nothing is left of it.
 func newDevice(t *testing.T) *device {
 	t.Helper()
+	if fake == nil {
+		t.Skip("for the emulated driver")
+	}
 	fakeCall("fakeReset")
 	before := get("objects")
 	g, err := newGPU(0)
@@ -88,6 +96,23 @@ func TestDevice(t *testing.T) {
 	d := newDevice(t)
 	d.memory.whole = true
 	devicetest.Run(t, d)
+}
+
+// TestHardware runs the operations on a GPU.
+func TestHardware(t *testing.T) {
+	number, err := strconv.Atoi(os.Getenv("PSLD_CUDA_HARDWARE"))
+	if err != nil {
+		t.Skip("PSLD_CUDA_HARDWARE names no GPU")
+	}
+	for precision, products := range map[string]float64{"f32": 0, "bf16": 3e-2} {
+		t.Run(precision, func(t *testing.T) {
+			dev, err := Open(number, precision)
+			if err != nil {
+				t.Fatal(err)
+			}
+			devicetest.RunRounded(t, dev, products)
+		})
+	}
 }
 
 // TestTensorCores runs it with factors of products rounded to bfloat16.

@@ -5,6 +5,7 @@ package cuda
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,6 +16,7 @@ import (
 
 // TestErrorsOfOpening: one clear error for each thing that a machine may lack.
 func TestErrorsOfOpening(t *testing.T) {
+	newDevice(t) // skips where there is no emulated driver
 	defer fakeCall("fakeReset")
 	for _, c := range []struct {
 		change func()
@@ -51,6 +53,7 @@ func TestErrorsOfOpening(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
+	newDevice(t)
 	defer fakeCall("fakeReset")
 	set("devices", 2)
 	list, err := List()
@@ -191,4 +194,14 @@ func TestBackwards(t *testing.T) {
 		}
 		require.Equal(t, results(0), results(1), c.Name)
 	}
+}
+
+func TestCeilings(t *testing.T) {
+	d := newDevice(t)
+	for _, d.bf16 = range []bool{false, true} {
+		require.Positive(t, d.MultiplyAdds(time.Microsecond))
+	}
+	require.Positive(t, d.Copies(time.Microsecond))
+	require.GreaterOrEqual(t, d.Peak(), int64(256<<20))
+	require.Zero(t, d.Peak())
 }

@@ -3,6 +3,8 @@
 package cuda_test
 
 import (
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,9 +13,11 @@ import (
 	"psld/tensor/cuda"
 )
 
-// TestSuite runs networks, restorations and trainings on the emulated GPU; TestDevice runs the operations one by one.
+// TestSuite runs networks, restorations and trainings on the emulated GPU, or one of hardware; TestDevice runs the
+// operations one by one.
 func TestSuite(t *testing.T) {
-	dev, err := cuda.Open(0, "f32")
+	number, _ := strconv.Atoi(os.Getenv("PSLD_CUDA_HARDWARE"))
+	dev, err := cuda.Open(number, "f32")
 	require.NoError(t, err)
 	devicesuite.Programs(t, dev, devicesuite.Options{})
 }

@@ -167,3 +167,21 @@ __device__ __forceinline__ void cores(const float* a, const Half* b, const Conv&
 
 TILES(coresForward, FORWARD)
 TILES(coresToInput, TO_INPUT)
+
+// What tensor cores can do at best, for measurements, as multiplyAdds of ceiling.cu.
+KERNEL coresMultiplyAdds(float* y, int rounds) {
+    float d[8][4];
+    Word a[4] = {threadIdx.x, 1, 2, 3}, b[2] = {4, 5};
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        for (int r = 0; r < 4; r++) d[i][r] = 0.0f;
+    for (int k = 0; k < rounds; k++) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) multiply(d[i], a, b);
+    }
+    float sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        for (int r = 0; r < 4; r++) sum += d[i][r];
+    if (sum == 1.25f) y[0] = sum;
+}
