@@ -139,6 +139,9 @@ func printStep(c *console, r kernels.StepResult, w kernels.Work) {
 	if r.Peak > 0 {
 		fmt.Fprintf(c.out, "peak of resident memory %s, of it weights %s\n", gib(float64(r.Peak)), gib(float64(r.Weights)))
 	}
+	if r.PeakDevice > 0 {
+		fmt.Fprintf(c.out, "peak of memory on the device %s\n", gib(float64(r.PeakDevice)))
+	}
 	fmt.Fprintf(c.out, "predicted: a run of 1000 steps %s, of 200 steps %s\n", seconds(r.Predicted1000),
 		seconds(r.Predicted200))
 }

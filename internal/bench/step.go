@@ -41,10 +41,12 @@ type StepResult struct {
 	TFLOP    float64 `json:"tflop"`    // see StepWork; of all pictures of a batch
 	Fraction float64 `json:"fraction"` // of the rate of multiply-adds on registers, measured between the steps
 	Peak     int64   `json:"peak_rss_bytes"`
-	DType    string  `json:"dtype"`
-	Tier     string  `json:"tier"`
-	Threads  int     `json:"threads"`
-	Size     int     `json:"size"`
+	// PeakDevice is the most memory that tensors took on a device with memory of its own, weights included.
+	PeakDevice int64  `json:"peak_device_bytes,omitempty"`
+	DType      string `json:"dtype"`
+	Tier       string `json:"tier"`
+	Threads    int    `json:"threads"`
+	Size       int    `json:"size"`
 
 	Batch           int     `json:"batch"`
 	Steps           int     `json:"steps"`
@@ -80,6 +82,16 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	if o.DType == "bf16" {
 		r.Weights /= 2
 	}
+	rate := func() float64 { return ceiling(o.DType, r.Threads) }
+	if d, ok := m.Device().(interface {
+		MultiplyAdds(about time.Duration) float64
+	}); ok {
+		r.Tier, rate = m.Device().Name(), func() float64 { return d.MultiplyAdds(slice) }
+	}
+	memory, counts := m.Device().(interface{ Peak() int64 })
+	if counts {
+		memory.Peak() // from here on
+	}
 	r.TFLOP = work.Total() / 1e12 * float64(r.Batch)
 
 	var ceilings []float64
@@ -97,7 +109,7 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 			o.Progress(p.Step-1, took)
 		}
 		if r.Batch == 1 { // else the others compute now
-			ceilings = append(ceilings, ceiling(o.DType, r.Threads))
+			ceilings = append(ceilings, rate())
 		}
 		start = time.Now()
 	})
@@ -105,8 +117,11 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 		return r, err
 	}
 	_, r.Peak = memstat.Process()
+	if counts {
+		r.PeakDevice = memory.Peak()
+	}
 	for range 3 {
-		ceilings = append(ceilings, ceiling(o.DType, r.Threads))
+		ceilings = append(ceilings, rate())
 	}
 	of := func(f func(t solver.Timing) float64) float64 {
 		var v []float64

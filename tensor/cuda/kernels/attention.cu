@@ -52,6 +52,7 @@ __device__ __forceinline__ float4 four(const Rows& r, int row, int j) {
 
 // turned loads N rows from row on, DC columns from j on, with rows along the last side.
 template <int N> __device__ __forceinline__ void turned(float (*s)[N + 4], const Rows& r, int row, int j) {
+#pragma unroll 1
     for (int u = threadIdx.x; u < N * DC / 4; u += 256) {
         int i = u / (DC / 4), k = u % (DC / 4) * 4;
         float4 v = four(r, row + i, j + k);
@@ -99,6 +100,7 @@ __device__ __forceinline__ void add(float (&sum)[BM / 16][DMAX / 16], Shared<BM,
     const int TM = BM / 16, DN = DMAX / 16, ty = threadIdx.x / 16, tx = threadIdx.x % 16;
     for (int from = 0; from < WIDE && row + from < v.rows; from += VK) {
         __syncthreads();
+#pragma unroll 1
         for (int u = threadIdx.x; u < VK * DMAX / 4; u += 256) {
             int i = u / (DMAX / 4), j = u % (DMAX / 4) * 4;
             *(float4*)&sh.v[i][j] = four(v, row + from + i, j);

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"psld/tensor/cuda/kernels"
 	"psld/tensor/cuda/nvrtc"
@@ -47,11 +48,13 @@ func run(folder string, check bool, arch string) error {
 			if arch < fmt.Sprintf("sm_%d", m.Capability) && len(arch) == len("sm_75") {
 				continue
 			}
+			start := time.Now()
 			code, err := compiler.Compile(m.Name+".cu", m.Source, arch)
 			if err != nil {
 				return err
 			}
-			fmt.Printf("%s for %s: %d kernels, %d bytes\n", m.Name, arch, len(m.Kernels), len(code))
+			fmt.Printf("%s for %s: %d kernels, %d bytes, %.1f s\n", m.Name, arch, len(m.Kernels), len(code),
+				time.Since(start).Seconds())
 			continue
 		}
 		if err := ptx(compiler, m, filepath.Join(folder, m.Name+".ptx"), check); err != nil {
