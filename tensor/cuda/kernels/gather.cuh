@@ -171,3 +171,23 @@ template <int MODE> __device__ __forceinline__ Index placeOf(const Conv& c, int 
     if (MODE != TO_WEIGHT) return (Index)m * width + n;
     return ((Index)m * c.ci + n % c.ci) * (c.kh * c.kw) + n / c.ci;
 }
+
+// finish ends rows of a tile that lie in shared memory, with whole warps on neighbouring columns. rowOf gives the row of C
+// that a row of it is, without a bound.
+template <int MODE, int BN, class RowOf>
+__device__ __forceinline__ void finish(const Conv& c, const Finish& e, const Sides& s, const float* tile, int rows,
+                                       RowOf rowOf) {
+    const int width = e.gated && !e.part ? BN / 2 : BN, half = s.n / 2;
+#pragma unroll 1
+    for (int u = threadIdx.x; u < rows * width; u += 256) {
+        int r = u / width, j = u % width, m = rowOf(r), n = columnOf<BN>(j, s.n, e.gated);
+        if (m >= s.m || n < 0) continue;
+        float v = tile[r * BN + j];
+        if (e.part) {
+            e.part[((Index)blockIdx.z * s.m + m) * s.n + n] = v;
+        } else {
+            Index at = e.gated ? (Index)m * half + n : placeOf<MODE>(c, m, n, s.n);
+            e.y[at] = finished(e, v, e.gated ? tile[r * BN + j + BN / 2] : 0.0f, n, half, at);
+        }
+    }
+}

@@ -27,7 +27,7 @@ type Module struct {
 }
 
 // names finds kernels in a text, also behind the macros that define several (see expand).
-var names = regexp.MustCompile(`(?m)^\s*KERNEL\s+(?:__launch_bounds__\(\w+\)\s+)?(\w+(?:##\w+)?)\(`)
+var names = regexp.MustCompile(`(?m)^\s*KERNEL\s+(?:__launch_bounds__\([\w, ]+\)\s+)?(\w+(?:##\w+)?)\(`)
 
 // capability is the line of a file that is for newer GPUs.
 var capability = regexp.MustCompile(`(?m)^// capability (\d+)$`)

@@ -13,28 +13,6 @@ template <int N> __device__ __forceinline__ void fetch(float* to, const float* f
         for (int i = 0; i < N; i++) to[i] = from[i];
 }
 
-template <int MODE, int BM, int BN, int TM, int TN>
-__device__ __forceinline__ void store(const Conv& c, const Finish& e, Sides s, float (&sum)[TM][TN], int ty, int tx) {
-    const int HM = TM / 2, HN = TN / 2;
-    int half = s.n / 2;
-    for (int i = 0; i < TM; i++) {
-        int m = blockIdx.x * BM + (i < HM ? 0 : BM / 2) + ty * HM + i % HM;
-        if (m >= s.m) continue;
-        for (int j = 0; j < TN; j++) {
-            int n = columnOf<BN>((j < HN ? 0 : BN / 2) + tx * HN + j % HN, s.n, e.gated);
-            if (n < 0) continue;
-            if (e.part) e.part[((Index)blockIdx.z * s.m + m) * s.n + n] = sum[i][j];
-            else if (!e.gated) {
-                Index at = placeOf<MODE>(c, m, n, s.n);
-                e.y[at] = finished(e, sum[i][j], 0.0f, n, 0, at);
-            } else if (j < HN) {
-                Index at = (Index)m * half + n;
-                e.y[at] = finished(e, sum[i][j], sum[i][j + HN], n, half, at);
-            }
-        }
-    }
-}
-
 template <int MODE, bool FOURS, int BM, int BN, int TM, int TN>
 __device__ __forceinline__ void product(const float* a, const float* b, const Conv& c, const Finish& e) {
     __shared__ __align__(16) float as[2][BK][BM + 4];
@@ -75,7 +53,9 @@ __device__ __forceinline__ void product(const float* a, const float* b, const Co
     }
     float4 nextA[UA], nextB[UB];
     float sum[TM][TN];
+#pragma unroll
     for (int i = 0; i < TM; i++)
+#pragma unroll
         for (int j = 0; j < TN; j++) sum[i][j] = 0.0f;
     for (int k = from, now = 0; k < to + BK; k += BK, now ^= 1) {
         // The tile at k is fetched while the one before it, if there is one, is multiplied.
@@ -119,12 +99,27 @@ __device__ __forceinline__ void product(const float* a, const float* b, const Co
             __syncthreads();
         }
     }
-    store<MODE, BM, BN, TM, TN>(c, e, s, sum, ty, tx);
+    // Sums go to memory by way of the shared one, a row of each thread at a time: registers have no numbers to choose by.
+    float* tile = &as[0][0][0];
+#pragma unroll 1
+    for (int row = 0; row < TM; row++) {
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < TM; i++)
+            if (i == row) {
+#pragma unroll
+                for (int j = 0; j < TN; j++) tile[ty * BN + (j < HN ? 0 : BN / 2) + tx * HN + j % HN] = sum[i][j];
+            }
+        __syncthreads();
+        finish<MODE, BN>(c, e, s, tile, 16, [=](int r) {
+            return blockIdx.x * BM + (row < HM ? 0 : BM / 2) + r * HM + row % HM;
+        });
+    }
 }
 
 // Tiles for large results, for small ones, for those of few columns, and for channels that do not come in fours.
 #define TILES(NAME, MODE)                                                                                          \
-    KERNEL __launch_bounds__(256) NAME##128(const float* a, const float* b, Conv c, Finish e) {                    \
+    KERNEL __launch_bounds__(256, 2) NAME##128(const float* a, const float* b, Conv c, Finish e) {                 \
         product<MODE, true, 128, 128, 8, 8>(a, b, c, e);                                                           \
     }                                                                                                              \
     KERNEL __launch_bounds__(256) NAME##64(const float* a, const float* b, Conv c, Finish e) {                     \

@@ -82,8 +82,11 @@ __device__ __forceinline__ void cores(const float* a, const Half* b, const Conv&
     float4 nextA[UA];
     Pairs nextB[UB];
     float sum[2][NT][4];
+#pragma unroll
     for (int i = 0; i < 2; i++)
+#pragma unroll
         for (int j = 0; j < NT; j++)
+#pragma unroll
             for (int r = 0; r < 4; r++) sum[i][j][r] = 0.0f;
     for (int k = from, now = 0; k < to + BK; k += BK, now ^= 1) {
         if (k < to) {
@@ -138,27 +141,30 @@ __device__ __forceinline__ void cores(const float* a, const Half* b, const Conv&
             __syncthreads();
         }
     }
-    int half = s.n / 2;
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < NT; j++)
-            for (int r = 0; r < 4; r++) {
-                int m = blockIdx.x * BM + rows + 16 * i + lane / 4 + r / 2 * 8;
-                int column = (j < NT / 2 ? 0 : BN / 2) + across * (BN / 2 / ACROSS) + j % (NT / 2) * 8;
-                int n = columnOf<BN>(column + lane % 4 * 2 + r % 2, s.n, e.gated);
-                if (m >= s.m || n < 0) continue;
-                if (e.part) e.part[((Index)blockIdx.z * s.m + m) * s.n + n] = sum[i][j][r];
-                else if (!e.gated) {
-                    Index at = (Index)m * s.n + n;
-                    e.y[at] = finished(e, sum[i][j][r], 0.0f, n, 0, at);
-                } else if (j < NT / 2) {
-                    Index at = (Index)m * half + n;
-                    e.y[at] = finished(e, sum[i][j][r], sum[i][j + NT / 2][r], n, half, at);
+    float* tile = (float*)&as[0][0][0];
+#pragma unroll 1
+    for (int part = 0; part < 4; part++) { // rows 0 to 7 of those of a warp, and so on
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (i == part) {
+#pragma unroll
+                for (int j = 0; j < NT; j++) {
+                    int column = (j < NT / 2 ? 0 : BN / 2) + across * (BN / 2 / ACROSS) + j % (NT / 2) * 8;
+                    float* p = tile + (rows / 4 + lane / 4) * BN + column + lane % 4 * 2;
+                    p[0] = sum[i / 2][j][i % 2 * 2];
+                    p[1] = sum[i / 2][j][i % 2 * 2 + 1];
                 }
             }
+        __syncthreads();
+        finish<MODE, BN>(c, e, s, tile, DOWN * 8, [=](int r) {
+            return blockIdx.x * BM + r / 8 * 32 + part * 8 + r % 8;
+        });
+    }
 }
 
 #define TILES(NAME, MODE)                                                                                          \
-    KERNEL __launch_bounds__(256) NAME##128(const float* a, const Half* b, Conv c, Finish e) {                     \
+    KERNEL __launch_bounds__(256, 2) NAME##128(const float* a, const Half* b, Conv c, Finish e) {                  \
         cores<MODE, 128, 128>(a, b, c, e);                                                                         \
     }                                                                                                              \
     KERNEL __launch_bounds__(256) NAME##64(const float* a, const Half* b, Conv c, Finish e) {                      \
