@@ -38,6 +38,15 @@ func OnHost(d Device) bool {
 	return t.Data != nil
 }
 
+// Meter is a device that knows how much memory it has and takes.
+type Meter interface {
+	Device
+	// Peak is the most memory that was in use at the same time since the last call, in bytes, weights included.
+	Peak() int64
+	// Limit is the number of bytes that it may take.
+	Limit() int64
+}
+
 // NotImplemented is what a device panics with in an operation that it does not have (yet).
 type NotImplemented struct{ Device, Operation string }
 

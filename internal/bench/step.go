@@ -16,6 +16,7 @@ import (
 	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/psld/solver"
+	"psld/tensor"
 	"psld/tensor/cpu"
 )
 
@@ -88,7 +89,7 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	}); ok {
 		r.Tier, rate = m.Device().Name(), func() float64 { return d.MultiplyAdds(slice) }
 	}
-	memory, counts := m.Device().(interface{ Peak() int64 })
+	memory, counts := m.Device().(tensor.Meter)
 	if counts {
 		memory.Peak() // from here on
 	}

@@ -8,6 +8,7 @@ import (
 	"psld/autograd"
 	"psld/internal/memstat"
 	"psld/psld/prior"
+	"psld/tensor"
 )
 
 // memory decides what the steps keep for the gradient.
@@ -18,7 +19,8 @@ type memory struct {
 	name  string         // of that limit
 
 	budget  *Runtime
-	granted int64 // bytes of the budget
+	granted int64        // bytes of the budget
+	device  tensor.Meter // whose memory it is; nil: the host's
 }
 
 // start is called before the first step.
@@ -30,9 +32,18 @@ func (m *memory) start(r *Run, asked int64) {
 	if most := m.budget.MaxMemory; most > 0 && (asked == 0 || most < asked) {
 		asked = most
 	}
-	_, available := memstat.System()
-	now, _ := memstat.Process()
-	m.limits(asked, debug.SetMemoryLimit(-1), now, available)
+	if d, ok := r.Device().(tensor.Meter); ok {
+		m.device = d
+		d.Peak() // from here on
+		m.limits(asked, math.MaxInt64, 0, 0)
+		if m.limit == 0 || d.Limit() < m.limit {
+			m.limit = d.Limit()
+		}
+	} else {
+		_, available := memstat.System()
+		now, _ := memstat.Process()
+		m.limits(asked, debug.SetMemoryLimit(-1), now, available)
+	}
 	parameters := 0
 	for _, n := range r.Prior.Networks() {
 		parameters += n.Params.Count()
@@ -76,12 +87,18 @@ func (m *memory) choose() error {
 		return nil
 	}
 	_, peak := memstat.Process()
+	if m.device != nil {
+		peak = m.device.Peak()
+	}
 	if m.named > 0 && peak > m.named {
 		return fmt.Errorf("a step takes %.1f GiB at the least, weights included, the limit is %.1f GiB (%s): "+
 			"bf16 products, a smaller picture or a higher limit would do",
 			float64(peak)/(1<<30), float64(m.named)/(1<<30), m.name)
 	}
-	if peak > 0 && m.limit > 0 { // else unknown: nothing is spare
+	switch {
+	case m.device != nil: // what others take is in the peak
+		m.granted = max(0, m.limit-peak) / int64(max(1, m.budget.Runs))
+	case peak > 0 && m.limit > 0: // else unknown: nothing is spare
 		m.granted = m.budget.grant(m.limit, peak)
 	}
 	// A part of it is for holes between the pool's tensors, and for the collector.
@@ -90,4 +107,8 @@ func (m *memory) choose() error {
 }
 
 // end gives back what the run was granted.
-func (m *memory) end() { m.budget.giveBack(m.granted) }
+func (m *memory) end() {
+	if m.device == nil {
+		m.budget.giveBack(m.granted)
+	}
+}

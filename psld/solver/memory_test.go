@@ -50,6 +50,37 @@ func TestMaxMemory(t *testing.T) {
 	require.ErrorContains(t, err, "the limit is 0.0 GiB (GOMEMLIMIT): ")
 }
 
+// metered is a device with memory of its own that knows what it has.
+type metered struct {
+	*devicetest.HiddenDevice
+	limit, peak int64
+}
+
+func (d *metered) Peak() int64  { return d.peak }
+func (d *metered) Limit() int64 { return d.limit }
+
+// TestMemoryOfDevice: a plan is made for the memory of the device that computes.
+func TestMemoryOfDevice(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct{ limit, peak, asked, want int64 }{
+		{24 * gib, 4 * gib, 0, 20 * gib}, {24 * gib, 4 * gib, 6 * gib, 2 * gib}, {8 * gib, 4 * gib, 10 * gib, 4 * gib},
+	} {
+		dev := &metered{HiddenDevice: devicetest.Hidden(cpu.F32), limit: c.limit, peak: c.peak}
+		run := &Run{Prior: prior.RandomTiny(1).On(dev), H: 4096, W: 4096}
+		var m memory
+		m.start(run, c.asked)
+		require.NotNil(t, m.plan)
+		require.NoError(t, m.choose())
+		require.Equal(t, c.want, m.granted)
+		m.end()
+	}
+	dev := &metered{HiddenDevice: devicetest.Hidden(cpu.F32), limit: 24 * gib, peak: 4 * gib}
+	m := memory{}
+	m.start(&Run{Prior: prior.RandomTiny(1).On(dev), H: 16, W: 16}, 3*gib)
+	require.ErrorContains(t, m.choose(), "a step takes 4.0 GiB at the least, weights included, the limit is 3.0 GiB")
+	m.end()
+}
+
 func TestMemoryLimits(t *testing.T) {
 	const gib, none = 1 << 30, math.MaxInt64
 	for _, c := range []struct {

@@ -49,12 +49,3 @@ func (d *device) rate(about time.Duration, work float64, run func(rounds int)) f
 		}
 	}
 }
-
-// Peak is the most memory that tensors and temporary memory took together since the last call, in bytes.
-func (d *device) Peak() int64 {
-	d.enter()
-	defer d.leave()
-	peak := d.memory.peak
-	d.memory.peak = d.memory.used
-	return peak
-}

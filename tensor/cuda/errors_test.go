@@ -204,4 +204,5 @@ func TestCeilings(t *testing.T) {
 	require.Positive(t, d.Copies(time.Microsecond))
 	require.GreaterOrEqual(t, d.Peak(), int64(256<<20))
 	require.Zero(t, d.Peak())
+	require.Equal(t, int64(8<<30-8<<30/16), tensor.Meter(d).Limit())
 }

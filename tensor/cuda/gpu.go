@@ -252,6 +252,18 @@ func (g *gpu) bury(b *block) {
 	g.dead.Unlock()
 }
 
+// Peak implements [tensor.Meter].
+func (g *gpu) Peak() int64 {
+	g.enter()
+	defer g.leave()
+	peak := g.memory.peak
+	g.memory.peak = g.memory.used
+	return peak
+}
+
+// Limit implements [tensor.Meter].
+func (g *gpu) Limit() int64 { return g.memory.budget }
+
 // scratch returns memory until the operation ends.
 func (g *gpu) scratch(bytes int64) uint64 {
 	if bytes == 0 {
