@@ -218,6 +218,8 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		x.Alpha = slices.Clone(y.Alpha)
 	}
 	switch {
+	case o.pastes() && t.Needs == task.Mask && err != nil && h*w > quickFinish:
+		task.PasteSoon(x.Pix, y.Pix, d.Keep, h, w)
 	case o.pastes() && t.Needs == task.Mask:
 		task.Paste(x.Pix, y.Pix, d.Keep, h, w)
 	case err != nil && h*w > quickFinish: // stopped: who waits shall not wait long

@@ -47,7 +47,7 @@ type Estimate struct {
 // the loss takes, or what guidance makes of that.
 func GuidedDDIM(r *Run, o DDIM, guidance Guidance, loss func(e *Estimate) *autograd.Value) (Stepper, error) {
 	d, err := o.Schedule(r)
-	return &guidedDDIM{r, d, guidance, loss}, err
+	return &guidedDDIM{r: r, d: d, guidance: guidance, loss: loss}, err
 }
 
 type guidedDDIM struct {
@@ -55,6 +55,11 @@ type guidedDDIM struct {
 	d        *schedule.DDIM
 	guidance Guidance
 	loss     func(e *Estimate) *autograd.Value
+
+	// The picture of the clean state after so many steps, which a step decodes in any case: who stops a run on a large
+	// picture need not wait for it.
+	seen  []float32
+	after int
 }
 
 func (m *guidedDDIM) Len() int { return m.d.Len() }
@@ -85,9 +90,14 @@ func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	e := &Estimate{Run: m.r, G: g, Step: s.Step, Z0: from}
 	e.Report.At = fmt.Sprintf("t=%d", m.d.Timesteps[i])
 	e.X = m.r.Decode(g, e.Z0)
-	e.AX = operator.Lower(g, m.r.Crop(g, e.X), m.r.A)
+	x := m.r.Crop(g, e.X)
+	e.AX = operator.Lower(g, x, m.r.A)
 	e.Y = m.r.measurement(g)
 	loss := m.loss(e)
+	var seen []float32
+	if from == z0 && !m.r.o.LightCodec {
+		seen = slices.Clone(g.Device().Host(x.T))
+	}
 
 	u := autograd.NoGrad(g.Device()) // of the update, apart from the loss
 	defer u.Release()
@@ -102,12 +112,16 @@ func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	grad := m.guidance.of(u, leaf.Grad(), s.Vars["z"], float64(m.d.AlphasPrev[i]))
 	m.r.inner(&e.Report, "grad", grad.T)
 	s.Take("z", u, u.Sub(next, grad))
+	m.seen, m.after = seen, s.Step+1
 	return e.Report, nil
 }
 
 // Picture decodes the state, or where the run is cut short the clean one that its last step expected.
 func (m *guidedDDIM) Picture(s *State) ([]float32, error) {
-	if s.Step < s.Steps {
+	switch {
+	case s.Step < s.Steps && m.seen != nil && m.after == s.Step:
+		return slices.Clone(m.seen), nil
+	case s.Step < s.Steps:
 		return m.r.DecodePicture(s.Vars["z0"]), nil
 	}
 	return m.r.DecodePicture(s.Vars["z"]), nil

@@ -21,9 +21,8 @@ var inpaint = Task{
 func masked(h, w int, d Damage) (operator.Linear, error) { return operator.NewMask(h, w, 3, d.Keep) }
 
 // interpolated fills missing pixels smoothly (Laplace's equation).
-func interpolated(_ context.Context, a operator.Linear, y []float32, d Damage) ([]float32, error) {
+func interpolated(ctx context.Context, a operator.Linear, y []float32, d Damage) ([]float32, error) {
 	in := a.In()
 	x := make([]float32, in.Len())
-	Paste(x, y, d.Keep, in.H, in.W)
-	return x, nil
+	return x, paste(ctx, x, y, d.Keep, [2]int{in.H, in.W}, pasteRounds, relaxation(in.H, in.W))
 }

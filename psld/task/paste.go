@@ -1,67 +1,105 @@
 package task
 
-import "math"
+import (
+	"context"
+	"math"
+	"sync"
+)
 
-// Paste puts the known pixels of y into x. At the rim of a hole x and y differ a
+// Rounds of over-relaxation that Paste does, and of plain relaxation that PasteSoon does.
+const (
+	pasteRounds = 200
+	soonRounds  = 20
+)
+
+// Paste puts the known pixels of y into x, both [h,w,3]. At the rim of a hole x and y differ a
 // little; the difference is continued into the hole by the smoothest field there
 // is (Laplace's equation, as in Poisson image editing, Pérez et al. 2003), so that no
 // seam shows.
 func Paste(x, y []float32, keep []bool, h, w int) {
-	d := make([]float32, len(x))
-	var mean [3]float64
-	known := 0
+	_ = paste(context.Background(), x, y, keep, [2]int{h, w}, pasteRounds, relaxation(h, w))
+}
+
+// relaxation is the factor of successive over-relaxation; far from the rim the field may stay approximate.
+func relaxation(h, w int) float32 {
+	return float32(2 / (1 + math.Sin(math.Pi/float64(min(64, max(h, w))))))
+}
+
+// PasteSoon is Paste for who cannot wait: the field is smooth in the first pixels behind the rim only.
+func PasteSoon(x, y []float32, keep []bool, h, w int) {
+	_ = paste(context.Background(), x, y, keep, [2]int{h, w}, soonRounds, 1)
+}
+
+// paste leaves x as it is where ctx ends.
+func paste(ctx context.Context, x, y []float32, keep []bool, size [2]int, rounds int, relax float32) error {
+	var holes []int
 	for i, k := range keep {
-		if k {
-			known++
-			for c := range 3 {
-				d[3*i+c] = y[3*i+c] - x[3*i+c]
-				mean[c] += float64(d[3*i+c])
+		if !k {
+			holes = append(holes, i)
+		}
+	}
+	if len(holes) == len(keep) {
+		return nil
+	}
+	d := make([]float32, len(x))
+	var all sync.WaitGroup
+	for c := range 3 { // nothing of a channel goes into another
+		all.Go(func() {
+			start(d, x, y, keep, c)
+			for n := 0; n < rounds && ctx.Err() == nil; n++ {
+				smooth(d, holes, size[0], size[1], c, relax)
+			}
+		})
+	}
+	all.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i, k := range keep {
+		for j := 3 * i; j < 3*i+3; j++ {
+			if x[j] += d[j]; k {
+				x[j] = y[j]
 			}
 		}
 	}
-	if known == 0 {
-		return
+	return nil
+}
+
+// start sets channel c of d to the difference of y and x, and in the holes to its mean.
+func start(d, x, y []float32, keep []bool, c int) {
+	var mean float64
+	known := 0
+	for i, k := range keep {
+		if j := 3*i + c; k {
+			known++
+			d[j] = y[j] - x[j]
+			mean += float64(d[j])
+		}
 	}
 	for i, k := range keep {
 		if !k {
-			for c := range 3 {
-				d[3*i+c] = float32(mean[c] / float64(known))
-			}
+			d[3*i+c] = float32(mean / float64(known))
 		}
 	}
-	// Successive over-relaxation; far from the rim the field may stay approximate.
-	relax := float32(2 / (1 + math.Sin(math.Pi/float64(min(64, max(h, w))))))
-	for range 200 {
-		for i, k := range keep {
-			if k {
-				continue
-			}
-			r, col := i/w, i%w
-			for c := range 3 {
-				var sum float32
-				var n float32
-				if r > 0 {
-					sum, n = sum+d[3*(i-w)+c], n+1
-				}
-				if r < h-1 {
-					sum, n = sum+d[3*(i+w)+c], n+1
-				}
-				if col > 0 {
-					sum, n = sum+d[3*(i-1)+c], n+1
-				}
-				if col < w-1 {
-					sum, n = sum+d[3*(i+1)+c], n+1
-				}
-				d[3*i+c] += relax * (sum/n - d[3*i+c])
-			}
+}
+
+// smooth moves each value of channel c in the holes towards the mean of its neighbours.
+func smooth(d []float32, holes []int, h, w, c int, relax float32) {
+	for _, i := range holes {
+		r, col := i/w, i%w
+		var sum, n float32
+		if r > 0 {
+			sum, n = sum+d[3*(i-w)+c], n+1
 		}
-	}
-	for i, v := range d {
-		x[i] += v
-	}
-	for i, k := range keep {
-		if k {
-			copy(x[3*i:][:3], y[3*i:][:3])
+		if r < h-1 {
+			sum, n = sum+d[3*(i+w)+c], n+1
 		}
+		if col > 0 {
+			sum, n = sum+d[3*(i-1)+c], n+1
+		}
+		if col < w-1 {
+			sum, n = sum+d[3*(i+1)+c], n+1
+		}
+		d[3*i+c] += relax * (sum/n - d[3*i+c])
 	}
 }

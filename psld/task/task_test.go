@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -131,10 +132,33 @@ func TestPasteIsSeamless(t *testing.T) {
 	for i := range x {
 		x[i] += 0.2 + 0.01*float32(i/3%w)
 	}
+	ramp := slices.Clone(x)
 	Paste(x, want, keep, h, w)
 	for i, v := range want {
 		require.InDelta(t, v, x[i], 1e-3)
 	}
+	PasteSoon(ramp, want, keep, h, w)
+	for i, k := range keep { // the constant part, and near the rim the ramp as well
+		require.InDelta(t, want[3*i], ramp[3*i], 0.12)
+		if k {
+			require.Equal(t, want[3*i:3*i+3], ramp[3*i:3*i+3])
+		} else if i%w > 0 && keep[i-1] || i%w < w-1 && keep[i+1] {
+			require.InDelta(t, want[3*i], ramp[3*i], 0.015)
+		}
+	}
+}
+
+// A run that is stopped before its first step need not wait for the rough picture.
+func TestInterpolationStops(t *testing.T) {
+	keep, err := operator.BoxMask(20, 24, 0.4, false, 0)
+	require.NoError(t, err)
+	d := Damage{Task: Inpaint, Keep: keep}
+	a, err := d.Operator(20, 24)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = Must(Inpaint).Start(ctx, a, waves(20, 24).Pix, d)
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 // TestMeasure: the noise has its deviation, missing pixels are black.
