@@ -63,7 +63,13 @@ func (o *LATINO) Calls() Calls {
 // Calls implements [Counted].
 func (o *TReg) Calls() Calls {
 	share := max(0, 1-o.FitUntil/o.Strength) // of the steps
-	return ofHops(o.Steps, 1+every(int(share*float64(o.Steps)+0.5), o.FitEvery))
+	c := ofHops(o.Steps, every(int(share*float64(o.Steps)+0.5), o.FitEvery))
+	for _, p := range []*Passes{&c.UNet, &c.Decoder, &c.Encoder} {
+		p.Forward *= 1 - 0.75*o.Half // a pass at half the resolution is a quarter
+	}
+	c.Decoder.Forward++
+	c.Encoder.Forward++
+	return c
 }
 
 // Calls implements [Counted].

@@ -57,7 +57,8 @@ func TestClosedFormTable(t *testing.T) {
 		{"DiffPIR", "100 steps, lambda 1, zeta 0.3", false, diffpir(100, 0.3)},
 		{"LATINO", "8 steps, lambda 1", false, &LATINO{Steps: 8, Strength: 1, Lambda: 1}},
 		{"LATINO", "50 steps, lambda 1", false, &LATINO{Steps: 50, Strength: 1, Lambda: 1}},
-		{"TReg", "100 steps, each third fits", false, &TReg{DDIM{Steps: 100, Strength: 1}, 3, 0.15, 1}},
+		{"TReg", "100 steps, each third fits", false, &TReg{DDIM: DDIM{Steps: 100, Strength: 1}, FitEvery: 3,
+			FitUntil: 0.15, Lambda: 1}},
 		{"DCDP", "6 rounds of 4 steps", false, &DCDP{Rounds: 6, Steps: 4, Strength: 0.7, Lambda: 1}},
 		{"Guess", "4 guesses, 12 steps", false, &Guess{Guesses: 4, Steps: 12, FitEvery: 3, Strength: 0.5, Lambda: 1}},
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"psld/autograd"
 	"psld/psld/operator"
 	"psld/psld/schedule"
 	"psld/tensor"
@@ -22,12 +23,17 @@ import (
 // with the level s' of the next hop, fresh noise n, and for e the noise that the state and c imply, (state - c)/s, or
 // the noise that the network saw. A method is a list of hops. A hop without a fit has c = z0, and needs neither
 // decoder nor encoder. The result is the last x, or where the last hop has no fit its D(z0).
+//
+// Hops may have states of half the picture's resolution, a quarter of the work: their pictures are enlarged for the
+// fit, and averaged before the encoder. Where the next hop is the first of full resolution, the picture is encoded
+// there, with fresh noise.
 type hop struct {
 	level float64 // s
 	rho   float64 // 0: no fit
 	blend float64 // b
 	zeta  float64
 	seen  bool // e is what the network saw
+	half  bool // the state has half the resolution
 }
 
 // proximal is the stepper of a list of hops. Its variables are the state "z", and the clean picture so far: "x" after
@@ -71,21 +77,42 @@ func (m *proximal) Len() int { return len(m.hops) }
 // Start is the rough picture, or where there is none a regularised inverse, with the noise of the first hop. The state
 // is z + s e, without the factor that keeps its variance.
 func (m *proximal) Start(s *State) error {
-	shape := m.r.Shape()
-	z := make([]float32, tensor.Len(shape))
-	if !m.cold {
-		copy(z, m.r.Noise("start", 0, len(z)))
-	}
 	x := m.r.Start
 	if x == nil {
 		x = inverse(m.prox, m.r.Y)
 	}
-	for i, v := range m.r.EncodePicture(x) {
-		z[i] = float32(m.hops[0].level)*z[i] + v
+	g := m.r.NoGrad()
+	defer g.Release()
+	clean := m.encode(g, m.r.codec.Encode, x, m.hops[0].half)
+	z, shape := slices.Clone(clean.Host()), clean.T.Shape
+	if !m.cold {
+		for i, n := range m.r.Noise("start", 0, len(z)) {
+			z[i] += float32(m.hops[0].level) * n
+		}
 	}
 	s.Set("z", z, shape...)
 	m.setPicture(s, slices.Clone(x))
 	return nil
+}
+
+// encode is the state of a picture by a codec, which may be at half the resolution.
+func (m *proximal) encode(g *autograd.Graph, by func(*autograd.Graph, *autograd.Value, *tensor.Tensor) *autograd.Value,
+	x []float32, half bool) *autograd.Value {
+	v := g.Const(m.r.PadPicture(x))
+	if half {
+		v = g.Mean2x2(v)
+	}
+	return by(g, v, nil)
+}
+
+// decode is the picture, of shape A.In(), of a state that may have half the resolution.
+func (m *proximal) decode(g *autograd.Graph, by func(*autograd.Graph, *autograd.Value) *autograd.Value,
+	z *autograd.Value) []float32 {
+	x := by(g, z)
+	if x.T.Dim(1) < m.r.H {
+		x = g.Enlarge2x(x)
+	}
+	return m.r.Crop(g, x).Host()
 }
 
 func (m *proximal) setPicture(s *State, x []float32) {
@@ -116,31 +143,25 @@ func (m *proximal) Step(_ context.Context, s *State) (Report, error) {
 	report := Report{At: fmt.Sprintf("t=%.1f", t)}
 	g := r.NoGrad()
 	defer g.Release()
-	dev := g.Device()
 	unit := float32(1 / math.Sqrt(1+h.level*h.level)) // the state of the prior has variance 1
 	e := r.Eps(g, g.Scale(g.Const(z), unit), float32(t))
 	z0 := g.Sub(g.Const(z), g.Scale(e, float32(h.level)))
-	clean := slices.Clone(dev.Host(z0.T))
+	clean, shape := slices.Clone(z0.Host()), z.Shape
+	grows := h.half && !last && !m.hops[s.Step+1].half
 	switch {
 	case last: // by the full codec
-		x := r.DecodePicture(z0.T)
+		x := slices.Clone(m.decode(g, r.codec.Decode, z0))
 		if h.rho > 0 {
 			x = m.fit(x, h.rho)
 		}
 		m.setPicture(s, x)
 		report.Measurement = r.residual(x)
-	case h.rho > 0:
-		x := m.fit(dev.Host(r.Crop(g, r.Decode(g, z0)).T), h.rho)
+	case h.rho > 0 || grows:
+		x := m.fit(m.decode(g, r.Decode, z0), h.rho)
 		report.Measurement = r.residual(x)
 		m.setPicture(s, x)
-		encoded := dev.Host(r.Encode(g, g.Const(r.PadPicture(x)), nil).T)
-		for i, v := range encoded {
-			if h.blend == 1 {
-				clean[i] = v // to the bit
-			} else {
-				clean[i] += float32(h.blend) * (v - clean[i])
-			}
-		}
+		encoded := m.encode(g, r.Encode, x, h.half && !grows)
+		clean, shape = blended(clean, encoded.Host(), h.blend), encoded.T.Shape
 	default:
 		delete(s.Vars, "x")
 		s.Set("z0", clean, z.Shape...)
@@ -148,14 +169,28 @@ func (m *proximal) Step(_ context.Context, s *State) (Report, error) {
 	}
 	report.Loss = report.Measurement * report.Measurement
 	if !last {
-		s.Set("z", m.noised(s.Step, z.Data, clean, dev.Host(e.T)), z.Shape...)
+		s.Set("z", m.noised(s.Step, z.Data, clean, e.Host()), shape...)
 	}
 	return report, nil
 }
 
-// fit is the proximal step from a decoded picture.
+// blended moves a clean state to that of a fit by the share b. Where they are not of one size it is that of the fit.
+func blended(clean, fit []float32, b float64) []float32 {
+	if b == 1 || len(clean) != len(fit) {
+		return slices.Clone(fit)
+	}
+	for i, v := range fit {
+		clean[i] += float32(b) * (v - clean[i])
+	}
+	return clean
+}
+
+// fit is the proximal step from a decoded picture; with rho 0 there is none.
 func (m *proximal) fit(x0 []float32, rho float64) []float32 {
 	from, x := clamped(slices.Clone(x0)), make([]float32, len(x0))
+	if rho == 0 {
+		return from
+	}
 	m.prox.Prox(x, from, m.r.Y, rho)
 	if m.clip {
 		clamped(x)
@@ -171,15 +206,20 @@ func clamped(x []float32) []float32 {
 	return x
 }
 
-// noised is the state after hop i: the clean one with noise of the next level.
+// noised is the state after hop i: the clean one with noise of the next level, all of it fresh where its size is
+// another one.
 func (m *proximal) noised(i int, z, clean, eps []float32) []float32 {
 	h, to := m.hops[i], m.hops[i+1].level
-	noise := m.r.Noise(m.name, i, len(z))
+	noise := m.r.Noise(m.name, i, len(clean))
+	if len(z) != len(clean) {
+		h.zeta, z = 1, clean
+		h.seen = false
+	}
 	keep, fresh := float32(to/h.level*math.Sqrt(1-h.zeta)), float32(to*math.Sqrt(h.zeta))
 	if h.seen {
 		keep = float32(to * math.Sqrt(1-h.zeta))
 	}
-	next := make([]float32, len(z))
+	next := make([]float32, len(clean))
 	for k, v := range clean {
 		e := z[k] - v
 		if h.seen {
@@ -195,7 +235,9 @@ func (m *proximal) Picture(s *State) ([]float32, error) {
 	if x := s.Vars["x"]; x != nil {
 		return slices.Clone(x.Data), nil
 	}
-	return m.r.DecodePicture(s.Vars["z0"]), nil
+	g := m.r.NoGrad()
+	defer g.Release()
+	return slices.Clone(m.decode(g, m.r.codec.Decode, g.Const(s.Vars["z0"]))), nil
 }
 
 // levels fall geometrically from one level to another one, both within those of the schedule.

@@ -172,7 +172,7 @@ func TestProximalSteps(t *testing.T) {
 	const sigma = 0.1
 	c := newDiffPIRCase(t, sigma)
 	latino := &LATINO{Steps: 8, Strength: 0.8, Lambda: 2}
-	treg := &TReg{DDIM{Steps: 12, Strength: 0.7}, 3, 0.15, 0.7}
+	treg := &TReg{DDIM: DDIM{Steps: 12, Strength: 0.7}, FitEvery: 3, FitUntil: 0.15, Lambda: 0.7}
 	dcdp := &DCDP{Rounds: 3, Steps: 4, Strength: 0.6, Lambda: 1.5}
 	guess := &Guess{Guesses: 2, Steps: 7, FitEvery: 3, Strength: 0.5, Lambda: 1.5}
 	plain := &Guess{Steps: 6, FitEvery: 2, Strength: 0.5, Lambda: 1.5}
@@ -269,4 +269,36 @@ func TestFitEvery(t *testing.T) {
 	require.Equal(t, []bool{true, false, true, false, false}, encoded)
 	require.NotNil(t, res.State.Vars["x"])
 	require.Nil(t, res.State.Vars["z0"])
+}
+
+// TestHalf: the first steps have states of half the resolution, and show pictures of the full one. Where the size
+// changes, the state is the encoded picture with fresh noise.
+func TestHalf(t *testing.T) {
+	m, p := prior.RandomTiny(3), blurProblem(t, 16, 24)
+	var shapes [][]int
+	var last []float32
+	o := Options{Seed: 4, Start: noise(3, 16*24*3, 0.3), Progress: func(p Progress) {
+		shapes = append(shapes, p.State.Vars["z"].Shape)
+		x, err := p.Picture()
+		require.NoError(t, err)
+		require.Len(t, x, 16*24*3)
+		if p.Step == 2 {
+			last = p.State.Vars["z"].Data
+			g := autograd.NoGrad(m.Device())
+			defer g.Release()
+			clean := m.Encode(g, g.Const(tensor.From(x, 1, 16, 24, 3)), nil).Host()
+			alphas := m.Schedule().AlphasCumprod
+			a := float64(alphas[1+2*499/4]) // of the third of 5 times up to 500
+			for i, n := range draw(4, "treg", 1, len(clean)) {
+				require.InDelta(t, float64(clean[i])+math.Sqrt((1-a)/a)*float64(n), last[i], 1e-4)
+			}
+		}
+	}}
+	half := &TReg{DDIM: DDIM{Steps: 5, Strength: 0.5}, FitEvery: 3, FitUntil: 0.1, Lambda: 1, Half: 0.4}
+	_, err := Solve(context.Background(), m, p, half, o)
+	require.NoError(t, err)
+	small, full := []int{1, 4, 6, 4}, []int{1, 8, 12, 4}
+	require.Equal(t, [][]int{small, full, full, full, full}, shapes)
+	_, err = Solve(context.Background(), m, blurProblem(t, 16, 18), half, Options{})
+	require.ErrorContains(t, err, "whose sides are multiples of 8, or a little less, this one has 18x16")
 }
