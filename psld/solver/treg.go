@@ -29,8 +29,8 @@ func (o *TReg) Bind(r *Run) (Stepper, error) {
 	n := d.Len()
 	until := o.FitUntil * float64(len(r.Prior.Schedule().AlphasCumprod))
 	if k := 2 * r.Prior.Multiple(); o.Half > 0 && (r.H%k != 0 || r.W%k != 0) {
-		return nil, fmt.Errorf("half %g needs a picture whose sides are multiples of %d, or a little less, this one has %dx%d",
-			o.Half, k, r.A.In().W, r.A.In().H)
+		return nil, fmt.Errorf("half %g needs a picture whose sides are multiples of %d, or a little less, "+
+			"this one has %dx%d", o.Half, k, r.A.In().W, r.A.In().H)
 	}
 	hops := make([]hop, n)
 	for i := range hops {
