@@ -56,9 +56,8 @@ type guidedDDIM struct {
 	guidance Guidance
 	loss     func(e *Estimate) *autograd.Value
 
-	// The picture of the clean state after so many steps, which a step decodes in any case: who stops a run on a large
-	// picture need not wait for it.
-	seen  []float32
+	// After so many steps Run.seen is the picture of the clean state, which a step decodes in any case: who stops a run
+	// on a large picture need not wait for it. 0 for never.
 	after int
 }
 
@@ -94,13 +93,13 @@ func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	e.AX = operator.Lower(g, x, m.r.A)
 	e.Y = m.r.measurement(g)
 	loss := m.loss(e)
-	var seen []float32
-	if from == z0 && !m.r.o.LightCodec {
-		seen = slices.Clone(g.Device().Host(x.T))
-	}
 
 	u := autograd.NoGrad(g.Device()) // of the update, apart from the loss
 	defer u.Release()
+	var seen *autograd.Value
+	if from == z0 && !m.r.o.LightCodec {
+		seen = u.Scale(u.Const(x.T), 1)
+	}
 	var fresh *autograd.Value
 	if m.d.Sigmas[i] != 0 {
 		fresh = m.r.fresh(u, "ddim", s.Step, zt.T.Shape)
@@ -112,15 +111,18 @@ func (m *guidedDDIM) Step(_ context.Context, s *State) (Report, error) {
 	grad := m.guidance.of(u, leaf.Grad(), s.Vars["z"], float64(m.d.AlphasPrev[i]))
 	m.r.inner(&e.Report, "grad", grad.T)
 	s.Take("z", u, u.Sub(next, grad))
-	m.seen, m.after = seen, s.Step+1
+	if m.after = 0; seen != nil {
+		m.r.see(u.Detach(seen))
+		m.after = s.Step + 1
+	}
 	return e.Report, nil
 }
 
 // Picture decodes the state, or where the run is cut short the clean one that its last step expected.
 func (m *guidedDDIM) Picture(s *State) ([]float32, error) {
 	switch {
-	case s.Step < s.Steps && m.seen != nil && m.after == s.Step:
-		return slices.Clone(m.seen), nil
+	case s.Step > 0 && s.Step < s.Steps && m.after == s.Step:
+		return slices.Clone(m.r.Device().Host(m.r.seen)), nil
 	case s.Step < s.Steps:
 		return m.r.DecodePicture(s.Vars["z0"]), nil
 	}

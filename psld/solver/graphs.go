@@ -28,6 +28,7 @@ type Run struct {
 	find   *finder         // where a step stops to be finite; nil in a run that is well
 	ctx    context.Context // of the step under way, whose graphs end with it; nil outside of steps
 	y      *tensor.Tensor  // the measurement on the device; nil until it is asked for
+	seen   *tensor.Tensor  // a picture on the device that a method decoded last; nil for none
 }
 
 func newRun(m prior.Prior, p Problem, o Options) *Run {
@@ -96,6 +97,15 @@ func (r *Run) release() {
 		r.Device().Put(r.y)
 		r.y = nil
 	}
+	r.see(nil)
+}
+
+// see notes a picture of the device's Get in place of the one before, which goes back.
+func (r *Run) see(x *tensor.Tensor) {
+	if r.seen != nil {
+		r.Device().Put(r.seen)
+	}
+	r.seen = x
 }
 
 // fresh are the standard normal numbers of a stream in a step (see Noise) as a value of g.
