@@ -46,7 +46,7 @@ func bench(fs *flag.FlagSet) work {
 		case len(args) > 0 && args[0] == "step":
 			other = []string{"filter", "tier", "seconds", "quick", "network", "precisions"}
 		case len(args) > 0 && args[0] == "train":
-			other = []string{"filter", "tier", "seconds", "quick", "dtype", "sizes", "max-mem", "model", "random",
+			other = []string{"filter", "tier", "seconds", "quick", "dtype", "device", "sizes", "max-mem", "model", "random",
 				"thread-counts", "batches", "tiny"}
 		case len(args) == 0 || args[0] != "kernels":
 			return fmt.Errorf("bench what? psld bench kernels, psld bench step or psld bench train%s (see psld help bench)",
@@ -84,6 +84,9 @@ func bench(fs *flag.FlagSet) work {
 		if err := threads(); err != nil {
 			return err
 		}
+		if *step.model.device != "cpu" {
+			return benchDevice(ctx, c, *step.model.device, o, *asJSON)
+		}
 		count := kernels.Count(o)
 		if count == 0 {
 			return fmt.Errorf("--filter %s matches no operation", *filter)
@@ -103,6 +106,32 @@ func bench(fs *flag.FlagSet) work {
 		}
 		return nil
 	}
+}
+
+// benchDevice times the kernels of a device with memory of its own.
+func benchDevice(ctx context.Context, c *console, name string, o kernels.Options, asJSON bool) error {
+	dev, err := openDevice(name, "")
+	if err != nil {
+		return err
+	}
+	d, ok := dev.(kernels.Ceilings)
+	if !ok {
+		return fmt.Errorf("--device %s: %s does not measure what it can do at best", name, dev.Name())
+	}
+	c.say("%s; ceilings are measured in turn with the operations", dev.Name())
+	table := benchTable{c: c}
+	emit := table.row
+	if asJSON {
+		emit = func(r kernels.Row) { printJSON(c, r) }
+	}
+	err = kernels.RunDevice(ctx, d, o, emit)
+	if !asJSON {
+		table.means()
+	}
+	if err != nil {
+		return fmt.Errorf("stopped: %w", err)
+	}
+	return nil
 }
 
 // benchTable prints rows as they come.

@@ -41,7 +41,7 @@ func addStepFlags(fs *flag.FlagSet) *stepFlags {
 		model: &modelFlags{
 			path:  fs.String("model", "", "step: `model`, as of psld restore (default: random weights)"),
 			dtype: fs.String("dtype", "f32", "step: `precision` of matrix products, as of psld restore"), variant: none,
-			vae: none, vocab: none, taesd: none, device: none, lora: new(loraFlag)},
+			vae: none, vocab: none, taesd: none, lora: new(loraFlag), device: deviceFlag(fs)},
 		random:       fs.Bool("random", false, "step: random weights in memory; the default without --model"),
 		tiny:         fs.Bool("tiny", false, "step: random weights, with few channels"),
 		maxMem:       fs.String("max-mem", "", "step: `size` of memory that the program may take, as of psld restore"),
@@ -168,7 +168,7 @@ func (f *stepFlags) table(ctx context.Context, c *console, asJSON bool) error {
 	}
 	common := []string{"bench", "step", "--json", "--steps", strconv.Itoa(*f.steps)}
 	set := given(f.fs)
-	for _, name := range []string{"model", "dtype", "random", "tiny", "max-mem"} {
+	for _, name := range []string{"model", "dtype", "device", "random", "tiny", "max-mem"} {
 		if set[name] {
 			common = append(common, "--"+name+"="+f.fs.Lookup(name).Value.String())
 		}

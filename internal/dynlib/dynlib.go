@@ -1,4 +1,4 @@
-//go:build cuda
+//go:build cuda || vulkan
 
 // Package dynlib opens libraries at run time and calls their functions, without cgo.
 package dynlib

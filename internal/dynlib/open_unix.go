@@ -1,4 +1,4 @@
-//go:build cuda && !windows
+//go:build (cuda || vulkan) && !windows
 
 package dynlib
 

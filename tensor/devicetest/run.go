@@ -23,7 +23,16 @@ func RunRounded(t *testing.T, dev tensor.Device, products float64) {
 		defer skipMissing(t)
 		adamW(t, dev, max(1e-6, products))
 	})
+	RunCases(t, dev, products, func(*Case) bool { return true })
+}
+
+// RunCases runs those of the cases that keep takes, for a device whose factors of products have the given relative
+// error.
+func RunCases(t *testing.T, dev tensor.Device, products float64, keep func(c *Case) bool) {
 	for _, c := range Check() {
+		if !keep(&c) {
+			continue
+		}
 		t.Run(c.Name, func(t *testing.T) {
 			defer skipMissing(t)
 			tolerance := c.Tolerance

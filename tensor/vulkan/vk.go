@@ -5,11 +5,15 @@ package vulkan
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"reflect"
+	"runtime"
 	"sync"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"psld/internal/dynlib"
 )
 
 // This is the whole binding to Vulkan: the loader is opened at run time, and its functions are called by address. The
@@ -138,28 +142,36 @@ func goString(b []byte) string {
 	return string(s)
 }
 
-// library is the loader: opened at the first use, once.
-var library = sync.OnceValues(func() (*loader, error) {
-	var last error
-	for _, name := range loaderNames {
-		handle, err := openLibrary(name)
-		if err != nil {
-			last = err
-			continue
-		}
-		at, err := symbol(handle, "vkGetInstanceProcAddr")
-		if err != nil {
-			last = err
-			continue
-		}
-		l := &loader{getInstanceProc: proc(at)}
-		if err := fill(&l.globalProcs, l.find(0)); err != nil {
-			return nil, fmt.Errorf("%s: %w; want Vulkan 1.1 or later", name, err)
-		}
-		return l, nil
+// loaderNames are those of the library by system, the best first. On macOS it comes with MoltenVK.
+var loaderNames = map[string][]string{
+	"windows": {"vulkan-1.dll"},
+	"darwin": {"libvulkan.1.dylib", "libMoltenVK.dylib", "/usr/local/lib/libvulkan.1.dylib",
+		"/opt/homebrew/lib/libvulkan.1.dylib"},
+	"linux": {"libvulkan.so.1", "libvulkan.so"},
+}
+
+// library is the loader: opened at the first use, once. PSLD_VULKAN_LOADER names another library, for tests.
+var library = sync.OnceValues(func() (*loader, error) { return openLoader(os.Getenv("PSLD_VULKAN_LOADER")) })
+
+func openLoader(other string) (*loader, error) {
+	names := loaderNames[runtime.GOOS]
+	if other != "" {
+		names = []string{other}
 	}
-	return nil, fmt.Errorf("no Vulkan on this machine: %v", last)
-})
+	lib, err := dynlib.Open(names...)
+	if err != nil {
+		return nil, fmt.Errorf("no Vulkan on this machine: %s cannot be opened", names[0])
+	}
+	at, err := lib.Find("vkGetInstanceProcAddr")
+	if err != nil {
+		return nil, fmt.Errorf("no Vulkan on this machine: %w", err)
+	}
+	l := &loader{getInstanceProc: proc(at)}
+	if err := fill(&l.globalProcs, l.find(0)); err != nil {
+		return nil, fmt.Errorf("%s: %w; want Vulkan 1.1 or later", lib.Path, err)
+	}
+	return l, nil
+}
 
 type loader struct {
 	globalProcs

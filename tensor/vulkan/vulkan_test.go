@@ -38,7 +38,8 @@ func open(t *testing.T) *Device {
 
 func TestDevice(t *testing.T) { devicetest.Run(t, open(t)) }
 
-// TestTiles takes the kernels of GPUs, where the device is a processor, and copies what the host could see.
+// TestTiles takes the products of GPUs, where the device is a processor, and copies what the host could see; a third of
+// the cases, since they are slow there.
 func TestTiles(t *testing.T) {
 	d := open(t)
 	if !d.lanes {
@@ -46,8 +47,9 @@ func TestTiles(t *testing.T) {
 	}
 	d.lanes, d.copies = false, true
 	defer func() { d.lanes, d.copies = true, false }()
-	for _, c := range devicetest.Check() {
-		_ = c
-	}
-	devicetest.Run(t, d)
+	n := 0
+	devicetest.RunCases(t, d, 0, func(c *devicetest.Case) bool {
+		n++
+		return c.Product && c.Op != "Attention" && n%3 == 0
+	})
 }

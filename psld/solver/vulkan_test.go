@@ -1,0 +1,88 @@
+//go:build vulkan
+
+package solver
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/internal/golden"
+	"psld/psld/operator"
+	"psld/psld/prior"
+	"psld/tensor"
+	"psld/tensor/vulkan"
+)
+
+// gpu is the first device for Vulkan; without one the test is skipped.
+func gpu(t *testing.T) tensor.Device {
+	dev, err := vulkan.Open(0)
+	if err != nil {
+		t.Skipf("no device for Vulkan: %v", err)
+	}
+	return dev
+}
+
+func TestGoldenVulkan(t *testing.T) { goldenOn(t, gpu(t)) }
+
+// TestStepsVulkan takes the model of the demo.
+func TestStepsVulkan(t *testing.T) {
+	gpu(t)
+	open := func(device string) *prior.LatentDiffusion {
+		m, err := prior.Open(context.Background(), "", prior.Options{Device: device})
+		require.NoError(t, err)
+		return m
+	}
+	stepsOn(t, 32, open("cpu"), open("vulkan"))
+}
+
+// goldenOn runs recorded samplers on a device, with the limits that the processor keeps.
+func goldenOn(t *testing.T, dev tensor.Device) {
+	for _, dir := range golden.Folders(t, "psld") {
+		paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+		require.NoError(t, err)
+		shared := golden.Load(t, filepath.Join(dir, "shared.safetensors"))
+		m := tinyModel(t, dir).On(dev)
+		for _, path := range paths {
+			name := strings.TrimSuffix(filepath.Base(path), ".json")
+			if name != "shared" {
+				t.Run(name, func(t *testing.T) { runGolden(t, m, shared, path) })
+			}
+		}
+	}
+}
+
+// stepsOn: five steps of PSLD on a device come near those of the processor, twice with the same bits. open gives the
+// model on the processor, and on the device.
+func stepsOn(t *testing.T, side int, onProcessor, onDevice *prior.LatentDiffusion) {
+	const count = 5
+	steps := func(m *prior.LatentDiffusion) []float32 {
+		a, err := operator.NewSR(side, side, 3, 4)
+		require.NoError(t, err)
+		y := make([]float32, side/4*side/4*3)
+		for i := range y {
+			y[i] = float32(i%7)/4 - 0.75
+		}
+		spec, err := Lookup("psld")
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		var z []float32
+		o := Options{Seed: 7, Progress: func(p Progress) {
+			z = p.State.Host("z")
+			if p.Step == count {
+				cancel()
+			}
+		}}
+		_, err = Solve(ctx, m, Problem{A: a, Y: y}, spec.Default(), o)
+		require.ErrorIs(t, err, context.Canceled)
+		return z
+	}
+	got := steps(onDevice)
+	require.NotEmpty(t, got)
+	require.Equal(t, got, steps(onDevice), "the same seed, other bits")
+	golden.Check(t, "z after five steps", got, steps(onProcessor), 1e-4)
+}
