@@ -77,8 +77,24 @@ func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
 	if g.in%4 != 0 {
 		x = d.pad(x, g.pictures*g.inH*g.inW, g.in)
 	}
-	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad)}, out: []*piece{y}, in: []*piece{bias, add},
-		texels: []*piece{x, w}, push: append(push, texel(x), texel(w)), groups: tiles(16, 32)})
+	later := add
+	if g.out%4 == 0 {
+		later = nil
+	} else {
+		add = nil
+	}
+	texels := []*piece{x, w, bias, add}
+	for i, p := range texels {
+		if p == nil {
+			texels[i] = x
+		}
+		push = append(push, texel(texels[i]))
+	}
+	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad), flag(bias != nil), flag(add != nil)},
+		out: []*piece{y}, texels: texels, push: push, groups: tiles(16, 32)})
+	if later != nil {
+		d.elementwise(opAdd, 0, y, y, later, g.rows*g.out)
+	}
 }
 
 // pad makes the last side of x[rows,c] a multiple of four, with zeros.

@@ -1,8 +1,8 @@
 //go:build vulkan
 
-// Package vulkan is the device of a GPU, or of anything else that has a driver for Vulkan 1.1 or later: compute shaders
-// (shaders/*.comp), recorded in command buffers and submitted when somebody needs their results. It is there with the
-// build tag vulkan, without cgo: the loader is opened at run time.
+// Package vulkan is the device of a GPU, or of anything else that has a driver for Vulkan 1.1 or later: compute
+// shaders (shaders/*.comp), recorded in command buffers and submitted when somebody needs their results. It is there
+// with the build tag vulkan, without cgo: the loader is opened at run time.
 package vulkan
 
 import (
@@ -155,11 +155,12 @@ func newDevice(p *physical) (*Device, error) {
 	info := &deviceCreateInfo{sType: typeDeviceCreateInfo, queueCreateInfoCount: 1,
 		pQueueCreateInfos: unsafe.Pointer(queue), enabledExtensionCount: uint32(len(names)),
 		ppEnabledExtensionNames: first(names)}
-	if err := p.in.CreateDevice.call(p.handle, ptr(info), 0, ptr(&d.handle)).check("opening " + p.name()); err != nil {
+	r := p.in.CreateDevice.call(p.handle, uintptr(ref(info)), 0, uintptr(ref(&d.handle)))
+	if err := r.check("opening " + p.name()); err != nil {
 		return nil, err
 	}
 	err := fill(&d.deviceProcs, func(name *byte) uintptr {
-		return p.in.GetDeviceProcAddr.address(d.handle, ptr(name))
+		return p.in.GetDeviceProcAddr.address(d.handle, uintptr(ref(name)))
 	})
 	if err != nil {
 		return nil, err
@@ -475,8 +476,8 @@ func (d *Device) Memory() (used, peak, held int64) {
 	return int64(d.memory.used), int64(d.memory.peak), int64(d.memory.held)
 }
 
-// Profile runs fn and tells the time of each kernel meanwhile, the most expensive first. Kernels run one after the other.
-// Nothing is measured where the device has no time stamps.
+// Profile runs fn and tells the time of each kernel meanwhile, the most expensive first. Kernels run one after the
+// other. Nothing is measured where the device has no time stamps.
 func (d *Device) Profile(fn func()) []Kernel {
 	d.Sync()
 	d.mu.Lock()
@@ -493,6 +494,8 @@ func (d *Device) Profile(fn func()) []Kernel {
 		list = append(list, k)
 	}
 	d.profile = nil
-	slices.SortFunc(list, func(a, b Kernel) int { return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(list, func(a, b Kernel) int {
+		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Name, b.Name))
+	})
 	return list
 }

@@ -34,10 +34,12 @@ func TestNoDevice(t *testing.T) {
 func TestLacks(t *testing.T) {
 	d := open(t)
 	for want, change := range map[string]func(p *physical){
-		"has Vulkan 1.0, want 1.1 or later":          func(p *physical) { p.properties.apiVersion = 1 << 22 },
-		"has no queue for compute shaders":           func(p *physical) { p.family = -1 },
-		"has no VK_KHR_push_descriptor":              func(p *physical) { p.extensions = nil },
-		"has work groups of 128 with 32768 bytes, w": func(p *physical) { p.properties.limits.maxComputeWorkGroupInvocations = 128 },
+		"has Vulkan 1.0, want 1.1 or later": func(p *physical) { p.properties.apiVersion = 1 << 22 },
+		"has no queue for compute shaders":  func(p *physical) { p.family = -1 },
+		"has no VK_KHR_push_descriptor":     func(p *physical) { p.extensions = nil },
+		"has work groups of 128 with": func(p *physical) {
+			p.properties.limits.maxComputeWorkGroupInvocations = 128
+		},
 	} {
 		p, properties := *d.physical, *d.physical.properties
 		p.properties = &properties
@@ -76,8 +78,8 @@ func TestOutOfMemory(t *testing.T) {
 	d.Put(x)
 }
 
-// TestLost: a device that is lost is an error, in the operation that finds it and in all later ones, and tensors can be
-// put back.
+// TestLost: a device that is lost is an error, in the operation that finds it and in all later ones, and tensors can
+// be put back.
 func TestLost(t *testing.T) {
 	d, err := newDevice(open(t).physical) // of its own
 	require.NoError(t, err)

@@ -46,7 +46,7 @@ func newInstance() (*instance, error) {
 		return nil, err
 	}
 	var version uint32
-	if r := l.EnumerateInstanceVersion.call(ptr(&version)); r != success || version < version11 {
+	if r := l.EnumerateInstanceVersion.call(uintptr(ref(&version))); r != success || version < version11 {
 		return nil, fmt.Errorf("this machine has Vulkan %s, want 1.1 or later", versionName(version))
 	}
 	var layers, extensions []string
@@ -65,7 +65,7 @@ func newInstance() (*instance, error) {
 	info := &instanceCreateInfo{sType: typeInstanceCreateInfo, flags: flags, pApplicationInfo: unsafe.Pointer(app),
 		enabledLayerCount: uint32(len(l1)), ppEnabledLayerNames: first(l1),
 		enabledExtensionCount: uint32(len(e1)), ppEnabledExtensionNames: first(e1)}
-	r := l.CreateInstance.call(ptr(info), 0, ptr(&in.handle))
+	r := l.CreateInstance.call(uintptr(ref(info)), 0, uintptr(ref(&in.handle)))
 	switch {
 	case r == wrongDriver:
 		return nil, errors.New("no driver for Vulkan on this machine")
@@ -90,7 +90,7 @@ func versionName(v uint32) string { return fmt.Sprintf("%d.%d", v>>22&127, v>>12
 // extensions are those of the loader.
 func (l *loader) extensions() []string {
 	return extensionNames(func(n *uint32, list unsafe.Pointer) result {
-		return l.EnumerateInstanceExtensionProperties.call(0, ptr(n), uintptr(list))
+		return l.EnumerateInstanceExtensionProperties.call(0, uintptr(ref(n)), uintptr(list))
 	})
 }
 
@@ -137,7 +137,8 @@ func (in *instance) listen() error {
 	info := &debugUtilsMessengerCreateInfoEXT{sType: typeDebugMessengerInfo, messageSeverity: warning | failure,
 		messageType: all, pfnUserCallback: callback}
 	var messenger uint64
-	return create.call(in.handle, ptr(info), 0, ptr(&messenger)).check("listening to the validation layer")
+	r := create.call(in.handle, uintptr(ref(info)), 0, uintptr(ref(&messenger)))
+	return r.check("listening to the validation layer")
 }
 
 // physical is a device of this machine, as far as it is known without opening it.
@@ -154,11 +155,11 @@ type physical struct {
 // list finds the devices.
 func (in *instance) list() error {
 	n := new(uint32)
-	if err := in.EnumeratePhysicalDevices.call(in.handle, ptr(n), 0).check("listing devices"); err != nil {
+	if err := in.EnumeratePhysicalDevices.call(in.handle, uintptr(ref(n)), 0).check("listing devices"); err != nil {
 		return err
 	}
 	handles := make([]uintptr, *n+1)
-	r := in.EnumeratePhysicalDevices.call(in.handle, ptr(n), ptr(&handles[0]))
+	r := in.EnumeratePhysicalDevices.call(in.handle, uintptr(ref(n)), uintptr(ref(&handles[0])))
 	if err := r.check("listing devices"); err != nil {
 		return err
 	}
@@ -175,19 +176,19 @@ func (in *instance) describe(h uintptr) *physical {
 	p := &physical{in: in, handle: h, family: -1}
 	sub := &physicalDeviceSubgroupProperties{sType: typeSubgroupProperties}
 	props := &physicalDeviceProperties2{sType: typeProperties2}
-	in.GetPhysicalDeviceProperties.call(h, ptr(&props.properties))
+	in.GetPhysicalDeviceProperties.call(h, uintptr(ref(&props.properties)))
 	if props.properties.apiVersion >= version11 {
 		props.pNext = unsafe.Pointer(sub)
-		in.GetPhysicalDeviceProperties2.call(h, ptr(props))
+		in.GetPhysicalDeviceProperties2.call(h, uintptr(ref(props)))
 	}
 	p.properties, p.subgroup = &props.properties, *sub
 	p.extensions = extensionNames(func(n *uint32, list unsafe.Pointer) result {
-		return in.EnumerateDeviceExtensionProperties.call(h, 0, ptr(n), uintptr(list))
+		return in.EnumerateDeviceExtensionProperties.call(h, 0, uintptr(ref(n)), uintptr(list))
 	})
 	n := new(uint32)
-	in.GetPhysicalDeviceQueueFamilyProperties.call(h, ptr(n), 0)
+	in.GetPhysicalDeviceQueueFamilyProperties.call(h, uintptr(ref(n)), 0)
 	families := make([]queueFamilyProperties, *n+1)
-	in.GetPhysicalDeviceQueueFamilyProperties.call(h, ptr(n), ptr(&families[0]))
+	in.GetPhysicalDeviceQueueFamilyProperties.call(h, uintptr(ref(n)), uintptr(ref(&families[0])))
 	const graphics, compute = 1, 2
 	for i, f := range families[:*n] {
 		// A family that computes only runs beside the screen's work.
@@ -253,7 +254,7 @@ func (p *physical) memory() (m *physicalDeviceMemoryProperties, free [16]uint64)
 	if known {
 		m2.pNext = unsafe.Pointer(budget)
 	}
-	p.in.GetPhysicalDeviceMemoryProperties2.call(p.handle, ptr(m2))
+	p.in.GetPhysicalDeviceMemoryProperties2.call(p.handle, uintptr(ref(m2)))
 	m = &m2.memoryProperties
 	for i := range m.memoryHeapCount {
 		free[i] = m.memoryHeaps[i].size

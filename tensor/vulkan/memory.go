@@ -134,19 +134,19 @@ func (a *arena) grow(size uint64) bool {
 	const storage, texels, source, destination = 0x20, 4, 1, 2
 	d, b := a.d, &block{total: size, free: []span{{0, size}}}
 	info := &bufferCreateInfo{sType: typeBufferCreateInfo, size: size, usage: storage | texels | source | destination}
-	if d.CreateBuffer.call(d.handle, ptr(info), 0, ptr(&b.buffer)) != success {
+	if d.CreateBuffer.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(&b.buffer))) != success {
 		return false
 	}
 	need := new(memoryRequirements)
-	d.GetBufferMemoryRequirements.call(d.handle, uintptr(b.buffer), ptr(need))
+	d.GetBufferMemoryRequirements.call(d.handle, uintptr(b.buffer), uintptr(ref(need)))
 	ask := &memoryAllocateInfo{sType: typeMemoryAllocateInfo, allocationSize: need.size, memoryTypeIndex: a.kind}
 	ok := need.memoryTypeBits>>a.kind&1 == 1 && !d.refuse() &&
-		d.AllocateMemory.call(d.handle, ptr(ask), 0, ptr(&b.memory)) == success
+		d.AllocateMemory.call(d.handle, uintptr(ref(ask)), 0, uintptr(ref(&b.memory))) == success
 	if ok {
 		ok = d.BindBufferMemory.call(d.handle, uintptr(b.buffer), uintptr(b.memory), 0) == success
 		if ok && a.host {
 			const whole = ^uint64(0)
-			ok = d.MapMemory.call(d.handle, uintptr(b.memory), 0, uintptr(whole), 0, ptr(&b.mapped)) == success
+			ok = d.MapMemory.call(d.handle, uintptr(b.memory), 0, uintptr(whole), 0, uintptr(ref(&b.mapped))) == success
 		}
 		if !ok {
 			d.FreeMemory.call(d.handle, uintptr(b.memory), 0)

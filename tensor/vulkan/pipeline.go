@@ -57,7 +57,7 @@ func (d *Device) newPipelines() error {
 	}
 	info := &pipelineCacheCreateInfo{sType: typePipelineCacheCreateInfo, initialDataSize: uintptr(len(kept)),
 		pInitialData: first(kept)}
-	return d.CreatePipelineCache.call(d.handle, ptr(info), 0, ptr(&p.cache)).check("pipeline cache")
+	return d.CreatePipelineCache.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(&p.cache))).check("pipeline cache")
 }
 
 // keepPipelines writes the cache when no pipeline was made between two waits. It is a help: errors do not matter.
@@ -72,11 +72,11 @@ func (d *Device) keepPipelines() {
 	}
 	p.changed, p.settled = 0, 0
 	size := new(uintptr)
-	if d.GetPipelineCacheData.call(d.handle, uintptr(p.cache), ptr(size), 0) != success || *size == 0 {
+	if d.GetPipelineCacheData.call(d.handle, uintptr(p.cache), uintptr(ref(size)), 0) != success || *size == 0 {
 		return
 	}
 	data := make([]byte, *size)
-	if d.GetPipelineCacheData.call(d.handle, uintptr(p.cache), ptr(size), ptr(&data[0])) != success {
+	if d.GetPipelineCacheData.call(d.handle, uintptr(p.cache), uintptr(ref(size)), uintptr(ref(&data[0]))) != success {
 		return
 	}
 	if os.MkdirAll(filepath.Dir(p.path), 0o755) == nil {
@@ -105,13 +105,13 @@ func (d *Device) layout(n, texels int) layout {
 			bindings[i].descriptorType = texelBuffer
 		}
 	}
-	set := &descriptorSetLayoutCreateInfo{sType: typeSetLayoutCreateInfo, flags: push, bindingCount: uint32(len(bindings)),
-		pBindings: first(bindings)}
-	d.must(d.CreateDescriptorSetLayout.call(d.handle, ptr(set), 0, ptr(&l.set)), "descriptor set layout")
+	set := &descriptorSetLayoutCreateInfo{sType: typeSetLayoutCreateInfo, flags: push,
+		bindingCount: uint32(len(bindings)), pBindings: first(bindings)}
+	d.must(d.CreateDescriptorSetLayout.call(d.handle, uintptr(ref(set)), 0, uintptr(ref(&l.set))), "set layout")
 	constants := &pushConstantRange{computeStage, 0, pushBytes}
 	info := &pipelineLayoutCreateInfo{sType: typePipelineLayoutInfo, setLayoutCount: 1,
 		pSetLayouts: unsafe.Pointer(&l.set), pushConstantRangeCount: 1, pPushConstantRanges: unsafe.Pointer(constants)}
-	d.must(d.CreatePipelineLayout.call(d.handle, ptr(info), 0, ptr(&l.pipeline)), "pipeline layout")
+	d.must(d.CreatePipelineLayout.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(&l.pipeline))), "pipeline layout")
 	d.pipelines.layouts[[2]int{n, texels}] = l
 	return l
 }
@@ -129,7 +129,7 @@ func (d *Device) module(name string) uint64 {
 	copy(unsafe.Slice((*byte)(first(words)), len(code)), code)
 	info := &shaderModuleCreateInfo{sType: typeShaderModuleCreateInfo, codeSize: uintptr(len(code)), pCode: first(words)}
 	m := new(uint64)
-	d.must(d.CreateShaderModule.call(d.handle, ptr(info), 0, ptr(m)), "kernel "+name)
+	d.must(d.CreateShaderModule.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(m))), "kernel "+name)
 	d.pipelines.modules[name] = *m
 	return *m
 }
@@ -150,7 +150,7 @@ func (d *Device) pipeline(key pipelineKey, l layout) uint64 {
 		stage: pipelineShaderStageCreateInfo{sType: typeShaderStageCreateInfo, stage: computeStage,
 			module: d.module(key.name), pName: unsafe.Pointer(cString("main")), pSpecializationInfo: unsafe.Pointer(spec)}}
 	p := new(uint64)
-	d.must(d.CreateComputePipelines.call(d.handle, uintptr(d.pipelines.cache), 1, ptr(info), 0, ptr(p)),
+	d.must(d.CreateComputePipelines.call(d.handle, uintptr(d.pipelines.cache), 1, uintptr(ref(info)), 0, uintptr(ref(p))),
 		"compiling kernel "+key.name)
 	d.pipelines.made[key] = *p
 	d.pipelines.changed++
@@ -193,7 +193,7 @@ func (d *Device) view(b *block) *uint64 {
 		const rgba32Float = 109
 		info := &bufferViewCreateInfo{sType: typeBufferViewCreateInfo, buffer: b.buffer, format: rgba32Float,
 			size_: b.total}
-		d.must(d.CreateBufferView.call(d.handle, ptr(info), 0, ptr(&b.view)), "texel buffer")
+		d.must(d.CreateBufferView.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(&b.view))), "texel buffer")
 	}
 	return &b.view
 }
@@ -237,10 +237,10 @@ func (d *Device) launch(l launch) {
 	d.uses(b, touches)
 	d.stamp(b, l.kernel, func() {
 		d.CmdBindPipeline.call(b.commands, compute, uintptr(pipeline))
-		d.CmdPushDescriptorSetKHR.call(b.commands, compute, uintptr(layout.pipeline), 0, uintptr(n), ptr(&writes))
+		d.CmdPushDescriptorSetKHR.call(b.commands, compute, uintptr(layout.pipeline), 0, uintptr(n), uintptr(ref(&writes)))
 		if len(l.push) > 0 {
 			d.CmdPushConstants.call(b.commands, uintptr(layout.pipeline), computeStage, 0, uintptr(4*len(l.push)),
-				ptr(&l.push[0]))
+				uintptr(ref(&l.push[0])))
 		}
 		d.CmdDispatch.call(b.commands, uintptr(l.groups[0]), uintptr(l.groups[1]), uintptr(l.groups[2]))
 	})

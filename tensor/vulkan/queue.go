@@ -44,24 +44,26 @@ func (t touch) conflicts(u touch) bool {
 
 func (d *Device) newQueue() error {
 	q := &d.queue
-	d.GetDeviceQueue.call(d.handle, uintptr(d.physical.family), 0, ptr(&q.handle))
+	d.GetDeviceQueue.call(d.handle, uintptr(d.physical.family), 0, uintptr(ref(&q.handle)))
 	const reset = 2
 	info := &commandPoolCreateInfo{sType: typeCommandPoolCreateInfo, flags: reset,
 		queueFamilyIndex: uint32(d.physical.family)}
-	if err := d.CreateCommandPool.call(d.handle, ptr(info), 0, ptr(&q.pool)).check("command pool"); err != nil {
+	r := d.CreateCommandPool.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(&q.pool)))
+	if err := r.check("command pool"); err != nil {
 		return err
 	}
 	ask := &commandBufferAllocateInfo{sType: typeCommandBufferInfo, commandPool: q.pool,
 		commandBufferCount: uint32(len(q.ring))}
 	var buffers [len(q.ring)]uintptr
-	if err := d.AllocateCommandBuffers.call(d.handle, ptr(ask), ptr(&buffers)).check("command buffers"); err != nil {
+	r = d.AllocateCommandBuffers.call(d.handle, uintptr(ref(ask)), uintptr(ref(&buffers)))
+	if err := r.check("command buffers"); err != nil {
 		return err
 	}
 	for i := range q.ring {
 		b := &q.ring[i]
 		b.commands = buffers[i]
 		fence := &fenceCreateInfo{sType: typeFenceCreateInfo}
-		if err := d.CreateFence.call(d.handle, ptr(fence), 0, ptr(&b.fence)).check("fence"); err != nil {
+		if err := d.CreateFence.call(d.handle, uintptr(ref(fence)), 0, uintptr(ref(&b.fence))).check("fence"); err != nil {
 			return err
 		}
 	}
@@ -76,7 +78,7 @@ func (d *Device) begin() *batch {
 		d.wait(b)
 		const once = 1
 		info := &commandBufferBeginInfo{sType: typeCommandBufferBeginInfo, flags: once}
-		d.must(d.BeginCommandBuffer.call(b.commands, ptr(info)), "recording")
+		d.must(d.BeginCommandBuffer.call(b.commands, uintptr(ref(info))), "recording")
 		if d.profile != nil {
 			d.resetQueries(b)
 		}
@@ -115,15 +117,15 @@ const (
 func (d *Device) barrier(b *batch) {
 	m := &memoryBarrier{sType: typeMemoryBarrier, srcAccessMask: shaderWrite | transferWrite,
 		dstAccessMask: shaderRead | shaderWrite | transferRead | transferWrite}
-	d.CmdPipelineBarrier.call(b.commands, stageCompute|stageTransfer, stageCompute|stageTransfer, 0, 1, ptr(m), 0, 0, 0,
-		0)
+	const stages = stageCompute | stageTransfer
+	d.CmdPipelineBarrier.call(b.commands, stages, stages, 0, 1, uintptr(ref(m)), 0, 0, 0, 0)
 	d.queue.touched = d.queue.touched[:0]
 }
 
 // toHost lets the host see what was before it, when the batch is done.
 func (d *Device) toHost(b *batch) {
 	m := &memoryBarrier{sType: typeMemoryBarrier, srcAccessMask: shaderWrite | transferWrite, dstAccessMask: hostRead}
-	d.CmdPipelineBarrier.call(b.commands, stageCompute|stageTransfer, stageHost, 0, 1, ptr(m), 0, 0, 0, 0)
+	d.CmdPipelineBarrier.call(b.commands, stageCompute|stageTransfer, stageHost, 0, 1, uintptr(ref(m)), 0, 0, 0, 0)
 }
 
 // recorded counts a command, and submits a batch that is full.
@@ -145,7 +147,7 @@ func (d *Device) submit() {
 	q.open = false
 	r := d.fault
 	if r == success {
-		r = d.QueueSubmit.call(q.handle, 1, ptr(info), uintptr(b.fence))
+		r = d.QueueSubmit.call(q.handle, 1, uintptr(ref(info)), uintptr(b.fence))
 	}
 	d.must(r, "submitting work")
 	b.running = true
@@ -160,11 +162,11 @@ func (d *Device) wait(b *batch) {
 	const forever = ^uint64(0)
 	r := result(timeout)
 	for r == timeout {
-		r = d.WaitForFences.call(d.handle, 1, ptr(&b.fence), 1, uintptr(forever))
+		r = d.WaitForFences.call(d.handle, 1, uintptr(ref(&b.fence)), 1, uintptr(forever))
 	}
 	b.running = false
 	d.must(r, "waiting for the device")
-	d.must(d.ResetFences.call(d.handle, 1, ptr(&b.fence)), "fence")
+	d.must(d.ResetFences.call(d.handle, 1, uintptr(ref(&b.fence))), "fence")
 	for _, p := range b.staging {
 		d.staging.put(p)
 	}
@@ -186,7 +188,7 @@ func (d *Device) copy(to, from piece, size uint64) {
 	b := d.begin()
 	d.uses(b, []touch{{to, true}, {from, false}})
 	region := &bufferCopy{from.at, to.at, size}
-	d.CmdCopyBuffer.call(b.commands, uintptr(from.buffer), uintptr(to.buffer), 1, ptr(region))
+	d.CmdCopyBuffer.call(b.commands, uintptr(from.buffer), uintptr(to.buffer), 1, uintptr(ref(region)))
 	d.recorded(b)
 }
 
@@ -199,7 +201,7 @@ func (d *Device) upload(to piece, data []byte) {
 	if len(data) <= inline {
 		b := d.begin()
 		d.uses(b, []touch{{to, true}})
-		d.CmdUpdateBuffer.call(b.commands, uintptr(to.buffer), uintptr(to.at), uintptr(len(data)), ptr(&data[0]))
+		d.CmdUpdateBuffer.call(b.commands, uintptr(to.buffer), uintptr(to.at), uintptr(len(data)), uintptr(ref(&data[0])))
 		d.recorded(b)
 		return
 	}
@@ -248,7 +250,7 @@ func (d *Device) resetQueries(b *batch) {
 	if b.queries == 0 {
 		const timestamp = 2
 		info := &queryPoolCreateInfo{sType: typeQueryPoolCreateInfo, queryType: timestamp, queryCount: queryCount}
-		d.must(d.CreateQueryPool.call(d.handle, ptr(info), 0, ptr(&b.queries)), "query pool")
+		d.must(d.CreateQueryPool.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(&b.queries))), "query pool")
 	}
 	d.CmdResetQueryPool.call(b.commands, uintptr(b.queries), 0, queryCount)
 	b.names = b.names[:0]
@@ -276,7 +278,8 @@ func (d *Device) readQueries(b *batch) {
 	var ticks [queryCount]uint64
 	const wide, wait = 1, 2
 	n := uintptr(2 * len(b.names))
-	d.must(d.GetQueryPoolResults.call(d.handle, uintptr(b.queries), 0, n, n*8, ptr(&ticks), 8, wide|wait), "time stamps")
+	r := d.GetQueryPoolResults.call(d.handle, uintptr(b.queries), 0, n, n*8, uintptr(ref(&ticks)), 8, wide|wait)
+	d.must(r, "time stamps")
 	for i, name := range b.names {
 		k := d.profile[name]
 		took := float64(ticks[2*i+1]-ticks[2*i]) * float64(d.physical.properties.limits.timestampPeriod)

@@ -23,7 +23,8 @@ import (
 // proc is the address of a function of the API.
 type proc uintptr
 
-// call calls p, which gives a VkResult or nothing. Arguments that are made of pointers stay alive until it returns.
+// call calls p, which gives a VkResult or nothing. Arguments written as uintptr(ref(x)) lie on the heap and
+// stay alive until it returns, with all that they point to; through a function or a variable they would not.
 //
 //go:uintptrescapes
 func (p proc) call(args ...uintptr) result {
@@ -39,8 +40,8 @@ func (p proc) address(args ...uintptr) uintptr {
 	return r
 }
 
-// ptr is the address of v for a call; v moves to the heap.
-func ptr[T any](v *T) uintptr { return uintptr(unsafe.Pointer(v)) }
+// ref is short for the pointers of calls, which are written uintptr(ref(x)).
+type ref = unsafe.Pointer
 
 // first is the address of the first element, nil for none.
 func first[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
@@ -180,5 +181,5 @@ type loader struct {
 
 // find looks functions up with vkGetInstanceProcAddr.
 func (l *loader) find(instance uintptr) func(name *byte) uintptr {
-	return func(name *byte) uintptr { return l.getInstanceProc.address(instance, ptr(name)) }
+	return func(name *byte) uintptr { return l.getInstanceProc.address(instance, uintptr(ref(name))) }
 }

@@ -38,8 +38,8 @@ func open(t *testing.T) *Device {
 
 func TestDevice(t *testing.T) { devicetest.Run(t, open(t)) }
 
-// TestTiles takes the products of GPUs, where the device is a processor, and copies what the host could see; a third of
-// the cases, since they are slow there.
+// TestTiles takes the products of GPUs, where the device is a processor, and copies what the host could see; a third
+// of the cases, since they are slow there.
 func TestTiles(t *testing.T) {
 	d := open(t)
 	if !d.lanes {

@@ -20,7 +20,8 @@ BUFFER(4, readonly, v);
 shared float p[16][17];
 
 void main() {
-    uint r = gl_LocalInvocationID.x / 16, c = gl_LocalInvocationID.x % 16, head = gl_WorkGroupID.y, n = gl_WorkGroupID.z;
+    uint r = gl_LocalInvocationID.x / 16, c = gl_LocalInvocationID.x % 16;
+    uint head = gl_WorkGroupID.y, n = gl_WorkGroupID.z;
     uint C = heads * d, row = gl_WorkGroupID.x * 16 + r, own = min(row, L - 1), from = (n * L + own) * C + head * d;
     float acc[PER];
     for (uint x = 0; x < PER; x++) acc[x] = 0;

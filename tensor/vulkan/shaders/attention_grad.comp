@@ -4,8 +4,8 @@
 
 // The gradient of attention, for 16 queries, or with KEYS 16 keys, of one head. The weights p are made again of the
 // scores and stats; ds = p * (<do,v> - delta). For queries: dq = scale * sum over the keys of ds*k. For keys:
-// dk = scale * sum over the queries of ds*q, dv = sum of p*do. a and b are q and do, or k and v, of the own rows; e and
-// f those of the others.
+// dk = scale * sum over the queries of ds*q, dv = sum of p*do. a and b are q and do, or k and v, of the own rows; e
+// and f those of the others.
 layout(constant_id = 0) const uint PER = 1; // columns of each member: d/16, rounded up
 layout(constant_id = 1) const bool CAUSAL = false;
 layout(constant_id = 2) const bool KEYS = false;
@@ -25,7 +25,8 @@ shared float ps[16][17];
 shared float ds[16][17];
 
 void main() {
-    uint r = gl_LocalInvocationID.x / 16, c = gl_LocalInvocationID.x % 16, head = gl_WorkGroupID.y, n = gl_WorkGroupID.z;
+    uint r = gl_LocalInvocationID.x / 16, c = gl_LocalInvocationID.x % 16;
+    uint head = gl_WorkGroupID.y, n = gl_WorkGroupID.z;
     uint C = heads * d, first = gl_WorkGroupID.x * 16, mine = min(first + r, own - 1);
     uint from = (n * own + mine) * C + head * d, L = KEYS ? others : own;
     float sumA[PER], sumB[PER];

@@ -3,10 +3,12 @@
 #include "common.glsl"
 #include "geometry.glsl"
 
-// A convolution, or with GRAD its gradient to the input, as a product of matrices y[M,N] = a[M,taps*K] b[taps*K,N]: the
-// rows of a are gathered from x as they are needed. A work group makes 64 rows and 64 columns, and each of its members
-// 4 x 4 of them in registers, from parts of 16 long that lie in shared memory.
+// A convolution, or with GRAD its gradient to the input, as a product of matrices y[M,N] = a[M,taps*K] b[taps*K,N]:
+// the rows of a are gathered from x as they are needed. A work group makes 64 rows and 64 columns, and each of its
+// members 4 x 4 of them in registers, from parts of 16 long that lie in shared memory.
 layout(local_size_x = 256) in;
+BUFFER(1, readonly, b);
+BUFFER(2, readonly, add);
 BUFFER(3, readonly, x); // [*,inH,inW,K]
 BUFFER(4, readonly, w); // [KH*KW,I4,O4]
 
@@ -14,6 +16,16 @@ const uint TILE = 64, DEPTH = 16;
 
 shared float as[DEPTH][TILE + 1];
 shared float bs[DEPTH][TILE + 1];
+
+// finish writes a sum: y = scale*(s + bias) + add, rounded after each operation.
+void finish(uint m, uint n, float s) {
+    if (m >= M || n >= N) return;
+    precise float v = s;
+    if (bias != 0) v = v + b[n];
+    v = v * scale;
+    if (more != 0) v = v + add[m * N + n];
+    y[m * N + n] = v;
+}
 
 void main() {
     uint id = gl_LocalInvocationID.x, tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;

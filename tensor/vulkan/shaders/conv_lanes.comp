@@ -9,8 +9,13 @@
 // columns in registers: four numbers long, each member holds those of x for 8 + 8 rows, one row each, and those of w
 // for its four columns. x has K4 channels.
 layout(local_size_x = 8) in;
-layout(set = 0, binding = 3) uniform samplerBuffer x; // [*,inH,inW,K4]
-layout(set = 0, binding = 4) uniform samplerBuffer w; // [KH*KW,I4,O4]
+layout(set = 0, binding = 1) uniform samplerBuffer x; // [*,inH,inW,K4]
+layout(set = 0, binding = 2) uniform samplerBuffer w; // [KH*KW,I4,O4]
+layout(set = 0, binding = 3) uniform samplerBuffer b;
+layout(set = 0, binding = 4) uniform samplerBuffer add; // [M,N]; N is a multiple of four then
+
+layout(constant_id = 1) const bool BIAS = false;
+layout(constant_id = 2) const bool ADD = false;
 
 #define ROW(i) \
     upper[i] = fma(vec4(subgroupBroadcast(p, i)), f, upper[i]); \
@@ -24,10 +29,18 @@ vec4 pixel(int from, uint k) {
     return from < 0 ? vec4(0) : v;
 }
 
-// column is that of number j of a member.
-uint column(uint n0, uint j) {
+// finish writes four sums of a row: y = scale*(s + bias) + add, rounded after each operation.
+void finish(uint m, uint n0, vec4 s, vec4 some) {
+    if (m >= M) return;
     uint lane = gl_LocalInvocationID.x;
-    return GRAD ? n0 + lane + 8 * j : n0 + 4 * lane + j;
+    precise vec4 v = s;
+    if (BIAS) v = v + some;
+    if (!GRAD) v = v * scale;
+    if (ADD) v = v + texelFetch(add, int(addAt + (m * N + n0) / 4 + lane));
+    for (uint j = 0; j < 4; j++) {
+        uint n = GRAD ? n0 + lane + 8 * j : n0 + 4 * lane + j;
+        if (n < N) y[m * N + n] = v[j];
+    }
 }
 
 void main() {
@@ -59,10 +72,9 @@ void main() {
             }
         }
     }
+    vec4 some = BIAS ? texelFetch(b, int(biasAt + n0 / 4 + lane)) : vec4(0);
     for (uint i = 0; i < 8; i++) {
-        for (uint j = 0; j < 4; j++) {
-            finish(m0 + i, column(n0, j), upper[i][j]);
-            finish(m0 + 8 + i, column(n0, j), lower[i][j]);
-        }
+        finish(m0 + i, n0, upper[i], some);
+        finish(m0 + 8 + i, n0, lower[i], some);
     }
 }

@@ -10,11 +10,9 @@ layout(push_constant) uniform Constants {
     uint up;            // 1: x is enlarged two-fold, forward only
     float scale;
     uint bias, more;    // 1: there is a bias, something to add
-    uint xAt, wAt;      // of x and w in their texel buffers
+    uint xAt, wAt, biasAt, addAt; // in texel buffers
 };
 BUFFER(0, writeonly, y); // [M,N]
-BUFFER(1, readonly, b);
-BUFFER(2, readonly, add);
 
 uint fours(uint n) { return (n + 3) / 4 * 4; }
 
@@ -46,14 +44,4 @@ int source(Row r, uint tap) {
     }
     if (row >= int(inH) || col >= int(inW)) return -1;
     return (r.picture + row) * int(inW) + col;
-}
-
-// finish writes a sum: y = scale*(s + bias) + add, rounded after each operation.
-void finish(uint m, uint n, float s) {
-    if (m >= M || n >= N) return;
-    precise float v = s;
-    if (bias != 0) v = v + b[n];
-    v = v * scale;
-    if (more != 0) v = v + add[m * N + n];
-    y[m * N + n] = v;
 }

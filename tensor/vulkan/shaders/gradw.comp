@@ -2,8 +2,8 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
-// The gradient to the weight of a convolution: part[splits,taps,I,O] = sums over size pixels of x (at the window's place)
-// times dy. A work group makes 64 inputs and 64 outputs of one place, each member 4 x 4.
+// The gradient to the weight of a convolution: part[splits,taps,I,O] = sums over size pixels of x (at the window's
+// place) times dy. A work group makes 64 inputs and 64 outputs of one place, each member 4 x 4.
 layout(local_size_x = 256) in;
 layout(push_constant) uniform Constants {
     uint M, I, O;     // pixels of dy, channels of x and of dy

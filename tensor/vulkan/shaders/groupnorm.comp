@@ -17,7 +17,8 @@ BUFFER(4, readonly, beta);
 void main() {
     uint i = place();
     if (i >= n) return;
-    uint j = i % c, item = i / (px * c), g = (item * groups + j / (c / groups)) * 2, own = j + (each != 0 ? item * c : 0);
+    uint j = i % c, item = i / (px * c), g = (item * groups + j / (c / groups)) * 2;
+    uint own = j + (each != 0 ? item * c : 0);
     float v = (x[i] - stats[g]) * stats[g + 1] * gamma[own] + beta[own];
     y[i] = SILU_AFTER ? v * sigmoid(v) : v;
 }

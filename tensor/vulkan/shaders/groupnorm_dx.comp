@@ -19,7 +19,8 @@ BUFFER(6, readonly, beta);
 void main() {
     uint i = place();
     if (i >= n) return;
-    uint j = i % c, item = i / (px * c), g = (item * groups + j / (c / groups)) * 2, own = j + (each != 0 ? item * c : 0);
+    uint j = i % c, item = i / (px * c), g = (item * groups + j / (c / groups)) * 2;
+    uint own = j + (each != 0 ? item * c : 0);
     float xhat = (x[i] - stats[g]) * stats[g + 1], v = dy[i];
     if (SILU_AFTER) v *= siluGrad(xhat * gamma[own] + beta[own]);
     dx[i] = stats[g + 1] * (v * gamma[own] - means[g] - xhat * means[g + 1]);

@@ -2,8 +2,8 @@
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
-// ENLARGE: y[n,2h,2w,c] holds each pixel of x[n,h,w,c] four times; else y[n,h,w,c] has factor times the sums of squares
-// of two by two pixels of x[n,2h,2w,c].
+// ENLARGE: y[n,2h,2w,c] holds each pixel of x[n,h,w,c] four times; else y[n,h,w,c] has factor times the sums of
+// squares of two by two pixels of x[n,2h,2w,c].
 layout(constant_id = 0) const bool ENLARGE = false;
 
 layout(local_size_x = 256) in;
