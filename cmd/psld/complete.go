@@ -12,6 +12,7 @@ import (
 	"psld/psld/metric"
 	"psld/psld/solver"
 	"psld/psld/task"
+	"psld/tensor/devices"
 )
 
 var completionVerb = verb{
@@ -68,6 +69,12 @@ func choices(flagName string) []string {
 		return names
 	case "quality":
 		return psld.Qualities()
+	case "device":
+		var names []string
+		for _, b := range devices.Backends {
+			names = append(names, b.Name)
+		}
+		return names
 	case "dtype":
 		return []string{"f32", "bf16", "f32x3"}
 	}

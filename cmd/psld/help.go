@@ -165,7 +165,7 @@ var flagGroups = []struct{ title, names string }{
 	{"Files", "in out mask kernel init data val sheet preview preview-every like skip-existing overwrite no-metadata plot grid"},
 	{"The damage", "task tasks task-config invert-mask kernel-std motion-length motion-angle sigma paste"},
 	{"Method", "method methods quality presets reference raw guide-vae seed"},
-	{"Model", "model dtype variant vae vae-tile vocab taesd lora"},
+	{"Model", "model device dtype variant vae vae-tile vocab taesd lora"},
 	{"Words", "prompt negative cfg emphasis"},
 	{"The run", "threads max-mem max-time save-state save-every resume show json quiet verbose"},
 }

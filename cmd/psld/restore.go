@@ -319,7 +319,7 @@ func (r *restoration) fit(name string) (err error) {
 	}
 	set := given(r.fs)
 	if !r.spec.Needs.Prior {
-		for _, flag := range []string{"model", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg"} {
+		for _, flag := range []string{"model", "device", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg"} {
 			if set[flag] {
 				return fmt.Errorf("--%s has no meaning for method %s, which needs no model", flag, name)
 			}
