@@ -62,6 +62,11 @@ type geometry struct {
 }
 
 func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
+	if d.lanes && add != nil && g.out%4 != 0 { // which cannot be read four by four
+		d.convolve(y, x, w, bias, nil, g)
+		d.elementwise(opAdd, 0, y, y, add, g.rows*g.out)
+		return
+	}
 	p := g.conv
 	push := []uint32{u(g.rows), u(g.out), u(g.in), u(g.inH), u(g.inW), u(g.outH), u(g.outW), u(p.KH), u(p.KW),
 		u(p.Stride), u(p.PadTop), u(p.PadLeft), flag(p.Upsample && !g.grad), f(g.scale), flag(bias != nil),
@@ -77,12 +82,6 @@ func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
 	if g.in%4 != 0 {
 		x = d.pad(x, g.pictures*g.inH*g.inW, g.in)
 	}
-	later := add
-	if g.out%4 == 0 {
-		later = nil
-	} else {
-		add = nil
-	}
 	texels := []*piece{x, w, bias, add}
 	for i, p := range texels {
 		if p == nil {
@@ -90,11 +89,8 @@ func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
 		}
 		push = append(push, texel(texels[i]))
 	}
-	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad), flag(bias != nil), flag(add != nil)},
-		out: []*piece{y}, texels: texels, push: push, groups: tiles(16, 32)})
-	if later != nil {
-		d.elementwise(opAdd, 0, y, y, later, g.rows*g.out)
-	}
+	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad)}, out: []*piece{y}, texels: texels, push: push,
+		groups: tiles(16, 32)})
 }
 
 // pad makes the last side of x[rows,c] a multiple of four, with zeros.

@@ -256,6 +256,7 @@ func (d *Device) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
 		push: []uint32{u(w.Len()), f(p.Rate), f(p.Beta1), f(p.Beta2), f(p.Eps), f(p.Decay), f(p.Correct1), f(p.Correct2),
 			f(p.Mix)}, groups: lines(w.Len())})
 	w.Changed()
+	average.Changed()
 }
 
 // Embedding implements [tensor.Device].

@@ -14,9 +14,6 @@ layout(set = 0, binding = 2) uniform samplerBuffer w; // [KH*KW,I4,O4]
 layout(set = 0, binding = 3) uniform samplerBuffer b;
 layout(set = 0, binding = 4) uniform samplerBuffer add; // [M,N]; N is a multiple of four then
 
-layout(constant_id = 1) const bool BIAS = false;
-layout(constant_id = 2) const bool ADD = false;
-
 #define ROW(i) \
     upper[i] = fma(vec4(subgroupBroadcast(p, i)), f, upper[i]); \
     lower[i] = fma(vec4(subgroupBroadcast(q, i)), f, lower[i]);
@@ -34,9 +31,12 @@ void finish(uint m, uint n0, vec4 s, vec4 some) {
     if (m >= M) return;
     uint lane = gl_LocalInvocationID.x;
     precise vec4 v = s;
-    if (BIAS) v = v + some;
-    if (!GRAD) v = v * scale;
-    if (ADD) v = v + texelFetch(add, int(addAt + (m * N + n0) / 4 + lane));
+    if (!GRAD) { // what is not there is chosen, not branched to: the compiler of such a driver is slow
+        v = bias != 0 ? v + some : v;
+        v = v * scale;
+        precise vec4 t = v + texelFetch(add, int(addAt + more * ((m * N + n0) / 4 + lane)));
+        v = more != 0 ? t : v;
+    }
     for (uint j = 0; j < 4; j++) {
         uint n = GRAD ? n0 + lane + 8 * j : n0 + 4 * lane + j;
         if (n < N) y[m * N + n] = v[j];
@@ -72,7 +72,7 @@ void main() {
             }
         }
     }
-    vec4 some = BIAS ? texelFetch(b, int(biasAt + n0 / 4 + lane)) : vec4(0);
+    vec4 some = texelFetch(b, int(biasAt + bias * (n0 / 4 + lane)));
     for (uint i = 0; i < 8; i++) {
         finish(m0 + i, n0, upper[i], some);
         finish(m0 + 8 + i, n0, lower[i], some);
