@@ -469,13 +469,6 @@ func (d *Device) Sync() {
 	d.finish()
 }
 
-// Memory tells the bytes in use by tensors, the most that were, and those of the blocks that hold them.
-func (d *Device) Memory() (used, peak, held int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return int64(d.memory.used), int64(d.memory.peak), int64(d.memory.held)
-}
-
 // Profile runs fn and tells the time of each kernel meanwhile, the most expensive first. Kernels run one after the
 // other. Nothing is measured where the device has no time stamps.
 func (d *Device) Profile(fn func()) []Kernel {
@@ -499,3 +492,15 @@ func (d *Device) Profile(fn func()) []Kernel {
 	})
 	return list
 }
+
+// Peak implements [tensor.Meter].
+func (d *Device) Peak() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	peak := d.memory.peak
+	d.memory.peak = d.memory.used
+	return int64(peak)
+}
+
+// Limit implements [tensor.Meter].
+func (d *Device) Limit() int64 { return int64(d.memory.budget) }

@@ -153,3 +153,15 @@ func TestLimits(t *testing.T) {
 	}
 	require.ErrorContains(t, attempt(func() { d.Get(n) }), "takes tensors of")
 }
+
+// TestMeter: the peak is that since it was last asked for.
+func TestMeter(t *testing.T) {
+	d := open(t)
+	var m tensor.Meter = d
+	m.Peak()
+	before := m.Peak()
+	d.Put(d.Get(1 << 20))
+	require.Equal(t, before+4<<20, m.Peak())
+	require.Equal(t, before, m.Peak())
+	require.Greater(t, m.Limit(), before)
+}

@@ -5,12 +5,10 @@
 // o = softmax(q k'/sqrt(d)) v for 16 queries of one head: 16 members for each query, which make a score of 16 keys
 // each, and of the sum of values the columns c, c+16, ... The softmax is that of the keys so far, corrected when a
 // larger score comes (online).
-layout(constant_id = 0) const uint PER = 1; // columns of each member: d/16, rounded up
-layout(constant_id = 1) const bool CAUSAL = false;
-layout(constant_id = 2) const bool STATS = false;
+layout(constant_id = 0) const uint PER = 1; // columns of each member: at least d/16
 
 layout(local_size_x = 256) in;
-layout(push_constant) uniform Constants { uint L; uint M; uint heads; uint d; float scale; };
+layout(push_constant) uniform Constants { uint L; uint M; uint heads; uint d; float scale; uint causal; uint keep; };
 BUFFER(0, writeonly, o);
 BUFFER(1, writeonly, stats); // [n,heads,2,L]: largest score, and sum of the weights
 BUFFER(2, readonly, q);      // [n,L,heads*d]
@@ -26,11 +24,11 @@ void main() {
     float acc[PER];
     for (uint x = 0; x < PER; x++) acc[x] = 0;
     float most = -1.0 / 0.0, total = 0;
-    uint keys = CAUSAL ? min(M, gl_WorkGroupID.x * 16 + 16) : M;
+    uint keys = causal != 0 ? min(M, gl_WorkGroupID.x * 16 + 16) : M;
     for (uint j0 = 0; j0 < keys; j0 += 16) {
         uint j = j0 + c;
         float s = -1.0 / 0.0;
-        if (j < M && !(CAUSAL && j > own)) {
+        if (j < M && !(causal != 0 && j > own)) {
             uint at = (n * M + j) * C + head * d;
             s = 0;
             for (uint x = 0; x < d; x++) s += q[from + x] * k[at + x];
@@ -57,7 +55,7 @@ void main() {
     }
     if (row >= L) return;
     for (uint x = 0; x < PER; x++) if (c + 16 * x < d) o[from + c + 16 * x] = acc[x] / total;
-    if (STATS && c == 0) {
+    if (keep != 0 && c == 0) {
         uint at = (n * heads + head) * 2 * L + row;
         stats[at] = most;
         stats[at + L] = total;

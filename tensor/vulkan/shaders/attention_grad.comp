@@ -6,12 +6,11 @@
 // scores and stats; ds = p * (<do,v> - delta). For queries: dq = scale * sum over the keys of ds*k. For keys:
 // dk = scale * sum over the queries of ds*q, dv = sum of p*do. a and b are q and do, or k and v, of the own rows; e
 // and f those of the others.
-layout(constant_id = 0) const uint PER = 1; // columns of each member: d/16, rounded up
-layout(constant_id = 1) const bool CAUSAL = false;
-layout(constant_id = 2) const bool KEYS = false;
+layout(constant_id = 0) const uint PER = 1; // columns of each member: at least d/16
+layout(constant_id = 1) const bool KEYS = false;
 
 layout(local_size_x = 256) in;
-layout(push_constant) uniform Constants { uint own; uint others; uint heads; uint d; float scale; };
+layout(push_constant) uniform Constants { uint own; uint others; uint heads; uint d; float scale; uint causal; };
 BUFFER(0, writeonly, da);
 BUFFER(1, writeonly, db); // with KEYS
 BUFFER(2, readonly, a);
@@ -34,11 +33,11 @@ void main() {
         sumA[x] = 0;
         sumB[x] = 0;
     }
-    uint lo = CAUSAL && KEYS ? first : 0, hi = CAUSAL && !KEYS ? min(others, first + 16) : others;
+    uint lo = causal != 0 && KEYS ? first : 0, hi = causal != 0 && !KEYS ? min(others, first + 16) : others;
     for (uint j0 = lo; j0 < hi; j0 += 16) {
         uint j = j0 + c, query = KEYS ? j : mine, key = KEYS ? mine : j;
         float p = 0, s = 0, dp = 0;
-        if (j < others && !(CAUSAL && key > query)) {
+        if (j < others && !(causal != 0 && key > query)) {
             uint at = (n * others + j) * C + head * d, of = (n * heads + head) * 2 * L + query;
             for (uint x = 0; x < d; x++) {
                 s += a[from + x] * e[at + x];
