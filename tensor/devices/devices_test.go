@@ -2,6 +2,7 @@ package devices_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,4 +38,36 @@ func TestAll(t *testing.T) {
 func ExampleNames() {
 	fmt.Println("precision f8, want", devices.Names())
 	// Output: precision f8, want f32, bf16 or f32x3
+}
+
+func TestOpen(t *testing.T) {
+	for precision, want := range map[string]any{"": cpu.F32, "f32": cpu.F32, "bf16": cpu.BF16} {
+		for _, name := range []string{"", "cpu", "cpu:0"} {
+			dev, err := devices.Open(name, precision)
+			require.NoError(t, err)
+			require.Same(t, want, dev)
+		}
+	}
+	for _, c := range [][3]string{
+		{"cpu", "f8", `precision "f8", want f32, bf16 or f32x3`},
+		{"cpu:1", "", "no device cpu:1, want cpu"},
+		{"cpu:x", "", `device "cpu:x", want cpu`},
+		{"cpu:-1", "", `device "cpu:-1", want cpu`},
+		{"gpu", "", `device "gpu", want cpu`},
+	} {
+		_, err := devices.Open(c[0], c[1])
+		require.ErrorContains(t, err, c[2])
+	}
+	for _, tag := range []string{"vulkan", "cuda"} {
+		if !slices.ContainsFunc(devices.Backends, func(b devices.Backend) bool { return b.Name == tag }) {
+			_, err := devices.Open(tag+":1", "")
+			require.ErrorContains(t, err, `device "`+tag+`:1": this program was built without it; go build -tags `+tag)
+		}
+	}
+	for _, b := range devices.Backends {
+		list, err := b.List()
+		if err == nil {
+			require.NotEmpty(t, list)
+		}
+	}
 }
