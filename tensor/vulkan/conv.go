@@ -58,7 +58,6 @@ type geometry struct {
 	pictures             int
 	inH, inW, outH, outW int
 	scale                float32
-	f                    tensor.Func
 }
 
 func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {

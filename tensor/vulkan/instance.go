@@ -111,13 +111,12 @@ func extensionNames(enumerate func(n *uint32, list unsafe.Pointer) result) (name
 // listen collects warnings and errors of the validation layer.
 func (in *instance) listen() error {
 	type data struct { // the head of VkDebugUtilsMessengerCallbackDataEXT
-		sType     uint32
-		pNext     unsafe.Pointer
-		flags     uint32
-		idName    unsafe.Pointer
-		idNumber  int32
-		pMessage  *byte
-		remaining [6]uintptr
+		_        uint32
+		_        unsafe.Pointer
+		_        uint32
+		_        unsafe.Pointer
+		_        int32
+		pMessage *byte
 	}
 	callback := purego.NewCallback(func(severity, types uintptr, d *data, user uintptr) uintptr {
 		n := 0

@@ -247,14 +247,7 @@ type physicalDeviceMemoryBudgetPropertiesEXT struct {
 
 type extensionProperties struct {
 	extensionName [256]byte
-	specVersion   uint32
-}
-
-type layerProperties struct {
-	layerName             [256]byte
-	specVersion           uint32
-	implementationVersion uint32
-	description           [256]byte
+	_             uint32
 }
 
 type deviceQueueCreateInfo struct {
@@ -312,11 +305,11 @@ type shaderModuleCreateInfo struct {
 }
 
 type descriptorSetLayoutBinding struct {
-	binding            uint32
-	descriptorType     uint32
-	descriptorCount    uint32
-	stageFlags         uint32
-	pImmutableSamplers unsafe.Pointer
+	binding         uint32
+	descriptorType  uint32
+	descriptorCount uint32
+	stageFlags      uint32
+	_               unsafe.Pointer
 }
 
 type descriptorSetLayoutCreateInfo struct {
@@ -421,13 +414,13 @@ type descriptorBufferInfo struct {
 
 type writeDescriptorSet struct {
 	sType            uint32
-	pNext            unsafe.Pointer
-	dstSet           uint64
+	_                unsafe.Pointer
+	_                uint64
 	dstBinding       uint32
-	dstArrayElement  uint32
+	_                uint32
 	descriptorCount  uint32
 	descriptorType   uint32
-	pImageInfo       unsafe.Pointer
+	_                unsafe.Pointer
 	pBufferInfo      unsafe.Pointer
 	pTexelBufferView unsafe.Pointer
 }
