@@ -7,9 +7,9 @@ import (
 	"sort"
 )
 
-// allocator hands out parts of segments, large pieces of the device's memory, so that the driver, which waits for all
-// work at each of its calls for memory, is seldom asked. Neighbours that are free become one. It takes no more than its
-// budget from the driver, and gives segments back when something else does not fit otherwise.
+// allocator hands out parts of segments, large pieces of the device's memory, so that the driver, which waits for
+// all work at each of its calls for memory, is seldom asked. Neighbours that are free become one. It takes no more
+// than its budget from the driver, and gives segments back when something else does not fit otherwise.
 type allocator struct {
 	take   func(bytes int64) (addr uint64, ok bool) // of the driver
 	give   func(addr uint64)

@@ -5,6 +5,8 @@ package cuda
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"psld/tensor"
 )
@@ -15,26 +17,49 @@ type attention struct {
 	scale                  float32
 }
 
-// heads are the kernels by the widest head that they are for, with the rows of a block: of queries, and of keys where
-// the gradients of these are made.
-var heads = []struct{ d, queries, keys int }{{48, 64, 64}, {80, 64, 64}, {160, 64, 64}, {512, 32, 16}}
+// kernelsOfHeads are kernels by the widest head that they are for, with the rows of a block: of queries, and of keys
+// where the gradients of these are made.
+type kernelsOfHeads struct {
+	halves                     bool // factors rounded to bfloat16
+	d, queries, keys           int
+	attend, gradQuery, gradKey string
+}
 
-// attentionOf gives the shape, and what of heads is for it.
-func (d *device) attentionOf(q, k *tensor.Tensor, count int, causal bool) (a *attention, kind int) {
+// heads are those in float32, coreHeads those of tensor cores.
+var (
+	heads = []kernelsOfHeads{headsOf("", 48, 64, 64), headsOf("", 80, 64, 64), headsOf("", 160, 64, 64),
+		headsOf("", 512, 32, 16)}
+	coreHeads = []kernelsOfHeads{headsOf("cores", 48, 128, 128), headsOf("cores", 80, 128, 128)}
+)
+
+func headsOf(kind string, d, queries, keys int) kernelsOfHeads {
+	name := func(text string) string {
+		if kind != "" {
+			text = kind + strings.ToUpper(text[:1]) + text[1:]
+		}
+		return fmt.Sprintf("%s%d", text, d)
+	}
+	return kernelsOfHeads{kind != "", d, queries, keys, name("attend"), name("gradQuery"), name("gradKey")}
+}
+
+// attentionOf gives the shape, and the kernels for it.
+func (d *device) attentionOf(q, k *tensor.Tensor, count int, causal bool) (a *attention, h kernelsOfHeads) {
 	width := q.Dim(2) / count
 	a = &attention{l: int32(q.Dim(1)), m: int32(k.Dim(1)), heads: int32(count), d: int32(width),
 		scale: float32(1 / math.Sqrt(float64(width)))}
 	if causal {
 		a.causal = 1
 	}
-	for kind < len(heads) && heads[kind].d < width {
-		kind++
+	list := heads
+	if d.bf16 {
+		list = append(slices.Clone(coreHeads), heads...)
 	}
-	if kind == len(heads) {
+	i := slices.IndexFunc(list, func(h kernelsOfHeads) bool { return h.d >= width })
+	if i < 0 {
 		panic(tensor.NotImplemented{Device: d.Name(),
-			Operation: fmt.Sprintf("attention with heads of %d channels, %d at most", width, heads[kind-1].d)})
+			Operation: fmt.Sprintf("attention with heads of %d channels, %d at most", width, list[len(list)-1].d)})
 	}
-	return a, kind
+	return a, list[i]
 }
 
 // Attention implements [tensor.Device].
@@ -42,11 +67,10 @@ func (d *device) Attention(o, stats, q, k, v *tensor.Tensor, count int, causal b
 	if o.Len() == 0 {
 		return
 	}
-	a, kind := d.attentionOf(q, k, count, causal)
+	a, h := d.attentionOf(q, k, count, causal)
 	d.begin()
 	defer d.leave()
-	h := heads[kind]
-	d.launch(fmt.Sprintf("attend%d", h.d), grid{(q.Dim(1) + h.queries - 1) / h.queries, q.Dim(0) * count, 1}, 256,
+	d.launch(h.attend, grid{(q.Dim(1) + h.queries - 1) / h.queries, q.Dim(0) * count, 1}, 256,
 		at(d.out(o)), at(d.out(stats)), at(d.in(q)), at(d.in(k)), at(d.in(v)), structOf(a))
 }
 
@@ -55,17 +79,16 @@ func (d *device) AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *tensor.Tensor,
 	if o.Len() == 0 {
 		return
 	}
-	a, kind := d.attentionOf(q, k, count, causal)
+	a, h := d.attentionOf(q, k, count, causal)
 	d.begin()
 	defer d.leave()
-	h := heads[kind]
 	l, all := q.Dim(1), q.Dim(0)*count
 	delta := at(d.scratch(4 * int64(all*l)))
 	grad, st, qs, ks, vs := at(d.in(do)), at(d.in(stats)), at(d.in(q)), at(d.in(k)), at(d.in(v))
 	d.launch("attentionDelta", grid{(all*l + warps - 1) / warps, 1, 1}, 32*warps, delta, grad, at(d.in(o)), i32(l),
-		i32(count), i32(int(a.d)), i64(all*l))
-	d.launch(fmt.Sprintf("gradQuery%d", h.d), grid{(l + h.queries - 1) / h.queries, all, 1}, 256, at(d.out(dq)), grad,
+		i32(count), i32(int(a.d)), flag(h.halves), i64(all*l))
+	d.launch(h.gradQuery, grid{(l + h.queries - 1) / h.queries, all, 1}, 256, at(d.out(dq)), grad,
 		st, delta, qs, ks, vs, structOf(a))
-	d.launch(fmt.Sprintf("gradKey%d", h.d), grid{(k.Dim(1) + h.keys - 1) / h.keys, all, 1}, 256, at(d.out(dk)),
+	d.launch(h.gradKey, grid{(k.Dim(1) + h.keys - 1) / h.keys, all, 1}, 256, at(d.out(dk)),
 		at(d.out(dv)), grad, st, delta, qs, ks, vs, structOf(a))
 }

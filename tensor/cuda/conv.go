@@ -35,9 +35,15 @@ func geometryOf(x, y *tensor.Tensor, channels int, p tensor.Conv) *geometry {
 	return g
 }
 
-// product queues C[m,n] = A B of k terms, by the kernels of the given name, and ends with end where the sum is cut
-// in parts.
-func (d *device) product(name string, a, b uint64, m, n, k int, g *geometry, e *finish, end func(parts uint64, many int)) {
+// sides are those of C[m,n] = A B, sums of k terms.
+type sides struct{ m, n, k int }
+
+// ending ends a product whose sums lie in parts.
+type ending func(parts uint64, many int)
+
+// product queues a product by the kernels of the given name, and ends with end where its sums are cut in parts.
+func (d *device) product(name string, a, b uint64, s sides, g *geometry, e *finish, end ending) {
+	m, n, k := s.m, s.n, s.k
 	tile, tm, tn := tileOf(name, m, n, g)
 	columns := (n + tn - 1) / tn
 	if e.gated != 0 {
@@ -86,7 +92,7 @@ func (f form) kernelOf(name string) string {
 }
 
 // pictureEnd is the end of a product whose result are pictures.
-func (d *device) pictureEnd(n, all, count int, e *finish) func(parts uint64, many int) {
+func (d *device) pictureEnd(n, all, count int, e *finish) ending {
 	return func(parts uint64, many int) {
 		d.each("convEnd", count, at(parts), i32(many), i32(n), i64(all), structOf(e))
 	}
@@ -109,7 +115,7 @@ func (d *device) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilo
 	co := w.Dim(0)
 	g := geometryOf(x, y, co, p)
 	m, k := y.Rows(), p.KH*p.KW*x.Dim(3)
-	d.product(d.formOf(w).kernelOf("Forward"), d.in(x), d.weight(w, d.formOf(w)), m, co, k, g, f,
+	d.product(d.formOf(w).kernelOf("Forward"), d.in(x), d.weight(w, d.formOf(w)), sides{m, co, k}, g, f,
 		d.pictureEnd(co, m*co, y.Len(), f))
 }
 
@@ -127,7 +133,7 @@ func (d *device) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 	if p.Upsample {
 		k *= 4
 	}
-	d.product(d.formOf(w).kernelOf("ToInput"), d.in(dy), d.weight(w, d.formOf(w)), m, n, k, g, f,
+	d.product(d.formOf(w).kernelOf("ToInput"), d.in(dy), d.weight(w, d.formOf(w)), sides{m, n, k}, g, f,
 		d.pictureEnd(n, m*n, m*n, f))
 }
 
@@ -145,7 +151,8 @@ func (d *device) Conv2dGradWeight(dw, db, x, dy *tensor.Tensor, p tensor.Conv) {
 	f := &finish{y: d.out(dw), scale: 1}
 	g := geometryOf(x, dy, dw.Dim(0), p)
 	taps := p.KH * p.KW
-	d.product("convToWeight", grad, from, dw.Dim(0), taps*x.Dim(3), dy.Rows(), g, f, func(parts uint64, many int) {
+	s := sides{dw.Dim(0), taps * x.Dim(3), dy.Rows()}
+	d.product("convToWeight", grad, from, s, g, f, func(parts uint64, many int) {
 		d.each("convWeightEnd", dw.Len(), at(f.y), at(parts), i32(many), i32(x.Dim(3)), i32(taps))
 	})
 }

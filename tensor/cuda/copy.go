@@ -7,8 +7,9 @@ import (
 	"unsafe"
 )
 
-// staging is memory of the host that the GPU reads by itself. What is small goes there, and the copy to the GPU waits for
-// nothing; each part is used again when the ones behind it have been used and the stream has been waited for.
+// staging is memory of the host that the GPU reads by itself. What is small goes there, and the copy to the GPU
+// waits for nothing; each part is used again when the ones behind it have been used and the stream has been waited
+// for.
 type staging struct {
 	addr uintptr
 	next int

@@ -185,7 +185,8 @@ func (d *device) AdamW(w, m, v, average, g *tensor.Tensor, p tensor.AdamW) {
 	d.begin()
 	defer d.leave()
 	numbers := p // struct AdamW of elementwise.cu
-	d.each("adamW", w.Len(), at(d.out(w)), at(d.out(m)), at(d.out(v)), at(d.out(average)), at(d.in(g)), structOf(&numbers))
+	d.each("adamW", w.Len(), at(d.out(w)), at(d.out(m)), at(d.out(v)), at(d.out(average)), at(d.in(g)),
+		structOf(&numbers))
 	w.Changed()
 	average.Changed()
 }

@@ -195,7 +195,8 @@ func (g *gpu) begin() {
 
 func (g *gpu) deviceName() string { return fmt.Sprintf("cuda:%d", g.Number) }
 
-// must panics where the driver did not do what it was asked for: from then on the GPU does not compute in this process.
+// must panics where the driver did not do what it was asked for: from then on the GPU does not compute in this
+// process.
 func (g *gpu) must(err *Error) {
 	if err == nil {
 		return

@@ -88,7 +88,8 @@ func texts() (list []file) {
 
 // compile makes objects of all files, at the same time, and a library of these.
 func compile(compiler, dir string, files []file, library string) error {
-	flags := []string{"-O3", "-march=native", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wno-unknown-pragmas"}
+	flags := []string{"-O3", "-march=native", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off",
+		"-Wno-unknown-pragmas"}
 	var running []*exec.Cmd
 	link := []string{"-shared", "-o", library}
 	for _, f := range files {
@@ -123,8 +124,8 @@ func compile(compiler, dir string, files []file, library string) error {
 	return nil
 }
 
-// Use has tensor/cuda open the emulated driver in this process: it is for the tests of packages that compute on a device.
-// The error is ErrNoCompiler where there is no compiler, and such tests are skipped.
+// Use has tensor/cuda open the emulated driver in this process: it is for the tests of packages that compute on a
+// device. The error is ErrNoCompiler where there is no compiler, and such tests are skipped.
 func Use() error {
 	path, err := Build()
 	if err != nil {

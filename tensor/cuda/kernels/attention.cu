@@ -1,17 +1,11 @@
-// Attention without the matrix of weights: o = softmax(q k'/sqrt(d)) v for each head, by an online softmax over tiles of
-// keys, and its gradient, which makes the weights again from stats (Dao et al., arXiv:2205.14135). Rows of all tensors
-// are [heads*d] apart. A block of 256 threads has BM rows of one head and goes over the others, 64 at a time; a thread
-// has TM = BM/16 rows and 4 columns of the scores, and the columns tx + 16 j of the result, which has up to DMAX.
-//
-// Scores are in units of log2(e)/sqrt(d), so that weights are powers of two: w = 2^(s-stats[0]) stats[1].
+// Attention without the matrix of weights: o = softmax(q k'/sqrt(d)) v for each head, by an online softmax over
+// tiles of keys, and its gradient, which makes the weights again from stats (Dao et al., arXiv:2205.14135). Rows of
+// all tensors are [heads*d] apart. A block of 256 threads has BM rows of one head and goes over the others, 64 at a
+// time; a thread has TM = BM/16 rows and 4 columns of the scores, and the columns tx + 16 j of the result, which has
+// up to DMAX.
 
-struct Attention {
-    int l, m, heads, d, causal;
-    float scale; // 1/sqrt(d)
-};
+#include "rows.cuh"
 
-#define LOG2E 1.44269504f
-#define LOWEST __uint_as_float(0xff800000u) // -infinity
 #define WIDE 64 // columns of a tile of scores
 #define DC 16   // of d that are in shared memory at a time
 
@@ -21,34 +15,6 @@ template <int BM, int DMAX, int VK> struct Shared {
     __align__(16) float p[WIDE][BM + 4];
     __align__(16) float v[VK][DMAX];
 };
-
-// Rows is the part of a tensor [items,rows,heads*d] that belongs to a head.
-struct Rows {
-    const float* p;
-    int rows, d;
-    Index stride;
-};
-
-__device__ __forceinline__ Rows rowsOf(const float* p, int rows, const Attention& a) {
-    Rows r;
-    r.stride = (Index)a.heads * a.d;
-    r.p = p + (Index)(blockIdx.y / a.heads) * rows * r.stride + blockIdx.y % a.heads * a.d;
-    r.rows = rows;
-    r.d = a.d;
-    return r;
-}
-
-// four is r[row, j..j+3], zeros outside.
-__device__ __forceinline__ float4 four(const Rows& r, int row, int j) {
-    float4 v;
-    v.x = v.y = v.z = v.w = 0.0f;
-    if (row >= r.rows || j >= r.d) return v;
-    const float* p = r.p + row * r.stride + j;
-    if (r.d % 4 == 0) return *(const float4*)p;
-    float* f = &v.x;
-    for (int i = 0; i < 4 && j + i < r.d; i++) f[i] = p[i];
-    return v;
-}
 
 // turned loads N rows from row on, DC columns from j on, with rows along the last side.
 template <int N> __device__ __forceinline__ void turned(float (*s)[N + 4], const Rows& r, int row, int j) {
@@ -96,7 +62,8 @@ __device__ __forceinline__ void scores(float (&s)[BM / 16][4], Shared<BM, DMAX, 
 
 // add: sum[i][j] += over the rows of v from row on, p[.][ty*TM + i] v[., tx + 16 j].
 template <int BM, int DMAX, int VK>
-__device__ __forceinline__ void add(float (&sum)[BM / 16][DMAX / 16], Shared<BM, DMAX, VK>& sh, const Rows& v, int row) {
+__device__ __forceinline__ void add(float (&sum)[BM / 16][DMAX / 16], Shared<BM, DMAX, VK>& sh, const Rows& v,
+                                    int row) {
     const int TM = BM / 16, DN = DMAX / 16, ty = threadIdx.x / 16, tx = threadIdx.x % 16;
     for (int from = 0; from < WIDE && row + from < v.rows; from += VK) {
         __syncthreads();
@@ -194,15 +161,23 @@ __device__ __forceinline__ void attend(float* o, float* stats, const float* q, c
     put<BM, DMAX>(o, a, a.l, row, sum, total);
 }
 
-// delta[item*heads][l] = <do, o>: a warp for each.
-KERNEL attentionDelta(float* delta, const float* dout, const float* o, int l, int heads, int d, Index all) {
+// toHalf rounds to bfloat16, with ties to even.
+__device__ __forceinline__ float toHalf(float v) {
+    unsigned int u = __float_as_uint(v);
+    return v != v ? v : __uint_as_float((u + 0x7fff + (u >> 16 & 1)) & 0xffff0000u);
+}
+
+// delta[item*heads][l] = <do, o>: a warp for each. With halves, do is rounded as products round it, so that the
+// gradients of the scores of a row add up to nearly zero.
+KERNEL attentionDelta(float* delta, const float* dout, const float* o, int l, int heads, int d, int halves,
+                      Index all) {
     int lane = threadIdx.x % 32;
     Index at = (Index)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     if (at >= all) return;
     int head = at / l % heads;
     Index base = ((at / l / heads * l + at % l) * heads + head) * d;
     float sum = 0.0f;
-    for (int j = lane; j < d; j += 32) sum += dout[base + j] * o[base + j];
+    for (int j = lane; j < d; j += 32) sum += (halves ? toHalf(dout[base + j]) : dout[base + j]) * o[base + j];
     sum = warpSum(sum);
     if (lane == 0) delta[at] = sum;
 }

@@ -1,4 +1,5 @@
-// What the GPU can do at best, for measurements: multiply-adds on registers. y keeps the compiler from leaving them out.
+// What the GPU can do at best, for measurements: multiply-adds on registers. y keeps the compiler from leaving them
+// out.
 
 KERNEL multiplyAdds(float* y, int rounds, float a, float b) {
     float v[16];

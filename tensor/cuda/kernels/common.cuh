@@ -1,5 +1,5 @@
-// What all kernels share; it stands before each of the files when they are compiled. Nothing is included, so that NVRTC
-// needs no headers. The same text compiles as C++ for the processor behind emulator/src/emulator.h.
+// What all kernels share; it stands before each of the files when they are compiled. Nothing is included, so that
+// NVRTC needs no headers. The same text compiles as C++ for the processor behind emulator/src/emulator.h.
 //
 // Sizes of tensors are 64 bits wide (Index), sizes of sides 32. Blocks have as many threads as the host says.
 

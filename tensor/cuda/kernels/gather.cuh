@@ -172,8 +172,8 @@ template <int MODE> __device__ __forceinline__ Index placeOf(const Conv& c, int 
     return ((Index)m * c.ci + n % c.ci) * (c.kh * c.kw) + n / c.ci;
 }
 
-// finish ends rows of a tile that lie in shared memory, with whole warps on neighbouring columns. rowOf gives the row of C
-// that a row of it is, without a bound.
+// finish ends rows of a tile that lie in shared memory, with whole warps on neighbouring columns. rowOf gives the
+// row of C that a row of it is, without a bound.
 template <int MODE, int BN, class RowOf>
 __device__ __forceinline__ void finish(const Conv& c, const Finish& e, const Sides& s, const float* tile, int rows,
                                        RowOf rowOf) {

@@ -32,8 +32,8 @@ var names = regexp.MustCompile(`(?m)^\s*KERNEL\s+(?:__launch_bounds__\([\w, ]+\)
 // capability is the line of a file that is for newer GPUs.
 var capability = regexp.MustCompile(`(?m)^// capability (\d+)$`)
 
-// include is the line that brings in what several files share.
-const include = `#include "gather.cuh"`
+// include is a line that brings in what several files share.
+var include = regexp.MustCompile(`(?m)^#include "(\w+\.cuh)"$`)
 
 // Modules are all files, in the order of their names.
 func Modules() []Module {
@@ -49,7 +49,9 @@ func Modules() []Module {
 		}
 		own := read(sources, e.Name())
 		m := Module{Name: name, Capability: 75}
-		m.Source = read(sources, "common.cuh") + strings.Replace(own, include, read(sources, "gather.cuh"), 1)
+		m.Source = read(sources, "common.cuh") + include.ReplaceAllStringFunc(own, func(line string) string {
+			return read(sources, include.FindStringSubmatch(line)[1])
+		})
 		if match := capability.FindStringSubmatch(own); match != nil {
 			m.Capability, _ = strconv.Atoi(match[1])
 		}

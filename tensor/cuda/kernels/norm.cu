@@ -4,8 +4,8 @@
 // neighbouring channels; those of the groups, in float64, which give a scale and a shift for each channel; and the
 // element-wise rest. Its gradient takes the same three.
 
-// mean and spread (the sum of squared distances from the mean) of a channel over a chunk: part[n][chunk][2][c]. Blocks of
-// 32 channels by 8 pixels, a grid of channels (x), chunks of size pixels (y) and pictures (z).
+// mean and spread (the sum of squared distances from the mean) of a channel over a chunk: part[n][chunk][2][c].
+// Blocks of 32 channels by 8 pixels, a grid of channels (x), chunks of size pixels (y) and pictures (z).
 KERNEL groupMoments(float* part, const float* x, Index px, int c, int size) {
     __shared__ float shared[2][8][32];
     int lane = threadIdx.x % 32, line = threadIdx.x / 32;

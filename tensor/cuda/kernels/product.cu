@@ -1,7 +1,8 @@
-// Convolutions, forward and back, as matrix products whose factors are gathered while they are loaded (implicit GEMM), in
-// float32. A block of 256 threads makes a tile of BM x BN, a thread TM x TN numbers of it: rows and columns in two groups
-// each, half a tile apart. The tiles of the factors are in shared memory twice: one is read while the next one is
-// fetched. Where there are few tiles the sum over k is cut in parts, which convEnd adds up in order.
+// Convolutions, forward and back, as matrix products whose factors are gathered while they are loaded (implicit
+// GEMM), in float32. A block of 256 threads makes a tile of BM x BN, a thread TM x TN numbers of it: rows and
+// columns in two groups each, half a tile apart. The tiles of the factors are in shared memory twice: one is read
+// while the next one is fetched. Where there are few tiles the sum over k is cut in parts, which convEnd adds up in
+// order.
 #include "gather.cuh"
 
 #define BK 16
@@ -99,7 +100,8 @@ __device__ __forceinline__ void product(const float* a, const float* b, const Co
             __syncthreads();
         }
     }
-    // Sums go to memory by way of the shared one, a row of each thread at a time: registers have no numbers to choose by.
+    // Sums go to memory by way of the shared one, a row of each thread at a time: registers have no numbers to
+    // choose by.
     float* tile = &as[0][0][0];
 #pragma unroll 1
     for (int row = 0; row < TM; row++) {

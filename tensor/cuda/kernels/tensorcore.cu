@@ -1,34 +1,14 @@
-// Convolutions, forward and to the input, on tensor cores: factors rounded to bfloat16, sums in float32. What is stored
-// between operations is float32; weights are bfloat16, [O,taps,I]. Channels come in fours.
+// Convolutions, forward and to the input, on tensor cores: factors rounded to bfloat16, sums in float32. What is
+// stored between operations is float32; weights are bfloat16, [O,taps,I]. Channels come in fours.
 //
-// A block of 8 warps makes a tile of BM x BN, from tiles of the factors that hold pairs of k in a word. A warp makes 32
-// rows; its columns are of both halves of the tile, so that a thread has what a gate takes together.
+// A block of 8 warps makes a tile of BM x BN, from tiles of the factors that hold pairs of k in a word. A warp makes
+// 32 rows; its columns are of both halves of the tile, so that a thread has what a gate takes together.
 // capability 80
+#include "cores.cuh"
 #include "gather.cuh"
 
 #define BK 32
 #define WORDS (BK / 2 + 4) // of a row, 4 of them unused, so that the rows of a fragment lie in different banks
-
-typedef unsigned int Word;
-typedef unsigned short Half;
-
-#ifndef EMULATED
-// pairOf rounds two numbers to bfloat16.
-__device__ __forceinline__ Word pairOf(float low, float high) {
-    Word w;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(w) : "f"(high), "f"(low));
-    return w;
-}
-
-// multiply: d[16,8] += a[16,16] b[16,8], by the 32 lanes of a warp together. With g = lane/4 and t = lane%4, a lane has
-// in a: rows g and g+8 at k = 2t, 2t+1, and the same at k+8; in b: column g at k = 2t, 2t+1, and at k+8; in d: row g at
-// columns 2t and 2t+1, and row g+8.
-__device__ __forceinline__ void multiply(float (&d)[4], const Word (&a)[4], const Word (&b)[2]) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-#endif
 
 KERNEL toHalves(Half* y, const float* x, Index n) { EACH(i, n) y[i] = (Half)(pairOf(x[i], 0.0f) & 0xffff); }
 KERNEL fromHalves(float* y, const Half* x, Index n) { EACH(i, n) y[i] = __uint_as_float((Word)x[i] << 16); }

@@ -22,7 +22,7 @@ std::vector<std::function<void()>> queue; // of the one stream
 std::map<Pointer, size_t> allocations, pinned;
 std::map<std::string, std::pair<int, int>> failures; // name: calls until then, result
 std::map<void*, std::string> modules;
-long long inUse, peak, total = 8ll << 30, launches, broken, objects, copies;
+long long inUse, peak, total = 8ll << 30, launches, broken, objects, copies, compiles;
 int devices = 1, capability = 90, version = 12040, backwards, sticky;
 bool current; // has the thread a context
 
@@ -77,6 +77,7 @@ long long fakeGet(const char* name) {
     if (n == "broken") return broken; // allocations that somebody wrote beside
     if (n == "objects") return objects; // contexts, streams, events and modules
     if (n == "copies") return copies; // between host and device
+    if (n == "compiles") return compiles; // by NVRTC
     return -1;
 }
 
@@ -287,6 +288,46 @@ int cuLaunchKernel(const emulator::Kernel* k, unsigned gx, unsigned gy, unsigned
     queue.push_back([=] { emulator::grid(k, {gx, gy, gz}, {bx, by, bz}, kept.data(), backwards != 0); });
     return OK;
 }
+
+// NVRTC, whose code says which kernels there are.
+int nvrtcVersion(int* major, int* minor) {
+    *major = 12;
+    *minor = 9;
+    return OK;
+}
+int nvrtcCreateProgram(void** p, const char*, const char*, int, const char**, const char**) {
+    *p = new std::string("code");
+    return OK;
+}
+int nvrtcDestroyProgram(void** p) {
+    delete (std::string*)*p;
+    return OK;
+}
+int nvrtcCompileProgram(void* p, int, const char**) {
+    if (int r = called(__func__)) return r;
+    compiles++;
+    for (auto k = emulator::Kernel::first; k; k = k->next) *(std::string*)p += std::string(" .entry ") + k->name + "(";
+    return OK;
+}
+int nvrtcGetProgramLogSize(void*, size_t* n) {
+    *n = 6;
+    return OK;
+}
+int nvrtcGetProgramLog(void*, char* log) {
+    strcpy(log, "error");
+    return OK;
+}
+int nvrtcGetCUBINSize(void* p, size_t* n) {
+    *n = ((std::string*)p)->size();
+    return OK;
+}
+int nvrtcGetCUBIN(void* p, char* code) {
+    memcpy(code, ((std::string*)p)->data(), ((std::string*)p)->size());
+    return OK;
+}
+int nvrtcGetPTXSize(void* p, size_t* n) { return nvrtcGetCUBINSize(p, n); }
+int nvrtcGetPTX(void* p, char* code) { return nvrtcGetCUBIN(p, code); }
+
 int cuGetErrorName(int code, const char** name) {
     static std::map<int, const char*> names = {{1, "CUDA_ERROR_INVALID_VALUE"}, {2, "CUDA_ERROR_OUT_OF_MEMORY"},
         {100, "CUDA_ERROR_NO_DEVICE"}, {201, "CUDA_ERROR_INVALID_CONTEXT"}, {500, "CUDA_ERROR_NOT_FOUND"},

@@ -1,6 +1,6 @@
-// What the kernels need of CUDA C, for the processor: each thread of a block is a fiber with a stack of its own, blocks
-// run one after the other. A fiber runs until it comes to a barrier, of its block or of its warp, or to its end.
-// Threads that wait at different barriers, which hangs a GPU or worse, end the program with a message.
+// What the kernels need of CUDA C, for the processor: each thread of a block is a fiber with a stack of its own,
+// blocks run one after the other. A fiber runs until it comes to a barrier, of its block or of its warp, or to its
+// end. Threads that wait at different barriers, which hangs a GPU or worse, end the program with a message.
 #pragma once
 #include <cmath>
 #include <cstdint>
