@@ -33,15 +33,27 @@ func checkArguments(ctx context.Context, m prior.Prior, y image.Image, o Options
 	} else if b := y.Bounds(); b.Empty() {
 		return fmt.Errorf("Problem.Measurement is %dx%d pixels, want at least one", b.Dx(), b.Dy())
 	}
-	if v, ok := m.(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			return fmt.Errorf("the model m: %w", err)
-		}
+	if err := checkModel(m); err != nil {
+		return err
 	}
 	if o.MaxMemory < 0 {
 		return fmt.Errorf("Options.MaxMemory is %d, want at least 0", o.MaxMemory)
 	}
+	if !(o.GuidanceScale >= 0 && o.GuidanceScale <= 1000) {
+		return fmt.Errorf("Options.GuidanceScale is %v, want 0 to 1000", o.GuidanceScale)
+	}
 	return checkKeep(o.Keep)
+}
+
+// checkModel reports a model that is not whole; none at all is as good as a whole one.
+func checkModel(m prior.Prior) error {
+	if m == nil {
+		return nil
+	}
+	if err := prior.Check(m); err != nil {
+		return fmt.Errorf("the model m: %w", err)
+	}
+	return nil
 }
 
 // checkKeep wants a folder for the state.
@@ -56,8 +68,8 @@ func checkKeep(k solver.Keep) error {
 	return nil
 }
 
-// isNil tells a nil pointer inside an interface.
+// isNil tells nothing, and a nil pointer, inside an interface.
 func isNil(v any) bool {
 	r := reflect.ValueOf(v)
-	return r.Kind() == reflect.Pointer && r.IsNil()
+	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }

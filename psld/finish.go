@@ -47,8 +47,11 @@ func finish(x []float32, p solver.Problem, sigma float64) error {
 // too few parts are known it is the median size of all coefficients (Donoho and Johnstone 1994), which texture makes
 // too large. Near the ends of the range noise is cut off, and what is left of it is too small: parts where that is
 // seen count only where there are not enough others. keep tells which pixels count, nil for all. ok is false where too
-// few 2x2 blocks are known.
+// few 2x2 blocks are known, or y or keep are too short.
 func EstimateNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
+	if h < 1 || w < 1 || len(y) < 3*h*w || keep != nil && len(keep) < h*w {
+		return 0, false
+	}
 	const side, enough = 16, 100 // of a part, in pixels, and its coefficients
 	across := (w + side - 1) / side
 	parts := make([]struct{ squares, n, cut float64 }, across*((h+side-1)/side))
@@ -113,6 +116,9 @@ func diagonals(y []float32, h, w int, keep []bool, f func(r, c int, d float64, c
 // NoiseOf is EstimateNoise for the measurement of a task. A picture that was made smaller has texture in its finest
 // detail everywhere, and little noise as a rule: there a quarter of the estimate is taken.
 func NoiseOf(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, ok bool) {
+	if t == nil || y.Validate() != nil {
+		return 0, false
+	}
 	sigma, ok = EstimateNoise(y.Pix, y.H, y.W, keep)
 	if t.Scale > 1 {
 		sigma /= 4

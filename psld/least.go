@@ -1,6 +1,7 @@
 package psld
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
@@ -23,8 +24,8 @@ const (
 // noise estimate of a small picture takes, which is made for that, on as many pixels as the model sees at once, and
 // what pictures take.
 func LeastMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) int64 {
-	pixels := float64(h) * float64(w)
-	if m == nil {
+	pixels := max(0, float64(h)) * max(0, float64(w))
+	if m == nil || checkModel(m) != nil {
 		return int64(variationBytes * pixels)
 	}
 	seen := 0.0 // at once
@@ -60,6 +61,12 @@ func bytesPerPixel(m prior.Prior) float64 {
 // CheckMemory refuses a run that would take more memory than it may, before it takes any: o.MaxMemory, GOMEMLIMIT, and
 // a limit of the address space, in which the runtime of Go would end the process without another word.
 func CheckMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) error {
+	if isNil(method) {
+		return errors.New("method is nil, want one such as Preset gives")
+	}
+	if err := errors.Join(checkModel(m), CheckSize(h, w)); err != nil {
+		return err
+	}
 	limits := []struct {
 		bytes int64
 		name  string

@@ -39,7 +39,7 @@ func PredictFrom(method solver.Method, p solver.Progress) time.Duration {
 // Work is the multiply-adds of the networks in all steps of a method, see Predict; 0 for unknown.
 func Work(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) (work float64) {
 	c, ok := m.(prior.Costed)
-	if m == nil || !ok {
+	if !ok || isNil(method) || checkModel(m) != nil || CheckSize(h, w) != nil {
 		return 0
 	}
 	if t, err := task.Find(string(d.Task)); err == nil {
@@ -72,7 +72,7 @@ func stepsOf(method solver.Method) int {
 // that does not know its work.
 func Speed(m prior.Prior) float64 {
 	c, ok := m.(prior.Costed)
-	if !ok {
+	if !ok || checkModel(m) != nil {
 		return 0
 	}
 	side, estimate := probe(m)

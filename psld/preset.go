@@ -2,6 +2,7 @@ package psld
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -26,6 +27,9 @@ var family = []string{"psld", "gmldps", "ldps"}
 func Preset(m prior.Prior, d Damage, h, w int, o Options) (solver.Method, error) {
 	what, err := task.Find(string(d.Task))
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(checkModel(m), CheckSize(h, w)); err != nil {
 		return nil, err
 	}
 	spec, err := solver.Lookup(o.choose(d, h, w, m))

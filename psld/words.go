@@ -10,6 +10,9 @@ import (
 
 // DescribeMethod tells a method with its parameters in words.
 func DescribeMethod(m solver.Method) string {
+	if isNil(m) {
+		return "none"
+	}
 	words := []string{solver.SpecOf(m).Name}
 	for _, f := range param.Fields(m) {
 		if f.Name == "steps" {
@@ -28,6 +31,9 @@ func DescribeMethod(m solver.Method) string {
 // MethodSettings tells a method, how many of its steps were done, and its parameters, in the form of a PNG's
 // parameters: "Method: psld, Steps: 30, Done: 30 of 30, Eta: 0, ...".
 func MethodSettings(m solver.Method, done, of int) string {
+	if isNil(m) {
+		return "Method: none"
+	}
 	first, rest := "Method: "+solver.SpecOf(m).Name, ""
 	for _, f := range param.Fields(m) {
 		name := strings.ReplaceAll(f.Name, "_", " ")

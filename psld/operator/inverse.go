@@ -19,6 +19,9 @@ func NewPseudoInverse(a Linear, lambda float64, iters int) (Linear, error) {
 // are known (see SVDOf). Else it runs iters steps of CG from zero, and is then linear and symmetric only as far as CG
 // has converged. lambda must be positive.
 func NewNormalInverse(a Linear, lambda float64, iters int) (Linear, error) {
+	if err := checkOperator("a", a); err != nil {
+		return nil, err
+	}
 	if !(lambda > 0) || math.IsInf(lambda, 0) {
 		return nil, fmt.Errorf("operator: regularisation %g must be positive", lambda)
 	}

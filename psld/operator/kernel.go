@@ -2,6 +2,7 @@ package operator
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -45,6 +46,9 @@ const maxKernel = 1001
 
 // check reports kernels that cannot blur.
 func (k *Kernel) check() error {
+	if k == nil {
+		return errors.New("operator: no blur kernel: it is nil")
+	}
 	if k.Size < 1 || k.Size%2 == 0 || len(k.W) != k.Size*k.Size {
 		return fmt.Errorf("operator: blur kernel of size %d with %d weights: "+
 			"the size must be odd and the weights size*size", k.Size, len(k.W))

@@ -9,7 +9,11 @@
 // every output element is summed in one fixed order, so results do not depend on the number of threads.
 package operator
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"math"
+)
 
 // Shape is the size of a picture: height, width and channels.
 type Shape struct{ H, W, C int }
@@ -38,10 +42,24 @@ func check(dst, src []float32, out, in Shape) {
 	}
 }
 
+// maxValues is the number of values of the largest picture that operators take: 8 GiB.
+const maxValues = math.MaxInt32
+
 // checkShape reports a shape that no operator can have.
 func checkShape(s Shape) error {
 	if s.H < 1 || s.W < 1 || s.C < 1 {
 		return fmt.Errorf("operator: picture size %v must be at least 1x1x1", s)
+	}
+	if s.W > maxValues/s.H || s.C > maxValues/(s.H*s.W) {
+		return fmt.Errorf("operator: a picture of %v has more than %d values", s, maxValues)
+	}
+	return nil
+}
+
+// checkOperator reports an argument that is no operator.
+func checkOperator(name string, a Linear) error {
+	if m, ok := a.(*Mask); a == nil || ok && m == nil {
+		return fmt.Errorf("operator: %s is nil, want an operator", name)
 	}
 	return nil
 }
@@ -81,6 +99,9 @@ type composed struct{ outer, inner Linear }
 
 // Compose returns x -> outer(inner(x)). It returns an error naming both shapes when they do not fit.
 func Compose(outer, inner Linear) (Linear, error) {
+	if err := errors.Join(checkOperator("outer", outer), checkOperator("inner", inner)); err != nil {
+		return nil, err
+	}
 	if outer.In() != inner.Out() {
 		return nil, fmt.Errorf("operator: cannot compose: the first gives %v, the second wants %v",
 			inner.Out(), outer.In())

@@ -44,6 +44,9 @@ func Load(path string) (*Picture, error) {
 // alpha, and turns it upright by its orientation. Of several frames or pages it takes the first, and says so in Note.
 // Unknown formats, sides under 8 pixels, more than 60 megapixels and truncated or damaged data are errors.
 func Decode(r io.Reader) (*Picture, error) {
+	if r == nil {
+		return nil, errors.New("r is nil, want a reader")
+	}
 	data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
 	if err != nil {
 		return nil, err

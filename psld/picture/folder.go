@@ -3,6 +3,7 @@ package picture
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -26,6 +27,9 @@ func HasName(path string) bool { return kinds[strings.ToLower(filepath.Ext(path)
 // the order of their names. Names that begin with a dot are left out, and folders behind links. A folder without any
 // picture is an error.
 func Files(dir string) ([]string, error) {
+	if dir == "" {
+		return nil, errors.New("no folder is named")
+	}
 	root, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil, err

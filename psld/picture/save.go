@@ -45,6 +45,9 @@ func Save(path string, p *Picture, texts ...Text) error {
 
 // EncodeJPEG writes the picture as JPEG of quality 95, over white where it is transparent.
 func EncodeJPEG(w io.Writer, p *Picture) error {
+	if w == nil {
+		return errors.New("picture: w is nil, want a writer")
+	}
 	if err := p.check(); err != nil {
 		return err
 	}
@@ -95,6 +98,9 @@ func (p *Picture) appendSegments(out []byte) []byte {
 
 // EncodePNG writes the picture as PNG with texts in front of the pixels.
 func EncodePNG(w io.Writer, p *Picture, texts ...Text) error {
+	if w == nil {
+		return errors.New("picture: w is nil, want a writer")
+	}
 	if err := p.check(); err != nil {
 		return err
 	}

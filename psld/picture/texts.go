@@ -36,6 +36,9 @@ func Texts(path string) ([]Text, error) {
 
 // ReadTexts is Texts of what r gives.
 func ReadTexts(r io.Reader) (texts []Text, err error) {
+	if r == nil {
+		return nil, errors.New("r is nil, want a reader")
+	}
 	in := bufio.NewReader(r)
 	head := make([]byte, len(pngSignature))
 	if _, err := io.ReadFull(in, head); err != nil || string(head) != pngSignature {

@@ -2,8 +2,11 @@ package prior
 
 import "fmt"
 
-// Parameters is the number of parameters of a prior's networks, a text encoder among them.
+// Parameters is the number of parameters of a prior's networks, a text encoder among them; 0 for none.
 func Parameters(p Prior) int {
+	if Check(p) != nil {
+		return 0
+	}
 	n := 0
 	for _, net := range p.Networks() {
 		n += net.Params.Count()
@@ -16,6 +19,9 @@ func Parameters(p Prior) int {
 
 // Describe tells in words what a prior is.
 func Describe(p Prior) string {
+	if err := Check(p); err != nil {
+		return err.Error()
+	}
 	info := p.Info()
 	s := info.Name
 	if n := Parameters(p); n > 0 {

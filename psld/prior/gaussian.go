@@ -1,6 +1,7 @@
 package prior
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -32,6 +33,9 @@ type Gaussian struct {
 // basis are orthonormal, nil stands for the identity. The schedule is that of Stable Diffusion.
 func NewGaussian(h, w int, mean, variances []float64, basis *mat.Dense) (*Gaussian, error) {
 	n := h * w * 3
+	if h < 1 || w < 1 {
+		return nil, fmt.Errorf("prior: a picture of %dx%d pixels, want at least 1 a side", w, h)
+	}
 	if len(mean) != n || len(variances) != n {
 		return nil, fmt.Errorf("prior: %d means and %d variances for a picture of %dx%dx3, want %d",
 			len(mean), len(variances), h, w, n)
@@ -60,6 +64,9 @@ func NewGaussian(h, w int, mean, variances []float64, basis *mat.Dense) (*Gaussi
 
 // NewGaussianCov makes the prior N(mean, cov) from its covariance, whose eigenvectors become the basis.
 func NewGaussianCov(h, w int, mean []float64, cov mat.Symmetric) (*Gaussian, error) {
+	if cov == nil {
+		return nil, errors.New("prior: cov is nil, want a covariance")
+	}
 	var eig mat.EigenSym
 	if !eig.Factorize(cov, true) {
 		return nil, fmt.Errorf("prior: the covariance has no eigendecomposition")

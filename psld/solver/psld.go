@@ -1,6 +1,7 @@
 package solver
 
 import (
+	"errors"
 	"fmt"
 
 	"psld/autograd"
@@ -48,6 +49,9 @@ func (o *PSLD) Bind(r *Run) (Stepper, error) {
 //	"pinv"       (A'A + 0.01)^-1 A', which agrees with the measurement up to its noise
 //	"reference"  what the published code uses: the identity, or nearest enlargement
 func BackProjection(name string, a operator.Linear) (operator.Linear, error) {
+	if isNil(a) {
+		return nil, errors.New("a is nil, want an operator")
+	}
 	switch name {
 	case "adjoint":
 		return operator.Transposed(a), nil

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 
 	"psld/psld/operator"
 	"psld/psld/param"
@@ -98,10 +99,10 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	switch {
 	case ctx == nil:
 		return nil, errors.New("ctx is nil, want a context such as context.Background()")
-	case p.A == nil:
+	case isNil(p.A):
 		return nil, errors.New("Problem.A is nil, want the operator of the damage")
-	case method == nil:
-		return nil, errors.New("method is nil, want one such as solver.NewPSLD()")
+	case isNil(method):
+		return nil, errors.New("method is nil, want one such as that of solver.Lookup")
 	}
 	if v, ok := m.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
@@ -192,4 +193,10 @@ func checkProblem(p Problem, m prior.Prior) error {
 		}
 	}
 	return nil
+}
+
+// isNil tells nothing, and a nil pointer, inside an interface.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }

@@ -104,6 +104,9 @@ func All() []*Task { return slices.Clone(list) }
 // Register adds a task of another package. It is for start-up and
 // tests: not safe beside other calls. A name that is taken or empty, and a task without an operator, are errors.
 func Register(t *Task) (remove func(), err error) {
+	if t == nil {
+		return nil, errors.New("t is nil, want a task")
+	}
 	if _, err := Find(string(t.Name)); err == nil || t.Name == "" {
 		return nil, fmt.Errorf("task %q: the name is empty or taken", t.Name)
 	}

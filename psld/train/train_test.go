@@ -231,8 +231,10 @@ func TestErrors(t *testing.T) {
 	resume := o
 	resume.Resume = true
 	require.ErrorContains(t, VAE(context.Background(), resume), "resume")
-	require.NoError(t, os.WriteFile(filepath.Join(photos, "bad.png"), []byte("no picture"), 0o644))
-	require.ErrorContains(t, VAE(context.Background(), o), "bad.png")
+	bad := o
+	bad.Val = []string{t.TempDir()}
+	require.NoError(t, os.WriteFile(filepath.Join(bad.Val[0], "bad.png"), []byte("no picture"), 0o644))
+	require.ErrorContains(t, VAE(context.Background(), bad), "bad.png")
 }
 
 // TestAdamW compares steps with the formula in float64.
