@@ -102,8 +102,8 @@ func TestJacobianFree(t *testing.T) {
 		z := s.noise("start", 0)
 		for k := d.Len() - 1; k >= 0; k-- {
 			a, next := float64(d.Alphas[k]), float64(d.AlphasPrev[k])
-			z0, eps := s.clean(z, float64(s.prior.Schedule().AlphasCumprod[d.Timesteps[k]]))
-			z0 = (z - math.Sqrt(1-a)*eps) / math.Sqrt(a)
+			_, eps := s.clean(z, float64(s.prior.Schedule().AlphasCumprod[d.Timesteps[k]]))
+			z0 := (z - math.Sqrt(1-a)*eps) / math.Sqrt(a)
 			if s.keep[i/3] {
 				z0 -= o.Omega * 2 * 3 * (3*z0 - float64(c.p.Y[i]))
 			}
