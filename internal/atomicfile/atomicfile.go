@@ -194,6 +194,9 @@ func removeUnlocked(name string) {
 	}
 	if Lock(f) {
 		_ = os.RemoveAll(name + folder)
+		if !renameOpen {
+			_ = f.Close()
+		}
 		_ = os.Remove(name)
 	}
 	_ = f.Close()
@@ -228,7 +231,11 @@ func Check(path string) error {
 	if err != nil {
 		return fmt.Errorf("the folder %s takes no files: %w", dir, plain(err))
 	}
-	return errors.Join(os.Remove(f.Name()), f.Close())
+	err = f.Close() // where open files cannot be removed, in front of it; another program may be quicker then
+	if e := os.Remove(f.Name()); !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
 }
 
 // plain is err without the name of a file.

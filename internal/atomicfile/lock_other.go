@@ -1,13 +1,13 @@
-//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly)
+//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly || windows)
 
 package atomicfile
 
 import "os"
 
-// renameOpen tells that an open file can be renamed.
+// renameOpen tells that an open file can be renamed and removed.
 const renameOpen = false
 
-// Lock has nothing to do: a file that is open cannot be removed here.
+// Lock has nothing to do.
 func Lock(*os.File) bool { return true }
 
 // SyncDir has nothing to do.

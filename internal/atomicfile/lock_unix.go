@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// renameOpen tells that an open file can be renamed.
+// renameOpen tells that an open file can be renamed and removed.
 const renameOpen = true
 
 // Lock locks f until it is closed, also by the end of the program; false where another program has it locked. A file
