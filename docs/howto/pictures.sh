@@ -21,7 +21,7 @@ sheet() {
 
 scratches=(-draw 'line 8,30 150,66' -draw 'line 20,56 56,110' -draw 'line 12,128 152,121')
 convert $x -stroke '#e8e4d8' -strokewidth 2 "${scratches[@]}" y.png
-convert -size 160x160 xc:black -stroke white -strokewidth 4 "${scratches[@]}" m.png
+convert -size 160x160 xc:black -stroke white -strokewidth 5 "${scratches[@]/line/stroke-linecap round line}" m.png
 sheet hole --task inpaint --mask m.png
 "$psld" degrade --quiet --task inpaint-random --in $x --out y.png --mask-out m.png --sigma 0.02
 sheet pixels --task inpaint-random --mask m.png
