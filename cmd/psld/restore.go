@@ -456,6 +456,9 @@ func (r *restoration) open(context.Context) (err error) {
 		return err
 	}
 	r.predicted = psld.Predict(r.m, r.method, r.d, r.h, r.w, r.o)
+	if *r.maxTime > 0 && r.predicted == 0 {
+		r.c.say("warning   --max-time limits nothing: the time of method %s cannot be predicted", r.o.Method)
+	}
 	if *r.maxTime > 0 && r.predicted > *r.maxTime {
 		return fmt.Errorf("it would take about %s, --max-time is %s: fewer steps, a smaller picture or another --method "+
 			"take less", round(r.predicted), *r.maxTime)
