@@ -12,9 +12,9 @@ import (
 	"psld/psld/prior"
 )
 
-// Where the preset of a Gaussian blur goes over from weak to strong ones the restoration is better than its input, with
-// noise and without. On four photographs, at deviations 0.8, 1, 1.2 and 1.5 and noise 0, 0.01 and 0.05, it was so by
-// 2.3 to 12 dB.
+// Where the preset of a Gaussian blur goes over from weak to strong ones the restoration is better than its input,
+// with noise and without. On four photographs, at deviations 0.8, 1, 1.2 and 1.5 and noise 0, 0.01 and 0.05, it was
+// so by 2.3 to 12 dB.
 func TestSharperThanItsInput(t *testing.T) {
 	m, err := prior.DefaultPixel()
 	require.NoError(t, err)
