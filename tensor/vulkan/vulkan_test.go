@@ -50,6 +50,6 @@ func TestTiles(t *testing.T) {
 	n := 0
 	devicetest.RunCases(t, d, 0, func(c *devicetest.Case) bool {
 		n++
-		return c.Product && c.Op != "Attention" && n%3 == 0
+		return c.Product && c.Op != "Attention" && c.Flops < 2e5 && n%3 == 0
 	})
 }

@@ -5,8 +5,8 @@
 #include "geometry.glsl"
 
 // The product of conv.comp for a device that is a processor with vectors of 8 numbers, whose driver reads storage and
-// shared memory number by number, but texel buffers as vectors. A work group is one vector; it makes 16 rows and 32
-// columns in registers: four numbers long, each member holds those of x for 8 + 8 rows, one row each, and those of w
+// shared memory number by number, but texel buffers as vectors. A work group is one vector; it makes 32 rows and 32
+// columns in registers: four numbers long, each member holds those of x for 4 rows, each eighth one, and those of w
 // for its four columns. x has K4 channels.
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 1) uniform samplerBuffer x; // [*,inH,inW,K4]
@@ -15,9 +15,11 @@ layout(set = 0, binding = 3) uniform samplerBuffer b;
 layout(set = 0, binding = 4) uniform samplerBuffer add; // [M,N]; N is a multiple of four then
 
 #define ROW(i) \
-    upper[i] = fma(vec4(subgroupBroadcast(p, i)), f, upper[i]); \
-    lower[i] = fma(vec4(subgroupBroadcast(q, i)), f, lower[i]);
-#define STEP(k, columns) { float p = a[k], q = c[k]; vec4 f = columns; \
+    s0[i] = fma(vec4(subgroupBroadcast(p0, i)), f, s0[i]); \
+    s1[i] = fma(vec4(subgroupBroadcast(p1, i)), f, s1[i]); \
+    s2[i] = fma(vec4(subgroupBroadcast(p2, i)), f, s2[i]); \
+    s3[i] = fma(vec4(subgroupBroadcast(p3, i)), f, s3[i]);
+#define STEP(k, columns) { float p0 = x0[k], p1 = x1[k], p2 = x2[k], p3 = x3[k]; vec4 f = columns; \
     ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5) ROW(6) ROW(7) }
 #define PART(k) vec4(g0[k], g1[k], g2[k], g3[k])
 
@@ -45,18 +47,21 @@ void finish(uint m, uint n0, vec4 s, vec4 some) {
 
 void main() {
     uint lane = gl_LocalInvocationID.x, tile = gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x;
-    uint wide = (N + 31) / 32, m0 = tile / wide * 16, n0 = tile % wide * 32, N4 = fours(N), K4 = fours(K);
+    uint wide = (N + 31) / 32, m0 = tile / wide * 32, n0 = tile % wide * 32, N4 = fours(N), K4 = fours(K);
     if (m0 >= M) return;
-    Row first = rowOf(m0 + lane), second = rowOf(m0 + 8 + lane);
-    vec4 upper[8], lower[8];
+    Row r0 = rowOf(m0 + lane), r1 = rowOf(m0 + 8 + lane), r2 = rowOf(m0 + 16 + lane), r3 = rowOf(m0 + 24 + lane);
+    vec4 s0[8], s1[8], s2[8], s3[8];
     for (uint i = 0; i < 8; i++) {
-        upper[i] = vec4(0);
-        lower[i] = vec4(0);
+        s0[i] = vec4(0);
+        s1[i] = vec4(0);
+        s2[i] = vec4(0);
+        s3[i] = vec4(0);
     }
     for (uint tap = 0; tap < KH * KW; tap++) {
-        int from = source(first, tap), other = source(second, tap), at = int(wAt + tap * K4 * N4 / 4);
+        int f0 = source(r0, tap), f1 = source(r1, tap), f2 = source(r2, tap), f3 = source(r3, tap);
+        int at = int(wAt + tap * K4 * N4 / 4);
         for (uint k = 0; k < K4 / 4; k++) {
-            vec4 a = pixel(from, k), c = pixel(other, k);
+            vec4 x0 = pixel(f0, k), x1 = pixel(f1, k), x2 = pixel(f2, k), x3 = pixel(f3, k);
             if (GRAD) { // four numbers long for each column
                 vec4 g0 = texelFetch(w, at + int(min(n0 + lane, N4 - 1) * (K4 / 4) + k));
                 vec4 g1 = texelFetch(w, at + int(min(n0 + lane + 8, N4 - 1) * (K4 / 4) + k));
@@ -74,7 +79,9 @@ void main() {
     }
     vec4 some = texelFetch(b, int(biasAt + bias * (n0 / 4 + lane)));
     for (uint i = 0; i < 8; i++) {
-        finish(m0 + i, n0, upper[i], some);
-        finish(m0 + 8 + i, n0, lower[i], some);
+        finish(m0 + i, n0, s0[i], some);
+        finish(m0 + 8 + i, n0, s1[i], some);
+        finish(m0 + 16 + i, n0, s2[i], some);
+        finish(m0 + 24 + i, n0, s3[i], some);
     }
 }
