@@ -63,7 +63,9 @@ part suite 200 bash -c "tests -v -run '^(TestHardware|TestSuite)$'"
 cuda=cuda:$number
 kernels=(--seconds 0.2) size=512 steps=5 model=(--random)
 [[ -n $quick ]] && kernels=(--quick) size=64 steps=1 model=(--tiny)
-part kernels 90 "$out/psld" bench kernels --device "$cuda" "${kernels[@]}"
+for dtype in f32 bf16; do
+  part "kernels-$dtype" 60 "$out/psld" bench kernels --device "$cuda" --dtype "$dtype" "${kernels[@]}"
+done
 
 : >"$out/steps.json"
 for dtype in f32 bf16; do

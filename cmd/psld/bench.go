@@ -53,6 +53,9 @@ func bench(fs *flag.FlagSet) work {
 				nearest.Hint(strings.Join(args, " "), []string{"kernels", "step", "train"}))
 		}
 		for _, name := range other {
+			if name == "dtype" && args[0] == "kernels" && *step.model.device != "cpu" {
+				continue // on the processor each row has its own
+			}
 			if given(fs)[name] {
 				return fmt.Errorf("--%s has no meaning for bench %s", name, args[0])
 			}
@@ -85,7 +88,11 @@ func bench(fs *flag.FlagSet) work {
 			return err
 		}
 		if *step.model.device != "cpu" {
-			return benchDevice(ctx, c, *step.model.device, o, *asJSON)
+			precision := ""
+			if given(fs)["dtype"] {
+				precision = *step.model.dtype
+			}
+			return benchDevice(ctx, c, *step.model.device, precision, o, *asJSON)
 		}
 		count := kernels.Count(o)
 		if count == 0 {
@@ -109,8 +116,8 @@ func bench(fs *flag.FlagSet) work {
 }
 
 // benchDevice times the kernels of a device with memory of its own.
-func benchDevice(ctx context.Context, c *console, name string, o kernels.Options, asJSON bool) error {
-	dev, err := openDevice(name, "")
+func benchDevice(ctx context.Context, c *console, name, precision string, o kernels.Options, asJSON bool) error {
+	dev, err := openDevice(name, precision)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"psld/tensor"
@@ -28,8 +29,12 @@ type deviceCase struct {
 // the device's ceilings. Of o, Filter, Seconds and Quick count.
 func RunDevice(ctx context.Context, d Ceilings, o Options, emit func(Row)) error {
 	about := max(5*time.Millisecond, time.Duration(o.Seconds*float64(time.Second))/5)
+	dtype := "f32"
+	if strings.HasSuffix(d.Name(), "/bf16") {
+		dtype = "bf16"
+	}
 	for _, c := range deviceCases(o.Quick) {
-		if o.Filter != nil && !o.Filter.MatchString(c.op+"/"+c.shape+"/f32") {
+		if o.Filter != nil && !o.Filter.MatchString(c.op+"/"+c.shape+"/"+dtype) {
 			continue
 		}
 		run, check := c.setup(d, newRandom(c.shape))
@@ -53,7 +58,7 @@ func RunDevice(ctx context.Context, d Ceilings, o Options, emit func(Row)) error
 			times = append(times, time.Since(start).Seconds()/float64(n))
 		}
 		t := median(times)
-		row := Row{Op: c.op, Shape: c.shape, DType: "f32", Tier: d.Name(), Group: c.group, GFLOPS: c.flop / t / 1e9,
+		row := Row{Op: c.op, Shape: c.shape, DType: dtype, Tier: d.Name(), Group: c.group, GFLOPS: c.flop / t / 1e9,
 			CeilingGFLOPS: median(peaks)}
 		row.Fraction = row.GFLOPS / row.CeilingGFLOPS
 		if c.bytes > 0 {

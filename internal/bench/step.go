@@ -214,6 +214,7 @@ func unetAlone(m *prior.LatentDiffusion, n int) float64 {
 		g := autograd.NoGrad(m.Device())
 		start := time.Now()
 		m.Eps(g, g.Const(z), 500, m.Empty)
+		m.Device().Sync()
 		best = min(best, time.Since(start).Seconds())
 		g.Release()
 	}
