@@ -53,7 +53,7 @@ var completionAsked = map[string]string{
 zmodload zsh/zpty
 zpty z zsh -f -i
 zpty -w z "PS1= PROMPT_EOL_MARK=; autoload -U compinit; compinit -u -D; source $0"
-zpty -w z 'show() { local b=${BUFFER%% }; print -r -- "<${b##* }>"; exit }; zle -N show; bindkey "^I" expand-or-complete "^X" show'
+zpty -w z 'show() { local b=${BUFFER%% }; print -r -- "<${b##* }>"; exit }; zle -N show; bindkey "^X" show'
 zpty -w z 'print ready'
 zpty -r z text '*ready*ready*'
 zpty -n -w z "$*"$'\t\x18'

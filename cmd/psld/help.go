@@ -81,7 +81,8 @@ Exit codes: 0 done, 1 error, 130 stopped by Ctrl-C (restore and generate write w
 --json, where a command has it, prints lines of JSON; NO_COLOR=1 leaves coloured characters out.
 
 Credits:
-%s`, wrap(taskNames(task.All(), ", ", ", "), len("Tasks: "), 2), wrap("--"+strings.Join(lasting, ", --"), 0, 0), aliasLines(),
+%s`, wrap(taskNames(task.All(), ", ", ", "), len("Tasks: "), 2), wrap("--"+strings.Join(lasting, ", --"), 0, 0),
+		aliasLines(),
 		indent(credit, "  "))
 	return nil
 }

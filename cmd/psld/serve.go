@@ -55,8 +55,8 @@ func addServeFlags(fs *flag.FlagSet) *serveFlags {
 	return &serveFlags{
 		listen: fs.String("listen", "127.0.0.1:0", "`address` and port; port 0 takes a free one"),
 		data:   fs.String("data", "", "`folder` for jobs and results (default: psld in the user's cache folder)"),
-		models: fs.String("model", "", "`list` of further models, with commas, each as of restore, or name=model to give it "+
-			"a name other than that of its file"),
+		models: fs.String("model", "", "`list` of further models, with commas, each as of restore, or name=model to give "+
+			"it a name other than that of its file"),
 		dtype:  fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
 		device: deviceFlag(fs),
 		open:   fs.Bool("open", false, "open the page in the browser"),

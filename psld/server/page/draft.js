@@ -1,5 +1,5 @@
-// What is being prepared, kept in this browser over a reload: the picture, what was painted, the form. Each tab has its
-// own; it goes when the picture is sent, when another one is opened, and after a day.
+// What is being prepared, kept in this browser over a reload: the picture, what was painted, the form. Each tab has
+// its own; it goes when the picture is sent, when another one is opened, and after a day.
 
 const day = 24 * 3600 * 1000;
 

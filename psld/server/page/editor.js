@@ -19,8 +19,8 @@ export class Editor {
     this.listen();
   }
 
-  // open shows a picture. Where the browser cannot, pic stays null and size unknown. steps are those of a mask that was
-  // painted before.
+  // open shows a picture. Where the browser cannot, pic stays null and size unknown. steps are those of a mask that
+  // was painted before.
   async open(file, steps) {
     this.pic?.close();
     this.file = file;

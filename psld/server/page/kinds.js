@@ -2,8 +2,8 @@
 
 import { capital } from "./dom.js";
 
-// title stands under the small picture, text says how such a damage looks, cure what is done about it, and done that it
-// was done; part names the element of the page that asks for more.
+// title stands under the small picture, text says how such a damage looks, cure what is done about it, and done that
+// it was done; part names the element of the page that asks for more.
 const known = [
   { id: "hole", title: "Hole, scratch", text: "Something covers a part of it, or is to go.", cure: "Fill them in",
     done: "Holes filled", tasks: ["inpaint"], part: "hole" },
