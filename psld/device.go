@@ -6,8 +6,8 @@ import (
 )
 
 // HostNote says in words that the steps of a restoration to h x w pixels copy pictures between the model's device and
-// the host, as the damage's operator knows how to be computed on the host alone (see operator.Factored). It is "" where
-// that is not so, as always on the processor.
+// the host, as the damage's operator knows how to be computed on the host alone (see operator.Factored). It is ""
+// where that is not so, as always on the processor.
 func HostNote(m prior.Prior, d Damage, h, w int) string {
 	if m == nil {
 		return ""

@@ -13,8 +13,8 @@ import (
 	"psld/tensor/devicetest"
 )
 
-// TestHostNote: an operator of a user's own is restored on any device, and where that has memory of its own the program
-// says that it is computed on the host.
+// TestHostNote: an operator of a user's own is restored on any device, and where that has memory of its own the
+// program says that it is computed on the host.
 func TestHostNote(t *testing.T) {
 	remove, err := task.Register(&task.Task{
 		Name: "vignette", Scale: 1, TV: 0.01,

@@ -32,8 +32,8 @@ func CheckQuality(q string) error {
 var effort = map[string]float64{QualityPreview: 0.3, QualityGood: 1, QualityBest: 3}
 
 // What the qualities are with Stable Diffusion, whose steps are dear: TReg needs no gradient, and goes through the
-// autoencoder, four fifths of a step's work, in every third step alone. PSLD loses nothing that counts where it glues in
-// every third step.
+// autoencoder, four fifths of a step's work, in every third step alone. PSLD loses nothing that counts where it glues
+// in every third step.
 var fullSize = map[string]struct {
 	method string
 	values param.Values

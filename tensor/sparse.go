@@ -8,9 +8,9 @@ import "fmt"
 //	y[o,r,k] = sum of W[e] * x[o, At[e]+k] over the entries e of row r: Start[r] <= e < Start[r+1]
 //
 // Where In is a multiple of Inner, and so are all of At, it is a matrix along one axis of a picture: along y of
-// [H,W,C] with Outer 1 and Inner W*C, along x with Outer H and Inner C. With other offsets, rows are sums of parts of x
-// that overlap: a correlation with few taps. Make one with [NewSparse]; it is not written to afterwards, and a device
-// keeps its copy with it (Keep).
+// [H,W,C] with Outer 1 and Inner W*C, along x with Outer H and Inner C. With other offsets, rows are sums of parts of
+// x that overlap: a correlation with few taps. Make one with [NewSparse]; it is not written to afterwards, and a
+// device keeps its copy with it (Keep).
 type Sparse struct {
 	Outer, In, Inner int
 	Start, At        []int32

@@ -10,8 +10,8 @@ import (
 
 // deviceFlag defines --device.
 func deviceFlag(fs *flag.FlagSet) *string {
-	return fs.String("device", "cpu", "`device` that computes: cpu, vulkan or cuda, with :1 behind it for the second one of "+
-		"its kind; psld info lists those of this machine")
+	return fs.String("device", "cpu", "`device` that computes: cpu, vulkan or cuda, with :1 behind it for the second "+
+		"one of its kind; psld info lists those of this machine")
 }
 
 // openDevice is the device of --device for the precision of --dtype.

@@ -100,8 +100,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 			strings.Join(solver.Names(), ", ")),
 		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps, and with Stable Diffusion "+
 			"the method, TReg or for best PSLD (default: good; with Stable Diffusion PSLD with more steps than best has)"),
-		preview: fs.String("preview", "", "`file` that shows the picture in the making, after the first step and then every "+
-			"minute: .png or .jpg"),
+		preview: fs.String("preview", "", "`file` that shows the picture in the making, after the first step and then "+
+			"every minute: .png or .jpg"),
 		model:  addModelFlags(fs),
 		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
 		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),

@@ -80,8 +80,10 @@ func deviceCases(quick bool) []deviceCase {
 		return []deviceCase{deviceProduct(1, 512, 512, 512, one), deviceProduct(16, 16, 128, 128, same)}
 	}
 	return []deviceCase{
-		deviceProduct(1, 2048, 2048, 2048, one), deviceProduct(1, 4096, 320, 2560, one), deviceProduct(1, 256, 1280, 1280, one),
-		deviceProduct(64, 64, 320, 320, same), deviceProduct(32, 32, 640, 640, same), deviceProduct(256, 256, 128, 128, same),
+		deviceProduct(1, 2048, 2048, 2048, one), deviceProduct(1, 4096, 320, 2560, one),
+		deviceProduct(1, 256, 1280, 1280, one),
+		deviceProduct(64, 64, 320, 320, same), deviceProduct(32, 32, 640, 640, same),
+		deviceProduct(256, 256, 128, 128, same),
 		deviceAttention(4096, 8, 40), deviceAttention(1024, 8, 80),
 		deviceNorm(64, 320), deviceUnary(64*64, 320),
 	}

@@ -120,8 +120,8 @@ func steps(t *testing.T, dev tensor.Device, o Options) {
 	}
 }
 
-// noMemory lets steps find no memory at several places: the run ends in an error, nothing is left, and the state on disk
-// is that of the step before, from which a run goes on to the bits of one that nothing stopped.
+// noMemory lets steps find no memory at several places: the run ends in an error, nothing is left, and the state on
+// disk is that of the step before, from which a run goes on to the bits of one that nothing stopped.
 func noMemory(t *testing.T, dev tensor.Device) {
 	p := problems()["gaussian blur"]
 	w := watch(dev)

@@ -4,8 +4,8 @@
 //
 //	func TestSuite(t *testing.T) { devicesuite.Run(t, dev, devicesuite.Options{}) }
 //
-// in package NAME_test, since the models, which the suite restores with, import the list of all devices. What the device
-// does not implement yet is skipped with a message.
+// in package NAME_test, since the models, which the suite restores with, import the list of all devices. What the
+// device does not implement yet is skipped with a message.
 package devicesuite
 
 import (

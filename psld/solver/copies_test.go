@@ -30,9 +30,9 @@ func must[T any](v T, err error) T {
 }
 
 // TestNothingIsCopied: on a device with memory of its own a step of the guided methods copies to the host single
-// numbers alone, and up, but for the first step, noise, prompts and times. Listed are operators of which nothing is known
-// but Apply and Adjoint, and methods whose fits are made on the host, by transforms and decompositions: all that the
-// table does not name.
+// numbers alone, and up, but for the first step, noise, prompts and times. Listed are operators of which nothing is
+// known but Apply and Adjoint, and methods whose fits are made on the host, by transforms and decompositions: all that
+// the table does not name.
 func TestNothingIsCopied(t *testing.T) {
 	const side, number = 32, 4
 	picture := int64(4 * 3 * side * side)

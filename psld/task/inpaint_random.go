@@ -35,8 +35,8 @@ var inpaintRandom = Task{
 }
 
 // filling are the parameters of PnP-ADMM: both the penalty and the noise that its denoiser takes out grow with that of
-// the measurement. Found on eight training photographs of 128 pixels at noise 0.01, 0.05 and 0.15: the best LPIPS where
-// PSNR is at most 0.5 dB below the best.
+// the measurement. Found on eight training photographs of 128 pixels at noise 0.01, 0.05 and 0.15: the best LPIPS
+// where PSNR is at most 0.5 dB below the best.
 func filling(sigma, _ float64) param.Values {
 	return param.Values{"iterations": 12, "rho": max(0.02, 1.4*sigma), "level": max(0.1, 0.03+1.8*sigma)}
 }

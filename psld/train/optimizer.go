@@ -64,8 +64,8 @@ func (a *AdamW) get(shape []int, data []float32) *tensor.Tensor {
 	return t
 }
 
-// Release gives the memory of the optimizer and of the gradients back to the device; weights that lie there move to the
-// host. Nothing else may be called afterwards.
+// Release gives the memory of the optimizer and of the gradients back to the device; weights that lie there move to
+// the host. Nothing else may be called afterwards.
 func (a *AdamW) Release() {
 	for _, t := range slices.Concat(a.m, a.v, a.mean) {
 		a.dev.Put(t)

@@ -1,7 +1,7 @@
 //go:build cuda
 
-// Command gen compiles all kernels. It writes the PTX that is embedded, compares it with what the sources compile to, or
-// compiles them for a GPU to see that it can:
+// Command gen compiles all kernels. It writes the PTX that is embedded, compares it with what the sources compile to,
+// or compiles them for a GPU to see that it can:
 //
 //	PSLD_NVRTC=.../libnvrtc.so.12 go run -tags cuda ./tensor/cuda/kernels/gen [-check | -for sm_90] [FOLDER]
 //
