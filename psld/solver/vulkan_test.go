@@ -4,8 +4,6 @@ package solver
 
 import (
 	"context"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,8 +24,6 @@ func gpu(t *testing.T) tensor.Device {
 	return dev
 }
 
-func TestGoldenVulkan(t *testing.T) { goldenOn(t, gpu(t)) }
-
 // TestStepsVulkan takes the model of the demo.
 func TestStepsVulkan(t *testing.T) {
 	gpu(t)
@@ -37,22 +33,6 @@ func TestStepsVulkan(t *testing.T) {
 		return m
 	}
 	stepsOn(t, 32, open("cpu"), open("vulkan"))
-}
-
-// goldenOn runs recorded samplers on a device, with the limits that the processor keeps.
-func goldenOn(t *testing.T, dev tensor.Device) {
-	for _, dir := range golden.Folders(t, "psld") {
-		paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		require.NoError(t, err)
-		shared := golden.Load(t, filepath.Join(dir, "shared.safetensors"))
-		m := tinyModel(t, dir).On(dev)
-		for _, path := range paths {
-			name := strings.TrimSuffix(filepath.Base(path), ".json")
-			if name != "shared" {
-				t.Run(name, func(t *testing.T) { runGolden(t, m, shared, path) })
-			}
-		}
-	}
 }
 
 // stepsOn: five steps of PSLD on a device come near those of the processor, twice with the same bits. open gives the
