@@ -61,6 +61,7 @@ func TestGreyIsDenoised(t *testing.T) {
 	res, err := Solve(t.Context(), m, Problem{d, y}, Options{Method: Auto, Sigma: &sigma})
 	require.NoError(t, err)
 	require.True(t, res.Picture.Grey)
+	require.InDelta(t, sigma, res.RMS, 0.1*sigma) // what was taken out is the noise, and nothing in the colours
 	square := func(a []float32) (s float64) {
 		for i, v := range a {
 			s += float64(v-x.Pix[i]) * float64(v-x.Pix[i])

@@ -217,6 +217,11 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if y.W == w && y.H == h {
 		x.Alpha = slices.Clone(y.Alpha)
 	}
+	rms := res.RMS
+	if x.Grey { // without the noise that Y has in its colours
+		grey(x.Pix)
+		rms = misfit(a, x.Pix, task.Measured(y, a))
+	}
 	switch {
 	case o.pastes() && t.Needs == task.Mask && err != nil && h*w > quickFinish:
 		task.PasteSoon(x.Pix, y.Pix, d.Keep, h, w)
@@ -233,7 +238,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if x.Grey {
 		grey(x.Pix)
 	}
-	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: res.RMS, Method: method}, err
+	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Method: method}, err
 }
 
 // startsRough tells whether a method begins from a rough restoration: where its parameters leave the first part of the
