@@ -5,6 +5,7 @@
 set -Eeuo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=${1:-$(git describe --tags --always --dirty)}
+[[ $version != */* ]] || { echo "VERSION $version has a slash: the folder comes second" >&2; exit 1; }
 out=${2:-dist}
 targets=${PSLD_TARGETS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}
 mkdir -p "$out"
