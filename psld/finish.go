@@ -20,14 +20,8 @@ import (
 // Where the picture fits the measurement up to its noise, nothing is left to do. Unknown
 // values must be zero in y.
 func finish(x []float32, p solver.Problem, sigma float64) error {
-	r, dx := make([]float32, len(p.Y)), make([]float32, len(x))
-	p.A.Apply(r, x)
-	var sq float64
-	for i, v := range p.Y {
-		r[i] = v - r[i]
-		sq += float64(r[i]) * float64(r[i])
-	}
-	tau2 := sq/float64(max(1, p.Measured())) - sigma*sigma
+	r, square := residual(x, p)
+	tau2 := square - sigma*sigma
 	if tau2 <= 1e-6 {
 		return nil
 	}
@@ -35,11 +29,23 @@ func finish(x []float32, p solver.Problem, sigma float64) error {
 	if err != nil {
 		return err
 	}
+	dx := make([]float32, len(x))
 	b.Apply(dx, r)
 	for i, v := range dx {
 		x[i] += v
 	}
 	return nil
+}
+
+// residual is y - A x, and its mean square over the measured values. Unknown values must be zero in y.
+func residual(x []float32, p solver.Problem) (r []float32, square float64) {
+	r = make([]float32, len(p.Y))
+	p.A.Apply(r, x)
+	for i, v := range p.Y {
+		r[i] = v - r[i]
+		square += float64(r[i]) * float64(r[i])
+	}
+	return r, square / float64(max(1, p.Measured()))
 }
 
 // EstimateNoise is the deviation of white noise in a picture y[h,w,3]: that of its finest diagonal wavelet

@@ -25,21 +25,6 @@ func whitened(y []float32, sigma float64, seed uint64) []float32 {
 	return n
 }
 
-// misfit is the root mean square of A x - y over the measured values.
-func misfit(a operator.Linear, x, y []float32) float64 {
-	r, known, c := make([]float32, len(y)), operator.KnownOf(a), a.Out().C
-	a.Apply(r, x)
-	var squares float64
-	n := 0
-	for i, v := range r {
-		if known == nil || known[i/c] {
-			squares += float64(v-y[i]) * float64(v-y[i])
-			n++
-		}
-	}
-	return math.Sqrt(squares / float64(max(1, n)))
-}
-
 // grey sets the channels of every pixel to their mean.
 func grey(pix []float32) {
 	for i := 0; i < len(pix); i += 3 {

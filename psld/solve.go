@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 
 	"psld/psld/operator"
@@ -186,15 +187,11 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if so.Conditions, err = prompts(m, o); err != nil {
 		return nil, err
 	}
-	prob := solver.Problem{A: a, Y: task.Measured(y, a)}
+	prob := solver.Problem{A: a, Y: withoutHoles(task.Measured(y, a), operator.KnownOf(a))}
+	measured := prob // without noise in its colours
 	if d.Grey && len(prob.Y) == len(y.Pix) && solver.SpecOf(method).Needs.Prior {
-		prob.Y = whitened(prob.Y, sigma, o.Seed)
+		prob.Y = withoutHoles(whitened(prob.Y, sigma, o.Seed), operator.KnownOf(a))
 		sigma *= greyNoise
-	}
-	for i, known := range operator.KnownOf(a) {
-		if !known { // whatever stands in the hole was not measured
-			clear(prob.Y[3*i : 3*i+3])
-		}
 	}
 	prob.Sigma = sigma
 	if o.startsRough(t, method) {
@@ -218,9 +215,10 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		x.Alpha = slices.Clone(y.Alpha)
 	}
 	rms := res.RMS
-	if x.Grey { // without the noise that Y has in its colours
+	if x.Grey {
 		grey(x.Pix)
-		rms = misfit(a, x.Pix, task.Measured(y, a))
+		_, square := residual(x.Pix, measured)
+		rms = math.Sqrt(square)
 	}
 	switch {
 	case o.pastes() && t.Needs == task.Mask && err != nil && h*w > quickFinish:
@@ -239,6 +237,16 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		grey(x.Pix)
 	}
 	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Method: method}, err
+}
+
+// withoutHoles clears what stands in the holes of y, which was not measured, and returns y.
+func withoutHoles(y []float32, known []bool) []float32 {
+	for i, k := range known {
+		if !k {
+			clear(y[3*i : 3*i+3])
+		}
+	}
+	return y
 }
 
 // startsRough tells whether a method begins from a rough restoration: where its parameters leave the first part of the

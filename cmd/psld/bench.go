@@ -99,19 +99,7 @@ func bench(fs *flag.FlagSet) work {
 			return fmt.Errorf("--filter %s matches no operation", *filter)
 		}
 		c.say("%d rows of SD 1.5 at 512x512; kernels %s, %d threads", count, o.Tier, cpu.Threads())
-		table := benchTable{c: c}
-		emit := table.row
-		if *asJSON {
-			emit = func(r kernels.Row) { printJSON(c, r) }
-		}
-		err = kernels.Run(ctx, o, emit)
-		if !*asJSON {
-			table.means()
-		}
-		if err != nil {
-			return fmt.Errorf("stopped: %w", err)
-		}
-		return nil
+		return benchRows(c, *asJSON, func(emit func(kernels.Row)) error { return kernels.Run(ctx, o, emit) })
 	}
 }
 
@@ -126,12 +114,17 @@ func benchDevice(ctx context.Context, c *console, name, precision string, o kern
 		return fmt.Errorf("--device %s: %s does not measure what it can do at best", name, dev.Name())
 	}
 	c.say("%s; ceilings are measured in turn with the operations", dev.Name())
+	return benchRows(c, asJSON, func(emit func(kernels.Row)) error { return kernels.RunDevice(ctx, d, o, emit) })
+}
+
+// benchRows prints the rows that run emits, as JSON or as a table.
+func benchRows(c *console, asJSON bool, run func(emit func(kernels.Row)) error) error {
 	table := benchTable{c: c}
 	emit := table.row
 	if asJSON {
 		emit = func(r kernels.Row) { printJSON(c, r) }
 	}
-	err = kernels.RunDevice(ctx, d, o, emit)
+	err := run(emit)
 	if !asJSON {
 		table.means()
 	}

@@ -68,11 +68,7 @@ func TestKilled(t *testing.T) {
 	url, kill := process(t, dir)
 	c := &client.Client{URL: url}
 	steps := client.JobOptions{Task: "denoise", Method: "psld", Seed: 3, Params: param.Values{"steps": 60}}
-	create := func(o client.JobOptions) *client.Job {
-		j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(png(16, 16, 1))}, o)
-		require.NoError(t, err)
-		return j
-	}
+	create := creating(t, c)
 	finished := create(quick(1))
 	_, err := c.Wait(t.Context(), finished.ID, nil)
 	require.NoError(t, err)
@@ -100,11 +96,7 @@ func TestKilled(t *testing.T) {
 func TestCannotStore(t *testing.T) {
 	o := tiny(t.TempDir())
 	s, c := serving(t, o)
-	create := func(o client.JobOptions) *client.Job {
-		j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(png(16, 16, 1))}, o)
-		require.NoError(t, err)
-		return j
-	}
+	create := creating(t, c)
 	first := create(long)
 	require.Eventually(t, func() bool { return s.health().Running == 1 }, 20*time.Second, time.Millisecond)
 	second, third := create(quick(1)), create(quick(1))

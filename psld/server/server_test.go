@@ -380,16 +380,21 @@ func TestMethods(t *testing.T) {
 	require.Nil(t, fields["omega"].Max)
 }
 
+// creating makes jobs on a small picture.
+func creating(t *testing.T, c *client.Client) func(o client.JobOptions) *client.Job {
+	return func(o client.JobOptions) *client.Job {
+		j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(png(16, 16, 1))}, o)
+		require.NoError(t, err)
+		return j
+	}
+}
+
 // Pictures that wait are kept decoded as far as there is room, and no more are received than may wait.
 func TestKeep(t *testing.T) {
 	o := tiny(t.TempDir())
 	o.Queue = 2
 	s, c := serving(t, o)
-	create := func(o client.JobOptions) *client.Job {
-		j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(png(16, 16, 1))}, o)
-		require.NoError(t, err)
-		return j
-	}
+	create := creating(t, c)
 	first := create(long)
 	require.Eventually(t, func() bool { return s.health().Running == 1 }, 20*time.Second, time.Millisecond)
 	kept, other := create(quick(1)), create(quick(1))

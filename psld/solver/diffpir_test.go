@@ -78,6 +78,21 @@ func TestDiffPIRSteps(t *testing.T) {
 	}
 }
 
+// moments are the means of the results of that many seeds, and of their squares.
+func (c *diffPIRCase) moments(t *testing.T, o Method, seeds int) (sum, squares []float64) {
+	n := len(c.p.Y)
+	sum, squares = make([]float64, n), make([]float64, n)
+	for seed := range seeds {
+		res, err := Solve(context.Background(), c.prior, c.p, o, Options{Seed: uint64(seed), Start: make([]float32, n)})
+		require.NoError(t, err)
+		for i, x := range res.X {
+			sum[i] += float64(x) / float64(seeds)
+			squares[i] += float64(x) * float64(x) / float64(seeds)
+		}
+	}
+	return sum, squares
+}
+
 // TestDiffPIRPosterior holds samples against the posterior, which is known. Values that were not measured go down the
 // prior's own path: their distribution is the prior's but for what finite steps and the last denoising take of its
 // variance, which a recursion gives (15 % here). Where there is a measurement, x0 is given the
@@ -87,16 +102,7 @@ func TestDiffPIRPosterior(t *testing.T) {
 	const sigma, seeds = 0.2, 200
 	c := newDiffPIRCase(t, sigma)
 	o := &DiffPIR{Steps: 60, From: 3, To: 0.02, Lambda: 1, Zeta: 0.3, FitEvery: 1, Blend: 1}
-	n := len(c.p.Y)
-	sum, squares := make([]float64, n), make([]float64, n)
-	for seed := range seeds {
-		res, err := Solve(context.Background(), c.prior, c.p, o, Options{Seed: uint64(seed), Start: make([]float32, n)})
-		require.NoError(t, err)
-		for i, x := range res.X {
-			sum[i] += float64(x) / seeds
-			squares[i] += float64(x) * float64(x) / seeds
-		}
-	}
+	sum, squares := c.moments(t, o, seeds)
 	var share, count float64 // of the variance, where nothing was measured
 	for i, mean := range sum {
 		v := c.variances[i]

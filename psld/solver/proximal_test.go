@@ -209,16 +209,7 @@ func TestLATINOSpread(t *testing.T) {
 		c.variances[i] /= 4 // nothing is clipped
 	}
 	o := &LATINO{Steps: 8, Strength: 1, Lambda: 1}
-	n := len(c.p.Y)
-	sum, squares := make([]float64, n), make([]float64, n)
-	for seed := range seeds {
-		res, err := Solve(context.Background(), c.prior, c.p, o, Options{Seed: uint64(seed), Start: make([]float32, n)})
-		require.NoError(t, err)
-		for i, x := range res.X {
-			sum[i] += float64(x) / seeds
-			squares[i] += float64(x) * float64(x) / seeds
-		}
-	}
+	sum, squares := c.moments(t, o, seeds)
 	alphas := c.prior.Schedule().AlphasCumprod
 	var measured, missing, count float64 // variance over the recursion's
 	var spread [2]float64                // over the posterior's
