@@ -89,7 +89,7 @@ func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
 		push = append(push, texel(texels[i]))
 	}
 	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad)}, out: []*piece{y}, texels: texels, push: push,
-		groups: tiles(32, 32)})
+		groups: tiles(64, 16)})
 }
 
 // pad makes the last side of x[rows,c] a multiple of four, with zeros.

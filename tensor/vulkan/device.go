@@ -166,7 +166,7 @@ func newDevice(p *physical) (*Device, error) {
 		return nil, err
 	}
 	d.newArenas()
-	d.lanes = p.isCPU() && p.vectors8()
+	d.lanes = p.isCPU()
 	if err := d.newQueue(); err != nil {
 		return nil, err
 	}

@@ -145,7 +145,6 @@ type physical struct {
 	in         *instance
 	handle     uintptr
 	properties *physicalDeviceProperties
-	subgroup   physicalDeviceSubgroupProperties
 	extensions []string
 	family     int // of queues; -1 where none computes
 	stamps     bool
@@ -172,15 +171,8 @@ func (in *instance) list() error {
 }
 
 func (in *instance) describe(h uintptr) *physical {
-	p := &physical{in: in, handle: h, family: -1}
-	sub := &physicalDeviceSubgroupProperties{sType: typeSubgroupProperties}
-	props := &physicalDeviceProperties2{sType: typeProperties2}
-	in.GetPhysicalDeviceProperties.call(h, uintptr(ref(&props.properties)))
-	if props.properties.apiVersion >= version11 {
-		props.pNext = unsafe.Pointer(sub)
-		in.GetPhysicalDeviceProperties2.call(h, uintptr(ref(props)))
-	}
-	p.properties, p.subgroup = &props.properties, *sub
+	p := &physical{in: in, handle: h, family: -1, properties: new(physicalDeviceProperties)}
+	in.GetPhysicalDeviceProperties.call(h, uintptr(ref(p.properties)))
 	p.extensions = extensionNames(func(n *uint32, list unsafe.Pointer) result {
 		return in.EnumerateDeviceExtensionProperties.call(h, 0, uintptr(ref(n)), uintptr(list))
 	})
@@ -216,13 +208,6 @@ func (p *physical) kind() string {
 		return "processor"
 	}
 	return "device"
-}
-
-// vectors8 tells that work groups of 8 are one subgroup, whose members read each other's numbers.
-func (p *physical) vectors8() bool {
-	const compute, basic, ballot = 0x20, 1, 8
-	return p.subgroup.subgroupSize == 8 && p.subgroup.supportedStages&compute != 0 &&
-		p.subgroup.supportedOperations&(basic|ballot) == basic|ballot
 }
 
 const pushDescriptors = "VK_KHR_push_descriptor"

@@ -30,9 +30,7 @@ const (
 	typeCommandBufferInfo       = 40
 	typeCommandBufferBeginInfo  = 42
 	typeMemoryBarrier           = 46
-	typeProperties2             = 1000059001
 	typeMemoryProperties2       = 1000059006
-	typeSubgroupProperties      = 1000094000
 	typeDebugMessengerInfo      = 1000128004
 	typeMemoryBudget            = 1000237000
 )
@@ -185,21 +183,6 @@ type physicalDeviceProperties struct {
 	pipelineCacheUUID [16]uint8
 	limits            physicalDeviceLimits
 	sparseProperties  physicalDeviceSparseProperties
-}
-
-type physicalDeviceProperties2 struct {
-	sType      uint32
-	pNext      unsafe.Pointer
-	properties physicalDeviceProperties
-}
-
-type physicalDeviceSubgroupProperties struct {
-	sType                     uint32
-	pNext                     unsafe.Pointer
-	subgroupSize              uint32
-	supportedStages           uint32
-	supportedOperations       uint32
-	quadOperationsInAllStages uint32
 }
 
 type extent3D struct {

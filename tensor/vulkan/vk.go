@@ -93,7 +93,7 @@ type globalProcs struct {
 }
 
 type instanceProcs struct {
-	DestroyInstance, EnumeratePhysicalDevices, GetPhysicalDeviceProperties2, GetPhysicalDeviceProperties,
+	DestroyInstance, EnumeratePhysicalDevices, GetPhysicalDeviceProperties,
 	GetPhysicalDeviceQueueFamilyProperties, GetPhysicalDeviceMemoryProperties2, EnumerateDeviceExtensionProperties,
 	CreateDevice, GetDeviceProcAddr proc
 }
