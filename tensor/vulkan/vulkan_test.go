@@ -16,7 +16,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	os.Setenv("XDG_CACHE_HOME", dir) // the cache of pipelines
+	if os.Getenv("XDG_CACHE_HOME") == "" { // the cache of pipelines, ours and the driver's
+		os.Setenv("XDG_CACHE_HOME", dir)
+	}
 	code := m.Run()
 	os.RemoveAll(dir)
 	for _, message := range Messages() {
