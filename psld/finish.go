@@ -1,6 +1,7 @@
 package psld
 
 import (
+	"context"
 	"math"
 	"slices"
 
@@ -18,19 +19,22 @@ import (
 // the least-squares estimate when y has noise of deviation sigma and x an error of tau. What the
 // residual y - A x has over the noise tells tau: tau^2 = mean square - sigma^2.
 // Where the picture fits the measurement up to its noise, nothing is left to do. Unknown
-// values must be zero in y.
-func finish(x []float32, p solver.Problem, sigma float64) error {
+// values must be zero in y. Where ctx ends x stays as it is, and the error is ctx's.
+func finish(ctx context.Context, x []float32, p solver.Problem, sigma float64) error {
 	r, square := residual(x, p)
 	tau2 := square - sigma*sigma
 	if tau2 <= 1e-6 {
 		return nil
 	}
-	b, err := operator.NewPseudoInverse(p.A, max(1e-3, sigma*sigma/tau2), 30)
+	inverse, err := operator.NewNormalInverse(p.A, max(1e-3, sigma*sigma/tau2), 30)
 	if err != nil {
 		return err
 	}
-	dx := make([]float32, len(x))
-	b.Apply(dx, r)
+	back, dx := make([]float32, len(x)), make([]float32, len(x))
+	p.A.Adjoint(back, r)
+	if err := operator.ApplyWithin(ctx, inverse, dx, back); err != nil {
+		return err
+	}
 	for i, v := range dx {
 		x[i] += v
 	}

@@ -1,7 +1,9 @@
 package psld
 
 import (
+	"context"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,6 +45,21 @@ func TestEstimateNoiseBesideTexture(t *testing.T) {
 	}
 }
 
+// TestFinishStops: a context that has ended leaves the picture as it is.
+func TestFinishStops(t *testing.T) {
+	k, err := operator.MotionKernel(9, 0.5, 7)
+	require.NoError(t, err)
+	a, err := operator.NewBlur(64, 64, 3, k)
+	require.NoError(t, err)
+	x := waves(64, 64)
+	y, before := make([]float32, len(x.Pix)), slices.Clone(x.Pix)
+	operator.AddGaussian(y, 0.5, 1)
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	require.Equal(t, context.Canceled, finish(ctx, x.Pix, solver.Problem{A: a, Y: y}, 0.05))
+	require.Equal(t, before, x.Pix)
+}
+
 // TestFinishIsTheBestBlend: for y = x + noise and an estimate with an error of its own,
 // finish weighs the two by their variances, so that the error is that of the best
 // linear combination.
@@ -52,7 +69,7 @@ func TestFinishIsTheBestBlend(t *testing.T) {
 	y, est := append([]float32(nil), x.Pix...), append([]float32(nil), x.Pix...)
 	operator.AddGaussian(y, sigma, 1)
 	operator.AddGaussian(est, tau, 2)
-	require.NoError(t, finish(est, solver.Problem{A: operator.Identity(x.Shape()), Y: y}, sigma))
+	require.NoError(t, finish(t.Context(), est, solver.Problem{A: operator.Identity(x.Shape()), Y: y}, sigma))
 	var sq float64
 	for i, v := range x.Pix {
 		sq += float64(v-est[i]) * float64(v-est[i])
@@ -67,6 +84,6 @@ func TestFinishLeavesAFitAlone(t *testing.T) {
 	y := append([]float32(nil), x.Pix...)
 	operator.AddGaussian(y, 0.05, 1)
 	est := append([]float32(nil), x.Pix...)
-	require.NoError(t, finish(est, solver.Problem{A: operator.Identity(x.Shape()), Y: y}, 0.052))
+	require.NoError(t, finish(t.Context(), est, solver.Problem{A: operator.Identity(x.Shape()), Y: y}, 0.052))
 	require.Equal(t, x.Pix, est)
 }

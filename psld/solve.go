@@ -228,7 +228,10 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	case err != nil && h*w > quickFinish: // stopped: who waits shall not wait long
 	case !o.Raw && !o.Reference:
 		if sure {
-			if e := finish(x.Pix, prob, sigma); e != nil {
+			switch e := finish(ctx, x.Pix, prob, sigma); {
+			case e != nil && ctx.Err() != nil && errors.Is(e, ctx.Err()):
+				err = fmt.Errorf("stopped behind the last step, before the result was moved to the measurement: %w", e)
+			case e != nil:
 				return nil, e
 			}
 		}

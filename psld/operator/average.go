@@ -1,6 +1,9 @@
 package operator
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // NewAveragePool returns the mean over k x k blocks: block-mean down-sampling. The output is floor(h/k) x floor(w/k),
 // as in torch: pixels that fill no whole block at the right and bottom are not seen. k must be between 1 and the
@@ -28,7 +31,7 @@ type averagePool struct {
 // Prox implements Proximal. Blocks do not overlap, so that A A' = I/k^2 and A' repeats each value over k^2:
 //
 //	x = z + repeat(y - mean(z)) / (1 + rho k^2)
-func (p *averagePool) Prox(dst, z, y []float32, rho float64) {
+func (p *averagePool) Prox(_ context.Context, dst, z, y []float32, rho float64) error {
 	checkProx(p, dst, z, y, rho)
 	means := make([]float32, len(y))
 	p.Apply(means, z)
@@ -43,4 +46,5 @@ func (p *averagePool) Prox(dst, z, y []float32, rho float64) {
 			}
 		}
 	}
+	return nil
 }

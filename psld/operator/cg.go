@@ -2,6 +2,7 @@ package operator
 
 import (
 	"math"
+	"slices"
 
 	"psld/asm"
 )
@@ -20,7 +21,16 @@ func Dot(a, b []float32) float64 {
 // overwriting it. apply computes dst = M x. It stops after iters steps or when |b - M x| <= tol*|b|, and returns the
 // number of steps taken and the relative residual. Inner products are summed in float64.
 func CG(apply func(dst, x []float32), x, b []float32, iters int, tol float64) (steps int, residual float64) {
-	return plain.cg(apply, x, b, iters, tol)
+	return plain.cg(new(Space), apply, x, slices.Clone(b), iters, tol)
+}
+
+// Space is memory of CG that is kept from one solution to the next, two vectors. The zero value is ready.
+type Space struct{ p, q []float32 }
+
+// CG is the function of that name in the memory of s and of b, which it overwrites.
+func (s *Space) CG(apply func(dst, x []float32), x, b []float32, iters int, tol float64) (steps int,
+	residual float64) {
+	return plain.cg(s, apply, x, b, iters, tol)
 }
 
 // kernels are the loops of an operator and of CG. Both sets compute the same but for rounding: plain is what the
@@ -35,16 +45,21 @@ var (
 	vector = kernels{func(a float32, x, y []float32) { asm.Axpy(y[:len(x)], a, x) }, asm.Dot}
 )
 
-func (k kernels) cg(apply func(dst, x []float32), x, b []float32, iters int, tol float64) (steps int,
+// cg overwrites b with the residual.
+func (k kernels) cg(s *Space, apply func(dst, x []float32), x, b []float32, iters int, tol float64) (steps int,
 	residual float64) {
 	n := len(x)
-	r, p, q := make([]float32, n), make([]float32, n), make([]float32, n)
+	if len(s.p) != n {
+		s.p, s.q = make([]float32, n), make([]float32, n)
+	}
+	r, p, q := b, s.p, s.q
+	bb := k.dot(b, b)
 	apply(q, x)
-	for i := range r {
-		r[i] = b[i] - q[i]
+	for i, v := range q {
+		r[i] -= v
 	}
 	copy(p, r)
-	bb, rr := k.dot(b, b), k.dot(r, r)
+	rr := k.dot(r, r)
 	if bb == 0 {
 		clear(x)
 		return 0, 0

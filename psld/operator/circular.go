@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/cmplx"
@@ -76,7 +77,7 @@ func (b *circular) Adjoint(dst, y []float32) {
 
 // Prox implements Proximal: with sampling, A A' is a circular convolution of the measurement whose spectrum is the
 // mean of the |transfer|^2 that sampling folds onto one another.
-func (b *circular) Prox(dst, z, y []float32, rho float64) {
+func (b *circular) Prox(_ context.Context, dst, z, y []float32, rho float64) error {
 	checkProx(b, dst, z, y, rho)
 	for ch := 0; ch < b.in.C; ch += 2 {
 		r, az := load(y, b.out.C, ch), b.apply(load(z, b.in.C, ch))
@@ -94,6 +95,7 @@ func (b *circular) Prox(dst, z, y []float32, rho float64) {
 		}
 		store(dst, b.in.C, ch, x)
 	}
+	return nil
 }
 
 // apply is A of two channels, the second one as the imaginary part: [H][W] of the picture to that of the measurement.

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"context"
 	"fmt"
 
 	"psld/psld/operator"
@@ -49,12 +50,13 @@ func (a grey) Adjoint(dst, y []float32) {
 	}
 }
 
-func (a grey) Prox(dst, z, y []float32, rho float64) {
+func (a grey) Prox(_ context.Context, dst, z, y []float32, rho float64) error {
 	m := make([]float32, len(y))
 	a.Apply(m, z)
 	for i := range dst {
 		dst[i] = z[i] + (y[i/3]-m[i/3])/3/float32(1.0/3+rho)
 	}
+	return nil
 }
 
 // An operator may answer more than Linear asks; who needs the answer gets one for any operator.
@@ -63,7 +65,9 @@ func ExampleProxOf() {
 	iterated := operator.ProxOf(operator.Transposed(operator.Transposed(grey{1, 1}))) // does not know of Prox
 	x, z := make([]float32, 3), []float32{0.5, 0, -0.5}
 	for _, a := range []operator.Proximal{closed, iterated} {
-		a.Prox(x, z, []float32{0.2}, 0.5)
+		if err := a.Prox(context.Background(), x, z, []float32{0.2}, 0.5); err != nil {
+			panic(err)
+		}
 		fmt.Printf("%.3f\n", x)
 	}
 	// Output:

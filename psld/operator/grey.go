@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -66,7 +67,7 @@ func (g *grey) Adjoint(dst, y []float32) {
 }
 
 // Prox implements Proximal: z + w (y - w'z)/(|w|^2 + rho) at each pixel.
-func (g *grey) Prox(dst, z, y []float32, rho float64) {
+func (g *grey) Prox(_ context.Context, dst, z, y []float32, rho float64) error {
 	checkProx(g, dst, z, y, rho)
 	at := make([]float32, len(y))
 	g.Apply(at, z)
@@ -74,6 +75,7 @@ func (g *grey) Prox(dst, z, y []float32, rho float64) {
 		p := i / len(g.w)
 		dst[i] = float32(float64(v) + g.w[i%len(g.w)]*(float64(y[p])-float64(at[p]))/(g.squares+rho))
 	}
+	return nil
 }
 
 // SVD implements Decomposed: at each pixel V is the reflection that swaps the first axis and w/|w|.

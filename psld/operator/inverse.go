@@ -1,8 +1,11 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"math"
+
+	"psld/tensor"
 )
 
 // NewPseudoInverse returns the regularised inverse B = (A'A + lambda I)^-1 A', the back-projection that agrees with
@@ -72,13 +75,29 @@ func (n *normalCG) Out() Shape { return n.a.In() }
 
 func (n *normalCG) Apply(dst, x []float32) {
 	check(dst, x, n.In(), n.In())
-	y := make([]float32, n.a.Out().Len())
+	a, y := n.a, make([]float32, n.a.Out().Len())
 	clear(dst)
 	CG(func(q, p []float32) {
-		n.a.Apply(y, p)
-		n.a.Adjoint(q, y)
+		a.Apply(y, p)
+		a.Adjoint(q, y)
 		axpy(n.lambda, p, q)
 	}, dst, x, n.iters, 1e-7)
+}
+
+// within implements what ApplyWithin looks for.
+func (n *normalCG) within(ctx context.Context) Linear {
+	return &normalCG{stoppable{n.a, ctx}, n.lambda, n.iters}
+}
+
+// ApplyWithin is a.Apply for an inverse of NewNormalInverse: where that runs conjugate gradients, which take long on a
+// large picture, it ends early with ctx's error. dst is of no use then.
+func ApplyWithin(ctx context.Context, a Linear, dst, x []float32) (err error) {
+	defer tensor.Catch(&err)
+	if n, ok := a.(interface{ within(context.Context) Linear }); ok {
+		a = n.within(ctx)
+	}
+	a.Apply(dst, x)
+	return nil
 }
 
 func (n *normalCG) Adjoint(dst, y []float32) { n.Apply(dst, y) }

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"sync"
@@ -61,7 +62,7 @@ func (m *Mask) Apply(dst, x []float32) {
 }
 
 // Prox implements Proximal: (y + rho z)/(1 + rho) where the pixel is known, z in the hole.
-func (m *Mask) Prox(dst, z, y []float32, rho float64) {
+func (m *Mask) Prox(_ context.Context, dst, z, y []float32, rho float64) error {
 	checkProx(m, dst, z, y, rho)
 	c, share := m.shape.C, 1/(1+rho)
 	copy(dst, z)
@@ -72,6 +73,7 @@ func (m *Mask) Prox(dst, z, y []float32, rho float64) {
 			}
 		}
 	}
+	return nil
 }
 
 // Adjoint is the same as Apply: a mask is symmetric.

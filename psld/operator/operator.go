@@ -10,6 +10,7 @@
 package operator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -76,11 +77,12 @@ func (a identity) Apply(dst, x []float32)   { check(dst, x, a.shape, a.shape); c
 func (a identity) Adjoint(dst, y []float32) { a.Apply(dst, y) }
 
 // Prox implements Proximal: (y + rho z)/(1 + rho).
-func (a identity) Prox(dst, z, y []float32, rho float64) {
+func (a identity) Prox(_ context.Context, dst, z, y []float32, rho float64) error {
 	checkProx(a, dst, z, y, rho)
 	for i, v := range z {
 		dst[i] = blend(v, y[i], 1/(1+rho))
 	}
+	return nil
 }
 
 // transposed swaps the two directions of a.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -20,8 +21,9 @@ type Proximal interface {
 	//
 	// with z and dst of shape In() and y of shape Out(). In this form the error does not grow as rho falls. dst is
 	// overwritten and must not overlap the arguments. Where A is Measured, what y holds in its holes does not count.
-	// rho must be positive; that, and wrong lengths, are a programmer's mistake and panic.
-	Prox(dst, z, y []float32, rho float64)
+	// rho must be positive; that, and wrong lengths, are a programmer's mistake and panic. A step that takes long
+	// looks at ctx and returns its error, as its only one; dst is of no use then.
+	Prox(ctx context.Context, dst, z, y []float32, rho float64) error
 }
 
 // Where there is no closed form, the step is solved by conjugate gradients up to this relative residual,
@@ -66,21 +68,30 @@ type proxCG struct {
 }
 
 // Prox implements Proximal.
-func (p proxCG) Prox(dst, z, y []float32, rho float64) {
+func (p proxCG) Prox(ctx context.Context, dst, z, y []float32, rho float64) error {
 	checkProx(p, dst, z, y, rho)
-	proxByCG(p.Linear, dst, z, y, rho, p.tolerance)
+	return proxByCG(ctx, p.Linear, dst, proxProblem{z, y, rho}, p.tolerance)
+}
+
+// proxProblem is what a proximal step is given.
+type proxProblem struct {
+	z, y []float32
+	rho  float64
 }
 
 // proxByCG solves in the space of the measurement or of the picture, whichever is smaller:
 // A'(A A' + rho I)^-1 = (A'A + rho I)^-1 A'.
-func proxByCG(a Linear, dst, z, y []float32, rho, tolerance float64) {
+func proxByCG(ctx context.Context, a Linear, dst []float32, of proxProblem, tolerance float64) (err error) {
+	defer tensor.Catch(&err)
+	z, y, rho := of.z, of.y, of.rho
 	if f, ok := a.(interface{ quick() Linear }); ok {
 		a = f.quick()
 	}
+	a = stoppable{a, ctx}
 	r := residual(a, z, y)
 	if len(y) <= len(z) {
 		u, t := make([]float32, len(y)), make([]float32, len(z))
-		vector.cg(func(q, p []float32) {
+		vector.cg(new(Space), func(q, p []float32) {
 			a.Adjoint(t, p)
 			a.Apply(q, t)
 			vector.axpy(float32(rho), p, q)
@@ -90,14 +101,40 @@ func proxByCG(a Linear, dst, z, y []float32, rho, tolerance float64) {
 		b, t := make([]float32, len(z)), make([]float32, len(y))
 		a.Adjoint(b, r)
 		clear(dst)
-		vector.cg(func(q, p []float32) {
+		vector.cg(new(Space), func(q, p []float32) {
 			a.Apply(t, p)
 			a.Adjoint(q, t)
 			vector.axpy(float32(rho), p, q)
 		}, dst, b, proxSteps, tolerance)
 	}
 	axpy(1, z, dst)
+	return nil
 }
+
+// stoppable is a map that panics with *tensor.Stopped once ctx has ended.
+type stoppable struct {
+	Linear
+	ctx context.Context
+}
+
+func (s stoppable) look() {
+	if err := s.ctx.Err(); err != nil {
+		panic(&tensor.Stopped{Err: err})
+	}
+}
+
+func (s stoppable) Apply(dst, x []float32) {
+	s.look()
+	s.Linear.Apply(dst, x)
+}
+
+func (s stoppable) Adjoint(dst, y []float32) {
+	s.look()
+	s.Linear.Adjoint(dst, y)
+}
+
+// Known implements Measured.
+func (s stoppable) Known() []bool { return KnownOf(s.Linear) }
 
 // residual is y - A z, zero in the holes of the measurement.
 func residual(a Linear, z, y []float32) []float32 {
@@ -199,12 +236,11 @@ func (m matrices) apply(dst, x []float32, c int) {
 
 // Prox implements Proximal, exactly with the operator's own borders: A A' = U (values) U', found once in
 // O(H^3 + W^3) of the measurement's sides. Measurements with a side over 512 pixels take conjugate gradients.
-func (s *separable) Prox(dst, z, y []float32, rho float64) {
+func (s *separable) Prox(ctx context.Context, dst, z, y []float32, rho float64) error {
 	checkProx(s, dst, z, y, rho)
 	s.proxOnce.Do(func() { s.prox = newGram(s) })
 	if s.prox == nil {
-		proxByCG(s, dst, z, y, rho, ProxTolerance)
-		return
+		return proxByCG(ctx, s, dst, proxProblem{z, y, rho}, ProxTolerance)
 	}
 	r, t := residual(s, z, y), make([]float32, len(y))
 	s.prox.ut.apply(t, r, s.out.C)
@@ -213,4 +249,5 @@ func (s *separable) Prox(dst, z, y []float32, rho float64) {
 	}
 	s.prox.atu.apply(dst, t, s.out.C)
 	axpy(1, z, dst)
+	return nil
 }

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -70,7 +71,7 @@ func TestProx(t *testing.T) {
 				}
 				got := make([]float32, len(z))
 				poison(got)
-				ProxWithin(a, 1e-5).Prox(got, z, y, rho)
+				require.NoError(t, ProxWithin(a, 1e-5).Prox(t.Context(), got, z, y, rho))
 				want := denseProx(t, m, z, y, rho)
 				limit := 1e-6*(1+1/math.Sqrt(rho)) + 5e-9/rho
 				if !closed {
@@ -113,7 +114,7 @@ func TestProxTinyWeight(t *testing.T) {
 		truth, z := randn(a.In().Len(), 1), randn(a.In().Len(), 2)
 		y, x, back := make([]float32, a.Out().Len()), make([]float32, len(z)), make([]float32, a.Out().Len())
 		a.Apply(y, truth)
-		ProxOf(a).Prox(x, z, y, 5e-9)
+		require.NoError(t, ProxOf(a).Prox(t.Context(), x, z, y, 5e-9))
 		a.Apply(back, x)
 		require.LessOrEqual(t, relative(back, wide(y)), 1e-5, name)
 		m := matrix(a)
@@ -140,23 +141,76 @@ func TestProxLarge(t *testing.T) {
 	a := must(NewAveragePool(1, 2*maxSVD+8, 1, 1)).(*averagePool)
 	z, y := randn(a.In().Len(), 1), randn(a.Out().Len(), 2)
 	got, want := make([]float32, len(z)), make([]float32, len(z))
-	a.separable.Prox(got, z, y, 0.1)
-	a.Prox(want, z, y, 0.1)
+	require.NoError(t, a.separable.Prox(t.Context(), got, z, y, 0.1))
+	require.NoError(t, a.Prox(t.Context(), want, z, y, 0.1))
 	require.Nil(t, a.prox)
 	require.Nil(t, SVDOf(a))
 	require.LessOrEqual(t, relative(got, wide(want)), 1e-6)
 }
 
+// ending is a map that ends a context in its n-th use, and counts those after.
+type ending struct {
+	Linear
+	n, after *int
+	end      context.CancelFunc
+}
+
+func (e ending) use() {
+	if *e.n--; *e.n == 0 {
+		e.end()
+	}
+	if *e.n < 0 {
+		*e.after++
+	}
+}
+
+func (e ending) Apply(dst, x []float32) {
+	e.use()
+	e.Linear.Apply(dst, x)
+}
+
+func (e ending) Adjoint(dst, y []float32) {
+	e.use()
+	e.Linear.Adjoint(dst, y)
+}
+
+// TestIterationsStop: a proximal step and an inverse by conjugate gradients use the operator no more once their context
+// has ended.
+func TestIterationsStop(t *testing.T) {
+	for name, a := range map[string]Linear{
+		"picture":     must(NewBlur(16, 16, 3, must(MotionKernel(9, 0.5, 7)))),
+		"measurement": must(Compose(must(NewAveragePool(16, 16, 3, 4)), Identity(Shape{16, 16, 3}))),
+	} {
+		for _, uses := range []int{1, 2, 3, 5} {
+			for what, run := range map[string]func(context.Context, Linear, []float32) error{
+				"prox": func(ctx context.Context, a Linear, x []float32) error {
+					return ProxOf(a).Prox(ctx, x, randn(len(x), 1), randn(a.Out().Len(), 2), 1e-4)
+				},
+				"inverse": func(ctx context.Context, a Linear, x []float32) error {
+					return ApplyWithin(ctx, must(NewNormalInverse(a, 1e-4, 30)), x, randn(len(x), 1))
+				},
+			} {
+				ctx, end := context.WithCancel(t.Context())
+				left, after := uses, 0
+				err := run(ctx, ending{a, &left, &after, end}, make([]float32, a.In().Len()))
+				require.Equal(t, context.Canceled, err, "%s, %s", name, what)
+				require.Zero(t, after, "%s, %s", name, what)
+				end()
+			}
+		}
+	}
+}
+
 func TestProxHoles(t *testing.T) {
 	m := must(NewMask(1, 2, 1, []bool{true, false}))
 	dst := make([]float32, 2)
-	m.Prox(dst, []float32{1, 2}, []float32{3, float32(math.NaN())}, 1)
+	require.NoError(t, m.Prox(t.Context(), dst, []float32{1, 2}, []float32{3, float32(math.NaN())}, 1))
 	require.Equal(t, []float32{2, 2}, dst)
 	c := must(Compose(m, Identity(m.In())))
-	ProxOf(c).Prox(dst, []float32{1, 2}, []float32{3, float32(math.NaN())}, 1)
+	require.NoError(t, ProxOf(c).Prox(t.Context(), dst, []float32{1, 2}, []float32{3, float32(math.NaN())}, 1))
 	require.InDeltaSlice(t, []float32{2, 2}, dst, 1e-6)
-	require.Panics(t, func() { m.Prox(dst, []float32{1, 2}, []float32{3, 4}, 0) })
-	require.Panics(t, func() { m.Prox(dst, []float32{1, 2}, []float32{3}, 1) })
+	require.Panics(t, func() { _ = m.Prox(t.Context(), dst, []float32{1, 2}, []float32{3, 4}, 0) })
+	require.Panics(t, func() { _ = m.Prox(t.Context(), dst, []float32{1, 2}, []float32{3}, 1) })
 }
 
 // TestCircularBlur against the definition, pixel by pixel, and that the answers to Fourier's questions exist.
@@ -198,9 +252,9 @@ func BenchmarkProx(b *testing.B) {
 				z, y := randn(a.In().Len(), 1), randn(a.Out().Len(), 2)
 				dst := make([]float32, len(z))
 				p := ProxOf(a)
-				p.Prox(dst, z, y, 0.01) // decompositions are made once
+				_ = p.Prox(b.Context(), dst, z, y, 0.01) // decompositions are made once
 				for b.Loop() {
-					p.Prox(dst, z, y, 0.01)
+					_ = p.Prox(b.Context(), dst, z, y, 0.01)
 				}
 			})
 		}

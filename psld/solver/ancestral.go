@@ -40,8 +40,8 @@ type ancestral struct {
 	d        *schedule.DDPM
 	clip     bool
 	guidance Guidance
-	loss     func(e *Estimate) *autograd.Value // nil for none
-	change   func(x []float32, step, i int)    // of a picture of shape A.In(), in place; nil for none
+	loss     func(e *Estimate) *autograd.Value    // nil for none
+	change   func(x []float32, step, i int) error // of a picture of shape A.In(), in place; nil for none
 }
 
 func newAncestral(r *Run, o DDPM) (*ancestral, error) {
@@ -94,7 +94,9 @@ func (m *ancestral) Step(_ context.Context, s *State) (Report, error) {
 		return e.Report, nil
 	}
 	changed := slices.Clone(next.Host())
-	m.inPicture(changed, func(x []float32) { m.change(x, s.Step, i) })
+	if err := m.inPicture(changed, func(x []float32) error { return m.change(x, s.Step, i) }); err != nil {
+		return e.Report, err
+	}
 	s.Set("z", changed, next.T.Shape...)
 	return e.Report, nil
 }
@@ -112,16 +114,19 @@ func (m *ancestral) step(u *autograd.Graph, x, x0, share *autograd.Value, step, 
 }
 
 // inPicture lets f change the picture's part of a padded state of pixels.
-func (m *ancestral) inPicture(state []float32, f func(x []float32)) {
+func (m *ancestral) inPicture(state []float32, f func(x []float32) error) error {
 	in := m.r.A.In()
 	x, row := make([]float32, 0, in.Len()), m.r.W*in.C
 	for y := range in.H {
 		x = append(x, state[y*row:y*row+in.W*in.C]...)
 	}
-	f(x)
+	if err := f(x); err != nil {
+		return err
+	}
 	for y := range in.H {
 		copy(state[y*row:], x[y*in.W*in.C:(y+1)*in.W*in.C])
 	}
+	return nil
 }
 
 // Picture is the state, or where the run is cut short the picture that its last step expected.

@@ -159,7 +159,9 @@ func TestDiffPIRInverse(t *testing.T) {
 	for _, v := range c.p.Y {
 		mean += float64(v) / float64(len(c.p.Y))
 	}
-	for i, x := range inverse(m.(*proximal).prox, m.(*proximal).r.Y) {
+	start, err := m.(*proximal).r.inverse(m.(*proximal).prox)
+	require.NoError(t, err)
+	for i, x := range start {
 		want := mean
 		if c.keep[i/3] {
 			want = (float64(c.p.Y[i]) + 0.02*mean) / 1.02

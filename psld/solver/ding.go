@@ -80,7 +80,10 @@ func (m *ding) Start(s *State) error {
 	s.Set("z", slices.Clone(m.r.Noise("start", 0, tensor.Len(shape))), shape...)
 	x := m.r.Start
 	if x == nil {
-		x = inverse(operator.ProxOf(m.r.A), m.r.Y)
+		var err error
+		if x, err = m.r.inverse(operator.ProxOf(m.r.A)); err != nil {
+			return err
+		}
 	}
 	x, c := slices.Clone(x), m.r.A.In().C
 	for i, k := range operator.MaskOf(m.r.A) {

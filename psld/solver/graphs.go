@@ -116,6 +116,14 @@ func (r *Run) fresh(g *autograd.Graph, stream string, step int, shape []int) *au
 // NoGrad makes a graph without a tape. The method releases it.
 func (r *Run) NoGrad() *autograd.Graph { return r.watched(autograd.NoGrad(r.Device())) }
 
+// context is that of the step under way.
+func (r *Run) context() context.Context {
+	if r.ctx == nil {
+		return context.Background()
+	}
+	return r.ctx
+}
+
 func (r *Run) watched(g *autograd.Graph) *autograd.Graph {
 	if r.find != nil {
 		g.OnOp = r.find.see

@@ -46,7 +46,10 @@ func (m *pnpADMM) Len() int { return m.o.Iterations }
 func (m *pnpADMM) Start(s *State) error {
 	z := slices.Clone(m.r.Start)
 	if z == nil {
-		z = inverse(m.prox, m.r.Y)
+		var err error
+		if z, err = m.r.inverse(m.prox); err != nil {
+			return err
+		}
 	}
 	m.set(s, slices.Clone(z), z, make([]float32, len(z)))
 	return nil
@@ -59,13 +62,15 @@ func (m *pnpADMM) set(s *State, x, z, u []float32) {
 	s.Set("u", u, in.H, in.W, in.C)
 }
 
-func (m *pnpADMM) Step(_ context.Context, s *State) (Report, error) {
+func (m *pnpADMM) Step(ctx context.Context, s *State) (Report, error) {
 	z, u := s.Vars["z"].Data, slices.Clone(s.Vars["u"].Data)
 	x, v := make([]float32, len(z)), make([]float32, len(z))
 	for k := range v {
 		v[k] = z[k] - u[k]
 	}
-	m.prox.Prox(x, v, m.r.Y, m.o.Rho)
+	if err := m.prox.Prox(ctx, x, v, m.r.Y, m.o.Rho); err != nil {
+		return Report{}, err
+	}
 	a := 1 / (1 + m.level*m.level)
 	for k := range v {
 		v[k] = float32(math.Sqrt(a)) * (x[k] + u[k])

@@ -79,7 +79,10 @@ func (m *proximal) Len() int { return len(m.hops) }
 func (m *proximal) Start(s *State) error {
 	x := m.r.Start
 	if x == nil {
-		x = inverse(m.prox, m.r.Y)
+		var err error
+		if x, err = m.r.inverse(m.prox); err != nil {
+			return err
+		}
 	}
 	g := m.r.NoGrad()
 	defer g.Release()
@@ -122,21 +125,21 @@ func (m *proximal) setPicture(s *State, x []float32) {
 }
 
 // inverse is the picture near the measurement's mean that fits it, but for what it says little of.
-func inverse(prox operator.Proximal, y []float32) []float32 {
+func (r *Run) inverse(prox operator.Proximal) ([]float32, error) {
 	const rho = 0.02
 	flat, x := make([]float32, prox.In().Len()), make([]float32, prox.In().Len())
 	var mean float64
-	for _, v := range y {
-		mean += float64(v) / float64(len(y))
+	for _, v := range r.Y {
+		mean += float64(v) / float64(len(r.Y))
 	}
 	for i := range flat {
 		flat[i] = float32(mean)
 	}
-	prox.Prox(x, flat, y, rho)
-	return x
+	err := prox.Prox(r.context(), x, flat, r.Y, rho)
+	return x, err
 }
 
-func (m *proximal) Step(_ context.Context, s *State) (Report, error) {
+func (m *proximal) Step(ctx context.Context, s *State) (Report, error) {
 	r, z, h := m.r, s.Vars["z"], m.hops[s.Step]
 	last := s.Step == len(m.hops)-1
 	t := r.Prior.Schedule().Time(h.level)
@@ -152,12 +155,18 @@ func (m *proximal) Step(_ context.Context, s *State) (Report, error) {
 	case last: // by the full codec
 		x := slices.Clone(m.decode(g, r.codec.Decode, z0))
 		if h.rho > 0 {
-			x = m.fit(x, h.rho)
+			var err error
+			if x, err = m.fit(ctx, x, h.rho); err != nil {
+				return report, err
+			}
 		}
 		m.setPicture(s, x)
 		report.Measurement = r.residual(x)
 	case h.rho > 0 || grows:
-		x := m.fit(m.decode(g, r.Decode, z0), h.rho)
+		x, err := m.fit(ctx, m.decode(g, r.Decode, z0), h.rho)
+		if err != nil {
+			return report, err
+		}
 		report.Measurement = r.residual(x)
 		m.setPicture(s, x)
 		encoded := m.encode(g, r.Encode, x, h.half && !grows)
@@ -186,16 +195,18 @@ func blended(clean, fit []float32, b float64) []float32 {
 }
 
 // fit is the proximal step from a decoded picture; with rho 0 there is none.
-func (m *proximal) fit(x0 []float32, rho float64) []float32 {
+func (m *proximal) fit(ctx context.Context, x0 []float32, rho float64) ([]float32, error) {
 	from, x := clamped(slices.Clone(x0)), make([]float32, len(x0))
 	if rho == 0 {
-		return from
+		return from, nil
 	}
-	m.prox.Prox(x, from, m.r.Y, rho)
+	if err := m.prox.Prox(ctx, x, from, m.r.Y, rho); err != nil {
+		return nil, err
+	}
 	if m.clip {
 		clamped(x)
 	}
-	return x
+	return x, nil
 }
 
 // clamped moves the values of x into [-1,1], in place.

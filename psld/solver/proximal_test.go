@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/autograd"
+	"psld/psld/operator"
 	"psld/psld/prior"
 	"psld/tensor"
 )
@@ -292,4 +293,48 @@ func TestHalf(t *testing.T) {
 	require.Equal(t, [][]int{small, full, full, full, full}, shapes)
 	_, err = Solve(context.Background(), m, blurProblem(t, 16, 18), half, Options{})
 	require.ErrorContains(t, err, "whose sides are multiples of 8, or a little less, this one has 18x16")
+}
+
+// TestFitStopsInside: a fit by conjugate gradients ends in its middle, with the picture of the steps before it.
+func TestFitStopsInside(t *testing.T) {
+	c := newDiffPIRCase(t, 0.1)
+	for name, o := range map[string]Method{
+		"diffpir":   &DiffPIR{Steps: 6, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1},
+		"pnp-admm":  &PnPADMM{Iterations: 6, Rho: 0.01},
+		"score-sde": &ScoreSDE{DDPM{Steps: 6}, Projection{Ridge: 0.01}},
+	} {
+		in := c.p.A.In()
+		k, err := operator.Gaussian(3, 1)
+		require.NoError(t, err)
+		blur, err := operator.NewBlur(in.H, in.W, 3, k)
+		require.NoError(t, err)
+		y := make([]float32, in.Len())
+		blur.Apply(y, noise(1, len(y), 0.3))
+		run := func(ctx context.Context, a *cancelling, progress func(Progress)) (*Result, error) {
+			return Solve(ctx, c.prior, Problem{A: a, Y: y, Sigma: 0.05}, o, Options{Progress: progress})
+		}
+		var pictures [][]float32
+		const many = 1 << 30
+		whole := &cancelling{Linear: blur, left: many}
+		_, err = run(t.Context(), whole, func(p Progress) {
+			x, err := p.Picture()
+			require.NoError(t, err)
+			pictures = append(pictures, x)
+		})
+		require.NoError(t, err, name)
+		uses := many - whole.left
+		require.Greater(t, uses, 12, name)
+		for _, at := range []int{uses / 2, uses - 3} {
+			ctx, cancel := context.WithCancel(t.Context())
+			a := &cancelling{Linear: blur, left: at, cancel: cancel}
+			res, err := run(ctx, a, nil)
+			cancel()
+			require.ErrorIs(t, err, context.Canceled, name)
+			require.LessOrEqual(t, a.after, 1, name) // of the residual, where the fit is done
+			require.NotNil(t, res, name)
+			require.Less(t, res.Steps, 6, name)
+			require.Positive(t, res.Steps, name)
+			require.Equal(t, pictures[res.Steps-1], res.X, name)
+		}
+	}
 }

@@ -43,24 +43,24 @@ type Projection struct {
 }
 
 // onto is the change of a state after the step of index i.
-func (o *Projection) onto(r *Run, d *schedule.DDPM) func(x []float32, step, i int) {
+func (o *Projection) onto(r *Run, d *schedule.DDPM) func(x []float32, step, i int) error {
 	if o.Published {
 		return o.published(r, d)
 	}
 	prox := operator.ProxOf(r.A)
-	return func(x []float32, step, i int) {
+	return func(x []float32, step, i int) error {
 		a := d.AlphasPrev[i]
 		y, e := make([]float32, len(r.Y)), r.Noise("projection", step, len(x))
 		r.A.Apply(y, e)
 		mix(y, r.Y, y, a)
 		from := append([]float32(nil), x...)
-		prox.Prox(x, from, y, o.Ridge)
+		return prox.Prox(r.context(), x, from, y, o.Ridge)
 	}
 }
 
-func (o *Projection) published(r *Run, d *schedule.DDPM) func(x []float32, step, i int) {
+func (o *Projection) published(r *Run, d *schedule.DDPM) func(x []float32, step, i int) error {
 	back := operator.PublishedTranspose(r.A)
-	return func(x []float32, step, i int) {
+	return func(x []float32, step, i int) error {
 		y, ax, t := make([]float32, len(r.Y)), make([]float32, len(r.Y)), make([]float32, len(x))
 		mix(y, r.Y, r.Noise("projection", step, len(y)), d.Alphas[i])
 		r.A.Apply(ax, x)
@@ -72,12 +72,13 @@ func (o *Projection) published(r *Run, d *schedule.DDPM) func(x []float32, step,
 			for k, v := range t {
 				x[k] += v
 			}
-			return
+			return nil
 		}
 		r.A.Apply(t, y)
 		for k := range x {
 			x[k] = y[k] - t[k] - ax[k]
 		}
+		return nil
 	}
 }
 

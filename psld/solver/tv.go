@@ -35,89 +35,110 @@ type TV struct {
 
 // Bind implements [Method].
 func (o *TV) Bind(r *Run) (Stepper, error) {
-	m := &admmTV{TV: *o, p: r.Problem, b: make([]float32, r.A.In().Len())}
+	m := &admmTV{TV: *o, p: r.Problem}
 	if m.Rho == 0 {
 		m.Rho = 10 * m.Lambda
 	}
 	if least, most := 1e-3*m.Lambda, 1e6*m.Lambda; m.Rho < least || m.Rho > most { // thousands of steps would not do
 		return nil, fmt.Errorf("rho %v: want 0, or %.3g to %.3g with lambda %v", m.Rho, least, most, m.Lambda)
 	}
-	r.A.Adjoint(m.b, r.Y)
 	return m, nil
 }
 
-// admmTV has the variables x, z (the differences of x, to the right and down) and u (the scaled dual variable).
+// admmTV has the variables x and v, a dual. A step keeps its memory for the next one: on a large picture it is most of
+// what the program takes.
 type admmTV struct {
 	TV
-	p Problem
-	b []float32 // A'y
+	p     Problem
+	rhs   []float32 // of the x step, then room for the residuals
+	ax    []float32 // of the measurement's shape
+	space operator.Space
 }
 
 func (m *admmTV) Len() int { return m.Iterations }
 
 func (m *admmTV) Start(s *State) error {
 	shape := m.p.A.In()
-	z := newField(len(m.b))
-	gradient(z, m.b, shape)
-	m.set(s, slices.Clone(m.b), z, newField(len(m.b)))
+	x, v := make([]float32, shape.Len()), newField(shape.Len())
+	m.p.A.Adjoint(x, m.p.Y)
+	gradient(v, x, shape)
+	m.setX(s, x)
+	for i, name := range dualNames {
+		s.Set(name, v[i], shape.H, shape.W, shape.C)
+	}
 	return nil
 }
 
-func (m *admmTV) set(s *State, x []float32, z, u field) {
+var dualNames = [2]string{"v.right", "v.down"}
+
+func (m *admmTV) setX(s *State, x []float32) {
 	in := m.p.A.In()
 	s.Set("x", x, in.H, in.W, in.C)
-	for i, way := range []string{"right", "down"} {
-		s.Set("z."+way, z[i], in.H, in.W, in.C)
-		s.Set("u."+way, u[i], in.H, in.W, in.C)
-	}
 }
 
+// dual is that of a state. It begins with u = 0, where nothing is thresholded.
+func (m *admmTV) dual(s *State) (d dual, err error) {
+	for i, name := range dualNames {
+		if s.Vars[name] == nil {
+			return d, fmt.Errorf("the state has no %s: it is of an older version", name)
+		}
+		d.v[i] = s.Vars[name].Data
+	}
+	if s.Step > 0 {
+		d.t = m.Lambda / m.Rho
+	}
+	return d, nil
+}
+
+// Step writes to the dual of the state that it is given, which saves memory, but not before all that can fail or be
+// stopped is done.
 func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	shape, rho := m.p.A.In(), float32(m.Rho)
-	clone := func(name string) []float32 { return slices.Clone(s.Vars[name].Data) }
-	x, z, u := clone("x"), field{clone("z.right"), clone("z.down")}, field{clone("u.right"), clone("u.down")}
-	n := len(x)
-	dx, rhs, div, ax := newField(n), make([]float32, n), make([]float32, n), make([]float32, len(m.p.Y))
+	d, err := m.dual(s)
+	if err != nil {
+		return Report{}, err
+	}
+	x := slices.Clone(s.Vars["x"].Data)
+	if m.rhs == nil {
+		m.rhs, m.ax = make([]float32, len(x)), make([]float32, len(m.p.Y))
+	}
 	normal := func(q, p []float32) { // q = (A'A + rho D'D) p
 		if err := ctx.Err(); err != nil { // a step on a large picture takes many seconds
 			panic(&tensor.Stopped{Err: err})
 		}
-		m.p.A.Apply(ax, p)
-		m.p.A.Adjoint(q, ax)
+		m.p.A.Apply(m.ax, p)
+		m.p.A.Adjoint(q, m.ax)
 		addLaplacian(q, p, shape, rho)
 	}
 	// x step: (A'A + rho D'D) x = A'y + rho D'(z - u).
-	for d := range z {
-		for i, v := range z[d] {
-			dx[d][i] = v - u[d][i]
-		}
-	}
-	gradientAdjoint(div, dx, shape)
-	for i, v := range m.b {
-		rhs[i] = v + rho*div[i]
-	}
-	operator.CG(normal, x, rhs, m.CGSteps, m.Tol/10)
+	m.p.A.Adjoint(m.rhs, m.p.Y)
+	d.addAdjoint(m.rhs, shape, rho)
+	m.space.CG(normal, x, m.rhs, m.CGSteps, m.Tol/10)
 	// z step on the over-relaxed Dx, then the dual update.
-	gradient(dx, x, shape)
-	fit, variation := m.objective(x, dx)
-	primal, dual := shrink(dx, z, u, shape, m.Lambda/m.Rho, div)
-	m.set(s, x, z, u)
-	return Report{Measurement: math.Sqrt(fit), Loss: fit/2 + m.Lambda*variation, Done: primal < m.Tol && dual < m.Tol,
-		Terms: []Term{{"primal", primal}, {"dual", dual}}}, nil
+	fit, variation := m.objective(x)
+	m.setX(s, x)
+	report := Report{Measurement: math.Sqrt(fit), Loss: fit/2 + m.Lambda*variation}
+	if math.IsNaN(report.Loss) || math.IsInf(report.Loss, 0) {
+		return report, nil // the loop looks for where it is from, in the state before the step
+	}
+	primal, change := d.update(x, shape, m.Lambda/m.Rho, m.rhs)
+	report.Done = primal < m.Tol && change < m.Tol
+	report.Terms = []Term{{"primal", primal}, {"dual", change}}
+	return report, nil
 }
 
-// objective returns |A x - y|^2 and the total variation of a picture x with the differences dx.
-func (m *admmTV) objective(x []float32, dx field) (fit, variation float64) {
-	ax := make([]float32, len(m.p.Y))
-	m.p.A.Apply(ax, x)
-	for i, v := range ax {
+// objective returns |A x - y|^2 and the total variation of a picture x.
+func (m *admmTV) objective(x []float32) (fit, variation float64) {
+	m.p.A.Apply(m.ax, x)
+	for i, v := range m.ax {
 		fit += float64(v-m.p.Y[i]) * float64(v-m.p.Y[i])
 	}
-	c := m.p.A.In().C
-	for p := 0; p < len(x); p += c {
+	shape := m.p.A.In()
+	for p := 0; p < len(x); p += shape.C {
 		var sq float64
-		for i := p; i < p+c; i++ {
-			sq += float64(dx[0][i])*float64(dx[0][i]) + float64(dx[1][i])*float64(dx[1][i])
+		for i := p; i < p+shape.C; i++ {
+			right, down := float64(difference(x, shape, 0, i)), float64(difference(x, shape, 1, i))
+			sq += right*right + down*down
 		}
 		variation += math.Sqrt(sq)
 	}

@@ -36,6 +36,23 @@ func randn(n int, std float64, seed uint64) []float32 {
 	return x
 }
 
+// gradientAdjoint: x = D' d. What d holds in the last column and row is ignored, as D never writes there.
+func gradientAdjoint(x []float32, d field, s operator.Shape) {
+	row := s.W * s.C
+	clear(x)
+	for y := range s.H {
+		r, dx := x[y*row:(y+1)*row], d[0][y*row:(y+1)*row]
+		for i := range row - s.C {
+			r[i] -= dx[i]
+			r[i+s.C] += dx[i]
+		}
+	}
+	for i := range len(x) - row {
+		x[i] -= d[1][i]
+		x[i+row] += d[1][i]
+	}
+}
+
 // TestDifferences: D on a picture that one can do by head, D' against D, and D'D in one sweep.
 func TestDifferences(t *testing.T) {
 	d := newField(4)
@@ -224,6 +241,56 @@ func objective(a operator.Linear, x, y []float32, lambda float64) float64 {
 		tv += math.Sqrt(s)
 	}
 	return data/2 + lambda*tv
+}
+
+// TestTVIsADMM: a step is that of the splitting as it is written, with z and u of their own.
+func TestTVIsADMM(t *testing.T) {
+	p := blurProblem(t, 12, 9)
+	o := TV{Lambda: 0.05, Rho: 0.4, Iterations: 6, CGSteps: 200, Tol: 1e-9}
+	shape := p.A.In()
+	n := shape.Len()
+	x, z, u, dx := make([]float32, n), newField(n), newField(n), newField(n)
+	p.A.Adjoint(x, p.Y)
+	gradient(z, x, shape)
+	for range o.Iterations {
+		rhs, div, at := make([]float32, n), make([]float32, n), newField(n)
+		for d := range at {
+			for i := range at[d] {
+				at[d][i] = z[d][i] - u[d][i]
+			}
+		}
+		p.A.Adjoint(rhs, p.Y)
+		gradientAdjoint(div, at, shape)
+		for i, v := range div {
+			rhs[i] += float32(o.Rho) * v
+		}
+		operator.CG(func(q, v []float32) {
+			ax := make([]float32, len(p.Y))
+			p.A.Apply(ax, v)
+			p.A.Adjoint(q, ax)
+			addLaplacian(q, v, shape, float32(o.Rho))
+		}, x, rhs, o.CGSteps, o.Tol/10)
+		gradient(dx, x, shape)
+		for p := 0; p < n; p += shape.C {
+			var norm float64
+			for d := range dx {
+				for i := p; i < p+shape.C; i++ {
+					u[d][i] += relax*dx[d][i] + (1-relax)*z[d][i]
+					norm = math.Hypot(norm, float64(u[d][i]))
+				}
+			}
+			keep := float32(max(0, 1-o.Lambda/o.Rho/norm))
+			for d := range dx {
+				for i := p; i < p+shape.C; i++ {
+					z[d][i] = keep * u[d][i]
+					u[d][i] -= z[d][i]
+				}
+			}
+		}
+	}
+	got, err := solveTV(t.Context(), p.A, p.Y, o, nil)
+	require.NoError(t, err)
+	require.InDeltaSlice(t, x, got, 1e-5)
 }
 
 // cancelling is an operator that ends a context when it has been applied a number of times.
