@@ -46,7 +46,7 @@ func Choose(named string, d Damage, h, w int, latent bool) (method, why string) 
 func thickness(keep []bool, h, w int) int {
 	n := 0
 	for _, d := range depths(keep, h, w) {
-		n = max(n, 2*int(d))
+		n = max(n, across(d))
 	}
 	return n
 }

@@ -1,6 +1,7 @@
 package psld
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -67,5 +68,19 @@ func TestPresetOfNoise(t *testing.T) {
 		values := param.ValuesOf(m)
 		require.InDelta(t, want[0], values["rho"], 1e-9)
 		require.InDelta(t, want[1], values["level"], 1e-9)
+	}
+}
+
+// TestThicknessOfSlantedScratch: a scratch is as thick as it is across, whatever its direction.
+func TestThicknessOfSlantedScratch(t *testing.T) {
+	const side, thick = 200, 6.0
+	for angle := 0.0; angle < 180; angle += 7.5 {
+		sin, cos := math.Sincos(angle * math.Pi / 180)
+		keep := make([]bool, side*side)
+		for i := range keep {
+			x, y := float64(i%side-side/2), float64(i/side-side/2)
+			keep[i] = math.Abs(x*sin-y*cos) > thick/2 || math.Abs(x*cos+y*sin) > 80
+		}
+		require.InDelta(t, thick+1, float64(thickness(keep, side, side)), 1, "%g degrees", angle)
 	}
 }

@@ -152,7 +152,7 @@ func holeOf(pixels []int, depth []int32, w int) hole {
 		x, y := p%w, p/w
 		one.box.Min.X, one.box.Max.X = min(one.box.Min.X, x), max(one.box.Max.X, x+1)
 		one.box.Min.Y, one.box.Max.Y = min(one.box.Min.Y, y), max(one.box.Max.Y, y+1)
-		one.thick = max(one.thick, 2*int(depth[p]))
+		one.thick = max(one.thick, across(depth[p]))
 	}
 	return one
 }
@@ -182,25 +182,35 @@ func each(keep []bool, h, w int, f func(pixels []int)) {
 	}
 }
 
-// depths are how many steps in rows and columns lie between a missing pixel and the nearest known one, 0 for known
-// ones.
+// depths are the distances of the missing pixels to the nearest known one, in thirds of a pixel: steps in rows and
+// columns count 3 and diagonal ones 4 (Borgefors 1986), so that a slanted scratch is as thick as an upright one. 0 for
+// known ones.
 func depths(keep []bool, h, w int) []int32 {
 	d := make([]int32, len(keep))
-	least := func(p int, ok bool, q int) {
+	least := func(p int, ok bool, q int, step int32) {
 		if ok {
-			d[p] = min(d[p], d[q]+1)
+			d[p] = min(d[p], d[q]+step)
 		}
 	}
 	for p, k := range keep {
-		if d[p] = int32(h + w); k {
+		if d[p] = int32(3 * (h + w)); k {
 			d[p] = 0
 		}
-		least(p, p >= w, p-w)
-		least(p, p%w > 0, p-1)
+		above, left, right := p >= w, p%w > 0, p%w < w-1
+		least(p, above, p-w, 3)
+		least(p, left, p-1, 3)
+		least(p, above && left, p-w-1, 4)
+		least(p, above && right, p-w+1, 4)
 	}
 	for p := len(d) - 1; p >= 0; p-- {
-		least(p, p+w < len(d), p+w)
-		least(p, p%w < w-1, p+1)
+		below, left, right := p+w < len(d), p%w > 0, p%w < w-1
+		least(p, below, p+w, 3)
+		least(p, right, p+1, 3)
+		least(p, below && right, p+w+1, 4)
+		least(p, below && left, p+w-1, 4)
 	}
 	return d
 }
+
+// across is how many pixels a hole is across at a depth.
+func across(depth int32) int { return (2*int(depth) + 2) / 3 }

@@ -51,7 +51,8 @@ func TestCheckMemory(t *testing.T) {
 	check := func(most int64) error {
 		return CheckMemory(nil, tv, Damage{Task: task.Denoise}, 2000, 2000, Options{MaxMemory: most})
 	}
-	require.ErrorContains(t, check(1<<30), "GiB of memory are needed, the limit is 1.00 GiB (asked for)")
+	require.ErrorContains(t, check(1<<28), "MiB of memory are needed, the limit is 256.0 MiB (asked for)")
+	require.ErrorContains(t, check(1<<20), "the limit is 1.0 MiB (asked for)")
 	require.NoError(t, check(1<<40))
 	require.NoError(t, check(0))
 }

@@ -66,6 +66,7 @@ func TestNothing(t *testing.T) {
 	} {
 		require.ErrorContains(t, c.err, c.want)
 	}
+	require.PanicsWithValue(t, "picture: FromImage of nil, want an image", func() { picture.FromImage(nil) })
 	empty := &prior.LatentDiffusion{}
 	require.Zero(t, psld.Speed(empty))
 	require.Zero(t, psld.Work(empty, steps, sr, 64, 64, psld.Options{}))

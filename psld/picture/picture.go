@@ -61,8 +61,12 @@ func (p *Picture) check() error {
 }
 
 // FromImage converts an image of any colour model; 16-bit values keep their precision, and colours under transparent
-// pixels are kept where the image stores them. A *Picture is returned as it is.
+// pixels are kept where the image stores them. A *Picture is returned as it is. No image at all is a
+// programmer's mistake and panics.
 func FromImage(img image.Image) *Picture {
+	if img == nil {
+		panic("picture: FromImage of nil, want an image")
+	}
 	if p, ok := img.(*Picture); ok {
 		return p
 	}

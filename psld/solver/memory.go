@@ -27,6 +27,9 @@ type memory struct {
 func (m *memory) start(r *Run, asked int64) {
 	m.budget = r.budget()
 	if r.Prior == nil {
+		if r.A.In().Len() > 1<<24 {
+			debug.FreeOSMemory() // what reading left
+		}
 		return
 	}
 	if most := m.budget.MaxMemory; most > 0 && (asked == 0 || most < asked) {
@@ -91,9 +94,9 @@ func (m *memory) choose() error {
 		peak = m.device.Peak()
 	}
 	if m.named > 0 && peak > m.named {
-		return fmt.Errorf("a step takes %.1f GiB at the least, weights included, the limit is %.1f GiB (%s): "+
+		return fmt.Errorf("a step takes %s at the least, weights included, the limit is %s (%s): "+
 			"bf16 products, a smaller picture or a higher limit would do",
-			float64(peak)/(1<<30), float64(m.named)/(1<<30), m.name)
+			memstat.Words(peak), memstat.Words(m.named), m.name)
 	}
 	switch {
 	case m.device != nil: // what others take is in the peak

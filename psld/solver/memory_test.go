@@ -42,12 +42,12 @@ func TestMaxMemory(t *testing.T) {
 	}
 	o.MaxMemory = 1 << 20
 	_, err = Solve(context.Background(), m, p, method, o)
-	require.ErrorContains(t, err, "GiB at the least, weights included, the limit is 0.0 GiB (as asked for): ")
+	require.ErrorContains(t, err, " at the least, weights included, the limit is 1.0 MiB (as asked for): ")
 
 	o.MaxMemory = 0
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
 	_, err = Solve(context.Background(), m, p, method, o)
-	require.ErrorContains(t, err, "the limit is 0.0 GiB (GOMEMLIMIT): ")
+	require.ErrorContains(t, err, "the limit is 1.0 MiB (GOMEMLIMIT): ")
 }
 
 // metered is a device with memory of its own that knows what it has.

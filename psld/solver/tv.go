@@ -52,6 +52,7 @@ type admmTV struct {
 	p     Problem
 	rhs   []float32 // of the x step, then room for the residuals
 	ax    []float32 // of the measurement's shape
+	old   []float32 // the x that the last step was given
 	space operator.Space
 }
 
@@ -98,7 +99,11 @@ func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	x := slices.Clone(s.Vars["x"].Data)
+	given, x := s.Vars["x"].Data, m.old
+	if x == nil || &x[0] == &given[0] { // the last step was given up, and is done again
+		x = make([]float32, len(given))
+	}
+	copy(x, given)
 	if m.rhs == nil {
 		m.rhs, m.ax = make([]float32, len(x)), make([]float32, len(m.p.Y))
 	}
@@ -121,6 +126,7 @@ func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	if math.IsNaN(report.Loss) || math.IsInf(report.Loss, 0) {
 		return report, nil // the loop looks for where it is from, in the state before the step
 	}
+	m.old = given
 	primal, change := d.update(x, shape, m.Lambda/m.Rho, m.rhs)
 	report.Done = primal < m.Tol && change < m.Tol
 	report.Terms = []Term{{"primal", primal}, {"dual", change}}

@@ -1,0 +1,14 @@
+package memstat
+
+import "fmt"
+
+// Words is a size of memory in words, such as "1.5 GiB", in the largest unit of which there is at least one.
+func Words(bytes int64) string {
+	units := []string{"KiB", "MiB", "GiB"}
+	size, unit := float64(bytes)/(1<<10), 0
+	for size >= 1023.95 && unit < len(units)-1 { // else it would round to 1024.0
+		size /= 1 << 10
+		unit++
+	}
+	return fmt.Sprintf("%.1f %s", size, units[unit])
+}
