@@ -174,8 +174,8 @@ func (e ending) Adjoint(dst, y []float32) {
 	e.Linear.Adjoint(dst, y)
 }
 
-// TestIterationsStop: a proximal step and an inverse by conjugate gradients use the operator no more once their context
-// has ended.
+// TestIterationsStop: a proximal step and an inverse by conjugate gradients use the operator no more once their
+// context has ended.
 func TestIterationsStop(t *testing.T) {
 	for name, a := range map[string]Linear{
 		"picture":     must(NewBlur(16, 16, 3, must(MotionKernel(9, 0.5, 7)))),
