@@ -32,7 +32,9 @@ var evalVerb = verb{
 Needs no Internet and prints a Markdown table: means with 95 % intervals (Student's t), the differences to psld on the
 same pictures, seconds and memory. --out takes table.md, table.csv and table.json with the whole configuration, a grid
 of pictures for each task, plots of quality over time, and every finished cell (picture, task, method): after Ctrl-C or
-a crash the same command goes on with the rest. A method that a task has no use for is n/a, with the reason below.
+a crash the same command goes on with the rest. In the same folder further tasks and methods are added to what is
+there, and what has other parameters, or another model, is measured again. A method that a task has no use for is n/a,
+with the reason below.
   psld eval --data photos --tasks sr4,denoise --methods tv,psld,diffpir --out results
 
 Several processes or machines may share the pictures, each with a part; merge puts the parts together, to the bits of
@@ -167,6 +169,9 @@ func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
 		if p.Done > 0 {
 			text += fmt.Sprintf("; %d are finished", p.Done)
 		}
+		if p.Void > 0 {
+			c.say("note      %d finished cells were of other parameters or models: they are measured again", p.Void)
+		}
 		if p.Predicted > 0 {
 			text += fmt.Sprintf("; about %s for the networks of the rest", round(p.Predicted))
 		}
@@ -263,23 +268,49 @@ func (f *evalFlags) write(c *console, r *eval.Report) error {
 // facts are what the numbers depend on beside what package eval knows.
 func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) []eval.Fact {
 	list := []eval.Fact{{Name: "program", Value: "psld " + version()}, {Name: "kernels", Value: asm.Active().String()},
-		{Name: "pictures", Value: fmt.Sprintf("%d, digest %s", pics.Len(), pics.Digest)},
-		{Name: "model", Value: fmt.Sprintf("%s %.13s", prior.Describe(m), solver.ModelDigest(m))}}
+		{Name: "pictures", Value: fmt.Sprintf("%d, digest %s", pics.Len(), pics.Digest)}}
+	if users := usersOf(o, ""); users != nil {
+		list = append(list, eval.Fact{Name: "model", Value: describeModel(m), Methods: users})
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.Models)) {
-		own := o.Models[name]
-		list = append(list, eval.Fact{Name: "model of " + name,
-			Value: fmt.Sprintf("%s %.13s", prior.Describe(own), solver.ModelDigest(own))})
+		list = append(list, eval.Fact{Name: "model of " + name, Value: describeModel(o.Models[name]),
+			Methods: usersOf(o, name)})
 	}
 	var flags []string
 	f.fs.Visit(func(g *flag.Flag) {
 		switch g.Name {
-		// They change no number, or have a fact.
-		case "data", "model", "threads", "out", "overwrite", "shard", "grid", "task-config":
+		// They change no number, or have a fact, or stand with each row.
+		case "data", "model", "threads", "out", "overwrite", "shard", "grid", "task-config", "tasks", "methods", "presets":
 		default:
+			if _, parameter := g.Value.(*paramFlag); parameter {
+				return
+			}
 			flags = append(flags, "--"+g.Name+" "+g.Value.String())
 		}
 	})
 	return append(list, eval.Fact{Name: "flags", Value: strings.Join(flags, " ")})
+}
+
+// describeModel tells a model from others.
+func describeModel(m prior.Prior) string {
+	return fmt.Sprintf("%s %.13s", prior.Describe(m), solver.ModelDigest(m))
+}
+
+// usersOf are the methods of an evaluation whose results depend on the model of the method of this name; "" is for the
+// model of those that have none of their own. auto may take any.
+func usersOf(o eval.Options, name string) (users []string) {
+	for _, method := range o.Methods {
+		_, own := o.Models[method]
+		switch {
+		case method == psld.Auto, method == name:
+			users = append(users, method)
+		case name == "" && !own:
+			if spec, err := solver.Lookup(method); err != nil || spec.Needs.Prior {
+				users = append(users, method)
+			}
+		}
+	}
+	return users
 }
 
 // pixelModels gives the embedded pixel prior to the methods that are better off with it.

@@ -65,6 +65,33 @@ func (h Head) differs(other Head) string {
 	return ""
 }
 
+// common is what all cells of an evaluation share, whatever tasks and methods it has.
+func (h Head) common() Head {
+	h.Tasks, h.Methods, h.Noise, h.Damage, h.Parameters = nil, nil, nil, nil, nil
+	h.Facts = slices.DeleteFunc(slices.Clone(h.Facts), func(f Fact) bool { return f.Methods != nil })
+	return h
+}
+
+// rowOf is all that the cells of a row depend on beside what is common, for comparisons.
+func (h Head) rowOf(t task.Name, method string) string {
+	row := struct {
+		Noise      string
+		Damage     task.Values
+		Parameters param.Values
+		Facts      []Fact
+	}{h.Noise[t], h.Damage[t], h.Parameters[t][method], nil}
+	for _, f := range h.Facts {
+		if slices.Contains(f.Methods, method) {
+			row.Facts = append(row.Facts, Fact{Name: f.Name, Value: f.Value})
+		}
+	}
+	text, err := json.Marshal(row)
+	if err != nil {
+		panic(err) // plain data
+	}
+	return string(text)
+}
+
 // cell is what is kept of a cell.
 type cell struct {
 	Task    task.Name
@@ -77,7 +104,8 @@ type cell struct {
 }
 
 // cells are the finished cells of an evaluation, or of a part of it: a line of JSON for the head, one for each cell.
-// In memory there is only where each line lies.
+// An evaluation that goes on with other methods, parameters or models writes a further head: from there on the cells of
+// rows that changed are void. In memory there is only where each line lies.
 type cells struct {
 	head Head
 	name string // of the file
@@ -88,7 +116,14 @@ type cells struct {
 		io.Writer
 	}
 	size int64
-	at   map[rowKey][]int64 // by picture, from head.From; 0 for none (the head's place)
+	rows map[rowKey]*row // also those that the present head does not have
+	void int             // cells that the present head made void
+}
+
+// row is where the cells of a row lie.
+type row struct {
+	of string  // Head.rowOf
+	at []int64 // by picture, from head.From; 0 for none (the head's place)
 }
 
 type rowKey struct {
@@ -105,13 +140,47 @@ func (m *memory) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func newCells(head Head, name string) *cells {
-	c := &cells{head: head, name: name, at: map[rowKey][]int64{}}
+	c := &cells{name: name, rows: map[rowKey]*row{}}
+	c.goOn(head)
+	return c
+}
+
+// goOn takes a further head, of the same pictures, for the present one.
+func (c *cells) goOn(head Head) {
+	c.head, c.void = head, 0
 	for _, t := range head.Tasks {
 		for _, method := range head.Methods {
-			c.at[rowKey{t, method}] = make([]int64, head.To-head.From)
+			of, old := head.rowOf(t, method), c.rows[rowKey{t, method}]
+			if old != nil && old.of == of {
+				continue
+			}
+			if old != nil {
+				c.void += len(old.at) - count(old.at, 0)
+			}
+			c.rows[rowKey{t, method}] = &row{of, make([]int64, head.To-head.From)}
 		}
 	}
-	return c
+}
+
+// count is how many of the values are v.
+func count(values []int64, v int64) (n int) {
+	for _, x := range values {
+		if x == v {
+			n++
+		}
+	}
+	return n
+}
+
+// follows reports a head that cannot go on with the cells.
+func (c *cells) follows(head Head) error {
+	if text := c.head.common().differs(head.common()); text != "" {
+		return fmt.Errorf("its cells are of another evaluation: %s (choose another folder, or overwrite it)", text)
+	}
+	if c.head.From != head.From || c.head.To != head.To {
+		return errors.New("its cells are of another part of the pictures")
+	}
+	return nil
 }
 
 // fileOf is the name of the file of cells of a part.
@@ -157,11 +226,8 @@ func openCells(dir string, shard Shard, head Head, overwrite bool) (c *cells, er
 	case c.size > 0 && overwrite:
 		c = newCells(head, path)
 	case c.size > 0:
-		if text := c.head.differs(head); text != "" {
-			return fail(fmt.Errorf("its cells are of another evaluation: %s (choose another folder, or overwrite it)", text))
-		}
-		if c.head.From != head.From || c.head.To != head.To {
-			return fail(errors.New("its cells are of another part of the pictures"))
+		if err := c.follows(head); err != nil {
+			return fail(err)
 		}
 	}
 	c.file = f
@@ -171,7 +237,8 @@ func openCells(dir string, shard Shard, head Head, overwrite bool) (c *cells, er
 	if _, err := f.Seek(c.size, io.SeekStart); err != nil {
 		return fail(err)
 	}
-	if c.size == 0 {
+	if c.size == 0 || c.head.differs(head) != "" {
+		c.goOn(head)
 		if err := c.write(append(text, '\n')); err != nil {
 			return fail(err)
 		}
@@ -204,7 +271,8 @@ func readCells(f io.ReaderAt, name string) (*cells, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c == nil {
+		switch {
+		case c == nil:
 			var head Head
 			if err := json.Unmarshal(line, &head); err != nil || head.Format != cellsFormat {
 				return nil, errNotCells
@@ -213,17 +281,33 @@ func readCells(f io.ReaderAt, name string) (*cells, error) {
 				return nil, err
 			}
 			c = newCells(head, name)
-		} else {
-			var one cell
-			if err := json.Unmarshal(line, &one); err != nil {
-				return nil, fmt.Errorf("line %d: %w", n, err)
-			}
-			if err := c.index(one, at); err != nil {
+		default:
+			if err := c.line(line, at); err != nil {
 				return nil, fmt.Errorf("line %d: %w", n, err)
 			}
 		}
 		at += int64(len(line))
 	}
+}
+
+// line takes in a line behind the first one: a further head, or a cell.
+func (c *cells) line(text []byte, at int64) error {
+	if bytes.HasPrefix(text, []byte(`{"Format":`)) {
+		var head Head
+		err := json.Unmarshal(text, &head)
+		if err == nil {
+			err = errors.Join(head.check(), c.follows(head))
+		}
+		if err == nil {
+			c.goOn(head)
+		}
+		return err
+	}
+	var one cell
+	if err := json.Unmarshal(text, &one); err != nil {
+		return err
+	}
+	return c.index(one, at)
 }
 
 // check reports a head that makes no sense: it comes from a file.
@@ -241,15 +325,15 @@ const maxPictures = 1 << 24
 
 // index notes where a cell lies.
 func (c *cells) index(one cell, at int64) error {
-	row := c.at[rowKey{one.Task, one.Method}]
+	row := c.rows[rowKey{one.Task, one.Method}]
 	i := one.Picture - c.head.From
 	switch {
-	case row == nil || i < 0 || i >= len(row):
+	case row == nil || i < 0 || i >= len(row.at):
 		return fmt.Errorf("a cell of %s, which the file is not for", one)
-	case row[i] != 0:
+	case row.at[i] != 0:
 		return fmt.Errorf("a second cell of %s", one)
 	}
-	row[i] = at
+	row.at[i] = at
 	return nil
 }
 
@@ -257,12 +341,12 @@ func (c cell) String() string { return fmt.Sprintf("%s, %s, picture %d", c.Task,
 
 // has tells whether a cell is there.
 func (c *cells) has(t task.Name, method string, picture int) bool {
-	return c.at[rowKey{t, method}][picture-c.head.From] != 0
+	return c.rows[rowKey{t, method}].at[picture-c.head.From] != 0
 }
 
 // read reads a cell; one that is missing is an error.
 func (c *cells) read(t task.Name, method string, picture int) (one cell, err error) {
-	at := c.at[rowKey{t, method}][picture-c.head.From]
+	at := c.rows[rowKey{t, method}].at[picture-c.head.From]
 	if at == 0 {
 		return one, fmt.Errorf("%s: the cell of %s is missing", c.name, cell{Task: t, Method: method, Picture: picture})
 	}

@@ -64,8 +64,9 @@ type Options struct {
 	Models map[string]prior.Prior
 	Solve  psld.Options // of all methods; Method, Seed, Start and Sigma are set by Run, Keep is left out
 
-	// Dir is a folder for finished cells, from which the same evaluation goes on; one with the cells of another
-	// evaluation is an error, but with Overwrite. "" keeps nothing.
+	// Dir is a folder for finished cells, from which the same evaluation goes on. Tasks and methods may be others: a row
+	// whose parameters or facts have changed is measured again. One with the cells of another evaluation (pictures,
+	// seed, metrics, facts of all methods) is an error, but with Overwrite. "" keeps nothing.
 	Dir       string
 	Overwrite bool
 	// Grid is the number of pictures, the first ones, whose results are kept in Dir for Report.Write to show.
@@ -80,11 +81,15 @@ type Options struct {
 }
 
 // Fact is a name with its value.
-type Fact struct{ Name, Value string }
+type Fact struct {
+	Name, Value string
+	Methods     []string `json:",omitempty"` // whose results depend on it; nil for all
+}
 
 // Plan is what an evaluation is about to do.
 type Plan struct {
 	Cells, Done int
+	Void        int           // cells in Dir of other parameters or models, which are measured again
 	Predicted   time.Duration // about, of the networks alone; 0 for unknown
 }
 
@@ -283,7 +288,7 @@ func (e *run) jobs(from, to int) (list []*job) {
 // all does the jobs.
 func (e *run) all(ctx context.Context, jobs []*job) error {
 	if e.o.Plan != nil {
-		e.o.Plan(Plan{e.of, e.done, e.predict(jobs)})
+		e.o.Plan(Plan{e.of, e.done, e.cells.void, e.predict(jobs)})
 	}
 	errs := make([]error, len(jobs))
 	ctx, cancel := context.WithCancel(ctx) // the first error stops the others

@@ -277,7 +277,7 @@ func TestCells(t *testing.T) {
 		pics = append(pics, waves(16, 16, i))
 	}
 	o := Options{Tasks: []task.Name{"denoise", "sr4"}, Methods: []string{"psld"}, Sigma: 0.05,
-		Solve: psld.Options{Params: param.Values{"steps": 2}}, Facts: []Fact{{"model", "this"}}}
+		Solve: psld.Options{Params: param.Values{"steps": 2}}, Facts: []Fact{{Name: "program", Value: "this"}}}
 	whole, err := Run(t.Context(), m, pics, o)
 	require.NoError(t, err)
 
@@ -296,13 +296,9 @@ func TestCells(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, append(text, `{"Task":"sr4","Me`...), 0o600)) // as a killed run leaves it
 
 	other := o
-	other.Facts = []Fact{{"model", "other"}}
+	other.Facts = []Fact{{Name: "program", Value: "other"}}
 	_, err = Run(t.Context(), m, pics, other)
-	require.ErrorContains(t, err, "another evaluation: model is other, was this")
-	other = o
-	other.Solve.Params = param.Values{"steps": 3}
-	_, err = Run(t.Context(), m, pics, other)
-	require.ErrorContains(t, err, "another evaluation: the parameters of methods are not the same")
+	require.ErrorContains(t, err, "another evaluation: program is other, was this")
 	o.Progress = nil
 	o.Plan = func(p Plan) {
 		require.GreaterOrEqual(t, p.Done, 8)
@@ -328,6 +324,47 @@ func TestCells(t *testing.T) {
 	require.ErrorContains(t, err, "not a file of cells")
 }
 
+// An evaluation that goes on with further methods, or with other parameters or models of some, keeps the cells of the
+// rest, and measures again what has changed; it has the numbers of one that began anew. Going back measures again too,
+// since the pictures in the folder are the last ones.
+func TestChangedRows(t *testing.T) {
+	m := prior.RandomTiny(1)
+	pics := List{waves(16, 16, 0), waves(16, 16, 1)}
+	o := Options{Tasks: []task.Name{"denoise"}, Methods: []string{"psld", "tv"}, Sigma: 0.05, Dir: t.TempDir(), Grid: 1,
+		Solve: psld.Options{Params: param.Values{"steps": 2}}}
+	o.Facts = []Fact{{Name: "model", Value: "one", Methods: []string{"psld", "ldps"}}}
+	run := func(done, void int) {
+		t.Helper()
+		o.Plan = func(p Plan) { require.Equal(t, []int{done, void}, []int{p.Done, p.Void}) }
+		r, err := Run(t.Context(), m, pics, o)
+		require.NoError(t, err)
+		fresh := o
+		fresh.Dir, fresh.Plan = "", nil
+		want, err := Run(t.Context(), m, pics, fresh)
+		require.NoError(t, err)
+		require.Equal(t, numbers(t, want), numbers(t, r))
+		r, err = Open(o.Dir)
+		require.NoError(t, err)
+		require.Equal(t, numbers(t, want), numbers(t, r))
+	}
+	run(0, 0)
+	run(6, 0)
+	o.Methods = []string{"ldps", "psld", "tv"} // a further one
+	run(6, 0)
+	o.Solve.Params = param.Values{"steps": 3} // tv and the measurement have none
+	run(4, 4)
+	o.Solve.Params = param.Values{"steps": 2}
+	run(4, 4)
+	o.Facts = []Fact{{Name: "model", Value: "two", Methods: []string{"psld", "ldps"}}}
+	run(4, 4)
+	o.Methods = []string{"tv"}
+	run(4, 0)
+	o.Methods, o.Tasks = []string{"ldps", "psld", "tv"}, []task.Name{"sr4", "denoise"}
+	run(8, 0)
+	o.Sigma = 0.1 // the damage itself
+	run(0, 16)
+}
+
 // FuzzCells: no file of cells makes the reader panic, and what it takes it can read again.
 func FuzzCells(f *testing.F) {
 	head := `{"Format":"psld eval 2","Tasks":["sr4"],"Methods":["tv"],"Metrics":["psnr"],"Pictures":2,` +
@@ -335,6 +372,7 @@ func FuzzCells(f *testing.F) {
 	f.Add([]byte(head))
 	f.Add([]byte(head + `{"Task":"sr4","Method":"tv","Picture":1,"Metrics":[{"metric":"psnr","values":[3]}]}` + "\n"))
 	f.Add([]byte(head + `{"Task":"sr4","Method":"tv","Picture":7}` + "\n"))
+	f.Add([]byte(head + `{"Task":"sr4","Method":"tv","Picture":1}` + "\n" + strings.Replace(head, "tv", "psld", 1)))
 	f.Add([]byte(`{"Format":"psld eval 2","Pictures":-1}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := readCells(bytes.NewReader(text), "x")
@@ -342,8 +380,8 @@ func FuzzCells(f *testing.F) {
 			return
 		}
 		c.file = &memory{text}
-		for key, row := range c.at {
-			for i, at := range row {
+		for key, row := range c.rows {
+			for i, at := range row.at {
 				if at > 0 {
 					one, err := c.read(key.task, key.method, c.head.From+i)
 					require.NoError(t, err)
