@@ -5,25 +5,28 @@
 #
 # N pictures (default 64) come evenly from both folders, SIZE pixels a side (default 64). PRESETS names a file of
 # presets, such as psld tune wrote on other photographs. OUT (default results) has the finished cells: the same command
-# goes on after a break. DOCS (default docs) is where the page and its pictures go. The rest of the arguments goes to
-# psld eval.
+# goes on after a break, and measures again what has other parameters or another model since. METHODS names methods to
+# measure beforehand: then there is no page. DOCS (default docs) is where the page and its pictures go. The rest of the
+# arguments goes to psld eval.
 set -euo pipefail
-(($# >= 3)) || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 1; }
+(($# >= 3)) || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 1; }
 photos=$(realpath "$1") flowers=$(realpath "$2") alexnet=$(realpath "$3")
 shift 3
 here=$(realpath "$(dirname "$0")")
 n=${N:-64} size=${SIZE:-64} out=$(realpath -m "${OUT:-results}") docs=$(realpath -m "${DOCS:-$here/../docs}")
 presets=()
 [[ -z ${PRESETS:-} ]] || presets=(--presets "$(realpath "$PRESETS")")
-mkdir -p "$out" "$docs/results"
+mkdir -p "$out"
 (cd "$here/.." && go build -o "$out/psld" ./cmd/psld)
 
-# take FOLDER COUNT PREFIX copies pictures that lie evenly over a folder.
+# take FOLDER COUNT SUFFIX copies pictures that lie evenly over a folder. Those of both folders alternate.
 take() {
-  local files i
-  mapfile -t files < <(find "$1" -type f \( -name '*.jpg' -o -name '*.png' \) | sort)
+  local files i from
+  mapfile -t files < <(find "$1" -type f \( -name '*.jpg' -o -name '*.png' \) | LC_ALL=C sort)
+  ((${#files[@]} >= $2)) || { echo "$1 has ${#files[@]} pictures, want $2" >&2; exit 1; }
   for ((i = 0; i < $2; i++)); do
-    cp "${files[i * ${#files[@]} / $2]}" "$out/photos/$3-$(printf %03d "$i").${files[i * ${#files[@]} / $2]##*.}"
+    from=${files[i * ${#files[@]} / $2]}
+    cp "$from" "$out/photos/$(printf %03d "$i")-$3.${from##*.}"
   done
 }
 rm -rf "$out/photos"
@@ -33,26 +36,41 @@ take "$flowers" $((n / 2)) b
 
 tasks=inpaint-random,inpaint-box,sr4,deblur-gaussian,deblur-motion
 methods=psld,gmldps,ldps,dps,mcg,score-sde,ddrm,pnp-admm,diffpir,tv
-"$out/psld" eval --data "$out/photos" --n 0 --size "$size" --tasks "$tasks" --methods "$methods" --seed 1 \
-  --metrics psnr,ssim,lpips-alex --lpips-weights "$alexnet" "${presets[@]}" --out "$out" "$@" >/dev/null
+"$out/psld" eval --data "$out/photos" --n 0 --size "$size" --tasks "$tasks" --methods "${METHODS:-$methods}" --seed 1 \
+  --metrics psnr,ssim,lpips-alex --lpips-weights "$alexnet" --grid 4 "${presets[@]}" --out "$out" "$@" >/dev/null
+if [[ -n ${METHODS:-} && $METHODS != "$methods" ]]; then
+  echo "cells of $METHODS are in $out; the page needs all methods"
+  exit
+fi
 
-# ours TASK METRIC is the mean of psld: its column in table.csv is found by the head.
-ours() {
-  awk -F, -v task="$1" -v metric="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == metric) column = i }
-    $1 == task && $2 == "psld" { printf(metric ~ /psnr/ ? "%.2f" : "%.3f", $column) }' "$out/table.csv"
+# tables WHAT reads table.csv and makes a part of the page.
+tables() {
+  awk -F, -v what="$1" -v methods="$methods" -v tasks="$tasks" -f "$here/tables.awk" "$out/table.csv"
 }
-pair() { echo "$(ours "$1" psnr_db) / $(ours "$1" lpips-alex)"; }
-
+options="${*:+ $*}"
+mkdir -p "$docs/results"
 for file in "$out"/*.png; do cp "$file" "$docs/results/"; done
 {
   cat <<TEXT
 # All methods on the tasks of the poster
 
-Made by \`bench/results.sh PHOTOS FLOWERS ALEXNET\` with $n photographs of ${size}x$size pixels that trained no model.
-Every method runs on the embedded models; which and with what parameters stands at the end.
+Made by \`bench/results.sh PHOTOS FLOWERS ALEXNET$options\` with $n photographs of ${size}x$size pixels that trained no
+model, half of them of flowers. psld, gmldps and ldps run on the embedded latent model, tv on none, all others on the
+embedded pixel model; their parameters stand at the end. Nothing was tuned on these photographs.
+
+In short: PSNR in dB / LPIPS (AlexNet), the best of each task in bold, and seconds a picture, the mean over the tasks.
+
+$(tables short)
+
+n/a: the method has no use for the task, see below. Methods that average over what may have been there (pnp-admm, tv)
+have the higher PSNR, those that draw one of the possible pictures (psld, dps) the better LPIPS.
+
+## All numbers
 
 TEXT
   sed '/^Configuration:/,$d' "$out/table.md"
+  echo "Seconds are of this machine, beside whatever else ran on it: $("$out/psld" info |
+    sed -n 's/^processor *//p'), kernels $("$out/psld" info | sed -n 's/^kernels *\([a-z0-9]*\).*/\1/p')."
   echo
   echo "## Pictures"
   for task in ${tasks//,/ }; do
@@ -68,9 +86,14 @@ TEXT
     echo "![$metric over seconds a picture](results/time-$metric.png)"
   done
   echo
-  sed -e "s#@random@#$(pair inpaint-random)#; s#@box@#$(pair inpaint-box)#; s#@sr4@#$(pair sr4)#" \
-    -e "s#@gauss@#$(pair deblur-gaussian)#; s#@motion@#$(pair deblur-motion)#" -e "s#@n@#$n#; s#@size@#$size#g" \
-    "$here/poster.md"
+  sed -e "s#@n@#$n#; s#@size@#$size#g" "$here/poster.md" | while IFS= read -r line; do
+    case $line in
+      @beside@) tables beside ;;
+      @order@) tables order ;;
+      @why@) cat "$here/order.md" ;;
+      *) printf '%s\n' "$line" ;;
+    esac
+  done
   echo
   echo "## Configuration"
   echo

@@ -269,13 +269,7 @@ func (f *evalFlags) write(c *console, r *eval.Report) error {
 func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) []eval.Fact {
 	list := []eval.Fact{{Name: "program", Value: "psld " + version()}, {Name: "kernels", Value: asm.Active().String()},
 		{Name: "pictures", Value: fmt.Sprintf("%d, digest %s", pics.Len(), pics.Digest)}}
-	if users := usersOf(o, ""); users != nil {
-		list = append(list, eval.Fact{Name: "model", Value: describeModel(m), Methods: users})
-	}
-	for _, name := range slices.Sorted(maps.Keys(o.Models)) {
-		list = append(list, eval.Fact{Name: "model of " + name, Value: describeModel(o.Models[name]),
-			Methods: usersOf(o, name)})
-	}
+	list = append(list, modelFacts(m, o)...)
 	var flags []string
 	f.fs.Visit(func(g *flag.Flag) {
 		switch g.Name {
@@ -291,26 +285,36 @@ func (f *evalFlags) facts(pics *picture.Squares, o eval.Options, m prior.Prior) 
 	return append(list, eval.Fact{Name: "flags", Value: strings.Join(flags, " ")})
 }
 
-// describeModel tells a model from others.
-func describeModel(m prior.Prior) string {
-	return fmt.Sprintf("%s %.13s", prior.Describe(m), solver.ModelDigest(m))
-}
-
-// usersOf are the methods of an evaluation whose results depend on the model of the method of this name; "" is for the
-// model of those that have none of their own. auto may take any.
-func usersOf(o eval.Options, name string) (users []string) {
-	for _, method := range o.Methods {
-		_, own := o.Models[method]
-		switch {
-		case method == psld.Auto, method == name:
-			users = append(users, method)
-		case name == "" && !own:
-			if spec, err := solver.Lookup(method); err != nil || spec.Needs.Prior {
-				users = append(users, method)
+// modelFacts are the models of an evaluation, with the methods that run on them. auto may run on any.
+func modelFacts(m prior.Prior, o eval.Options) (list []eval.Fact) {
+	add := func(m prior.Prior, methods ...string) {
+		text := fmt.Sprintf("%s %.13s", prior.Describe(m), solver.ModelDigest(m))
+		i := slices.IndexFunc(list, func(f eval.Fact) bool { return f.Value == text })
+		if i < 0 {
+			i, list = len(list), append(list, eval.Fact{Name: "model", Value: text})
+		}
+		for _, name := range methods {
+			if !slices.Contains(list[i].Methods, name) {
+				list[i].Methods = append(list[i].Methods, name)
 			}
 		}
 	}
-	return users
+	for _, name := range o.Methods {
+		own, ok := o.Models[name]
+		spec, err := solver.Lookup(name)
+		switch {
+		case name == psld.Auto:
+			add(m, name)
+			for _, other := range slices.Sorted(maps.Keys(o.Models)) {
+				add(o.Models[other], name)
+			}
+		case ok:
+			add(own, name)
+		case err != nil || spec.Needs.Prior:
+			add(m, name)
+		}
+	}
+	return list
 }
 
 // pixelModels gives the embedded pixel prior to the methods that are better off with it.

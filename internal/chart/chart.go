@@ -39,7 +39,7 @@ var ticks = func() (list []plot.Tick) {
 		for i := 1.0; i < 10; i++ {
 			tick := plot.Tick{Value: i * decade}
 			if i == 1 || i == 2 || i == 5 {
-				tick.Label = strconv.FormatFloat(tick.Value, 'g', 1, 64)
+				tick.Label = strconv.FormatFloat(float64(float32(tick.Value)), 'g', -1, 32)
 			}
 			list = append(list, tick)
 		}

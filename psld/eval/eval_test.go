@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
 
 	"psld/psld"
 	"psld/psld/metric"
@@ -183,7 +186,8 @@ func numbers(t *testing.T, r *Report) string {
 func TestTables(t *testing.T) {
 	r, err := Run(t.Context(), prior.RandomTiny(1), List{waves(16, 16, 0), waves(16, 16, 1)}, Options{
 		Tasks: []task.Name{task.Denoise}, Methods: []string{"tv", "psld", "ddrm"}, Sigma: 0.1,
-		Solve: psld.Options{Params: param.Values{"steps": 2}}, Metrics: append(metric.Default()[:1], bareLPIPS(t))})
+		Solve: psld.Options{Params: param.Values{"steps": 2}}, Metrics: append(metric.Default()[:1], bareLPIPS(t)),
+		Facts: []Fact{{Name: "model", Value: "tiny", Methods: []string{"psld", "ddrm"}}}})
 	require.NoError(t, err)
 	write := func(f func(b *bytes.Buffer) error) string {
 		var b bytes.Buffer
@@ -215,7 +219,33 @@ func TestTables(t *testing.T) {
 	require.Equal(t, tv.Mean, got.Rows[1].Metrics["psnr"]["Mean"])
 	require.InDelta(t, tv.Mean-own.Mean, got.Rows[1].Metrics["psnr"]["Difference"], 1e-12)
 	require.Empty(t, got.Rows[3].Metrics["psnr"])
-	require.Contains(t, write(func(b *bytes.Buffer) error { return r.Configuration(b) }), "  - psld: back adjoint, ")
+	text = write(func(b *bytes.Buffer) error { return r.Configuration(b) })
+	require.Contains(t, text, "  - psld: back adjoint, ")
+	require.Contains(t, text, "\n- model of psld, ddrm: tiny\n")
+	require.Contains(t, text, "\n- denoise: noise of deviation 0.1 ")
+	require.Equal(t, task.Values{"missing": 0.7}, r.damage(task.InpaintRandom))
+	require.Equal(t, task.Values{"kernel-std": 1.5}, r.damage(task.DeblurGaussian), "as small pictures have it")
+	r.Height, r.Width = 512, 512
+	require.Equal(t, task.Values{"kernel-std": 6}, r.damage(task.DeblurGaussian))
+	r.Head.Damage[task.DeblurGaussian] = task.Values{"kernel-std": 2}
+	require.Equal(t, task.Values{"kernel-std": 2}, r.damage(task.DeblurGaussian))
+}
+
+// TestNamesInPlots: names of points that lie close together do not cover each other.
+func TestNamesInPlots(t *testing.T) {
+	p := plot.New()
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 1, 100, 0, 1
+	p.X.Scale = plot.LogScale{}
+	at := plotter.XYs{{X: 10, Y: 0.5}, {X: 10.1, Y: 0.501}, {X: 10.2, Y: 0.5}, {X: 60, Y: 0.5}}
+	boxes := place(p, at, []string{"one", "two", "three", "four"})
+	for i, a := range boxes {
+		require.InDelta(t, 9*float64(vg.Centimeter)*math.Log10(at[i].X)/2+4, float64(a.Min.X), 1e-9)
+		require.GreaterOrEqual(t, a.Min.Y, 6*vg.Centimeter*vg.Length(at[i].Y)+2)
+		for _, b := range boxes[:i] {
+			require.False(t, overlap(a, b))
+		}
+	}
+	require.InDelta(t, 3*float64(vg.Centimeter)+2, float64(boxes[3].Min.Y), 1e-9, "alone, it stays where it is")
 }
 
 // TestAtOnce: as many as processors, but what fits into three quarters of the memory.

@@ -1,8 +1,10 @@
 package eval
 
 import (
+	"cmp"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -73,18 +75,60 @@ func (r *Report) plot(w io.Writer, k int) error {
 			return err
 		}
 		dots.Shape = draw.CircleGlyph{}
-		text, err := plotter.NewLabels(plotter.XYLabels{XYs: at.XYs, Labels: names})
-		if err != nil {
-			return err
-		}
-		text.Offset = vg.Point{X: 4, Y: 2}
-		p.Add(plotter.NewGrid(), bars, dots, text)
+		p.Add(plotter.NewGrid(), bars, dots)
 		if p.X.Min == p.X.Max {
 			p.X.Max *= 2
 		}
 		chart.Seconds(p)
 		p.X.Max *= 2 // room for names
+		if err := label(p, at.XYs, names); err != nil {
+			return err
+		}
 		plots = append(plots, p)
 	}
 	return chart.Panels(w, plots)
+}
+
+// label writes names beside points, higher where one would cover another. The axes of p are done.
+func label(p *plot.Plot, at plotter.XYs, names []string) error {
+	for i, box := range place(p, at, names) {
+		text, err := plotter.NewLabels(plotter.XYLabels{XYs: at[i : i+1], Labels: names[i : i+1]})
+		if err != nil {
+			return err
+		}
+		text.Offset = box.Min.Sub(inside(p, at[i]))
+		p.Add(text)
+	}
+	return nil
+}
+
+// inside is about where a point lies in a panel of chart.Panels.
+func inside(p *plot.Plot, at plotter.XY) vg.Point {
+	return vg.Point{X: 9 * vg.Centimeter * vg.Length(p.X.Scale.Normalize(p.X.Min, p.X.Max, at.X)),
+		Y: 6 * vg.Centimeter * vg.Length(p.Y.Scale.Normalize(p.Y.Min, p.Y.Max, at.Y))}
+}
+
+// place finds room for names beside points, the lowest first.
+func place(p *plot.Plot, at plotter.XYs, names []string) []vg.Rectangle {
+	const letter, line = 5.5 * vg.Length(1), 10 * vg.Length(1) // about
+	order := make([]int, len(names))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(at[a].Y, at[b].Y) })
+	boxes := make([]vg.Rectangle, len(names))
+	for n, i := range order {
+		low := inside(p, at[i]).Add(vg.Point{X: 4, Y: 2})
+		size := vg.Point{X: letter * vg.Length(len(names[i])), Y: line}
+		box := func() vg.Rectangle { return vg.Rectangle{Min: low, Max: low.Add(size)} }
+		for slices.ContainsFunc(order[:n], func(k int) bool { return overlap(boxes[k], box()) }) {
+			low.Y++
+		}
+		boxes[i] = box()
+	}
+	return boxes
+}
+
+func overlap(a, b vg.Rectangle) bool {
+	return a.Min.X < b.Max.X && b.Min.X < a.Max.X && a.Min.Y < b.Max.Y && b.Min.Y < a.Max.Y
 }

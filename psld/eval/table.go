@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"psld/psld/metric"
+	"psld/psld/task"
 )
 
 // Markdown writes a table of the means with their 95 % intervals by Student's t, one of the differences to Baseline,
@@ -117,14 +119,19 @@ func (r *Report) Configuration(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "Configuration:\n\n- %d pictures of %dx%d pixels, seed %d\n", r.Pictures, r.Width, r.Height, r.Seed)
 	for _, f := range r.Facts {
-		fmt.Fprintf(&b, "- %s: %s\n", f.Name, f.Value)
+		of := ""
+		if f.Methods != nil {
+			of = " of " + strings.Join(f.Methods, ", ")
+		}
+		fmt.Fprintf(&b, "- %s%s: %s\n", f.Name, of, f.Value)
 	}
 	for _, t := range r.Tasks {
-		fmt.Fprintf(&b, "- %s: %s", t, r.Noise[t])
-		for _, name := range sortedKeys(r.Damage[t]) {
-			fmt.Fprintf(&b, ", %s %v", name, r.Damage[t][name])
+		fmt.Fprintf(&b, "- %s: ", t)
+		damage := r.damage(t)
+		for _, name := range sortedKeys(damage) {
+			fmt.Fprintf(&b, "%s %.6g, ", name, damage[name])
 		}
-		b.WriteString("\n")
+		fmt.Fprintf(&b, "%s\n", r.Noise[t])
 		for _, method := range r.Methods {
 			v := r.Parameters[t][method]
 			for i, name := range sortedKeys(v) {
@@ -132,6 +139,10 @@ func (r *Report) Configuration(w io.Writer) error {
 					fmt.Fprintf(&b, "  - %s:", method)
 				} else {
 					b.WriteString(",")
+				}
+				if x, ok := v[name].(float64); ok { // JSON has all digits
+					fmt.Fprintf(&b, " %s %.6g", name, x)
+					continue
 				}
 				fmt.Fprintf(&b, " %s %v", name, v[name])
 			}
@@ -142,6 +153,26 @@ func (r *Report) Configuration(w io.Writer) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// damage are the parameters of the test damage of a task.
+func (r *Report) damage(name task.Name) task.Values {
+	t, err := task.Find(string(name))
+	if err != nil { // one of another program
+		return r.Damage[name]
+	}
+	all := task.Values{}
+	for _, p := range t.Parameters {
+		if p.Default != 0 {
+			all[p.Name] = p.Default
+		}
+	}
+	if v, set := r.Damage[name]; set || t.Fit == nil {
+		maps.Copy(all, v)
+		return all
+	}
+	maps.Copy(all, t.Fit(r.Height, r.Width))
+	return all
 }
 
 // CSV writes a line for each row: of each metric the mean, half its 95 % interval, the mean difference to Baseline,
