@@ -6,10 +6,11 @@
 # N pictures (default 64) come evenly from both folders, SIZE pixels a side (default 64). PRESETS names a file of
 # presets, such as psld tune wrote on other photographs. OUT (default results) has the finished cells: the same command
 # goes on after a break, and measures again what has other parameters or another model since. METHODS names methods to
-# measure beforehand: then there is no page. DOCS (default docs) is where the page and its pictures go. The rest of the
+# measure beforehand: then there is no page. REFERENCE (default 8) is on how many pictures the published code's way of
+# PSLD is measured, with its 200 steps. DOCS (default docs) is where the page and its pictures go. The rest of the
 # arguments goes to psld eval.
 set -euo pipefail
-(($# >= 3)) || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 1; }
+(($# >= 3)) || { sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 1; }
 photos=$(realpath "$1") flowers=$(realpath "$2") alexnet=$(realpath "$3")
 shift 3
 here=$(realpath "$(dirname "$0")")
@@ -36,16 +37,25 @@ take "$flowers" $((n / 2)) b
 
 tasks=inpaint-random,inpaint-box,sr4,deblur-gaussian,deblur-motion
 methods=psld,gmldps,ldps,dps,mcg,score-sde,ddrm,pnp-admm,diffpir,tv
-"$out/psld" eval --data "$out/photos" --n 0 --size "$size" --tasks "$tasks" --methods "${METHODS:-$methods}" --seed 1 \
-  --metrics psnr,ssim,lpips-alex --lpips-weights "$alexnet" --grid 4 "${presets[@]}" --out "$out" "$@" >/dev/null
+# measure METHODS FOLDER OPTIONS... makes or goes on with cells.
+measure() {
+  "$out/psld" eval --data "$out/photos" --size "$size" --tasks "$tasks" --methods "$1" --seed 1 --metrics \
+    psnr,ssim,lpips-alex --lpips-weights "$alexnet" --out "$2" "${@:3}" >/dev/null
+}
+measure "${METHODS:-$methods}" "$out" --n 0 --grid 4 "${presets[@]}" "$@"
 if [[ -n ${METHODS:-} && $METHODS != "$methods" ]]; then
   echo "cells of $METHODS are in $out; the page needs all methods"
   exit
 fi
+few=${REFERENCE:-8}
+((few <= n)) || few=$n
+published=(--reference --loop-noise 0.05 --steps 200 --gamma 0.1 --omega 1)
+measure psld "$out/reference" --n "$few" --grid 0 "${published[@]}" "$@"
 
-# tables WHAT reads table.csv and makes a part of the page.
+# tables WHAT METHODS reads table.csv, of both, and makes a part of the page.
 tables() {
-  awk -F, -v what="$1" -v methods="$methods" -v tasks="$tasks" -f "$here/tables.awk" "$out/table.csv"
+  sed 's/^\([^,]*\),psld,/\1,psld --reference,/' "$out/reference/table.csv" | grep -e --reference |
+    cat "$out/table.csv" - | awk -F, -v what="$1" -v methods="$2" -v tasks="$tasks" -f "$here/tables.awk"
 }
 options="${*:+ $*}"
 mkdir -p "$docs/results"
@@ -60,7 +70,7 @@ embedded pixel model; their parameters stand at the end. Nothing was tuned on th
 
 In short: PSNR in dB / LPIPS (AlexNet), the best of each task in bold, and seconds a picture, the mean over the tasks.
 
-$(tables short)
+$(tables short "$methods")
 
 n/a: the method has no use for the task, see below. Methods that average over what may have been there (pnp-admm, tv)
 have the higher PSNR, those that draw one of the possible pictures (psld, dps) the better LPIPS.
@@ -86,10 +96,10 @@ TEXT
     echo "![$metric over seconds a picture](results/time-$metric.png)"
   done
   echo
-  sed -e "s#@n@#$n#; s#@size@#$size#g" "$here/poster.md" | while IFS= read -r line; do
+  sed -e "s#@n@#$n#; s#@few@#$few#; s#@size@#$size#g; s#@published@#${published[*]}#" "$here/poster.md" | while IFS= read -r line; do
     case $line in
-      @beside@) tables beside ;;
-      @order@) tables order ;;
+      @beside@) tables beside "psld,psld --reference,${methods#psld,}" ;;
+      @order@) tables order "$methods" ;;
       @why@) cat "$here/order.md" ;;
       *) printf '%s\n' "$line" ;;
     esac

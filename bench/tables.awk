@@ -1,6 +1,8 @@
 # Parts of docs/results.md out of table.csv of psld eval: what is "short", "beside" or "order".
 BEGIN {
   split(methods, method, ","); split(tasks, task, ",")
+  for (i in method) listed[method[i]]
+  listed["measurement"]
   # LPIPS of the poster (psld) and of table 1 of Chung et al. 2023 (DPS; random and box of dps as PSLD's table has them).
   published("psld", ".096 .167 .201 .221 -"); published("dps", ".212 .216 .214 .257 .242")
   published("mcg", ".286 .309 .520 .340 .702"); published("score-sde", ".612 .331 .563 .403 .657")
@@ -12,7 +14,7 @@ function published(name, list,   v, i) {
   for (i = 1; i <= 5; i++) if (v[i] != "-") paper[name, task[i]] = v[i]
 }
 NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
-$column["lpips-alex"] != "" {
+$column["lpips-alex"] != "" && $2 in listed {
   psnr[$2, $1] = $column["psnr_db"]; lpips[$2, $1] = $column["lpips-alex"]
   time[$2] += $column["seconds_per_picture"]; count[$2]++
   if ($2 == "measurement") next
