@@ -104,8 +104,8 @@ type cell struct {
 }
 
 // cells are the finished cells of an evaluation, or of a part of it: a line of JSON for the head, one for each cell.
-// An evaluation that goes on with other methods, parameters or models writes a further head: from there on the cells of
-// rows that changed are void. In memory there is only where each line lies.
+// An evaluation that goes on with other methods, parameters or models writes a further head: from there on the cells
+// of rows that changed are void. In memory there is only where each line lies.
 type cells struct {
 	head Head
 	name string // of the file
