@@ -126,12 +126,12 @@ func (r *Report) Configuration(w io.Writer) error {
 		fmt.Fprintf(&b, "- %s%s: %s\n", f.Name, of, f.Value)
 	}
 	for _, t := range r.Tasks {
-		fmt.Fprintf(&b, "- %s: ", t)
+		fmt.Fprintf(&b, "- %s: %s", t, r.Noise[t])
 		damage := r.damage(t)
 		for _, name := range sortedKeys(damage) {
-			fmt.Fprintf(&b, "%s %.6g, ", name, damage[name])
+			fmt.Fprintf(&b, ", %s %.6g", name, damage[name])
 		}
-		fmt.Fprintf(&b, "%s\n", r.Noise[t])
+		b.WriteString("\n")
 		for _, method := range r.Methods {
 			v := r.Parameters[t][method]
 			for i, name := range sortedKeys(v) {
