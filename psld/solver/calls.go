@@ -81,6 +81,11 @@ func (o *Guess) Calls() Calls {
 }
 
 // Calls implements [Counted].
+func (o *DPM) Calls() Calls {
+	return ofHops(o.Steps, float64(1+min(o.Fits, o.Steps-1)))
+}
+
+// Calls implements [Counted].
 func (o *DING) Calls() Calls {
 	passes := 2*o.Steps + 1
 	if o.Delayed {

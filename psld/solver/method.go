@@ -131,6 +131,8 @@ var specs = []Spec{
 		hopStep, Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(DCDP) }},
 	{"guess", "Guess & Guide (2026): exact fits at one noise level, then some on the way down",
 		hopStep, Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(Guess) }},
+	{"dpm", "DPM-Solver++(2M) (Lu et al. 2022) with exact fits in its first steps: very few, of second order",
+		hopStep, Needs{Prior: true, Start: true, Noise: true}, true, func() Method { return new(DPM) }},
 	{"ding", "DING (Janati et al. 2026): fills holes in latents; decoder and encoder at the ends alone",
 		"two passes through the UNet", Needs{Prior: true, Start: true, Mask: true}, true,
 		func() Method { return new(DING) }},

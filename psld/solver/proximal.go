@@ -45,6 +45,9 @@ type proximal struct {
 	hops []hop
 	clip bool // the fits to [-1,1]
 	cold bool // it starts without noise: the start picture has that of the first level
+
+	second   bool    // steps of second order: the state has the clean one before as "c"
+	epsScale float64 // of the noise that is seen, what is taken out
 }
 
 // leastNoise is what a measurement without noise is taken to have, about that of its 8 bits.
@@ -57,7 +60,7 @@ func newProximal(r *Run, name string, hops []hop) (*proximal, error) {
 	if !r.CanEncode() {
 		return nil, fmt.Errorf("the light autoencoder has no encoder, which method %s needs", name)
 	}
-	return &proximal{r: r, name: name, prox: operator.ProxOf(r.A), hops: hops, clip: true}, nil
+	return &proximal{r: r, name: name, prox: operator.ProxOf(r.A), hops: hops, clip: true, epsScale: 1}, nil
 }
 
 // variance is that of the measurement's noise.
@@ -148,7 +151,7 @@ func (m *proximal) Step(ctx context.Context, s *State) (Report, error) {
 	defer g.Release()
 	unit := float32(1 / math.Sqrt(1+h.level*h.level)) // the state of the prior has variance 1
 	e := r.Eps(g, g.Scale(g.Const(z), unit), float32(t))
-	z0 := g.Sub(g.Const(z), g.Scale(e, float32(h.level)))
+	z0 := g.Sub(g.Const(z), g.Scale(e, float32(m.epsScale*h.level)))
 	clean, shape := slices.Clone(z0.Host()), z.Shape
 	grows := h.half && !last && !m.hops[s.Step+1].half
 	switch {
@@ -178,9 +181,29 @@ func (m *proximal) Step(ctx context.Context, s *State) (Report, error) {
 	}
 	report.Loss = report.Measurement * report.Measurement
 	if !last {
+		if m.second {
+			before := s.Vars["c"]
+			s.Set("c", clean, shape...)
+			clean = m.ahead(s.Step, clean, before)
+		}
 		s.Set("z", m.noised(s.Step, z.Data, clean, e.Host()), shape...)
 	}
 	return report, nil
+}
+
+// ahead is the clean state of hop i moved on along the line through it and the one before, nil in the first hop, as
+// far as DPM-Solver++(2M) goes.
+func (m *proximal) ahead(i int, clean []float32, before *tensor.Tensor) []float32 {
+	if before == nil {
+		return clean
+	}
+	length := func(i int) float64 { return math.Log(m.hops[i].level / m.hops[i+1].level) }
+	share := float32(length(i) / (2 * length(i-1)))
+	next := slices.Clone(clean)
+	for k, v := range before.Data {
+		next[k] += share * (clean[k] - v)
+	}
+	return next
 }
 
 // blended moves a clean state to that of a fit by the share b. Where they are not of one size it is that of the fit.

@@ -167,6 +167,39 @@ func (s *scalar) guess(o *Guess) float64 {
 	})
 }
 
+// dpm is written in the state sqrt(a) z + sqrt(1-a) e, as DPM-Solver++(2M) is published: of half logarithmic signal to
+// noise ratio l, z' = (sigma'/sigma) z - alpha' (exp(-(l'-l)) - 1) D.
+func (s *scalar) dpm(o *DPM) float64 {
+	first := math.Cbrt(math.Sqrt(1/s.share(999*o.Strength) - 1))
+	var levels []float64
+	for i := range o.Steps {
+		levels = append(levels, math.Pow(first+float64(i)/float64(o.Steps-1)*(math.Cbrt(o.To)-first), 3))
+	}
+	z := s.begin(1 / (1 + levels[0]*levels[0]))
+	var before float64
+	for k, level := range levels {
+		a := 1 / (1 + level*level)
+		_, eps := s.clean(z, a)
+		z0 := (z - o.EpsScale*math.Sqrt(1-a)*eps) / math.Sqrt(a)
+		x, fit := s.encodedFit(z0, s.weight(o.Lambda, a))
+		if k == len(levels)-1 {
+			return x
+		}
+		if k < o.Fits {
+			z0 = fit
+		}
+		d, h := z0, math.Log(level/levels[k+1])
+		if k > 0 {
+			r := math.Log(levels[k-1]/level) / h
+			d = (1+1/(2*r))*z0 - 1/(2*r)*before
+		}
+		next := 1 / (1 + levels[k+1]*levels[k+1])
+		z = math.Sqrt((1-next)/(1-a))*z - math.Sqrt(next)*(math.Exp(-h)-1)*d
+		before = z0
+	}
+	return 0
+}
+
 // TestProximalSteps holds runs of the methods of the loop without gradients against the formulas of their papers, in
 // float64, value by value, with a codec that loses something and leaves [-1,1].
 func TestProximalSteps(t *testing.T) {
@@ -176,6 +209,7 @@ func TestProximalSteps(t *testing.T) {
 	treg := &TReg{DDIM: DDIM{Steps: 12, Strength: 0.7}, FitEvery: 3, FitUntil: 0.15, Lambda: 0.7}
 	dcdp := &DCDP{Rounds: 3, Steps: 4, Strength: 0.6, Lambda: 1.5}
 	guess := &Guess{Guesses: 2, Steps: 7, FitEvery: 3, Strength: 0.5, Lambda: 1.5}
+	dpm := &DPM{Steps: 6, Fits: 2, Strength: 0.7, To: 0.15, Lambda: 0.7, EpsScale: 0.95}
 	plain := &Guess{Steps: 6, FitEvery: 2, Strength: 0.5, Lambda: 1.5}
 	start := make([]float32, len(c.p.Y))
 	for i := range start {
@@ -189,6 +223,7 @@ func TestProximalSteps(t *testing.T) {
 		"treg":                 {treg, func(s *scalar) float64 { return s.treg(treg) }},
 		"dcdp":                 {dcdp, func(s *scalar) float64 { return s.dcdp(dcdp) }},
 		"guess, ends in a fit": {guess, func(s *scalar) float64 { return s.guess(guess) }},
+		"dpm":                  {dpm, func(s *scalar) float64 { return s.dpm(dpm) }},
 		"guess, none":          {plain, func(s *scalar) float64 { return s.guess(plain) }},
 	} {
 		res, err := Solve(context.Background(), lossyCodec{c.prior}, c.p, m.method, Options{Seed: 5, Start: start})
