@@ -97,7 +97,7 @@ func (o *DING) Calls() Calls {
 // Calls implements [Counted].
 func (o *LatentDAPS) Calls() Calls {
 	inner := float64(o.Steps * o.Inner)
-	return Calls{UNet: Passes{Forward: float64(2 * o.Steps)}, Decoder: Passes{inner, inner}}
+	return Calls{UNet: Passes{Forward: float64(o.Flow * o.Steps)}, Decoder: Passes{inner, inner}}
 }
 
 // Calls implements [Counted].

@@ -61,7 +61,7 @@ func TestClosedFormTable(t *testing.T) {
 			FitUntil: 0.15, Lambda: 1}},
 		{"DCDP", "6 rounds of 4 steps", false, &DCDP{Rounds: 6, Steps: 4, Strength: 0.7, Lambda: 1}},
 		{"Guess", "4 guesses, 12 steps", false, &Guess{Guesses: 4, Steps: 12, FitEvery: 3, Strength: 0.5, Lambda: 1}},
-		{"DPM", "8 steps, 4 fits", false, &DPM{Steps: 8, Fits: 4, Strength: 1, To: 0.1, Lambda: 1, EpsScale: 1}},
+		{"DPM", "8 steps, 4 fits", false, &DPM{Steps: 8, Fits: 4, Strength: 1, To: 0.05, Lambda: 1}},
 	}
 	var table strings.Builder
 	table.WriteString("| method | | mean, measured | variance, measured | mean, missing | variance, missing |\n" +

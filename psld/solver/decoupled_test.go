@@ -12,13 +12,31 @@ import (
 	"psld/tensor"
 )
 
-// TestLatentDAPSSteps holds a run against the formulas in float64, value by value: states z + s e, two Euler steps of
+// TestLatentDAPSSteps holds a run against the formulas in float64, value by value: states z + s e, Euler steps of
 // the probability flow, Langevin steps with a clipped gradient. One value's gradient is beyond the clip.
 func TestLatentDAPSSteps(t *testing.T) {
+	t.Run("published", func(t *testing.T) {
+		testLatentDAPS(t, &LatentDAPS{Steps: 4, Inner: 3, Flow: 2, Rate: 1e-3, LastRate: 0.5, Momentum: 0.6, Heat: 1,
+			Spread: 1, Tau: 0.2, From: 5, To: 0.1, Strength: 1})
+	})
+	t.Run("from a picture", func(t *testing.T) {
+		testLatentDAPS(t, &LatentDAPS{Steps: 4, Inner: 3, Flow: 5, Rate: 1e-3, LastRate: 0.5, Momentum: 0.6, Heat: 0.4,
+			Spread: 0.3, From: 5, To: 0.1, Strength: 0.5})
+	})
+}
+
+func testLatentDAPS(t *testing.T, o *LatentDAPS) {
 	c := newDiffPIRCase(t, 0.1)
-	o := &LatentDAPS{Steps: 4, Inner: 3, Rate: 1e-3, LastRate: 0.5, Momentum: 0.6, Tau: 0.2, From: 5, To: 0.1}
-	res, err := Solve(context.Background(), lossyCodec{c.prior}, c.p, o, Options{Seed: 5})
+	start := make([]float32, len(c.p.Y))
+	for i := range start {
+		start[i] = float32(i%3) / 4
+	}
+	res, err := Solve(context.Background(), lossyCodec{c.prior}, c.p, o, Options{Seed: 5, Start: start})
 	require.NoError(t, err)
+	tau, first := o.Tau, o.From
+	if tau == 0 {
+		tau = math.Sqrt(2) * 0.1
+	}
 	rooted := func(from, to, share float64) float64 {
 		return math.Pow(math.Pow(from, 1./7)+share*(math.Pow(to, 1./7)-math.Pow(from, 1./7)), 7)
 	}
@@ -26,32 +44,37 @@ func TestLatentDAPSSteps(t *testing.T) {
 	clipped := false
 	for i, x := range res.X {
 		s := &scalar{c, t, i, 0.1, 0}
-		z := o.From * s.noise("start", 0)
+		z := first * s.noise("start", 0)
+		if o.Strength < 1 {
+			first = math.Sqrt(1/s.share(999*o.Strength) - 1)
+			z = 0.32*float64(start[i]) + first*s.noise("start", 0)
+		}
 		for k := range o.Steps {
-			level := rooted(o.From, o.To, float64(k)/float64(o.Steps))
+			level := rooted(first, o.To, float64(k)/float64(o.Steps))
 			a := z
-			for j := range 2 {
-				now, next := rooted(level, 0.001, float64(j)/2), rooted(level, 0.001, float64(j+1)/2)
+			for j := range o.Flow {
+				n := float64(o.Flow)
+				now, next := rooted(level, 0.001, float64(j)/n), rooted(level, 0.001, float64(j+1)/n)
 				unit, seen := a/math.Sqrt(1+now*now), max(now, least)
 				share := 1 / (1 + seen*seen)
 				_, eps := s.clean(unit, share)
 				a += (next - now) * eps
 			}
 			z = a
-			v, rate := s.noise("velocity", k), o.Rate*(1+float64(k)/float64(o.Steps+1)*(o.LastRate-1))
+			v, rate := o.Heat*s.noise("velocity", k), o.Rate*(1+float64(k)/float64(o.Steps+1)*(o.LastRate-1))
 			for j := range o.Inner {
 				grad := 0.0
 				if s.keep[i/3] {
 					grad = 2 * 3 * (3*z - float64(c.p.Y[i]))
 					clipped = clipped || math.Abs(grad) > 1
 				}
-				score := -min(max(grad, -1), 1)/(o.Tau*o.Tau) + (a-z)/(level*level)
+				score := -min(max(grad, -1), 1)/(tau*tau) + (a-z)/(level*level*o.Spread*o.Spread)
 				v = o.Momentum*v + math.Sqrt(rate)*score +
-					math.Sqrt(2*(1-o.Momentum))*s.noise("langevin", k*o.Inner+j)
+					o.Heat*math.Sqrt(2*(1-o.Momentum))*s.noise("langevin", k*o.Inner+j)
 				z += math.Sqrt(rate) * v
 			}
 			if k+1 < o.Steps {
-				x := rooted(o.From, o.To, float64(k+1)/float64(o.Steps))
+				x := rooted(first, o.To, float64(k+1)/float64(o.Steps))
 				z += x * s.noise("level", k)
 			}
 		}

@@ -5,26 +5,23 @@ import (
 	"math"
 )
 
-// DPM is the loop of the proximal methods with the second-order steps of DPM-Solver++(2M) (Lu et al. 2022), for very
-// few steps. At falling levels of noise s, from that of the share Strength of the diffusion time to To, even in the
-// cube root, from the state z + s e:
+// DPM goes down few levels of noise by the second-order steps of DPM-Solver++(2M) (Lu et al. 2022), and fits the picture
+// to the measurement in the first of them. At levels s from that of the share Strength of the diffusion time to To, even
+// in the cube root, with z0 the clean state that the prior expects of the state z + s e,
 //
-//	z0 = z + s e - EpsScale s eps      eps what the network sees
-//	c  = E(x) in the first Fits steps and the last, else z0,  x = argmin |A x - y|^2 / 2 + rho |x - D(z0)|^2 / 2
-//	c' = c + h/2g (c - the c before)   h = ln(s / s'), g the same of the step before
+//	c  = E(x) in the first Fits steps, else z0,  x = argmin |A x - y|^2 / 2 + rho |x - D(z0)|^2 / 2
+//	c' = c + h/2g (c - the c before)             h = ln(s / s'), g the same of the step before
 //	z' = c' + s'/s (state - c')
 //
-// with rho = Lambda sigma^2 / (1 - a), a the share of signal. No noise is added after the start: what the first one
-// draws becomes the picture's texture. An EpsScale below 1 takes out less noise than is seen. Few long steps leave too
-// little texture, as each goes towards a mean, and this restores some of it (epsilon scaling of Ning et al. 2024, who
-// have factors near 1 for many steps). The last step, at a level so low that its clean state is sharp, ends in a fit.
+// with rho = Lambda sigma^2 / (1 - a), a the share of signal. No noise is added after the start: what was drawn there
+// becomes the texture of the picture. The last step ends in a fit, at a level so low that what the prior expects is
+// sharp.
 type DPM struct {
 	Steps    int     `json:"steps" range:"1..1000" default:"8" help:"levels of noise"`
 	Fits     int     `json:"fits" range:"0..1000" default:"4" help:"first steps that fit; the last one does in any case"`
 	Strength float64 `json:"strength" range:">0..1" default:"1" help:"share of diffusion time; 1 starts from noise"`
-	To       float64 `json:"to" range:">0.." default:"0.1" help:"noise of the last step"`
+	To       float64 `json:"to" range:">0.." default:"0.05" help:"noise of the last step"`
 	Lambda   float64 `json:"lambda" range:">0.." default:"1" help:"weight of the prior against the measurement"`
-	EpsScale float64 `json:"eps_scale" range:">0..2" default:"1" help:"of the noise that is seen, what a step takes out"`
 }
 
 // Bind implements [Method].
@@ -45,7 +42,7 @@ func (o *DPM) Bind(r *Run) (Stepper, error) {
 	}
 	m, err := newProximal(r, "dpm", hops)
 	if err == nil {
-		m.second, m.epsScale = true, o.EpsScale
+		m.second = true
 	}
 	return m, err
 }

@@ -12,7 +12,7 @@ import (
 	"psld/tensor"
 )
 
-// A hop is a step of the loop without gradients that DiffPIR, LATINO, TReg, DCDP and Guess & Guide share. From the
+// A hop is a step of the loop without gradients that DiffPIR, LATINO, TReg, DCDP, Guess & Guide and DPM share. From the
 // state z + s e, of noise s beside the clean one, it
 //
 //	denoises      z0 = the clean state that the prior expects
@@ -46,8 +46,7 @@ type proximal struct {
 	clip bool // the fits to [-1,1]
 	cold bool // it starts without noise: the start picture has that of the first level
 
-	second   bool    // steps of second order: the state has the clean one before as "c"
-	epsScale float64 // of the noise that is seen, what is taken out
+	second bool // steps of second order: the state has the clean one before as "c"
 }
 
 // leastNoise is what a measurement without noise is taken to have, about that of its 8 bits.
@@ -60,7 +59,7 @@ func newProximal(r *Run, name string, hops []hop) (*proximal, error) {
 	if !r.CanEncode() {
 		return nil, fmt.Errorf("the light autoencoder has no encoder, which method %s needs", name)
 	}
-	return &proximal{r: r, name: name, prox: operator.ProxOf(r.A), hops: hops, clip: true, epsScale: 1}, nil
+	return &proximal{r: r, name: name, prox: operator.ProxOf(r.A), hops: hops, clip: true}, nil
 }
 
 // variance is that of the measurement's noise.
@@ -151,7 +150,7 @@ func (m *proximal) Step(ctx context.Context, s *State) (Report, error) {
 	defer g.Release()
 	unit := float32(1 / math.Sqrt(1+h.level*h.level)) // the state of the prior has variance 1
 	e := r.Eps(g, g.Scale(g.Const(z), unit), float32(t))
-	z0 := g.Sub(g.Const(z), g.Scale(e, float32(m.epsScale*h.level)))
+	z0 := g.Sub(g.Const(z), g.Scale(e, float32(h.level)))
 	clean, shape := slices.Clone(z0.Host()), z.Shape
 	grows := h.half && !last && !m.hops[s.Step+1].half
 	switch {

@@ -179,8 +179,7 @@ func (s *scalar) dpm(o *DPM) float64 {
 	var before float64
 	for k, level := range levels {
 		a := 1 / (1 + level*level)
-		_, eps := s.clean(z, a)
-		z0 := (z - o.EpsScale*math.Sqrt(1-a)*eps) / math.Sqrt(a)
+		z0, _ := s.clean(z, a)
 		x, fit := s.encodedFit(z0, s.weight(o.Lambda, a))
 		if k == len(levels)-1 {
 			return x
@@ -209,7 +208,7 @@ func TestProximalSteps(t *testing.T) {
 	treg := &TReg{DDIM: DDIM{Steps: 12, Strength: 0.7}, FitEvery: 3, FitUntil: 0.15, Lambda: 0.7}
 	dcdp := &DCDP{Rounds: 3, Steps: 4, Strength: 0.6, Lambda: 1.5}
 	guess := &Guess{Guesses: 2, Steps: 7, FitEvery: 3, Strength: 0.5, Lambda: 1.5}
-	dpm := &DPM{Steps: 6, Fits: 2, Strength: 0.7, To: 0.15, Lambda: 0.7, EpsScale: 0.95}
+	dpm := &DPM{Steps: 6, Fits: 2, Strength: 0.7, To: 0.15, Lambda: 0.7}
 	plain := &Guess{Steps: 6, FitEvery: 2, Strength: 0.5, Lambda: 1.5}
 	start := make([]float32, len(c.p.Y))
 	for i := range start {
