@@ -31,15 +31,15 @@ func CheckQuality(q string) error {
 // The work of a quality over that of a preset: steps of small models.
 var effort = map[string]float64{QualityPreview: 0.3, QualityGood: 1, QualityBest: 3}
 
-// What the qualities are with Stable Diffusion, whose steps are dear: TReg needs no gradient, and goes through the
-// autoencoder, four fifths of a step's work, in every third step alone. PSLD loses nothing that counts where it glues
-// in every third step.
+// What the qualities are with Stable Diffusion, whose steps are dear: DPM needs no gradient, and goes through the
+// autoencoder, four fifths of a step's work, in the first half of its few steps alone. PSLD loses nothing that counts
+// where it glues in every third step.
 var fullSize = map[string]struct {
 	method string
 	values param.Values
 }{
-	QualityPreview: {"treg", param.Values{"steps": 12}},
-	QualityGood:    {"treg", param.Values{"steps": 40}},
+	QualityPreview: {"dpm", param.Values{"steps": 8, "fits": 4}},
+	QualityGood:    {"dpm", param.Values{"steps": 20, "fits": 10}},
 	QualityBest:    {"psld", param.Values{"steps": 120, "gluing_every": 3}},
 }
 

@@ -49,7 +49,7 @@ func TestQuality(t *testing.T) {
 	for _, want := range []struct {
 		quality, method string
 		steps           int
-	}{{"", "psld", 200}, {"preview", "treg", 12}, {"good", "treg", 40}, {"best", "psld", 120}} {
+	}{{"", "psld", 200}, {"preview", "dpm", 8}, {"good", "dpm", 20}, {"best", "psld", 120}} {
 		name, n := steps(large, task.Inpaint, Options{Method: Auto, Quality: want.quality})
 		require.Equal(t, want.method, name, want.quality)
 		require.Equal(t, want.steps, n, want.quality)

@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// DPM goes down few levels of noise by the second-order steps of DPM-Solver++(2M) (Lu et al. 2022), and fits the picture
-// to the measurement in the first of them. At levels s from that of the share Strength of the diffusion time to To, even
-// in the cube root, with z0 the clean state that the prior expects of the state z + s e,
+// DPM goes down few levels of noise by the second-order steps of DPM-Solver++(2M) (Lu et al. 2022), and fits the
+// picture to the measurement in the first of them. At levels s from that of the share Strength of the diffusion time
+// to To, even in the cube root, with z0 the clean state that the prior expects of the state z + s e,
 //
 //	c  = E(x) in the first Fits steps, else z0,  x = argmin |A x - y|^2 / 2 + rho |x - D(z0)|^2 / 2
 //	c' = c + h/2g (c - the c before)             h = ln(s / s'), g the same of the step before

@@ -137,7 +137,7 @@ var specs = []Spec{
 		"two passes through the UNet", Needs{Prior: true, Start: true, Mask: true}, true,
 		func() Method { return new(DING) }},
 	{"latentdaps", "LatentDAPS (Zhang et al. 2025): Langevin steps through the decoder around what the prior expects",
-		"two passes through the UNet, and as many through the decoder and back as there are Langevin steps",
+		"some passes through the UNet, and as many through the decoder and back as there are Langevin steps",
 		Needs{Prior: true, Gradient: true, Noise: true}, true, func() Method { return new(LatentDAPS) }},
 	{"stsl", "STSL (Rout et al. 2024): guided latent diffusion with a second-order term, few steps",
 		"as often as there are gradient steps, two passes through the UNet and one through the decoder, and back",

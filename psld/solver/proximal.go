@@ -12,8 +12,8 @@ import (
 	"psld/tensor"
 )
 
-// A hop is a step of the loop without gradients that DiffPIR, LATINO, TReg, DCDP, Guess & Guide and DPM share. From the
-// state z + s e, of noise s beside the clean one, it
+// A hop is a step of the loop without gradients that DiffPIR, LATINO, TReg, DCDP, Guess & Guide and DPM share. From
+// the state z + s e, of noise s beside the clean one, it
 //
 //	denoises      z0 = the clean state that the prior expects
 //	fits          x  = argmin 1/2 |A x - y|^2 + rho/2 |x - D(z0)|^2
