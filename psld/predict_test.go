@@ -40,5 +40,5 @@ func TestPredictFrom(t *testing.T) {
 	require.Equal(t, 20*time.Second, PredictFrom(&solver.DiffPIR{Steps: 10, FitEvery: 5}, p))
 	p.Timing.UNet.Backward = 2
 	require.Equal(t, 80*time.Second, PredictFrom(glued(10, 1), p))
-	require.Equal(t, 80*time.Second, PredictFrom(&solver.LatentDAPS{Steps: 10, Inner: 30}, p))
+	require.Equal(t, 80*time.Second, PredictFrom(&solver.LatentDAPS{Steps: 10, Inner: 30, Flow: 2}, p))
 }
