@@ -17,6 +17,7 @@ import (
 type DDPM struct {
 	Steps int  `json:"steps" range:"2..1000" default:"1000" help:"ancestral steps"`
 	Clip  bool `json:"clip" default:"true" help:"clip the picture that the prior expects to [-1,1] in each step"`
+	Equivariant
 }
 
 // Guide are the parameters of the gradient of pixel methods.
@@ -45,6 +46,9 @@ type ancestral struct {
 }
 
 func newAncestral(r *Run, o DDPM) (*ancestral, error) {
+	if err := o.bind(r); err != nil {
+		return nil, err
+	}
 	d, err := r.Prior.Schedule().DDPM(o.Steps)
 	return &ancestral{r: r, d: d, clip: o.Clip}, err
 }

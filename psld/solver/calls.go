@@ -16,7 +16,13 @@ func (c Calls) Cost(a Timing) float64 {
 }
 
 // CallsOf are those of a run of a method of that many steps.
-func CallsOf(m Method, steps int) Calls {
+func CallsOf(m Method, steps int) (c Calls) {
+	if n, ok := m.(equivariant); ok {
+		defer func() {
+			c.UNet.Forward *= n.estimates()
+			c.UNet.Backward *= n.estimates()
+		}()
+	}
 	if c, ok := m.(Counted); ok {
 		return c.Calls()
 	}

@@ -27,10 +27,14 @@ type DDRM struct {
 	// The published code (denoising.py) takes singular values of 0 that belong to a measured value for small ones, and
 	// scales its start to deviation 1 in place of that of the first state.
 	Published bool `json:"published" help:"as the published code computes it, its mistakes included"`
+	Equivariant
 }
 
 // Bind implements [Method].
 func (o *DDRM) Bind(r *Run) (Stepper, error) {
+	if err := o.bind(r); err != nil {
+		return nil, err
+	}
 	noise := r.Prior.Schedule()
 	if err := noise.Check(); err != nil {
 		return nil, err

@@ -26,10 +26,14 @@ type DiffPIR struct {
 	Zeta     float64 `json:"zeta" range:"0..1" default:"0.3" help:"share of fresh noise in each step"`
 	FitEvery int     `json:"fit_every" range:"1..1000" default:"1" help:"steps from fit to fit"`
 	Blend    float64 `json:"blend" range:">0..1" default:"1" help:"share of the fit, against the denoised state"`
+	Equivariant
 }
 
 // Bind implements [Method].
 func (o *DiffPIR) Bind(r *Run) (Stepper, error) {
+	if err := o.bind(r); err != nil {
+		return nil, err
+	}
 	from, to := o.From, o.To
 	if from == 0 {
 		from = math.Sqrt(r.variance())

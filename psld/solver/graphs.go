@@ -29,6 +29,10 @@ type Run struct {
 	ctx    context.Context // of the step under way, whose graphs end with it; nil outside of steps
 	y      *tensor.Tensor  // the measurement on the device; nil until it is asked for
 	seen   *tensor.Tensor  // a picture on the device that a method decoded last; nil for none
+
+	at           int // the number of the step under way
+	orientations int // of each noise estimate, see Equivariant
+	turned       orientations
 }
 
 func newRun(m prior.Prior, p Problem, o Options) *Run {
@@ -137,18 +141,29 @@ func (r *Run) watched(g *autograd.Graph) *autograd.Graph {
 // Eps predicts the noise in the state z at time t, with guidance where the run has any.
 func (r *Run) Eps(g *autograd.Graph, z *autograd.Value, t float32) *autograd.Value {
 	r.watch.lap(nil)
-	e := prior.EpsOf(g, r.Prior, z, t, r.o.Conditions)
+	e := r.everyWay(g, z, func(z *autograd.Value) []*autograd.Value {
+		return []*autograd.Value{prior.EpsOf(g, r.Prior, z, t, r.o.Conditions)}
+	})
 	r.watch.lap(&r.timing.UNet.Forward)
-	return r.watch.mark(g, e, nil)
+	return r.watch.mark(g, e[0], nil)
 }
 
 // EpsVariance is Eps without guidance, and the variance that the prior has learnt, nil for none (see
 // [prior.Variances]).
 func (r *Run) EpsVariance(g *autograd.Graph, z *autograd.Value, t float32) (eps, v *autograd.Value) {
 	r.watch.lap(nil)
-	eps, v = prior.EpsVarianceOf(g, r.Prior, z, t)
+	list := r.everyWay(g, z, func(z *autograd.Value) []*autograd.Value {
+		eps, v := prior.EpsVarianceOf(g, r.Prior, z, t)
+		if v == nil {
+			return []*autograd.Value{eps}
+		}
+		return []*autograd.Value{eps, v}
+	})
 	r.watch.lap(&r.timing.UNet.Forward)
-	return r.watch.mark(g, eps, nil), v
+	if len(list) > 1 {
+		v = list[1]
+	}
+	return r.watch.mark(g, list[0], nil), v
 }
 
 // stepCodec is that of the steps.

@@ -75,6 +75,9 @@ func resumeCases(t *testing.T) map[string]resumeCase {
 		}
 		cases[name+" on pixels"] = resumeCase{randomPixel(), method(t, name, steps), Options{}}
 	}
+	turned := method(t, "diffpir", 5).(*DiffPIR)
+	turned.Orientations = 2
+	cases["turned and flipped"] = resumeCase{randomPixel(), turned, Options{}}
 	none := cases["tv"]
 	none.m = nil
 	cases["tv without a model"] = none

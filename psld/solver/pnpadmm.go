@@ -21,10 +21,14 @@ type PnPADMM struct {
 	Iterations int     `json:"iterations" range:"1..1000" default:"12" help:"evaluations of the denoiser"`
 	Rho        float64 `json:"rho" range:">0.." default:"0.2" help:"penalty of the splitting"`
 	Level      float64 `json:"level" range:"0.." help:"noise that the denoiser takes out; 0 is sigma over sqrt(rho)"`
+	Equivariant
 }
 
 // Bind implements [Method].
 func (o *PnPADMM) Bind(r *Run) (Stepper, error) {
+	if err := o.bind(r); err != nil {
+		return nil, err
+	}
 	m := &pnpADMM{r: r, o: *o, prox: operator.ProxOf(r.A), level: o.Level}
 	if m.level == 0 {
 		m.level = max(r.Sigma, leastNoise) / math.Sqrt(o.Rho)

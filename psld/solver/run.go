@@ -79,7 +79,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 // step returns the state after now. It leaves now as it is, also where ctx ends in the middle.
 func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Report, err error) {
 	defer tensor.Catch(&err)
-	r.ctx = ctx
+	r.ctx, r.at = ctx, now.Step
 	defer func() { r.ctx = nil }()
 	next := *now
 	next.Vars = maps.Clone(now.Vars)
