@@ -58,7 +58,17 @@ func (o *PSLD) Calls() Calls {
 }
 
 // Calls implements [Counted].
-func (o *DiffPIR) Calls() Calls { return ofHops(o.Steps, every(o.Steps, o.FitEvery)) }
+func (o *DiffPIR) Calls() Calls {
+	c := ofHops(o.Steps, every(o.Steps, o.FitEvery))
+	work := 0.0 // over that of a resolution
+	for k := range o.Coarse + 1 {
+		work += math.Pow(4, -float64(k))
+	}
+	for _, p := range []*Passes{&c.UNet, &c.Decoder, &c.Encoder} {
+		p.Forward *= work
+	}
+	return c
+}
 
 // Calls implements [Counted].
 func (o *LATINO) Calls() Calls {

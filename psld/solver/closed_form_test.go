@@ -34,7 +34,7 @@ func TestClosedFormTable(t *testing.T) {
 			Gluing{Gamma: omega / 4, GluingEvery: 1}, "adjoint"}
 	}
 	diffpir := func(steps int, zeta float64) Method {
-		return &DiffPIR{Steps: steps, From: 30, To: 0.02, Lambda: 1, Zeta: zeta, FitEvery: 1, Blend: 1}
+		return &DiffPIR{Steps: steps, From: 30, To: 0.02, Lambda: 1, Zeta: zeta, FitEvery: 1, Blend: 1, SNoise: 1}
 	}
 	rows := []struct {
 		name, words string

@@ -16,8 +16,11 @@ import (
 // with s falling geometrically from From to To; sigma is the measurement's noise. The result is the last x. On a
 // latent prior a picture is decoded before the fit and encoded behind it; a step between two fits (FitEvery) does
 // neither. Fits are exact where the operator has a closed form ([operator.ProxOf]).
+//
+// With Coarse k all of that is done for states of 1/2^k of the sides first, then from Refine to To for those of twice
+// the sides, which begin from that picture, and so on: large holes are composed where they are small.
 type DiffPIR struct {
-	Steps int `json:"steps" range:"1..1000" default:"20" help:"evaluations of the denoiser"`
+	Steps int `json:"steps" range:"1..1000" default:"20" help:"evaluations of the denoiser, at each resolution"`
 	// From 0 is the noise of the measurement, which the start picture has already.
 	From   float64 `json:"from" range:"0.." default:"1" help:"noise of the first step; 0 is that of the measurement"`
 	To     float64 `json:"to" range:"0.." default:"0.02" help:"noise of the last step; 0 is that of the measurement"`
@@ -25,7 +28,14 @@ type DiffPIR struct {
 	// Zeta 0 gives one estimate, more gives a sample.
 	Zeta     float64 `json:"zeta" range:"0..1" default:"0.3" help:"share of fresh noise in each step"`
 	FitEvery int     `json:"fit_every" range:"1..1000" default:"1" help:"steps from fit to fit"`
-	Blend    float64 `json:"blend" range:">0..1" default:"1" help:"share of the fit, against the denoised state"`
+	// SNoise more than 1 makes the network take noise that it is not told of for detail: sharper pictures, and more
+	// error. Less than 1 makes it take detail out with the noise: smoother ones, and less error (S_noise of Karras et
+	// al. 2022).
+	SNoise float64 `json:"s_noise" range:">0..2" default:"1" help:"noise that is added over what the network is told"`
+	Blend  float64 `json:"blend" range:">0..1" default:"1" help:"share of the fit, against the denoised state"`
+	// What the network sees at once covers twice as much of the picture at each coarser resolution.
+	Coarse int     `json:"coarse" range:"0..4" help:"coarser resolutions, each of half the sides, that come first"`
+	Refine float64 `json:"refine" range:"0.." default:"1" help:"noise of the first step at each finer resolution"`
 	Equivariant
 }
 
@@ -41,19 +51,28 @@ func (o *DiffPIR) Bind(r *Run) (Stepper, error) {
 	if to == 0 {
 		to = math.Sqrt(r.variance())
 	}
-	if from < to {
+	switch {
+	case from < to:
 		return nil, fmt.Errorf("from %g is less than to %g: the noise must fall", from, to)
+	case o.Coarse > 0 && o.Refine < to:
+		return nil, fmt.Errorf("refine %g is less than to %g: the noise must fall", o.Refine, to)
+	case o.Coarse > 0:
+		r.pad(r.Prior.Multiple() << o.Coarse)
 	}
-	hops := make([]hop, o.Steps)
-	for i, s := range levels(r.Prior.Schedule(), from, to, o.Steps) {
-		hops[i] = hop{level: s, zeta: o.Zeta}
-		if (o.Steps-1-i)%max(1, o.FitEvery) == 0 { // the last step has one
-			hops[i].rho, hops[i].blend = o.Lambda*r.variance()/(s*s), o.Blend
+	var hops []hop
+	for coarse := o.Coarse; coarse >= 0; coarse-- {
+		for i, s := range levels(r.Prior.Schedule(), from, to, o.Steps) {
+			h := hop{level: s, zeta: o.Zeta, coarse: coarse}
+			if (o.Steps-1-i)%max(1, o.FitEvery) == 0 { // the last step has one
+				h.rho, h.blend = o.Lambda*r.variance()/(s*s), o.Blend
+			}
+			hops = append(hops, h)
 		}
+		from = o.Refine
 	}
 	m, err := newProximal(r, "diffpir", hops)
 	if err == nil {
-		m.cold, m.clip = o.From == 0, false
+		m.cold, m.clip, m.excess = o.From == 0, false, o.SNoise
 	}
 	return m, err
 }

@@ -48,7 +48,7 @@ func newDiffPIRCase(t *testing.T, sigma float64) diffPIRCase {
 func TestDiffPIRSteps(t *testing.T) {
 	const sigma = 0.1
 	c := newDiffPIRCase(t, sigma)
-	o := &DiffPIR{Steps: 7, From: 2, To: 0.05, Lambda: 1.5, Zeta: 0.4, FitEvery: 1, Blend: 1}
+	o := &DiffPIR{Steps: 7, From: 2, To: 0.05, Lambda: 1.5, Zeta: 0.4, FitEvery: 1, Blend: 1, SNoise: 1.1}
 	start := make([]float32, len(c.p.Y))
 	for i := range start {
 		start[i] = float32(i%3) / 4
@@ -59,7 +59,7 @@ func TestDiffPIRSteps(t *testing.T) {
 	n := len(start)
 	begin := draw(5, "start", 0, n)
 	for i := range n {
-		z := float64(start[i]) + level(0)*float64(begin[i])
+		z := float64(start[i]) + 1.1*level(0)*float64(begin[i])
 		var x float64
 		for k := range o.Steps {
 			s := level(k)
@@ -71,9 +71,33 @@ func TestDiffPIRSteps(t *testing.T) {
 			}
 			if k+1 < o.Steps {
 				fresh := float64(draw(5, "diffpir", k, n)[i])
-				z = x + level(k+1)*(math.Sqrt(1-o.Zeta)*(z-x)/s+math.Sqrt(o.Zeta)*fresh)
+				z = x + level(k+1)*(math.Sqrt(1-o.Zeta)*(z-x)/s+1.1*math.Sqrt(o.Zeta)*fresh)
 			}
 		}
+		require.InDelta(t, x, res.X[i], 1e-4, "value %d", i)
+	}
+}
+
+// TestDiffPIRCold: a run that begins at the measurement's noise takes that as it is, and adds s_noise of what it tells
+// the network behind it.
+func TestDiffPIRCold(t *testing.T) {
+	const sigma = 0.2
+	c := newDiffPIRCase(t, sigma)
+	o := &DiffPIR{Steps: 2, To: 0.08, Lambda: 30, FitEvery: 1, Blend: 1, SNoise: 0.8}
+	start := noise(3, len(c.p.Y), 0.2)
+	res, err := Solve(context.Background(), c.prior, c.p, o, Options{Seed: 5, Start: start})
+	require.NoError(t, err)
+	for i, z := range start {
+		at := func(z, s float64) float64 {
+			x := c.mean[i] + c.variances[i]/(c.variances[i]+s*s)*(z-c.mean[i])
+			x = min(max(x, -1), 1)
+			if rho := o.Lambda * sigma * sigma / (s * s); c.keep[i/3] {
+				x = (float64(c.p.Y[i]) + rho*x) / (1 + rho)
+			}
+			return x
+		}
+		x := at(float64(z), sigma)
+		x = at(x+0.8*o.To/sigma*(float64(z)-x), o.To)
 		require.InDelta(t, x, res.X[i], 1e-4, "value %d", i)
 	}
 }
@@ -101,7 +125,7 @@ func (c *diffPIRCase) moments(t *testing.T, o Method, seeds int) (sum, squares [
 func TestDiffPIRPosterior(t *testing.T) {
 	const sigma, seeds = 0.2, 200
 	c := newDiffPIRCase(t, sigma)
-	o := &DiffPIR{Steps: 60, From: 3, To: 0.02, Lambda: 1, Zeta: 0.3, FitEvery: 1, Blend: 1}
+	o := &DiffPIR{Steps: 60, From: 3, To: 0.02, Lambda: 1, Zeta: 0.3, FitEvery: 1, Blend: 1, SNoise: 1}
 	sum, squares := c.moments(t, o, seeds)
 	var share, count float64 // of the variance, where nothing was measured
 	for i, mean := range sum {
@@ -142,7 +166,7 @@ func (o *DiffPIR) freeVariance(v float64) float64 {
 func TestDiffPIRErrors(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
 	for _, o := range []DiffPIR{{From: 0.1, To: 5}, {From: 0.05, To: 0}, {From: 0, To: 0.2}} {
-		o.Steps, o.Lambda, o.FitEvery, o.Blend = 2, 1, 1, 1
+		o.Steps, o.Lambda, o.FitEvery, o.Blend, o.SNoise = 2, 1, 1, 1, 1
 		_, err := Solve(context.Background(), c.prior, c.p, &o, Options{})
 		require.ErrorContains(t, err, "the noise must fall")
 	}
@@ -152,7 +176,7 @@ func TestDiffPIRErrors(t *testing.T) {
 // the value m, c being the mean of the measurement, and from c elsewhere.
 func TestDiffPIRInverse(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
-	o := &DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1}
+	o := &DiffPIR{Steps: 2, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1, SNoise: 1}
 	m, err := o.Bind(newRun(c.prior, c.p, Options{}))
 	require.NoError(t, err)
 	var mean float64
@@ -170,11 +194,44 @@ func TestDiffPIRInverse(t *testing.T) {
 	}
 }
 
+// TestDiffPIRCoarse: states of a quarter and of half the sides come first, and show pictures of the full size. Where
+// the size changes, the state is the picture of before with fresh noise. The sides need be no multiples of anything.
+func TestDiffPIRCoarse(t *testing.T) {
+	m, p := randomPixel(), blurProblem(t, 13, 30)
+	p.Sigma = 0.1
+	o := &DiffPIR{Steps: 2, From: 2, To: 0.1, Lambda: 1, Zeta: 0.5, FitEvery: 1, Blend: 1, SNoise: 1.2, Coarse: 2,
+		Refine: 0.7, Equivariant: Equivariant{1}}
+	var shapes [][]int
+	res, err := Solve(t.Context(), m, p, o, Options{Seed: 4, Start: noise(3, 13*30*3, 0.3), Progress: func(p Progress) {
+		z := p.State.Vars["z"]
+		shapes = append(shapes, z.Shape)
+		x, err := p.Picture()
+		require.NoError(t, err)
+		require.Len(t, x, 13*30*3)
+		if p.Step == 4 { // of half the sides is the first that is full
+			r := newRun(m, blurProblem(t, 13, 30), Options{})
+			r.pad(8)
+			clean := r.PadPicture(x).Data
+			for i, n := range draw(4, "diffpir", 3, len(clean)) {
+				require.InDelta(t, float64(clean[i])+1.2*o.Refine*float64(n), z.Data[i], 1e-4)
+			}
+		}
+	}})
+	require.NoError(t, err)
+	require.Len(t, res.X, 13*30*3)
+	quarter, half, full := []int{1, 4, 8, 3}, []int{1, 8, 16, 3}, []int{1, 16, 32, 3}
+	require.Equal(t, [][]int{quarter, half, half, full, full, full}, shapes)
+	require.Equal(t, 2*(1+0.25+0.0625), o.Calls().UNet.Forward)
+	o.Refine = 0.05
+	_, err = Solve(t.Context(), m, p, o, Options{})
+	require.ErrorContains(t, err, "refine 0.05 is less than to 0.1: the noise must fall")
+}
+
 // TestDiffPIRLatent: on a latent prior the picture is decoded before the fit and encoded behind it.
 func TestDiffPIRLatent(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
-	res, err := Solve(context.Background(), m, p, &DiffPIR{Steps: 3, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1},
-		Options{Start: make([]float32, p.A.In().Len())})
+	o := &DiffPIR{Steps: 3, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1, SNoise: 1}
+	res, err := Solve(context.Background(), m, p, o, Options{Start: make([]float32, p.A.In().Len())})
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 8, 8, 4}, res.State.Vars["z"].Shape)
 	ax := make([]float32, len(p.Y))

@@ -40,12 +40,17 @@ func newRun(m prior.Prior, p Problem, o Options) *Run {
 	r := &Run{Problem: p, Prior: m, Start: o.Start, H: in.H, W: in.W, o: o}
 	r.watch.dev = r.Device()
 	if m != nil {
-		mult := m.Multiple()
-		r.H, r.W = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
+		r.pad(m.Multiple())
 		r.codec = prior.CodecOf(m)
 		r.light, _, _ = prior.LightCodecOf(m)
 	}
 	return r
+}
+
+// pad makes H and W multiples of mult.
+func (r *Run) pad(mult int) {
+	in := r.A.In()
+	r.H, r.W = (in.H+mult-1)/mult*mult, (in.W+mult-1)/mult*mult
 }
 
 // budget is the run's share of the machine.

@@ -78,6 +78,9 @@ func resumeCases(t *testing.T) map[string]resumeCase {
 	turned := method(t, "diffpir", 5).(*DiffPIR)
 	turned.Orientations = 2
 	cases["turned and flipped"] = resumeCase{randomPixel(), turned, Options{}}
+	coarse := method(t, "diffpir", 1).(*DiffPIR)
+	coarse.Coarse = 4 // five resolutions
+	cases["coarse to fine"] = resumeCase{randomPixel(), coarse, Options{}}
 	none := cases["tv"]
 	none.m = nil
 	cases["tv without a model"] = none

@@ -19,7 +19,7 @@ import (
 // draws k different ones: k = 1 is equivariant plug-and-play (Terris et al. 2024), which costs nothing, as errors
 // cancel from step to step.
 type Equivariant struct {
-	Orientations int `json:"orientations" range:"0..8" help:"flips and turns that a noise estimate is the mean of; 0: none"`
+	Orientations int `json:"orientations" range:"0..8" help:"flips and turns that a noise estimate averages; 0: none"`
 }
 
 // bind lets the run estimate noise so. A latent prior is refused: its channels are directions.

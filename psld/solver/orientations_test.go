@@ -74,7 +74,7 @@ func TestEquivariantPrior(t *testing.T) {
 	m, p := byPixel{randomPixel()}, blurProblem(t, 17, 30)
 	p.Sigma = 0.1
 	run := func(k int) []float32 {
-		o := &DiffPIR{Steps: 5, From: 1, To: 0.1, Lambda: 1, Zeta: 0.5, FitEvery: 1, Blend: 1,
+		o := &DiffPIR{Steps: 5, From: 1, To: 0.1, Lambda: 1, Zeta: 0.5, FitEvery: 1, Blend: 1, SNoise: 1,
 			Equivariant: Equivariant{k}}
 		res, err := Solve(t.Context(), m, p, o, Options{Seed: 3})
 		require.NoError(t, err)

@@ -24,16 +24,16 @@ import (
 // the noise that the network saw. A method is a list of hops. A hop without a fit has c = z0, and needs neither
 // decoder nor encoder. The result is the last x, or where the last hop has no fit its D(z0).
 //
-// Hops may have states of half the picture's resolution, a quarter of the work: their pictures are enlarged for the
-// fit, and averaged before the encoder. Where the next hop is the first of full resolution, the picture is encoded
-// there, with fresh noise.
+// Hops may have states of half the picture's resolution, or of a quarter and so on, each a quarter of the work: their
+// pictures are enlarged for the fit, and averaged before the encoder. Where the next hop is of a finer resolution, the
+// picture is encoded there, with fresh noise.
 type hop struct {
-	level float64 // s
-	rho   float64 // 0: no fit
-	blend float64 // b
-	zeta  float64
-	seen  bool // e is what the network saw
-	half  bool // the state has half the resolution
+	level  float64 // s
+	rho    float64 // 0: no fit
+	blend  float64 // b
+	zeta   float64
+	seen   bool // e is what the network saw
+	coarse int  // how often the resolution of the state is halved
 }
 
 // proximal is the stepper of a list of hops. Its variables are the state "z", and the clean picture so far: "x" after
@@ -47,6 +47,8 @@ type proximal struct {
 	cold bool // it starts without noise: the start picture has that of the first level
 
 	second bool // steps of second order: the state has the clean one before as "c"
+	// excess is the noise that is added over what the network is told; 1 but for a method that asks for another one.
+	excess float64
 }
 
 // leastNoise is what a measurement without noise is taken to have, about that of its 8 bits.
@@ -59,7 +61,7 @@ func newProximal(r *Run, name string, hops []hop) (*proximal, error) {
 	if !r.CanEncode() {
 		return nil, fmt.Errorf("the light autoencoder has no encoder, which method %s needs", name)
 	}
-	return &proximal{r: r, name: name, prox: operator.ProxOf(r.A), hops: hops, clip: true}, nil
+	return &proximal{r: r, name: name, prox: operator.ProxOf(r.A), hops: hops, clip: true, excess: 1}, nil
 }
 
 // variance is that of the measurement's noise.
@@ -88,11 +90,11 @@ func (m *proximal) Start(s *State) error {
 	}
 	g := m.r.NoGrad()
 	defer g.Release()
-	clean := m.encode(g, m.r.codec.Encode, x, m.hops[0].half)
+	clean := m.encode(g, m.r.codec.Encode, x, m.hops[0].coarse)
 	z, shape := slices.Clone(clean.Host()), clean.T.Shape
 	if !m.cold {
 		for i, n := range m.r.Noise("start", 0, len(z)) {
-			z[i] += float32(m.hops[0].level) * n
+			z[i] += float32(m.deviation(0)) * n
 		}
 	}
 	s.Set("z", z, shape...)
@@ -100,21 +102,21 @@ func (m *proximal) Start(s *State) error {
 	return nil
 }
 
-// encode is the state of a picture by a codec, which may be at half the resolution.
+// encode is the state of a picture by a codec, at a resolution that is halved so often.
 func (m *proximal) encode(g *autograd.Graph, by func(*autograd.Graph, *autograd.Value, *tensor.Tensor) *autograd.Value,
-	x []float32, half bool) *autograd.Value {
+	x []float32, coarse int) *autograd.Value {
 	v := g.Const(m.r.PadPicture(x))
-	if half {
+	for range coarse {
 		v = g.Mean2x2(v)
 	}
 	return by(g, v, nil)
 }
 
-// decode is the picture, of shape A.In(), of a state that may have half the resolution.
+// decode is the picture, of shape A.In(), of a state of any resolution.
 func (m *proximal) decode(g *autograd.Graph, by func(*autograd.Graph, *autograd.Value) *autograd.Value,
 	z *autograd.Value) []float32 {
 	x := by(g, z)
-	if x.T.Dim(1) < m.r.H {
+	for x.T.Dim(1) < m.r.H {
 		x = g.Enlarge2x(x)
 	}
 	return m.r.Crop(g, x).Host()
@@ -152,7 +154,10 @@ func (m *proximal) Step(ctx context.Context, s *State) (Report, error) {
 	e := r.Eps(g, g.Scale(g.Const(z), unit), float32(t))
 	z0 := g.Sub(g.Const(z), g.Scale(e, float32(h.level)))
 	clean, shape := slices.Clone(z0.Host()), z.Shape
-	grows := h.half && !last && !m.hops[s.Step+1].half
+	next := h.coarse
+	if !last {
+		next = m.hops[s.Step+1].coarse
+	}
 	switch {
 	case last: // by the full codec
 		x := slices.Clone(m.decode(g, r.codec.Decode, z0))
@@ -164,14 +169,14 @@ func (m *proximal) Step(ctx context.Context, s *State) (Report, error) {
 		}
 		m.setPicture(s, x)
 		report.Measurement = r.residual(x)
-	case h.rho > 0 || grows:
+	case h.rho > 0 || next != h.coarse:
 		x, err := m.fit(ctx, m.decode(g, r.Decode, z0), h.rho)
 		if err != nil {
 			return report, err
 		}
 		report.Measurement = r.residual(x)
 		m.setPicture(s, x)
-		encoded := m.encode(g, r.Encode, x, h.half && !grows)
+		encoded := m.encode(g, r.Encode, x, next)
 		clean, shape = blended(clean, encoded.Host(), h.blend), encoded.T.Shape
 	default:
 		delete(s.Vars, "x")
@@ -239,16 +244,24 @@ func clamped(x []float32) []float32 {
 	return x
 }
 
+// deviation is that of the noise in the state of hop i.
+func (m *proximal) deviation(i int) float64 {
+	if i == 0 && m.cold {
+		return m.hops[i].level
+	}
+	return m.excess * m.hops[i].level
+}
+
 // noised is the state after hop i: the clean one with noise of the next level, all of it fresh where its size is
 // another one.
 func (m *proximal) noised(i int, z, clean, eps []float32) []float32 {
-	h, to := m.hops[i], m.hops[i+1].level
+	h, to := m.hops[i], m.deviation(i+1)
 	noise := m.r.Noise(m.name, i, len(clean))
 	if len(z) != len(clean) {
 		h.zeta, z = 1, clean
 		h.seen = false
 	}
-	keep, fresh := float32(to/h.level*math.Sqrt(1-h.zeta)), float32(to*math.Sqrt(h.zeta))
+	keep, fresh := float32(to/m.deviation(i)*math.Sqrt(1-h.zeta)), float32(to*math.Sqrt(h.zeta))
 	if h.seen {
 		keep = float32(to * math.Sqrt(1-h.zeta))
 	}

@@ -289,7 +289,7 @@ func TestFitEvery(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, x, 16*16*3)
 	}}
-	every := &DiffPIR{Steps: 5, From: 1, To: 0.1, Lambda: 1, FitEvery: 2, Blend: 0.5}
+	every := &DiffPIR{Steps: 5, From: 1, To: 0.1, Lambda: 1, FitEvery: 2, Blend: 0.5, SNoise: 1}
 	res, err := Solve(context.Background(), m, p, every, o)
 	require.NoError(t, err)
 	require.Equal(t, []bool{true, false, true, false, false}, encoded)

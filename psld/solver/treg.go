@@ -36,8 +36,10 @@ func (o *TReg) Bind(r *Run) (Stepper, error) {
 	for i := range hops {
 		k := n - 1 - i // of the schedule, which rises
 		a, prev, fresh := float64(d.Alphas[k]), float64(d.AlphasPrev[k]), float64(d.Sigmas[k])
-		hops[i] = hop{level: level(a), zeta: fresh * fresh / (1 - prev), seen: true,
-			half: float64(i) < o.Half*float64(n) && i < n-1}
+		hops[i] = hop{level: level(a), zeta: fresh * fresh / (1 - prev), seen: true}
+		if float64(i) < o.Half*float64(n) && i < n-1 {
+			hops[i].coarse = 1
+		}
 		if i%max(1, o.FitEvery) == 0 && float64(d.Timesteps[k]) > until {
 			hops[i].rho, hops[i].blend, hops[i].zeta = o.Lambda*r.variance()/(1-a), prev, prev
 		}
