@@ -99,6 +99,9 @@ func taskPreset(m prior.Prior, t *task.Task, d Damage, spec solver.Spec, o Optio
 	case ok:
 		put(v, size)
 	}
+	if _, latent := m.(prior.Codec); latent { // they cannot be flipped
+		delete(all, "orientations")
+	}
 	if v, size, ok := o.Presets.find(model, t.Name, spec.Name); ok {
 		put(v, size)
 	}

@@ -31,6 +31,9 @@ func CheckQuality(q string) error {
 // The work of a quality over that of a preset: steps of small models.
 var effort = map[string]float64{QualityPreview: 0.3, QualityGood: 1, QualityBest: 3}
 
+// fewSteps are at most those of a preset that more steps would not better, but more orientations do: a denoiser's.
+const fewSteps = 4
+
 // What the qualities are with Stable Diffusion, whose steps are dear: DPM needs no gradient, and goes through the
 // autoencoder, four fifths of a step's work, in the first half of its few steps alone. PSLD loses nothing that counts
 // where it glues in every third step.
@@ -66,7 +69,19 @@ func (o *Options) effort(values param.Values, m prior.Prior, method string) {
 		maps.Copy(values, full.values)
 		return
 	}
-	if name, n := values.Steps(); n > 0 {
+	name, n := values.Steps()
+	if all, ok := values["orientations"].(int); ok && all > 0 {
+		switch o.Quality {
+		case QualityPreview:
+			values["orientations"] = 1
+		case QualityBest:
+			if n <= fewSteps {
+				values["orientations"] = 8
+				return
+			}
+		}
+	}
+	if n > 0 {
 		values[name] = max(min(3, n-1), min(1000, int(share*float64(n)+0.5)))
 	}
 }

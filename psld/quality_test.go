@@ -7,6 +7,7 @@ import (
 
 	"psld/psld/param"
 	"psld/psld/prior"
+	"psld/psld/solver"
 	"psld/psld/task"
 )
 
@@ -33,17 +34,27 @@ func TestQuality(t *testing.T) {
 		}
 		return o.choose(Damage{Task: what}, 64, 64, m), n
 	}
-	_, plain := steps(nil, task.Denoise, Options{Method: "diffpir"})
+	_, plain := steps(nil, task.SR4, Options{Method: "diffpir"})
 	last := 0
 	for _, q := range Qualities() {
-		_, n := steps(nil, task.Denoise, Options{Method: "diffpir", Quality: q})
+		_, n := steps(nil, task.SR4, Options{Method: "diffpir", Quality: q})
 		require.Greater(t, n, last)
 		last = n
 		if q == QualityGood {
 			require.Equal(t, plain, n)
 		}
-		_, n = steps(nil, task.Denoise, Options{Method: "diffpir", Quality: q, Params: param.Values{"steps": 7}})
+		_, n = steps(nil, task.SR4, Options{Method: "diffpir", Quality: q, Params: param.Values{"steps": 7}})
 		require.Equal(t, 7, n)
+	}
+	// Noise goes in two steps, in more orientations for more quality; latents have none.
+	for q, want := range map[string][2]int{"preview": {1, 1}, "good": {2, 4}, "best": {2, 8}} {
+		m, err := Preset(nil, Damage{Task: task.Denoise}, 64, 64, Options{Method: "diffpir", Quality: q})
+		require.NoError(t, err)
+		d := m.(*solver.DiffPIR)
+		require.Equal(t, want, [2]int{d.Steps, d.Orientations}, q)
+		m, err = Preset(tiny, Damage{Task: task.Denoise}, 64, 64, Options{Method: "diffpir", Quality: q})
+		require.NoError(t, err)
+		require.Zero(t, m.(*solver.DiffPIR).Orientations)
 	}
 	large := stableDiffusion{tiny}
 	for _, want := range []struct {

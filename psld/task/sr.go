@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"psld/psld/operator"
+	"psld/psld/param"
 )
 
 // SR2, SR4 and SR8 enlarge two, four and eight times what antialiased cubic down-sampling (the Resizer of the DPS
@@ -21,7 +22,7 @@ var (
 )
 
 func enlarging(name Name, n int, lost, does string) Task {
-	return Task{
+	t := Task{
 		Name: name, Scale: n, Aside: n != 4, Lost: lost, Does: does,
 		Looks: fmt.Sprintf("The picture is small, and coarse when it is enlarged (%d times).", n),
 		Operator: func(h, w int, _ Damage) (operator.Linear, error) {
@@ -30,6 +31,18 @@ func enlarging(name Name, n int, lost, does string) Task {
 		Draw: nothing, TV: 0.005,
 		Best: "diffpir",
 	}
+	if n == 4 {
+		t.ByDamage = map[string]Preset{"diffpir": refining}
+	}
+	return t
+}
+
+// refining are the parameters of DiffPIR for four times. Some noise that the network is not told of gives sharper
+// pictures (LPIPS 0.93 times at 0.13 dB less) where the measurement has next to none, and nothing where it has. Found
+// on eight training photographs of 96 pixels without noise, and on six with noise of 0.05.
+func refining(sigma, _ float64) param.Values {
+	return param.Values{"steps": 20, "from": 1.0, "to": 0.05, "lambda": 1.0, "zeta": 0.9,
+		"s_noise": 1 + 0.05*max(0, 1-sigma/0.02), "orientations": 1}
 }
 
 // nothing is the test damage of tasks that need nothing.
