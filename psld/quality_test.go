@@ -46,8 +46,8 @@ func TestQuality(t *testing.T) {
 		_, n = steps(nil, task.SR4, Options{Method: "diffpir", Quality: q, Params: param.Values{"steps": 7}})
 		require.Equal(t, 7, n)
 	}
-	// Noise goes in two steps, in more orientations for more quality; latents have none.
-	for q, want := range map[string][2]int{"preview": {1, 1}, "good": {2, 4}, "best": {2, 8}} {
+	// Noise goes in two steps, the best quality in all orientations; latents have none.
+	for q, want := range map[string][2]int{"preview": {1, 1}, "good": {2, 1}, "best": {2, 8}} {
 		m, err := Preset(nil, Damage{Task: task.Denoise}, 64, 64, Options{Method: "diffpir", Quality: q})
 		require.NoError(t, err)
 		d := m.(*solver.DiffPIR)
