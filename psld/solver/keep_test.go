@@ -258,7 +258,7 @@ func TestFacts(t *testing.T) {
 		plain := facts(spec.Default(), Options{})
 		for _, f := range param.Fields(spec.New()) {
 			changed := spec.Default()
-			values := map[reflect.Kind]any{reflect.Int: 7, reflect.Float64: 0.375, reflect.Bool: f.Default != true}
+			values := map[reflect.Kind]any{reflect.Int: min(7, f.Max), reflect.Float64: 0.375, reflect.Bool: f.Default != true}
 			v := values[f.Kind]
 			if f.Choices != nil {
 				v = f.Choices[len(f.Choices)-1]
