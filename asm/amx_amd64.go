@@ -148,6 +148,10 @@ func amxRun(t *Tile, m int, split bool) {
 		aPart: 4 * words, aSeg: t.ASeg - parts*4*words, aStep: 4*amxDepth - t.Segs*t.ASeg,
 		bPart: 128 * words, bSeg: 0, bStep: 128*amxDepth - t.Segs*parts*128*words,
 		aLow: 4 * k, bLow: 128 * k}
+	if t.APart > 0 {
+		j.aPart, j.aSeg, j.bSeg = t.APart, t.ASeg-parts*t.APart, t.BSeg-parts*j.bPart
+		j.bStep = 128*amxDepth - t.Segs*t.BSeg
+	}
 	// Either a part of B stays in L1 while blocks of A pass, or, in a convolution, the input under a block stays,
 	// whose windows overlap, while B passes.
 	around := parts * t.Segs

@@ -897,7 +897,7 @@ var gemmNBF16 = [...]func(*Tile){nil,
 	gemmNBF1614,
 }
 
-func pairsBF16(t *Tile, m int) { gemmNBF16[m](t) }
+func pairsBF16(t *Tile, m int) { runParts(gemmNBF16[m], t) }
 
 var gemmTiers = [...]*gemmKernels{
 	Generic:    &gemmGeneric,

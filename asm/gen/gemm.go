@@ -264,7 +264,7 @@ func main() {
 			p("}\n")
 		}
 	}
-	p("func pairsBF16(t *Tile, m int) { gemmNBF16[m](t) }\n")
+	p("func pairsBF16(t *Tile, m int) { runParts(gemmNBF16[m], t) }\n")
 	p("var gemmTiers = [...]*gemmKernels{")
 	p("\tGeneric: &gemmGeneric,")
 	for _, s := range tiers {

@@ -36,7 +36,7 @@ func (d *device) Conv2dGradWeight(dw, db, x, dy *tensor.Tensor, p tensor.Conv) {
 	if db != nil {
 		sumRows(db.Data, dy.Data, o)
 	}
-	if d.bf16 && asm.HasPairs() && p.Stride == 1 && !p.Upsample && p.PadTop < p.KH && p.PadLeft < p.KW {
+	if d.bf16 && asm.HasPairs() {
 		d.gradWeightPairs(dw, x, dy, p)
 		return
 	}

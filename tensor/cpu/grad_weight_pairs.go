@@ -5,186 +5,230 @@ import (
 	"psld/tensor"
 )
 
-// The gradient to the weights on bfloat16, of stride 1: pictures lie on one grid of padded pictures, pixel behind
-// pixel, x with its padding, dy with zeros in the place of it. Then for a tap the pixels of x under those of dy are
-// the same run of memory, some words further on:
+// The gradient to the weights on bfloat16: for each tap a matrix product over all pixels,
 //
-//	sum[tap][i][o] = sum over pixels k of x[i][k + offset(tap)] dy[k][o],
+//	sum[tap][o][i] = sum over k of dy[k][o] x[k + offset(tap)][i],
 //
-// a product of rows of x, channels first, with panels of dy, pairs of pixels in a word. Both are packed once, where a
-// product over windows would copy x for each tap. Rows may begin in the middle of a word. The splits depend on shapes
+// on words of two bfloat16 that hold the same pixel of two strips: parts of the pictures of equal height, two of each
+// picture where their number is odd. All strips are side by side at each pixel, so that k runs through a line of all
+// of them, that a tap moves by whole words, and that small pictures make long lines too. x lies as panels of inputs, in
+// a line those columns together that leave the same remainder by the stride, and dy as tiles of 16 words for each
+// output. Both are packed some lines at a time, which stay in the caches for all taps. The splits depend on shapes
 // alone.
 
-// gridGrad is one call.
-type gridGrad struct {
+// stripGrad is one call.
+type stripGrad struct {
 	x, dy         pictures
 	p             tensor.Conv
-	pitch, line   int       // of a picture and of a line of it on the grid, in pixels
-	pixels        int       // of all pictures, in whole pairs
-	rows          []float32 // x: [I][width] words of two pixels
-	width         int
-	panels        []float32 // dy: [count][pixels/2][NR] words
-	count         int
-	parts, chunks int       // the pixels are chunks, shared by parts
-	sum           []float32 // [parts][taps][I][count*NR]
+	width         int // of a line of dy
+	strips        int // of a picture
+	height        int // of a strip of dy
+	n             int // words of a pixel: pairs of strips
+	cols, phase   int // of a padded line of x, and those of one remainder
+	parts         int // tiles of a line of dy
+	lines         int // of a chunk
+	from          int // the chunk's first line
+	kept          int // lines of x that the chunk before has packed
+	panels, tiles int // of 32 inputs and, in rows, of outputs
+	rows          int // of a tile of outputs
+	pointwise     bool
+	packedX       []float32 // [panels][xLines(lines)][Stride][phase][n][NR] words, and an end that zeros multiply
+	packedY       []float32 // [lines][parts][O][16] words
+	sum           []float32 // [taps][O][panels*NR]
 }
 
 const (
-	gridChunk = 1 << 17 // elements of x in a chunk, about, so that it stays in L2 for all taps
-	gridLines = 8       // lines of x that are packed together
-	gridPairs = 32      // pixels of a chunk are a multiple of it, which is what the units multiply by
+	stripTile   = 16      // words that the units multiply by
+	stripChunk  = 1 << 18 // words of packed lines of a chunk, about: they stay in L2
+	stripWords  = 1024    // least number of words of a sum between loads and stores of C
+	stripLong   = 1 << 14 // and the largest, since a kernel is never preempted
+	stripPixels = 512     // of a line that pixels are cut to where taps know no neighbours
 )
 
-// gradWeightPairs is Conv2dGradWeight without the bias, where p has stride 1 and does not enlarge.
+// gradWeightPairs is Conv2dGradWeight without the bias.
 func (d *device) gradWeightPairs(dw, x, dy *tensor.Tensor, p tensor.Conv) {
-	g := gridGrad{x: picturesOf(x), dy: picturesOf(dy), p: p}
+	g := stripGrad{x: picturesOf(x), dy: picturesOf(dy), p: p, pointwise: p.Pointwise()}
+	if g.pointwise { // pairs of neighbours, in lines of any length
+		pixels := dy.Rows()
+		g.height = (pixels + stripPixels - 1) / stripPixels
+		g.width = (pixels + 2*g.height - 1) / (2 * g.height)
+		g.n, g.strips = 1, 1
+	} else {
+		g.strips = 1 + g.dy.n%2
+		g.height = (g.dy.h + g.strips - 1) / g.strips
+		g.width = g.dy.w
+		g.n = g.dy.n * g.strips / 2
+	}
+	g.cols = (g.width-1)*p.Stride + p.KW
+	g.phase = (g.cols + p.Stride - 1) / p.Stride
+	g.parts = (g.width*g.n + stripTile - 1) / stripTile
 	nr, taps := asm.NR(), p.KH*p.KW
-	g.line = g.dy.w + p.KW - 1
-	g.pitch = g.line * (g.dy.h + p.KH - 1)
-	g.pixels = roundUp(g.dy.n*g.pitch, 2)
-	// Behind the last pixel there is what its taps reach; lines of a length that is no power of two, for the caches.
-	g.width = roundUp(g.pixels+(p.KH-1)*g.line+p.KW, 32)/2 + 16
-	g.rows = d.take(g.x.c * g.width)
-	defer d.give(g.rows)
-	g.count = (g.dy.c + nr - 1) / nr
-	g.panels = d.take(g.count * g.pixels / 2 * nr)
-	defer d.give(g.panels)
-	parallelWith(g.dy.n*(g.dy.h+p.KH-1), gridLines, g, (*gridGrad).packLines)
-	parallelWith(g.pixels/2, 64, g, (*gridGrad).packPairs)
+	g.panels = (g.x.c + nr - 1) / nr
+	g.rows = tileRows(g.dy.c, asm.PairsMR())
+	g.tiles = (g.dy.c + g.rows - 1) / g.rows
+	line := g.parts * stripTile
+	g.lines = max(stripChunk/(line*(g.x.c+g.dy.c)), (stripWords+line-1)/line)
+	g.lines = max(1, min(g.lines, g.height, stripLong/line))
 
-	chunk := max(gridPairs, gridChunk/g.x.c/gridPairs*gridPairs)
-	g.chunks = (g.pixels + chunk - 1) / chunk
-	g.parts = max(1, min(tasks/g.count, g.chunks))
-	size := taps * g.x.c * g.count * nr
-	g.sum = d.take(g.parts * size)
+	g.packedX = d.take(g.panels*g.panel() + g.parts*stripTile*nr)
+	defer d.give(g.packedX)
+	if g.width*g.n%stripTile > 0 { // zeros of dy multiply what lies behind a line: it is to be finite
+		clear(g.packedX)
+	}
+	g.packedY = d.take(g.lines * g.parts * stripTile * g.dy.c)
+	defer d.give(g.packedY)
+	g.sum = d.take(taps * g.dy.c * g.panels * nr)
 	defer d.give(g.sum)
-	groups := 1 // of taps, where there is little else to share
-	if g.parts*g.count < tasks/2 {
-		groups = taps
+	for ; g.from < g.height; g.from += g.lines {
+		if g.kept = 0; g.from > 0 && p.KH > p.Stride {
+			g.kept = p.KH - p.Stride
+			for panel := range g.panels {
+				lines := g.packedX[panel*g.panel():][:g.panel()]
+				copy(lines, lines[g.lines*p.Stride*g.line():])
+			}
+		}
+		count := g.count()
+		parallelWith(count+g.xLines(count)-g.kept, 1, g, (*stripGrad).pack)
+		parallelWith(g.panels*g.tiles*taps, 1, g, (*stripGrad).task)
 	}
-	type sharing struct {
-		gridGrad
-		chunk, groups int
-	}
-	parallelWith(g.parts*g.count*groups, 1, sharing{g, chunk, groups}, func(t *sharing, task, _ int, s *scratch) {
-		group := task % t.groups
-		taps := t.p.KH * t.p.KW
-		t.task(s, task/t.groups/t.count, task/t.groups%t.count, group*taps/t.groups, (group+1)*taps/t.groups, t.chunk)
+	// [taps][O][panels*NR] to [O][I][taps]
+	parallelWith(g.dy.c, 8, args{y: dw.Data, a: g.sum, w: taps, c: g.x.c}, func(t *args, lo, hi int, _ *scratch) {
+		row := roundUp(t.c, asm.NR())
+		outs := len(t.y) / (t.w * t.c)
+		for o := lo; o < hi; o++ {
+			asm.Transpose(t.y[o*t.c*t.w:], t.a[o*row:], t.w, t.c, t.w, outs*row)
+		}
 	})
-	for part := 1; part < g.parts; part++ {
-		addTo(g.sum[:size], g.sum[:size], g.sum[part*size:][:size])
-	}
-	type turning struct {
-		dw            []float32
-		sum           []float32
-		taps, c, o, n int
-	}
-	// [taps][I][count*NR] to [O][I][taps]
-	parallelWith(g.x.c, 1, turning{dw.Data, g.sum, taps, g.x.c, g.dy.c, g.count * nr},
-		func(t *turning, c, _ int, _ *scratch) {
-			for tap := range t.taps {
-				from := t.sum[(tap*t.c+c)*t.n:][:t.o]
-				at := c*t.taps + tap
-				for o, v := range from {
-					t.dw[o*t.c*t.taps+at] = v
-				}
-			}
-		})
 }
 
-// packLines writes lines lo to hi of the padded pictures: [I][lines]. Several at once, since the rows of the channels
-// are far apart in memory.
-func (g *gridGrad) packLines(lo, hi int, s *scratch) {
-	h, c, left := g.dy.h+g.p.KH-1, g.x.c, g.p.PadLeft
-	size := (hi - lo) * g.line
-	block := s.floats(0, c*size)
-	for l := lo; l < hi; l++ {
-		img, r := l/h, l%h-g.p.PadTop
-		line := block[(l-lo)*g.line:]
-		n := min(g.x.w, g.line-left)
-		if r < 0 || r >= g.x.h {
-			n = 0
-		} else {
-			asm.Transpose(line[left:], g.x.data[(img*g.x.h+r)*g.x.w*c:], n, c, size, c)
-		}
-		for ch := range c {
-			row := line[ch*size:][:g.line]
-			clear(row[:left])
-			clear(row[left+n:])
-		}
-	}
-	at := lo * g.line
-	for ch := range c {
-		to := halves(g.rows[ch*g.width:][:g.width])
-		asm.F32ToBF16(to[at:at+size], block[ch*size:][:size])
-		if hi == g.dy.n*h {
-			clear(to[at+size:])
-		}
+// count is the number of lines of this chunk.
+func (g *stripGrad) count() int { return min(g.lines, g.height-g.from) }
+
+// xLines is the number of lines of x under so many of dy.
+func (g *stripGrad) xLines(lines int) int { return (lines-1)*g.p.Stride + g.p.KH }
+
+// line is the size of a line of a panel of x in words, panel that of all.
+func (g *stripGrad) line() int { return g.p.Stride * g.phase * g.n * asm.NR() }
+
+func (g *stripGrad) panel() int { return g.xLines(g.lines) * g.line() }
+
+// pack packs a line of the chunk: first those of dy, then those of x that are new.
+func (g *stripGrad) pack(i, _ int, s *scratch) {
+	if lines := g.count(); i >= lines {
+		g.packX(i-lines+g.kept, s)
+	} else {
+		g.packY(i, s)
 	}
 }
 
-// packPairs writes pairs lo to hi of the pixels of dy.
-func (g *gridGrad) packPairs(lo, hi int, s *scratch) {
-	nr, o := asm.NR(), g.dy.c
-	wide := s.floats(0, 2*g.count*nr)
-	clear(wide)
-	even, odd := wide[:g.count*nr], wide[g.count*nr:]
-	for k := lo; k < hi; k++ {
-		a, b := g.pixel(2*k), g.pixel(2*k+1)
-		if o == len(even) && a != nil && b != nil { // as they lie
-			g.interleave(k, a, b)
-			continue
-		}
-		for _, px := range [2]struct{ to, from []float32 }{{even, a}, {odd, b}} {
-			if px.from == nil {
-				clear(px.to)
-			} else {
-				copy(px.to, px.from)
-			}
-		}
-		g.interleave(k, even, odd)
-	}
-}
-
-func (g *gridGrad) interleave(k int, a, b []float32) {
-	nr := asm.NR()
-	for panel := range g.count {
-		to := g.panels[(panel*g.pixels/2+k)*nr:][:nr]
-		asm.InterleavePairs(to, a[panel*nr:][:nr], b[panel*nr:][:nr])
-	}
-}
-
-// pixel is dy's at a place of the grid, or nil.
-func (g *gridGrad) pixel(k int) []float32 {
-	img, k := k/g.pitch, k%g.pitch
-	r, q := k/g.line, k%g.line
-	if img >= g.dy.n || r >= g.dy.h || q >= g.dy.w {
+// neighbours is pixel k of a line where taps know no neighbours, or nil behind the last one.
+func (g *stripGrad) neighbours(from *pictures, k int) []float32 {
+	if k >= from.n*from.h*from.w {
 		return nil
 	}
-	return g.dy.data[((img*g.dy.h+r)*g.dy.w+q)*g.dy.c:][:g.dy.c]
+	return from.data[k*from.c:][:from.c]
 }
 
-// task adds up a part of the chunks for a panel and taps lo to hi.
-func (g *gridGrad) task(s *scratch, part, panel, lo, hi, chunk int) {
-	nr, c, taps := asm.NR(), g.x.c, g.p.KH*g.p.KW
-	rows, row := tileRows(c, asm.PairsMR()), g.count*nr
-	sum := g.sum[part*taps*c*row:]
-	first := part * g.chunks / g.parts
-	for i := first; i < (part+1)*g.chunks/g.parts; i++ {
-		from := i * chunk
-		t := &s.tile
-		*t = asm.Tile{ARow: 4 * g.width, CRow: 4 * row, Segs: 1, K: min(chunk, g.pixels-from) / 2,
-			B: ptr(g.panels[(panel*g.pixels+from)/2*nr:])}
-		if i > first {
-			t.Accumulate = 1
-		}
-		for tap := lo; tap < hi; tap++ {
-			offset := from + tap/g.p.KW*g.line + tap%g.p.KW
-			for ch := 0; ch < c; ch += rows {
-				in := halves(g.rows[ch*g.width:])[offset:]
-				t.A, t.C = ptrHalf(in), ptr(sum[(tap*c+ch)*row+panel*nr:])
-				t.RunPairs(min(rows, c-ch))
+// input is the pixel of x of a strip, in a line and a column of its padded pixels, or nil.
+func (g *stripGrad) input(strip, line, col int) []float32 {
+	if g.pointwise {
+		return g.neighbours(&g.x, (line*g.width+col)*2+strip)
+	}
+	in := convInput{pictures: g.x, double: g.p.Upsample}
+	u := in.source(strip%g.strips*g.height*g.p.Stride+line, g.p.PadTop, in.h)
+	v := in.source(col, g.p.PadLeft, in.w)
+	if u < 0 || v < 0 {
+		return nil
+	}
+	return in.data[((strip/g.strips*in.h+u)*in.w+v)*in.c:][:in.c]
+}
+
+// output is the pixel of dy of a strip, or nil.
+func (g *stripGrad) output(strip, line, col int) []float32 {
+	if g.pointwise {
+		return g.neighbours(&g.dy, (line*g.width+col)*2+strip)
+	}
+	if line += strip % g.strips * g.height; line >= g.dy.h {
+		return nil
+	}
+	return g.dy.data[((strip/g.strips*g.dy.h+line)*g.dy.w+col)*g.dy.c:][:g.dy.c]
+}
+
+// orElse is a, or b where a is nil.
+func orElse(a, b []float32) []float32 {
+	if a == nil {
+		return b
+	}
+	return a
+}
+
+// packX packs a padded line of x.
+func (g *stripGrad) packX(line int, s *scratch) {
+	nr, c := asm.NR(), g.x.c
+	wide := s.floats(0, 2*nr)
+	zero := s.floats(1, c)
+	clear(zero)
+	for col := range g.cols {
+		for k := range g.n {
+			row := g.from*g.p.Stride + line
+			a, b := orElse(g.input(2*k, row, col), zero), orElse(g.input(2*k+1, row, col), zero)
+			at := line*g.line() + ((col%g.p.Stride*g.phase+col/g.p.Stride)*g.n+k)*nr
+			for panel := range g.panels {
+				to := g.packedX[panel*g.panel()+at:][:nr]
+				if from := panel * nr; from+nr <= c {
+					asm.InterleavePairs(to, a[from:from+nr], b[from:from+nr])
+				} else {
+					clear(wide)
+					copy(wide, a[from:])
+					copy(wide[nr:], b[from:])
+					asm.InterleavePairs(to, wide[:nr], wide[nr:])
+				}
 			}
 		}
 	}
+}
+
+// packY packs a line of dy.
+func (g *stripGrad) packY(line int, s *scratch) {
+	o := g.dy.c
+	width := roundUp(o, asm.NR())
+	zero, words, wide := s.floats(0, o), s.floats(1, stripTile*width), s.floats(2, 2*width)
+	clear(zero)
+	clear(wide)
+	for part := range g.parts {
+		for i := range stripTile {
+			word := words[i*width:][:width]
+			k := part*stripTile + i
+			if k >= g.width*g.n {
+				clear(word)
+				continue
+			}
+			strip, row, col := k%g.n*2, g.from+line, k/g.n
+			a, b := orElse(g.output(strip, row, col), zero), orElse(g.output(strip+1, row, col), zero)
+			if o < width {
+				copy(wide, a)
+				copy(wide[width:], b)
+				a, b = wide[:width], wide[width:]
+			}
+			asm.InterleavePairs(word, a, b)
+		}
+		asm.Transpose(g.packedY[(line*g.parts+part)*stripTile*o:], words, stripTile, o, stripTile, width)
+	}
+}
+
+// task adds the chunk's products to a panel of inputs and a tile of outputs of a tap.
+func (g *stripGrad) task(task, _ int, s *scratch) {
+	nr, taps, o := asm.NR(), g.p.KH*g.p.KW, g.dy.c
+	panel, tile, tap := task/(g.tiles*taps), task/taps%g.tiles, task%taps
+	down, right := tap/g.p.KW, tap%g.p.KW
+	x := g.packedX[panel*g.panel()+down*g.line()+(right%g.p.Stride*g.phase+right/g.p.Stride)*g.n*nr:]
+	t := &s.tile
+	*t = asm.Tile{ARow: 4 * stripTile, APart: 4 * stripTile * o, ASeg: 4 * stripTile * o * g.parts,
+		BSeg: 4 * g.p.Stride * g.line(), CRow: 4 * g.panels * nr, Segs: g.count(),
+		K: g.parts * stripTile, Parts: g.parts, A: ptr(g.packedY[tile*g.rows*stripTile:]), B: ptr(x),
+		C: ptr(g.sum[(tap*o+tile*g.rows)*g.panels*nr+panel*nr:])}
+	if g.from > 0 {
+		t.Accumulate = 1
+	}
+	t.RunPairs(min(g.rows, o-tile*g.rows))
 }
