@@ -24,14 +24,19 @@ const (
 )
 
 // amxJob is what a kernel reads: C = or += the products of steps x segs x parts tiles, in that order of loops, for
-// blocks of 32 rows. aPart, aSeg and aStep are added to the address in A behind each round of the inner, middle and
-// outer loop. The kernel changes a, c and blocks.
+// blocks of rows on some lines. aPart, aSeg and aStep are added to the address in A behind each round of the inner,
+// middle and outer loop, aBlock and cBlock behind a block, aLine and cLine behind the last of a line. The second tile
+// of A and those of C lie aHalf and cHalf behind the first. The kernel changes a, c, left and lines.
 type amxJob struct {
 	config             *[64]byte
 	a, b, c, bias      unsafe.Pointer
 	aRow, cRow         int
+	aHalf, cHalf       int
+	aBlock, cBlock     int
+	aLine, cLine       int
 	accumulate         int
-	blocks             int
+	blocks, lines      int
+	left               int // blocks of the line
 	steps, segs, parts int
 	aPart, aSeg, aStep int
 	bPart, bSeg, bStep int
@@ -52,7 +57,7 @@ func amxCeiling(config, a, b *[64]byte, rounds int)
 // The kernels of a job have one loop, with tiles of bfloat16 [rows][16][2] for A and [16][2][32] for B (a last step
 // may have fewer than 16 pairs):
 //
-//	for block := range j.blocks { // of rows of C
+//	for block := range j.lines * j.blocks { // of rows of C
 //		c := *j.c or bias or 0 // [rows][32] of float32
 //		a, b := j.a, j.b
 //		for range j.steps {
@@ -66,7 +71,11 @@ func amxCeiling(config, a, b *[64]byte, rounds int)
 //			a, b = a+j.aStep, b+j.bStep
 //		}
 //		*j.c = c
-//		j.a, j.c = j.a+32*j.aRow, j.c+32*j.cRow
+//		if (block+1)%j.blocks > 0 {
+//			j.a, j.c = j.a+j.aBlock, j.c+j.cBlock
+//		} else {
+//			j.a, j.c = j.a+j.aLine, j.c+j.cLine
+//		}
 //	}
 //
 // Names end in 1 for blocks of up to 16 rows, in 2 for up to 32. In amxStreamA, A passes and B is expected in the L1
@@ -103,24 +112,26 @@ func amxSplit1(j *amxJob)
 //go:noescape
 func amxSplit2(j *amxJob)
 
-// amxConfigs are tile configurations by rows of C and pairs of a step.
-var amxConfigs [amxBlock + 1][amxDepth + 1][64]byte
+// amxConfigs are tile configurations by rows of the first and the second tiles of C and pairs of a step.
+var amxConfigs [amxBlock/2 + 1][amxBlock/2 + 1][amxDepth + 1][64]byte
 
 func fillAMXConfigs() {
-	for rows := 1; rows <= amxBlock; rows++ {
-		for pairs := 1; pairs <= amxDepth; pairs++ {
-			cfg := &amxConfigs[rows][pairs]
-			cfg[0] = 1 // the palette
-			tile := func(i, rows, bytes int) {
-				if rows > 0 {
-					cfg[16+2*i], cfg[48+i] = byte(bytes), byte(rows)
+	for first := 1; first <= amxBlock/2; first++ {
+		for second := range amxBlock/2 + 1 {
+			for pairs := 1; pairs <= amxDepth; pairs++ {
+				cfg := &amxConfigs[first][second][pairs]
+				cfg[0] = 1 // the palette
+				tile := func(i, rows, bytes int) {
+					if rows > 0 {
+						cfg[16+2*i], cfg[48+i] = byte(bytes), byte(rows)
+					}
 				}
-			}
-			for i, n := range [2]int{min(rows, 16), rows - min(rows, 16)} {
-				tile(2*i, n, 64)
-				tile(2*i+1, n, 64)
-				tile(4+i, n, 4*pairs)
-				tile(6+i, pairs, 64)
+				for i, n := range [2]int{first, second} {
+					tile(2*i, n, 64)
+					tile(2*i+1, n, 64)
+					tile(4+i, n, 4*pairs)
+					tile(6+i, pairs, 64)
+				}
 			}
 		}
 	}
@@ -133,7 +144,10 @@ func amxSplit(t *Tile, m int) { amxRun(t, m, true) }
 // amxRun cuts a tile product into calls of the kernels: K into whole steps and the rest, rows into
 // blocks and the rest, and all so that a call is short, because the garbage collector waits for it.
 func amxRun(t *Tile, m int, split bool) {
-	const longest = 1024 // products of tiles a call, about 20 us at full speed
+	const (
+		longest = 1024 // products of tiles a call, about 20 us at full speed
+		tall    = amxBlock / 2
+	)
 	parts, k := max(1, t.Parts), t.K
 	words := k / parts // of a part
 	if split {
@@ -144,7 +158,7 @@ func amxRun(t *Tile, m int, split bool) {
 		parts, words = 1, k
 	}
 	j := amxJob{a: t.A, b: t.B, c: t.C, bias: t.Bias, aRow: t.ARow, cRow: t.CRow, accumulate: t.Accumulate,
-		segs: t.Segs, parts: parts,
+		aBlock: amxBlock * t.ARow, cBlock: amxBlock * t.CRow, segs: t.Segs, parts: parts,
 		aPart: 4 * words, aSeg: t.ASeg - parts*4*words, aStep: 4*amxDepth - t.Segs*t.ASeg,
 		bPart: 128 * words, bSeg: 0, bStep: 128*amxDepth - t.Segs*parts*128*words,
 		aLow: 4 * k, bLow: 128 * k}
@@ -163,24 +177,40 @@ func amxRun(t *Tile, m int, split bool) {
 	if split {
 		chunk = max(1, chunk/2)
 	}
+	lines := max(1, t.Lines)
 	for first := 0; first < k; {
 		j.steps = min(chunk, (k-first)/amxDepth)
 		depth := amxDepth
 		if j.steps == 0 {
 			j.steps, depth = 1, k-first
 		}
+		j.b = unsafe.Add(t.B, 128*first)
+		limit := max(1, longest/(around*j.steps)) // of blocks in a call
 		for r := 0; r < m; {
-			rows := min(amxBlock, m-r)
-			call := j
-			call.config = &amxConfigs[rows][depth]
-			call.blocks = 1
-			if rows == amxBlock {
-				call.blocks = min((m-r)/amxBlock, max(1, longest/(around*j.steps)))
+			top, n := min(m-r, tall), 1
+			low := min(m-r-top, tall)
+			if low == tall {
+				n = min((m-r)/amxBlock, limit)
 			}
-			call.a, call.b = unsafe.Add(t.A, r*t.ARow+4*first), unsafe.Add(t.B, 128*first)
-			call.c = unsafe.Add(t.C, r*t.CRow)
-			r += call.blocks * rows
-			call.run(rows > 16, split, streamA)
+			two := low == 0 && lines > 1 // a block is of two lines
+			for line := 0; line < lines; {
+				step := 1
+				j.aHalf, j.cHalf = tall*t.ARow, tall*t.CRow
+				if two && line+1 < lines {
+					low, step, j.aHalf, j.cHalf = top, 2, t.ALine, t.CLine
+				} else if two {
+					low = 0
+				}
+				j.lines = min((lines-line)/step, max(1, limit/n))
+				j.blocks, j.left = n, n
+				j.aLine, j.cLine = step*t.ALine-(n-1)*j.aBlock, step*t.CLine-(n-1)*j.cBlock
+				j.a = unsafe.Add(t.A, line*t.ALine+r*t.ARow+4*first)
+				j.c = unsafe.Add(t.C, line*t.CLine+r*t.CRow)
+				j.config = &amxConfigs[top][low][depth]
+				line += j.lines * step
+				j.run(low > 0, split, streamA)
+			}
+			r += n * amxBlock
 		}
 		first += j.steps * depth
 		j.accumulate = 1
@@ -221,7 +251,7 @@ var hasAMX = sync.OnceValue(func() bool {
 	return testAMX(false) && testAMX(true)
 })
 
-// testAMX multiplies small whole numbers, whose sums are exact in any order, by all paths of amxRun.
+// testAMX multiplies small whole numbers, whose sums are exact in any order, by the paths of amxRun.
 func testAMX(split bool) bool {
 	const m, parts, segs = 2*amxBlock + 19, 2, 2
 	for _, half := range []int{5, 2*amxDepth + 5, 2 * amxDepth} { // pairs of a part, or of its high half

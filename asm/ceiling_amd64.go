@@ -45,7 +45,7 @@ var pairCeilings = map[Tier]ceiling{
 	AMX: {func(rounds int) {
 		const short = 1 << 10 // products of 4 tiles, about 20 us: the garbage collector waits for a call
 		for ; rounds > 0; rounds -= short {
-			amxCeiling(&amxConfigs[amxBlock][amxDepth], &amxOnes, &amxSmall, min(rounds, short))
+			amxCeiling(&amxConfigs[amxBlock/2][amxBlock/2][amxDepth], &amxOnes, &amxSmall, min(rounds, short))
 		}
 	}, 4 * 16 * 16 * 32 * 2},
 }

@@ -29,7 +29,10 @@ type Tile struct {
 	Segs, K       int // both at least 1
 	Accumulate    int
 	Parts         int // a segment is this many equal runs (0 counts as 1), one for each column of a window; see RunSplit
-	APart         int // of RunPairs, with BSeg: bytes from a run of A to the next; 0: they are neighbours
+	// Of RunPairs and RunSplit: the m rows are computed of so many lines (0 counts as 1), whose windows and rows of C lie
+	// ALine and CLine bytes apart.
+	Lines, ALine, CLine int
+	APart               int // of RunPairs, with BSeg: bytes from a run of A to the next; 0: they are neighbours
 }
 
 // gemmKernels is the micro-kernel table of one tier; n[m] and t[m] compute m rows, pairs and split as many as they
@@ -97,7 +100,7 @@ func PairsMR() int { return gemm.pairsMR }
 //		}
 //	}
 //
-// Where APart is set, the runs of a segment of A lie that far apart, and segments of B, in which the runs are
+// Where Lines is set, this is done for each line. Where APart is set, the runs of a segment of A lie that far apart, and segments of B, in which the runs are
 // neighbours, BSeg bytes.
 func (t *Tile) RunPairs(m int) { gemm.pairs(t, m) }
 
@@ -122,18 +125,23 @@ func HasSplit() bool { return gemm.split != nil }
 //	}
 func (t *Tile) RunSplit(m int) { gemm.split(t, m) }
 
-// runParts calls a kernel of RunPairs that knows no APart: once, or for every segment, whose runs are segments to it.
+// runParts calls a kernel of RunPairs that knows no Lines and no APart, for each line, and each segment whose runs
+// lie apart, which are segments to it.
 func runParts(kernel func(*Tile), t *Tile) {
-	if t.APart == 0 {
-		kernel(t)
-		return
-	}
 	whole := *t
-	t.Segs, t.K, t.ASeg = t.Parts, t.K/t.Parts, t.APart
-	for seg := range whole.Segs {
-		t.A, t.B = unsafe.Add(whole.A, seg*whole.ASeg), unsafe.Add(whole.B, seg*whole.BSeg)
-		kernel(t)
-		t.Accumulate = 1
+	for line := range max(1, t.Lines) {
+		a, c := unsafe.Add(whole.A, line*whole.ALine), unsafe.Add(whole.C, line*whole.CLine)
+		t.A, t.C = a, c
+		if whole.APart == 0 {
+			kernel(t)
+			continue
+		}
+		t.Segs, t.K, t.ASeg, t.Accumulate = whole.Parts, whole.K/whole.Parts, whole.APart, whole.Accumulate
+		for seg := range whole.Segs {
+			t.A, t.B = unsafe.Add(a, seg*whole.ASeg), unsafe.Add(whole.B, seg*whole.BSeg)
+			kernel(t)
+			t.Accumulate = 1
+		}
 	}
 	*t = whole
 }

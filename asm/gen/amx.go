@@ -29,8 +29,16 @@ const (
 	fBias
 	fARow
 	fCRow
+	fAHalf
+	fCHalf
+	fABlock
+	fCBlock
+	fALine
+	fCLine
 	fAccumulate
 	fBlocks
+	fLines
+	fLeft
 	fSteps
 	fSegs
 	fParts
@@ -97,9 +105,7 @@ func kernel(name string, high int, split bool, a, b int) {
 		p("\tMOVQ %d(AX), R9", fCRow)
 		for i := 0; i < high; i++ {
 			if i == 1 {
-				p("\tMOVQ R9, R11")
-				p("\tSHLQ $4, R11")
-				p("\tADDQ R11, DX")
+				p("\tADDQ %d(AX), DX", fCHalf)
 			}
 			move(kind, 2*i, "DX", "R9", 0)
 			move(kind, 2*i+1, "DX", "R9", 64)
@@ -127,8 +133,7 @@ func kernel(name string, high int, split bool, a, b int) {
 	p("\tMOVQ %d(AX), BX // B", fB)
 	p("\tMOVQ %d(AX), R8", fARow)
 	p("\tMOVQ $128, R9")
-	p("\tMOVQ R8, R12")
-	p("\tSHLQ $4, R12")
+	p("\tMOVQ %d(AX), R12", fAHalf)
 	if split {
 		p("\tMOVQ %d(AX), R13", fALow)
 	}
@@ -191,14 +196,22 @@ func kernel(name string, high int, split bool, a, b int) {
 	}
 	p("\tMOVQ %d(AX), DX", fC)
 	tilesOfC(store)
-	p("\tDECQ %d(AX)", fBlocks)
-	p("\tJEQ  done")
-	for _, f := range [][2]int{{fARow, fA}, {fCRow, fC}} {
-		p("\tMOVQ %d(AX), CX", f[0])
-		p("\tSHLQ $5, CX")
-		p("\tADDQ CX, %d(AX)", f[1])
+	next := func(by ...[2]int) {
+		for _, f := range by {
+			p("\tMOVQ %d(AX), CX", f[0])
+			p("\tADDQ CX, %d(AX)", f[1])
+		}
+		p("\tJMP  block")
 	}
-	p("\tJMP  block")
+	p("\tDECQ %d(AX)", fLeft)
+	p("\tJEQ  line")
+	next([2]int{fABlock, fA}, [2]int{fCBlock, fC})
+	p("line:")
+	p("\tDECQ %d(AX)", fLines)
+	p("\tJEQ  done")
+	p("\tMOVQ %d(AX), CX", fBlocks)
+	p("\tMOVQ CX, %d(AX)", fLeft)
+	next([2]int{fALine, fA}, [2]int{fCLine, fC})
 	p("done:")
 	emit("TILERELEASE", 0xc4, 0xe2, 0x78, 0x49, 0xc0)
 	p("\tRET\n")

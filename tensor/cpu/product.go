@@ -219,6 +219,9 @@ func (g *product) sums(s *scratch, c []float32, cLine, cRow int, a []float32, li
 		mr = asm.PairsMR()
 	}
 	tile := tileRows(cols, mr)
+	if g.f.format.paired() && mr%32 == 0 { // in whole blocks, if the rest is not worth a tile of its own
+		tile = min(mr, roundUp(tile, 32))
+	}
 	count, taps, pieces := g.cut()
 	for i := range count {
 		b := g.block(i, taps, pieces)
@@ -236,7 +239,11 @@ func (g *product) sums(s *scratch, c []float32, cLine, cRow int, a []float32, li
 			t.Bias = ptr(bias)
 		}
 		from := b.tap/g.kw*g.segStride + b.tap%g.kw*g.words + b.from
-		for line := range lines {
+		together := 1 // lines of a call
+		if g.f.format.paired() {
+			together, t.Lines, t.ALine, t.CLine = lines, lines, 4*g.aLine, 4*cLine
+		}
+		for line := 0; line < lines; line += together {
 			for r := 0; r < cols; r += tile {
 				t.A, t.C = ptr(a[line*g.aLine+r*g.aCol+from:]), ptr(c[line*cLine+r*cRow:])
 				s.run(min(tile, cols-r), g.f.format)
