@@ -100,8 +100,8 @@ func PairsMR() int { return gemm.pairsMR }
 //		}
 //	}
 //
-// Where Lines is set, this is done for each line. Where APart is set, the runs of a segment of A lie that far apart, and segments of B, in which the runs are
-// neighbours, BSeg bytes.
+// Where Lines is set, this is done for each line. Where APart is set, the runs of a segment of A lie that far apart,
+// and segments of B, in which the runs are neighbours, BSeg bytes.
 func (t *Tile) RunPairs(m int) { gemm.pairs(t, m) }
 
 // HasSplit tells whether the active tier has [Tile.RunSplit].

@@ -74,8 +74,6 @@ func tileRows(n, mr int) (tile int) {
 	return (n + tiles - 1) / tiles
 }
 
-func ptrHalf(s []uint16) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
-
 func ptr(s []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
 // Conv2d implements [tensor.Device].

@@ -11,10 +11,10 @@ import (
 //
 // on words of two bfloat16 that hold the same pixel of two strips: parts of the pictures of equal height, two of each
 // picture where their number is odd. All strips are side by side at each pixel, so that k runs through a line of all
-// of them, that a tap moves by whole words, and that small pictures make long lines too. x lies as panels of inputs, in
-// a line those columns together that leave the same remainder by the stride, and dy as tiles of 16 words for each
-// output. Both are packed some lines at a time, which stay in the caches for all taps. The splits depend on shapes
-// alone.
+// of them, that a tap moves by whole words, and that small pictures make long lines too. x lies as panels of inputs,
+// with those columns of a line together that leave the same remainder by the stride, and dy as tiles of 16 words for
+// each output. Both are packed some lines at a time, which stay in the caches for all taps. The splits depend on
+// shapes alone.
 
 // stripGrad is one call.
 type stripGrad struct {
