@@ -333,7 +333,7 @@ func TestHalf(t *testing.T) {
 func TestFitStopsInside(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
 	for name, o := range map[string]Method{
-		"diffpir":   &DiffPIR{Steps: 6, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1},
+		"diffpir":   &DiffPIR{Steps: 6, From: 1, To: 0.1, Lambda: 1, FitEvery: 1, Blend: 1, SNoise: 1},
 		"pnp-admm":  &PnPADMM{Iterations: 6, Rho: 0.01},
 		"score-sde": &ScoreSDE{DDPM{Steps: 6}, Projection{Ridge: 0.01}},
 	} {
