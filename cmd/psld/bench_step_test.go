@@ -71,7 +71,7 @@ func TestBenchStepErrors(t *testing.T) {
 		"--dtype: ":                       {"step", "--tiny", "--dtype", "f8"},
 		"--sizes \"64,x\", want a list":   {"step", "--tiny", "--sizes", "64,x"},
 		"--batches \"0\", want a list":    {"step", "--tiny", "--batches", "0"},
-		"the limit is 0.0 GiB":            {"step", "--tiny", "--size", "64", "--max-mem", "1MiB"},
+		"the limit is 1.0 MiB":            {"step", "--tiny", "--size", "64", "--max-mem", "1MiB"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			message := failure(t, append([]string{"bench"}, args...)...)

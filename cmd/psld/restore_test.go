@@ -82,7 +82,7 @@ func TestRestoreQualitySD(t *testing.T) {
 	args := strings.Fields("restore --task denoise --quality preview --preview " + at("look.png") + " --in " +
 		at("in.png") + " --model " + tinySD(t))
 	_, log := must(t, append(args, "--out", at("out.png"))...)
-	require.Contains(t, log, "method    treg, 12 steps")
+	require.Contains(t, log, "method    dpm, 8 steps, fits 4")
 	look, plain := pixels(t, at("look.png")), sum(pixels(t, at("out.png")))
 	require.Equal(t, [2]int{60, 64}, [2]int{look.W, look.H})
 	require.NotEqual(t, sum(look), plain)
