@@ -32,9 +32,9 @@ var evalVerb = verb{
 Needs no Internet and prints a Markdown table: means with 95 % intervals (Student's t), the differences to psld on the
 same pictures, seconds and memory. --out takes table.md, table.csv and table.json with the whole configuration, a grid
 of pictures for each task, plots of quality over time, and every finished cell (picture, task, method): after Ctrl-C or
-a crash the same command goes on with the rest. In the same folder further tasks and methods are added to what is
-there, and what has other parameters, or another model, is measured again. A method that a task has no use for is n/a,
-with the reason below.
+a crash the same command goes on with the rest. The same folder may take further tasks and methods: the tables are of
+those that the command names, and only what is new, or has other parameters or another model, is measured. A
+method that a task has no use for is n/a, with the reason below.
   psld eval --data photos --tasks sr4,denoise --methods tv,psld,diffpir --out results
 
 Several processes or machines may share the pictures, each with a part; merge puts the parts together, to the bits of

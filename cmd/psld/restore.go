@@ -54,8 +54,9 @@ there and gives the same file as without a break. It is refused, with the reason
 input, mask, kernel, model, options, --dtype or processor kernels are not the same; --threads,
 --max-mem, --save-every, and what comes after the steps (--raw, --sigma, --paste) may differ
 (but for methods that make use of the noise: --sigma).
-A state is a few hundred kilobytes. The memory that is planned for is the least of --max-mem,
-GOMEMLIMIT (heap and weights together) and three quarters of what is available.
+The first state is that after the first step; of a pixel method it takes 24 bytes a pixel.
+The memory that is planned for is the least of --max-mem, GOMEMLIMIT (heap and weights
+together) and three quarters of what is available.
 
 `,
 	setup: func(fs *flag.FlagSet) work { return addRestoreFlags(fs).run },
@@ -99,7 +100,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
 		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps, and with Stable Diffusion "+
-			"the method, TReg or for best PSLD (default: good; with Stable Diffusion PSLD with more steps than best has)"),
+			"the method, DPM or for best PSLD (default: good; with Stable Diffusion PSLD with more steps than best has)"),
 		preview: fs.String("preview", "", "`file` that shows the picture in the making, after the first step and then "+
 			"every minute: .png or .jpg"),
 		model:  addModelFlags(fs),

@@ -40,6 +40,10 @@ type LatentDAPS struct {
 	Strength float64 `json:"strength" range:">0..1" default:"1" help:"share of diffusion time; 1 starts from noise"`
 }
 
+// leastPull is the least noise that Tau 0 takes a measurement to have: Langevin steps of the usual lengths diverge
+// where they are pulled harder.
+const leastPull = 0.05
+
 // Bind implements [Method].
 func (o *LatentDAPS) Bind(r *Run) (Stepper, error) {
 	if o.From <= o.To {
@@ -54,7 +58,7 @@ func (o *LatentDAPS) Bind(r *Run) (Stepper, error) {
 		}
 	}
 	if o.Tau == 0 {
-		m.o.Tau = math.Sqrt2 * math.Sqrt(r.variance()) // |A D(z) - y|^2 / 2 sigma^2
+		m.o.Tau = math.Sqrt2 * max(r.Sigma, leastPull) // |A D(z) - y|^2 / 2 sigma^2
 	}
 	return m, n.CheckSignal()
 }

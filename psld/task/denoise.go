@@ -14,6 +14,13 @@ func cleaning(sigma, _ float64) param.Values {
 		"orientations": 1}
 }
 
+// descending are the parameters of DPM, which must begin above the noise of the measurement, and trust it less the
+// more there is. It is no match for a denoiser.
+func descending(sigma, _ float64) param.Values {
+	above := max(0, sigma-0.05)
+	return param.Values{"steps": 4, "fits": 2, "strength": min(0.7, 0.1+0.8*above), "to": 0.05, "lambda": 1 + 36*above}
+}
+
 // Denoise takes Gaussian noise out of a picture; the operator is the identity.
 const Denoise Name = "denoise"
 
@@ -26,6 +33,6 @@ var denoise = Task{
 		return operator.Identity(operator.Shape{H: h, W: w, C: 3}), nil
 	},
 	Draw: nothing, TV: 0.03,
-	Best: "diffpir", ByDamage: map[string]Preset{"diffpir": cleaning},
+	Best: "diffpir", ByDamage: map[string]Preset{"diffpir": cleaning, "dpm": descending},
 	Rough: func(_ context.Context, _ operator.Linear, y []float32, _ Damage) ([]float32, error) { return y, nil },
 }
