@@ -17,8 +17,8 @@ import (
 )
 
 var methodsVerb = verb{
-	name: "methods", short: "list the methods and the tasks",
-	notes: `Every method takes its parameters as flags of restore and eval. What a task's best method is was measured with
+	name: "methods", args: "[METHOD...]", short: "list the methods and the tasks", maxArgs: 1 << 10,
+	notes: `With names of methods it lists those alone. Every method takes its parameters as flags of restore and eval. What a task's best method is was measured with
 the embedded models on validation pictures; --method auto takes it.
 
 `,
@@ -30,28 +30,54 @@ the embedded models on validation pictures; --method auto takes it.
 			switch {
 			case *presets && *asJSON:
 				return errors.New("--presets and --json contradict each other")
+			case (*presets || *asJSON) && len(args) > 0:
+				return fmt.Errorf("--presets and --json print all methods, not %s alone", strings.Join(args, " and "))
 			case *presets:
 				_, err := io.WriteString(c.out, psld.BuiltinPresets)
 				return err
 			case *asJSON:
 				return json.NewEncoder(c.out).Encode(map[string]any{"methods": server.Methods(), "tasks": server.Tasks()})
 			}
+			if len(args) > 0 {
+				return showMethods(c, args)
+			}
 			return listMethods(ctx, c, args)
 		}
 	},
 }
 
+// showMethods lists the methods of these names.
+func showMethods(c *console, names []string) error {
+	var specs []solver.Spec
+	for _, name := range names {
+		s, err := solver.Lookup(name)
+		if err != nil {
+			return err
+		}
+		specs = append(specs, s)
+	}
+	for _, s := range specs {
+		show(c.out, s)
+	}
+	return nil
+}
+
+// show prints a method with its parameters.
+func show(w io.Writer, s solver.Spec) {
+	fmt.Fprintf(w, "  %-10s %s\n", s.Name, s.Doc)
+	fmt.Fprintf(w, "  %-10s needs %s\n", "", needs(s.Needs))
+	if s.Step != "" {
+		fmt.Fprintf(w, "  %-10s a step costs %s\n", "", s.Step)
+	}
+	for _, f := range param.Fields(s.New()) {
+		fmt.Fprintf(w, "  %-10s   %-15s %s; %s, default %v\n", "", f.Name, f.Help, f.Want(), f.Default)
+	}
+}
+
 func listMethods(_ context.Context, c *console, _ []string) error {
 	fmt.Fprintln(c.out, "Methods:")
 	for _, s := range solver.Specs() {
-		fmt.Fprintf(c.out, "  %-10s %s\n", s.Name, s.Doc)
-		fmt.Fprintf(c.out, "  %-10s needs %s\n", "", needs(s.Needs))
-		if s.Step != "" {
-			fmt.Fprintf(c.out, "  %-10s a step costs %s\n", "", s.Step)
-		}
-		for _, f := range param.Fields(s.New()) {
-			fmt.Fprintf(c.out, "  %-10s   %-15s %s; %s, default %v\n", "", f.Name, f.Help, f.Want(), f.Default)
-		}
+		show(c.out, s)
 	}
 	fmt.Fprintln(c.out, "\nTasks:")
 	for _, t := range task.All() {

@@ -24,3 +24,15 @@ func TestMethods(t *testing.T) {
 	}
 	require.Contains(t, out, "denoise          take out noise; best method here: diffpir")
 }
+
+// TestMethodsByName: those alone that are named; a flag of others says whose it is.
+func TestMethodsByName(t *testing.T) {
+	out, _ := must(t, "methods", "dpm", "tv")
+	require.Contains(t, out, "DPM-Solver++(2M)")
+	require.Contains(t, out, "total variation")
+	require.NotContains(t, out, "DiffPIR")
+	require.Contains(t, failure(t, "methods", "dmp"), `did you mean "dpm"?`)
+	require.Contains(t, failure(t, "methods", "tv", "--json"), "--presets and --json print all methods, not tv alone")
+	require.Contains(t, failure(t, "eval", "--data", ".", "--methods", "tv", "--guesses", "2", "--out", t.TempDir()),
+		"--guesses has no meaning for method tv, but for guess\n")
+}

@@ -135,6 +135,16 @@ func (f *paramFlag) Set(text string) (err error) {
 	return nil
 }
 
+// taking are the names of the methods that have a parameter.
+func taking(parameter string) (names []string) {
+	for _, s := range solver.Specs() {
+		if slices.ContainsFunc(param.Fields(s.New()), func(f param.Field) bool { return f.Name == parameter }) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
 // options checks the flags against the methods, and returns those that were given; the others keep their presets.
 func (f *methodFlags) options(methods ...string) (o psld.Options, err error) {
 	known := param.Values{}
@@ -155,7 +165,8 @@ func (f *methodFlags) options(methods ...string) (o psld.Options, err error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.values)) {
 		if _, ok := known[name]; !ok {
-			return o, fmt.Errorf("--%s has no meaning for method %s", flagName(name), strings.Join(methods, ", "))
+			return o, fmt.Errorf("--%s has no meaning for method %s, but for %s", flagName(name),
+				strings.Join(methods, ", "), strings.Join(taking(name), ", "))
 		}
 	}
 	if *f.preset != "" {
