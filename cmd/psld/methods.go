@@ -18,8 +18,8 @@ import (
 
 var methodsVerb = verb{
 	name: "methods", args: "[METHOD...]", short: "list the methods and the tasks", maxArgs: 1 << 10,
-	notes: `With names of methods it lists those alone. Every method takes its parameters as flags of restore and eval. What a task's best method is was measured with
-the embedded models on validation pictures; --method auto takes it.
+	notes: `With names of methods it lists those alone. Every method takes its parameters as flags of restore and eval.
+What a task's best method is was measured with the embedded models on validation pictures; --method auto takes it.
 
 `,
 	setup: func(fs *flag.FlagSet) work {
