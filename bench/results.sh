@@ -85,6 +85,11 @@ TEXT
     sed -n 's/^processor *//p'), kernels $("$out/psld" info | sed -n 's/^kernels *\([a-z0-9]*\).*/\1/p')."
   echo
   echo "## Pictures"
+  cat <<TEXT
+
+The authors and licences of the photographs are in [CREDITS.csv](../psld/prior/default/CREDITS.csv) and
+[PHOTOS_CREDITS.csv](../psld/prior/default/PHOTOS_CREDITS.csv), on the rows marked "val".
+TEXT
   for task in ${tasks//,/ }; do
     echo
     echo "\`$task\`:"
