@@ -81,8 +81,8 @@ have the higher PSNR, those that draw one of the possible pictures (psld, dps) t
 
 TEXT
   sed '/^Configuration:/,$d' "$out/table.md"
-  echo "Seconds are of this machine, beside whatever else ran on it: $("$out/psld" info |
-    sed -n 's/^processor *//p'), kernels $("$out/psld" info | sed -n 's/^kernels *\([a-z0-9]*\).*/\1/p')."
+  "$out/psld" info | awk '{ name = $1; $1 = "" } name == "processor" { processor = $0 } name == "kernels" { kernels = $2 }
+    END { print "Seconds are of this machine, beside whatever else ran on it:" processor ", kernels " kernels "." }'
   echo
   echo "## Pictures"
   cat <<TEXT

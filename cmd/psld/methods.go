@@ -26,7 +26,7 @@ What a task's best method is was measured with the embedded models on validation
 		presets := fs.Bool("presets", false, "print the program's presets instead, in the form that --presets of restore "+
 			"and eval reads")
 		asJSON := fs.Bool("json", false, "print methods, parameters and tasks as JSON, in the form of the API of psld serve")
-		return func(ctx context.Context, c *console, args []string) error {
+		return func(_ context.Context, c *console, args []string) error {
 			switch {
 			case *presets && *asJSON:
 				return errors.New("--presets and --json contradict each other")
@@ -41,7 +41,8 @@ What a task's best method is was measured with the embedded models on validation
 			if len(args) > 0 {
 				return showMethods(c, args)
 			}
-			return listMethods(ctx, c, args)
+			listMethods(c)
+			return nil
 		}
 	},
 }
@@ -74,7 +75,7 @@ func show(w io.Writer, s solver.Spec) {
 	}
 }
 
-func listMethods(_ context.Context, c *console, _ []string) error {
+func listMethods(c *console) {
 	fmt.Fprintln(c.out, "Methods:")
 	for _, s := range solver.Specs() {
 		show(c.out, s)
@@ -87,7 +88,6 @@ func listMethods(_ context.Context, c *console, _ []string) error {
 		}
 		fmt.Fprintf(c.out, "  %-16s %s; best method here: %s\n", t.Name, t.Does, best)
 	}
-	return nil
 }
 
 // needs tells what a method cannot do without.

@@ -86,7 +86,7 @@ func (n *normalCG) Apply(dst, x []float32) {
 
 // within implements what ApplyWithin looks for.
 func (n *normalCG) within(ctx context.Context) Linear {
-	return &normalCG{stoppable{n.a, ctx}, n.lambda, n.iters}
+	return &normalCG{Stoppable(ctx, n.a), n.lambda, n.iters}
 }
 
 // ApplyWithin is a.Apply for an inverse of NewNormalInverse: where that runs conjugate gradients, which take long on a

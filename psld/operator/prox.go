@@ -87,7 +87,7 @@ func proxByCG(ctx context.Context, a Linear, dst []float32, of proxProblem, tole
 	if f, ok := a.(interface{ quick() Linear }); ok {
 		a = f.quick()
 	}
-	a = stoppable{a, ctx}
+	a = Stoppable(ctx, a)
 	r := residual(a, z, y)
 	if len(y) <= len(z) {
 		u, t := make([]float32, len(y)), make([]float32, len(z))
@@ -111,7 +111,9 @@ func proxByCG(ctx context.Context, a Linear, dst []float32, of proxProblem, tole
 	return nil
 }
 
-// stoppable is a map that panics with *tensor.Stopped once ctx has ended.
+// Stoppable is a, for work within tensor.Catch that takes long: once ctx has ended it panics with *tensor.Stopped.
+func Stoppable(ctx context.Context, a Linear) Linear { return stoppable{a, ctx} }
+
 type stoppable struct {
 	Linear
 	ctx context.Context

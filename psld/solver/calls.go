@@ -16,13 +16,17 @@ func (c Calls) Cost(a Timing) float64 {
 }
 
 // CallsOf are those of a run of a method of that many steps.
-func CallsOf(m Method, steps int) (c Calls) {
+func CallsOf(m Method, steps int) Calls {
+	c := callsOf(m, steps)
 	if n, ok := m.(equivariant); ok {
-		defer func() {
-			c.UNet.Forward *= n.estimates()
-			c.UNet.Backward *= n.estimates()
-		}()
+		c.UNet.Forward *= n.estimates()
+		c.UNet.Backward *= n.estimates()
 	}
+	return c
+}
+
+// callsOf are those with one noise estimate where it asks for one.
+func callsOf(m Method, steps int) Calls {
 	if c, ok := m.(Counted); ok {
 		return c.Calls()
 	}

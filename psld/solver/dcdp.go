@@ -18,7 +18,7 @@ func (o *DCDP) Bind(r *Run) (Stepper, error) {
 	n := r.Prior.Schedule()
 	var hops []hop
 	for k := range o.Rounds {
-		top := n.Sigma(o.Strength * (1 - float64(k)/float64(o.Rounds)) * float64(len(n.AlphasCumprod)-1))
+		top := n.Sigma(timeOf(n, o.Strength*(1-float64(k)/float64(o.Rounds))))
 		for i := range o.Steps {
 			s := n.Sigma(n.Time(top) * (1 - float64(i)/float64(o.Steps)))
 			h := hop{level: s, seen: true}

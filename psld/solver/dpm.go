@@ -27,7 +27,7 @@ type DPM struct {
 // Bind implements [Method].
 func (o *DPM) Bind(r *Run) (Stepper, error) {
 	n := r.Prior.Schedule()
-	from, to := n.Sigma(o.Strength*float64(len(n.AlphasCumprod)-1)), max(o.To, n.Sigma(0))
+	from, to := n.Sigma(timeOf(n, o.Strength)), max(o.To, n.Sigma(0))
 	if o.Steps > 1 && from <= to {
 		return nil, errors.New("the noise of the last step is not below that of the first: take a lower to or more strength")
 	}

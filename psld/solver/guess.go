@@ -16,7 +16,7 @@ type Guess struct {
 // Bind implements [Method].
 func (o *Guess) Bind(r *Run) (Stepper, error) {
 	n := r.Prior.Schedule()
-	top := o.Strength * float64(len(n.AlphasCumprod)-1)
+	top := timeOf(n, o.Strength)
 	var hops []hop
 	for i := range o.Guesses + o.Steps {
 		down := max(0, i-o.Guesses)

@@ -51,7 +51,7 @@ func (o *LatentDAPS) Bind(r *Run) (Stepper, error) {
 	}
 	m, n := &latentDAPS{r, *o}, r.Prior.Schedule()
 	if r.Start != nil && o.Strength < 1 {
-		m.o.From = min(o.From, n.Sigma(o.Strength*float64(len(n.AlphasCumprod)-1)))
+		m.o.From = min(o.From, n.Sigma(timeOf(n, o.Strength)))
 		if m.o.From <= o.To {
 			return nil, fmt.Errorf("strength %g starts at noise %.2g, which is not more than to %g: the noise must fall",
 				o.Strength, m.o.From, o.To)

@@ -73,6 +73,9 @@ func (r *Run) variance() float64 {
 // level is the noise beside the clean state at diffusion time t.
 func (r *Run) level(t int) float64 { return r.Prior.Schedule().Sigma(float64(t)) }
 
+// timeOf is the diffusion time that a share of it ends at.
+func timeOf(n schedule.Noise, share float64) float64 { return share * float64(len(n.AlphasCumprod)-1) }
+
 // signal is the share of signal in the variance of a state with noise s beside the clean one.
 func signal(s float64) float64 { return 1 / (1 + s*s) }
 

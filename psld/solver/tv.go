@@ -8,7 +8,6 @@ import (
 
 	"psld/psld/operator"
 	"psld/psld/param"
-	"psld/tensor"
 )
 
 // TV restores with the prior that pictures are piecewise smooth: it minimises over pictures x
@@ -107,12 +106,10 @@ func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	if m.rhs == nil {
 		m.rhs, m.ax = make([]float32, len(x)), make([]float32, len(m.p.Y))
 	}
-	normal := func(q, p []float32) { // q = (A'A + rho D'D) p
-		if err := ctx.Err(); err != nil { // a step on a large picture takes many seconds
-			panic(&tensor.Stopped{Err: err})
-		}
-		m.p.A.Apply(m.ax, p)
-		m.p.A.Adjoint(q, m.ax)
+	a := operator.Stoppable(ctx, m.p.A) // a step on a large picture takes many seconds
+	normal := func(q, p []float32) {    // q = (A'A + rho D'D) p
+		a.Apply(m.ax, p)
+		a.Adjoint(q, m.ax)
 		addLaplacian(q, p, shape, rho)
 	}
 	// x step: (A'A + rho D'D) x = A'y + rho D'(z - u).

@@ -25,19 +25,11 @@ func difference(x []float32, s operator.Shape, way, i int) float32 {
 
 // gradient: d = D x, forward differences, zero at the last column and row.
 func gradient(d field, x []float32, s operator.Shape) {
-	row := s.W * s.C
-	for y := range s.H {
-		r, dx := x[y*row:(y+1)*row], d[0][y*row:(y+1)*row]
-		for i := range row - s.C {
-			dx[i] = r[i+s.C] - r[i]
+	for way, v := range d {
+		for i := range v {
+			v[i] = difference(x, s, way, i)
 		}
-		clear(dx[row-s.C:])
 	}
-	last := len(x) - row
-	for i := range last {
-		d[1][i] = x[i+row] - x[i]
-	}
-	clear(d[1][last:])
 }
 
 // addLaplacian: q += rho D'D p.
