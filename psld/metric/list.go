@@ -55,16 +55,20 @@ func (e *Missing) Error() string {
 	return fmt.Sprintf("metric %s: n/a, it needs %s", e.Info.Name, e.Info.Needs)
 }
 
-// Open makes the metric of that name. weights is the path of the file that it needs, "" for the one in the cache of
-// torch's hub: a *Missing where that has none. An unknown name is an error.
+// Open makes the metric of that name. weights is the path of the file that it needs, or of a folder with it, as several
+// metrics may take different files of one; "" for the one in the cache of torch's hub: a *Missing where that has none.
+// An unknown name is an error.
 func Open(name, weights string) (Metric, error) {
 	var names []string
 	for _, e := range List {
 		if e.Name == name {
+			var err error
 			if weights == "" && e.Needs != "" {
 				if weights = hub(e.File); weights == "" {
 					return nil, &Missing{e.Info}
 				}
+			} else if weights, err = inFolder(weights, e.File); err != nil {
+				return nil, fmt.Errorf("metric %s: %w", name, err)
 			}
 			return e.Open(weights)
 		}
@@ -72,6 +76,39 @@ func Open(name, weights string) (Metric, error) {
 	}
 	return nil, fmt.Errorf("unknown metric %q, want one of %s%s", name, strings.Join(names, ", "), nearest.Hint(name,
 		names))
+}
+
+// inFolder is the one file of the folder at path whose name begins like that of torch's hub, up to its first hyphen, as
+// a safetensors file of another name does: alexnet.safetensors is AlexNet's. A path that is no folder stays as it is.
+func inFolder(path, file string) (string, error) {
+	if info, err := os.Stat(path); file == "" || err != nil || !info.IsDir() {
+		return path, nil
+	}
+	if whole := filepath.Join(path, file); regular(whole) {
+		return whole, nil
+	}
+	stem, _, _ := strings.Cut(file, "-")
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		if strings.HasPrefix(e.Name(), stem) && (ext == ".safetensors" || ext == ".pth") && !e.IsDir() {
+			found = append(found, e.Name())
+		}
+	}
+	if len(found) != 1 {
+		return "", fmt.Errorf("%s has %d files %s*.pth or %s*.safetensors, want one: name it", path, len(found), stem,
+			stem)
+	}
+	return filepath.Join(path, found[0]), nil
+}
+
+func regular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // hub is the path of a file in the cache of torch's hub, "" where it is not there.
@@ -85,7 +122,7 @@ func hub(file string) string {
 		root = filepath.Join(cache, "torch")
 	}
 	path := filepath.Join(root, "hub", "checkpoints", file)
-	if info, err := os.Stat(path); file == "" || err != nil || !info.Mode().IsRegular() {
+	if file == "" || !regular(path) {
 		return ""
 	}
 	return path

@@ -115,6 +115,30 @@ func TestTrainedLPIPS(t *testing.T) {
 	require.ErrorContains(t, err, "features.")
 }
 
+// TestLPIPSFolder: metrics that need different files take them from one folder.
+func TestLPIPSFolder(t *testing.T) {
+	dir := t.TempDir()
+	_, err := Open("lpips-alex", dir)
+	require.ErrorContains(t, err, dir+" has 0 files alexnet*.pth or alexnet*.safetensors")
+	for _, name := range []string{"alexnet.safetensors", "vgg16-mine.pth", "README.md"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
+	}
+	path, err := inFolder(dir, alexNet.file)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(dir, "alexnet.safetensors"), path)
+	path, err = inFolder(dir, vgg16.file)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(dir, "vgg16-mine.pth"), path)
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, vgg16.file), nil, 0o644))
+	path, err = inFolder(dir, vgg16.file)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(dir, vgg16.file), path, "torchvision's own name wins")
+	path, err = inFolder(path, alexNet.file)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(dir, vgg16.file), path, "a file stays as it is")
+}
+
 // TestLPIPSSizes: the least side is the first one that leaves a pixel.
 func TestLPIPSSizes(t *testing.T) {
 	for _, arch := range []architecture{alexNet, squeezeNet, vgg16} {
