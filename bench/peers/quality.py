@@ -34,6 +34,8 @@ TASKS = {  # name: arguments of degrade, arguments of restore, noise on [0,1]
     "deblur-motion": (["--task", "deblur-motion", "--sigma", "0.05"], [], 0.025),
 }
 
+TV_WEIGHTS = (0.001, 0.003, 0.01, 0.03)  # of psld's own ADMM-TV, where scikit-image has no such restoration
+
 
 def load(path, mode="RGB"):
     return np.asarray(Image.open(path).convert(mode), np.float64) / 255
@@ -236,6 +238,9 @@ def main():
             if args.peers:
                 for tool, parameter, f in candidates(task, d, TASKS[task][2]):
                     score(tool, parameter, f)
+                for weight in TV_WEIGHTS if task == "sr4" or task.startswith("deblur") else ():
+                    flags = ["--method", "tv", "--lambda", str(weight)]
+                    score("TV", weight, lambda: restore(args, task, d, "tv", flags))
             for item in filter(None, args.methods.split(";")):
                 name, flags = item.split("=", 1)
                 if args.again:

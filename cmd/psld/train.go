@@ -40,7 +40,7 @@ another option of the training are not the same, and where the checkpoint's byte
 type trainFlags struct {
 	fs                                       *flag.FlagSet
 	data, val, out, initial, dtype, channels *string
-	device                                   *string
+	device, cache                            *string
 	steps, batch, micro, cycle, warmup, size *int
 	logEvery, saveEvery, layers, groups      *int
 	lr, ema                                  *float64
@@ -63,9 +63,11 @@ var ofNetwork = map[string]string{"latent": "vae", "patch": "vae", "no-mid-atten
 
 func addTrainFlags(fs *flag.FlagSet) *trainFlags {
 	return &trainFlags{
-		fs:        fs,
-		data:      fs.String("data", "", "`folders` of training photos (.jpg, .png, .webp), a list with commas"),
-		val:       fs.String("val", "", "`folders` of validation photos, at least 8 in all"),
+		fs:   fs,
+		data: fs.String("data", "", "`folders` of training photos (.jpg, .png, .webp), a list with commas"),
+		val:  fs.String("val", "", "`folders` of validation photos, at least 8 in all"),
+		cache: fs.String("cache", "", "`file` that keeps the training photos decoded (.safetensors), for a quick start and "+
+			"little memory from the second time on"),
 		out:       fs.String("out", "", "`folder` for checkpoint, log, sample sheets and the model"),
 		size:      fs.Int("size", 64, "`pixels` a side of the training crops"),
 		steps:     fs.Int("steps", 5000, "`N` steps of the whole run"),
@@ -235,7 +237,7 @@ func (f *trainFlags) options(c *console) (train.Options, error) {
 	if err != nil {
 		return train.Options{}, err
 	}
-	return train.Options{Data: list(*f.data), Val: list(*f.val), Init: *f.initial, Device: device,
+	return train.Options{Data: list(*f.data), Val: list(*f.val), Cache: *f.cache, Init: *f.initial, Device: device,
 		Out: *f.out, Size: *f.size, Steps: *f.steps, Batch: *f.batch, Micro: *f.micro, Cycle: *f.cycle, LR: *f.lr,
 		Warmup: *f.warmup, EMA: *f.ema,
 		Seed: *f.seed, LogEvery: *f.logEvery, SaveEvery: *f.saveEvery, Resume: *f.resume,

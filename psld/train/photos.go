@@ -13,12 +13,14 @@ import (
 	"psld/psld/picture"
 	"psld/tensor"
 	"psld/tensor/cpu"
+	"psld/weights"
 )
 
-// Photos is a folder of pictures in memory.
+// Photos are the pictures of folders, in memory or mapped.
 type Photos struct {
 	Left []error // why files are left out
 	pics []photo
+	file *weights.File // that pics lie in, nil where they lie in memory
 }
 
 type photo struct {

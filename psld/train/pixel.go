@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -34,11 +35,12 @@ type pixelTask struct {
 
 // Pixel trains the noise predictor of pictures: the mean squared error of eps (Ho et al. 2020, eq. 14), at deviations
 // of the noise that are drawn by their logarithm. It writes Out/model.safetensors.
-func Pixel(ctx context.Context, o PixelOptions) error {
+func Pixel(ctx context.Context, o PixelOptions) (err error) {
 	photos, val, err := o.photos()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, photos.Close()) }()
 	m := unet.NewGuided(o.Config)
 	m.Params.Init(o.Seed)
 	zeroResiduals(m.Params)

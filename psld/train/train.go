@@ -22,6 +22,7 @@ import (
 // Options are the settings that all trainings share.
 type Options struct {
 	Data, Val []string // folders of pictures
+	Cache     string   // file that keeps those of Data decoded, see CachedPhotos; "" for none
 	Out       string   // folder for checkpoint, log, sample sheets and the model
 	Size      int      // pixels a side of the training crops
 	Steps     int      // length of the whole run
@@ -53,13 +54,17 @@ type Options struct {
 	LeftOut func(why []error)
 }
 
-// photos reads the folders.
+// photos reads the folders. The caller closes data.
 func (o *Options) photos() (data, val *Photos, err error) {
-	if data, err = LoadPhotos(o.Size, o.Data...); err != nil {
+	load := LoadPhotos
+	if o.Cache != "" {
+		load = func(min int, dirs ...string) (*Photos, error) { return CachedPhotos(o.Cache, min, dirs...) }
+	}
+	if data, err = load(o.Size, o.Data...); err != nil {
 		return nil, nil, err
 	}
 	if val, err = LoadPhotos(o.Size, o.Val...); err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, data.Close())
 	}
 	if left := slices.Concat(data.Left, val.Left); len(left) > 0 && o.LeftOut != nil {
 		o.LeftOut(left)

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -40,11 +41,12 @@ type unetTask struct {
 // UNet trains the noise predictor on the latents of the photos: the mean squared
 // error of eps (Ho et al. 2020, eq. 14) at deviations of the noise that are drawn by their logarithm, with an empty
 // context. It writes Out/model.safetensors.
-func UNet(ctx context.Context, o UNetOptions) error {
+func UNet(ctx context.Context, o UNetOptions) (err error) {
 	photos, val, err := o.photos()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, photos.Close()) }()
 	m := unet.New(o.Config)
 	m.Params.Init(o.Seed)
 	zeroResiduals(m.Params)

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -35,11 +36,12 @@ type vaeTask struct {
 // its finite differences (a perceptual term that needs no other network), and KL.
 // An autoencoder of patches (vae.Config.PatchSize) starts from their principal components.
 // It writes Out/model.safetensors.
-func VAE(ctx context.Context, o VAEOptions) error {
+func VAE(ctx context.Context, o VAEOptions) (err error) {
 	photos, val, err := o.photos()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, photos.Close()) }()
 	m := vae.New(o.Config)
 	m.Params.Init(o.Seed)
 	zeroLayers(m.Params, "conv2.")
