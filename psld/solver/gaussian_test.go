@@ -267,7 +267,7 @@ func TestClosedForm(t *testing.T) {
 		"tv":     {},
 	}
 	elsewhere := []string{"diffpir", "dps", "mcg", "score-sde", "ddrm", "pnp-admm", "latino", "treg", "dcdp",
-		"guess", "dpm", "ding", "latentdaps", "stsl"}
+		"guess", "dpm", "ding", "latentdaps", "stsl", "patchmatch"}
 	for _, spec := range Specs() {
 		if slices.Contains(elsewhere, spec.Name) {
 			continue

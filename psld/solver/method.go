@@ -142,6 +142,9 @@ var specs = []Spec{
 	{"stsl", "STSL (Rout et al. 2024): guided latent diffusion with a second-order term, few steps",
 		"as often as there are gradient steps, two passes through the UNet and one through the decoder, and back",
 		Needs{Prior: true, Gradient: true}, true, func() Method { return new(STSL) }},
+	{"patchmatch", "PatchMatch (Barnes et al. 2009): fills holes with patches of the same picture: needs no model",
+		"the one step searches patches on each scale", Needs{Start: true, Mask: true}, false,
+		func() Method { return new(PatchMatch) }},
 	{"tv", "ADMM-TV, isotropic total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
 		"up to cg_steps products with A and its transpose", Needs{}, false, func() Method { return new(TV) }},
 }

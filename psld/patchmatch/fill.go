@@ -1,0 +1,218 @@
+// Package patchmatch fills holes of pictures with patches from elsewhere in the same picture, so that texture and edges
+// go on into the hole: the search for the nearest patches of Barnes et al. 2009 ("PatchMatch"), within the coarse to
+// fine completion of Wexler, Shechtman, Irani 2007 ("Space-time completion of video"), begun by peeling the hole as
+// Newson et al. 2014 do. It knows no model; a diffusion model may start from what it makes.
+package patchmatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+const (
+	channels = 5 // red, green, blue, and how strongly the brightness varies across and along
+	radius   = 3 // of a patch: 7x7 pixels
+	side     = 2*radius + 1
+	least    = 24 // source patches below which there is nothing to copy from
+)
+
+// ErrNoSource says that too few patches of the picture are whole, so that there is nothing to fill a hole with.
+var ErrNoSource = errors.New("too few patches of 7x7 known pixels to fill the hole with")
+
+// Filler is a picture with a hole.
+type Filler struct {
+	levels []*level // the picture, then ever smaller ones
+}
+
+// New readies the filling of the pixels of pix [h][w][3], about [-1,1], where keep [h][w] is false. texture says how much
+// the strength of texture counts beside colours when patches are compared: Newson et al. take 50, 0 is colours alone. pix
+// and keep are not kept. A picture without known patches gives ErrNoSource, sizes that do not belong together another
+// error.
+func New(pix []float32, keep []bool, h, w int, texture float64) (*Filler, error) {
+	if h < 1 || w < 1 || len(keep) != h*w || len(pix) != 3*h*w {
+		return nil, fmt.Errorf("patchmatch: %d values and a mask of %d for a picture of %dx%d", len(pix), len(keep), w, h)
+	}
+	all := pyramid(&level{h: h, w: w, pix: withTexture(pix, keep, h, w, texture), known: slices.Clone(keep)})
+	for i, l := range all {
+		if l.prepare(); len(l.sources) < least { // the smaller ones have still fewer
+			all = all[:i]
+			break
+		}
+	}
+	if len(all) == 0 {
+		return nil, ErrNoSource
+	}
+	return &Filler{all}, nil
+}
+
+// Fill writes the missing pixels of pix [h][w][3]. The same seed gives the same bits at any number of threads. When ctx
+// ends it returns its error and leaves pix as it was.
+func (f *Filler) Fill(ctx context.Context, pix []float32, seed uint64) error {
+	var matches field
+	for i := len(f.levels) - 1; i >= 0; i-- {
+		l, rounds := f.levels[i], 8
+		if i == 0 {
+			rounds = 4
+		}
+		if matches == nil {
+			if err := l.peel(ctx); err != nil {
+				return err
+			}
+			matches = l.search(ctx, l.random(seed), seed, 8)
+		} else {
+			matches = l.refined(matches, f.levels[i+1], seed)
+			l.vote(matches, false)
+		}
+		for r := range rounds {
+			matches = l.search(ctx, matches, seed+uint64(1000*(i+1)+r), 2)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			l.vote(matches, i == 0 && r == rounds-1)
+		}
+	}
+	l := f.levels[0]
+	for p, known := range l.known {
+		if !known {
+			copy(pix[3*p:3*p+3], l.pix[channels*p:])
+		}
+	}
+	return nil
+}
+
+// level is one resolution.
+type level struct {
+	h, w    int
+	pix     []float32 // [h][w][channels], in holes what is thought to be there
+	known   []bool    // [h][w]
+	source  []bool    // [h][w]: the patch about the pixel is inside the picture, and known
+	sources []int32   // those pixels
+	targets []int32   // pixels whose patches have something missing, row by row
+	at      []int32   // [h][w]: the number of a target, -1 elsewhere
+}
+
+// field has for each target the source that is most like it, and the mean squared difference of their patches.
+type field []match
+
+type match struct {
+	from int32
+	d    float32
+}
+
+// pyramid halves a picture until its hole is about as wide as a patch, or the picture too small.
+func pyramid(l *level) []*level {
+	all := []*level{l}
+	for depth(l.known, l.h, l.w) > radius+1 && min(l.h, l.w) >= 6*side {
+		l = halved(l)
+		all = append(all, l)
+	}
+	return all
+}
+
+// depth is the largest distance, along rows and columns and diagonals, from a missing pixel to a known one; pixels
+// outside count as missing.
+func depth(known []bool, h, w int) int {
+	far := int32(h + w)
+	d := make([]int32, h*w)
+	for p, k := range known {
+		if !k {
+			d[p] = far
+		}
+	}
+	look := func(p, y, x, dy, dx int) {
+		if y+dy >= 0 && y+dy < h && x+dx >= 0 && x+dx < w {
+			d[p] = min(d[p], d[p+dy*w+dx]+1)
+		}
+	}
+	for p := range d {
+		for _, o := range [4][2]int{{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}} {
+			look(p, p/w, p%w, o[0], o[1])
+		}
+	}
+	for p := len(d) - 1; p >= 0; p-- {
+		for _, o := range [4][2]int{{1, 1}, {1, 0}, {1, -1}, {0, 1}} {
+			look(p, p/w, p%w, o[0], o[1])
+		}
+	}
+	return int(slices.Max(d))
+}
+
+// halved is the means of 2x2 pixels, of the known ones among them; half of them must be.
+func halved(l *level) *level {
+	s := &level{h: l.h / 2, w: l.w / 2}
+	s.pix, s.known = make([]float32, s.h*s.w*channels), make([]bool, s.h*s.w)
+	for p := range s.known {
+		var n float32
+		for k := range 4 {
+			q := (2*(p/s.w)+k/2)*l.w + 2*(p%s.w) + k%2
+			if l.known[q] {
+				n++
+				for c := range channels {
+					s.pix[channels*p+c] += l.pix[channels*q+c]
+				}
+			}
+		}
+		for c := range channels {
+			s.pix[channels*p+c] /= max(1, n)
+		}
+		s.known[p] = n >= 2
+	}
+	return s
+}
+
+// prepare finds sources and targets.
+func (l *level) prepare() {
+	l.source, l.at = make([]bool, l.h*l.w), make([]int32, l.h*l.w)
+	missing := make([]int32, (l.h+1)*(l.w+1)) // how many pixels above and left of each corner are
+	for p, known := range l.known {
+		at := (p/l.w+1)*(l.w+1) + p%l.w + 1
+		missing[at] = missing[at-1] + missing[at-l.w-1] - missing[at-l.w-2]
+		if !known {
+			missing[at]++
+		}
+	}
+	for p := range l.at {
+		top, bottom, left, right := l.window(p)
+		a := (p/l.w+top)*(l.w+1) + p%l.w + left
+		b := a + (bottom-top+1)*(l.w+1)
+		wide := right - left + 1
+		l.at[p] = -1
+		switch {
+		case missing[b+wide]-missing[b]-missing[a+wide]+missing[a] > 0:
+			l.at[p] = int32(len(l.targets))
+			l.targets = append(l.targets, int32(p))
+		case bottom-top+1 == side && wide == side:
+			l.source[p] = true
+			l.sources = append(l.sources, int32(p))
+		}
+	}
+}
+
+// window is the part of the patch about pixel p that is inside the picture, as offsets.
+func (l *level) window(p int) (top, bottom, left, right int) {
+	y, x := p/l.w, p%l.w
+	return max(-radius, -y), min(radius, l.h-1-y), max(-radius, -x), min(radius, l.w-1-x)
+}
+
+// distance is the mean squared difference between the patches about p, which may reach over the border, and about the
+// source q. It gives up above most.
+func (l *level) distance(p, q int, most float32) float32 {
+	top, bottom, left, right := l.window(p)
+	n := float32((bottom - top + 1) * (right - left + 1))
+	most *= n
+	var sum float32
+	for dy := top; dy <= bottom; dy++ {
+		a := l.pix[channels*(p+dy*l.w+left) : channels*(p+dy*l.w+right+1)]
+		b := l.pix[channels*(q+dy*l.w+left):][:len(a)]
+		for i, v := range a {
+			sum += (v - b[i]) * (v - b[i])
+		}
+		if sum >= most {
+			return float32(math.Inf(1))
+		}
+	}
+	return sum / n
+}
