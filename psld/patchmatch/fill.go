@@ -1,7 +1,7 @@
-// Package patchmatch fills holes of pictures with patches from elsewhere in the same picture, so that texture and edges
-// go on into the hole: the search for the nearest patches of Barnes et al. 2009 ("PatchMatch"), within the coarse to
-// fine completion of Wexler, Shechtman, Irani 2007 ("Space-time completion of video"), begun by peeling the hole as
-// Newson et al. 2014 do. It knows no model; a diffusion model may start from what it makes.
+// Package patchmatch fills holes of pictures with patches from elsewhere in the same picture, so that texture and
+// edges go on into the hole: the search for the nearest patches of Barnes et al. 2009 ("PatchMatch"), within the
+// coarse to fine completion of Wexler, Shechtman, Irani 2007 ("Space-time completion of video"), begun by peeling the
+// hole as Newson et al. 2014 do. It knows no model; a diffusion model may start from what it makes.
 package patchmatch
 
 import (
@@ -27,10 +27,10 @@ type Filler struct {
 	levels []*level // the picture, then ever smaller ones
 }
 
-// New readies the filling of the pixels of pix [h][w][3], about [-1,1], where keep [h][w] is false. texture says how much
-// the strength of texture counts beside colours when patches are compared: Newson et al. take 50, 0 is colours alone. pix
-// and keep are not kept. A picture without known patches gives ErrNoSource, sizes that do not belong together another
-// error.
+// New readies the filling of the pixels of pix [h][w][3], about [-1,1], where keep [h][w] is false. texture says how
+// much the strength of texture counts beside colours when patches are compared: Newson et al. take 50, 0 is colours
+// alone. pix and keep are not kept. A picture without known patches gives ErrNoSource, sizes that do not belong
+// together another error.
 func New(pix []float32, keep []bool, h, w int, texture float64) (*Filler, error) {
 	if h < 1 || w < 1 || len(keep) != h*w || len(pix) != 3*h*w {
 		return nil, fmt.Errorf("patchmatch: %d values and a mask of %d for a picture of %dx%d", len(pix), len(keep), w, h)
@@ -48,8 +48,8 @@ func New(pix []float32, keep []bool, h, w int, texture float64) (*Filler, error)
 	return &Filler{all}, nil
 }
 
-// Fill writes the missing pixels of pix [h][w][3]. The same seed gives the same bits at any number of threads. When ctx
-// ends it returns its error and leaves pix as it was.
+// Fill writes the missing pixels of pix [h][w][3]. The same seed gives the same bits at any number of threads. When
+// ctx ends it returns its error and leaves pix as it was.
 func (f *Filler) Fill(ctx context.Context, pix []float32, seed uint64) error {
 	var matches field
 	for i := len(f.levels) - 1; i >= 0; i-- {

@@ -107,7 +107,8 @@ func TestSearchFindsNearest(t *testing.T) {
 		p := i / 3
 		pix[i] = float32(math.Sin(float64(p%w)/5)*math.Cos(float64(p/w)/7)) + float32(chance(1, i, 2))/(1<<36)
 	}
-	l := &level{h: h, w: w, pix: withTexture(pix, hole(h, w, 12, 12, 10, 10), h, w, 50), known: hole(h, w, 12, 12, 10, 10)}
+	known := hole(h, w, 12, 12, 10, 10)
+	l := &level{h: h, w: w, pix: withTexture(pix, known, h, w, 50), known: known}
 	l.prepare()
 	f := l.search(context.Background(), l.random(1), 1, 20)
 	var best, found float64

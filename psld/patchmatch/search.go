@@ -30,8 +30,8 @@ func (l *level) random(seed uint64) field {
 	return f
 }
 
-// peel fills the hole from its border inwards: each pixel takes the middle of the source patch that is most like what is
-// known, or filled, about it. All sources are looked at, so that it is for small pictures.
+// peel fills the hole from its border inwards: each pixel takes the middle of the source patch that is most like what
+// is known, or filled, about it. All sources are looked at, so that it is for small pictures.
 func (l *level) peel(ctx context.Context) error {
 	filled := slices.Clone(l.known)
 	for ctx.Err() == nil {

@@ -5,8 +5,8 @@ import "math"
 // textureReach is half the side of the window over which texture is meaned.
 const textureReach = 8
 
-// withTexture gives a picture the two channels of Newson et al. 2014: means, over a window, of the absolute differences of
-// brightness to the right and down, so that smooth patches do not pass for textured ones.
+// withTexture gives a picture the two channels of Newson et al. 2014: means, over a window, of the absolute
+// differences of brightness to the right and down, so that smooth patches do not pass for textured ones.
 func withTexture(pix []float32, known []bool, h, w int, weight float64) []float32 {
 	root := math.Sqrt(weight)
 	out := make([]float32, h*w*channels)

@@ -11,8 +11,8 @@ import (
 
 // PatchMatch fills holes with patches from elsewhere in the same picture (Wexler, Shechtman, Irani 2007; Barnes et al.
 // 2009; Newson et al. 2014; see package patchmatch). It is for masks, and needs no model. It takes something away from
-// before its background, and lets texture and edges go on; what the picture has nowhere else, the other half of a face,
-// it cannot know. Noise stays as it is, in the hole too.
+// before its background, and lets texture and edges go on; what the picture has nowhere else, the other half of a
+// face, it cannot know. Noise stays as it is, in the hole too.
 type PatchMatch struct {
 	Texture float64 `json:"texture" range:"0..1e6" default:"50" help:"weight of texture's strength beside colours"`
 }
