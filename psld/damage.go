@@ -3,6 +3,7 @@ package psld
 import (
 	"errors"
 	"fmt"
+	"image"
 
 	"psld/psld/operator"
 	"psld/psld/picture"
@@ -11,10 +12,11 @@ import (
 
 // Told is what a user says of a picture's damage. All of it may be left out.
 type Told struct {
-	Mask       string      // file of the mask, see [picture.LoadMask]
-	InvertMask bool        // its white and black change places
-	Kernel     string      // file of the blur kernel, see [operator.LoadKernel]
-	Blur       task.Values // in place of a kernel: the task's parameters that say what blurred the picture
+	Mask       string          // file of the mask, see [picture.LoadMask]
+	Box        image.Rectangle // in place of a mask: the pixels in it are missing; empty for none
+	InvertMask bool            // the mask's white and black change places
+	Kernel     string          // file of the blur kernel, see [operator.LoadKernel]
+	Blur       task.Values     // in place of a kernel: the task's parameters that say what blurred the picture
 }
 
 // ErrNotPart is the error of FindDamage for a mask that marks all or nothing as missing.
@@ -38,8 +40,12 @@ func FindDamage(t *task.Task, y *picture.Picture, told Told) (d Damage, words []
 	d.Grey = y.Grey
 	blur := told.Kernel != "" || len(told.Blur) > 0
 	switch {
-	case told.Mask != "" && t.Needs != task.Mask:
+	case (told.Mask != "" || !told.Box.Empty()) && t.Needs != task.Mask:
 		return d, nil, fmt.Errorf("a mask has no meaning for task %s", t.Name)
+	case told.Mask != "" && !told.Box.Empty():
+		return d, nil, errors.New("a box has no meaning beside a mask")
+	case told.InvertMask && !told.Box.Empty():
+		return d, nil, errors.New("a box cannot be inverted: want a mask")
 	case blur && t.Needs != task.Kernel:
 		return d, nil, fmt.Errorf("a kernel has no meaning for task %s", t.Name)
 	case told.Kernel != "" && len(told.Blur) > 0:
@@ -64,9 +70,13 @@ func FindDamage(t *task.Task, y *picture.Picture, told Told) (d Damage, words []
 // findMask tells which pixels are known.
 func findMask(t *task.Task, y *picture.Picture, told Told) (keep []bool, words []string, err error) {
 	from, note := "the mask", ""
-	if told.Mask != "" {
+	switch {
+	case told.Mask != "":
 		keep, note, err = picture.LoadMask(told.Mask, y.W, y.H, told.InvertMask)
-	} else {
+	case !told.Box.Empty():
+		from = "the box"
+		keep, err = operator.RectangleMask(y.H, y.W, told.Box)
+	default:
 		keep, from, err = t.FindKnown(y)
 		from += " pixels"
 	}

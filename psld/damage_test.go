@@ -45,6 +45,13 @@ func TestFindDamage(t *testing.T) {
 	require.True(t, d.Keep[2*12+3])
 	require.False(t, d.Keep[0])
 
+	box := image.Rect(2, 3, 6, 5)
+	d, words, err = FindDamage(task.Must(InpaintBox), y, Told{Box: box})
+	require.NoError(t, err)
+	require.Equal(t, []string{"8 of 120 pixels missing (6.7 %), from the box"}, words)
+	require.Equal(t, []bool{true, false, false, false, false, true}, d.Keep[4*12+1:4*12+7])
+	require.NotContains(t, d.Keep[:3*12], false)
+
 	d, words, err = FindDamage(task.Must(DeblurMotion), y, Told{Kernel: kernelFile})
 	require.NoError(t, err)
 	require.Equal(t, []string{"kernel of 5x5 pixels"}, words)
@@ -72,6 +79,10 @@ func TestFindDamage(t *testing.T) {
 		"kernel":        {Inpaint, Told{Kernel: kernelFile}, "a kernel has no meaning for task inpaint"},
 		"twice":         {DeblurGaussian, Told{Kernel: kernelFile, Blur: task.Values{"kernel-std": 2}}, "beside"},
 		"out of range":  {DeblurGaussian, Told{Blur: task.Values{"kernel-std": -2}}, "kernel-std -2"},
+		"box and mask":  {Inpaint, Told{Mask: maskFile, Box: box}, "beside a mask"},
+		"box inverted":  {Inpaint, Told{Box: box, InvertMask: true}, "cannot be inverted"},
+		"box outside":   {Inpaint, Told{Box: box.Add(image.Pt(9, 0))}, "4x2 pixels at 11,3, want one inside of"},
+		"box of task":   {SR4, Told{Box: box}, "a mask has no meaning for task sr4"},
 		"mask as photo": {Inpaint, Told{Mask: kernelFile}, "5x5"},
 	} {
 		_, _, err := FindDamage(task.Must(bad.task), y, bad.told)

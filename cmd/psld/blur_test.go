@@ -36,7 +36,7 @@ func TestBlurOfPicture(t *testing.T) {
 	require.NoError(t, picture.Save(at("y.png"), flat))
 	require.Contains(t, failure(t, restore...), "--kernel-std S tells it")
 	for flags, want := range map[string]string{
-		"--kernel-std 2 --kernel k.png":            "--kernel-std has no meaning beside a mask or kernel from a file",
+		"--kernel-std 2 --kernel k.png":            "--kernel-std has no meaning beside a mask or kernel that is given",
 		"--kernel-std 0":                           "--kernel-std 0, want more than 0",
 		"--sigma 12/256":                           "--sigma",
 		"--motion-length 5":                        "--motion-length has no meaning for task deblur-gaussian",

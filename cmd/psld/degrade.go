@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,7 @@ type degradeFlags struct {
 	fs                *flag.FlagSet
 	task, in, out     *string
 	mask, maskOut     *string
+	box               *boxFlag // in place of mask
 	kernel, kernelOut *string
 	sigma             *float64
 	noise             *string
@@ -52,7 +54,8 @@ func addDegradeFlags(fs *flag.FlagSet) *degradeFlags {
 		in:   fs.String("in", "", "the `picture` to damage: PNG, JPEG, WebP, TIFF, BMP or GIF; or a folder of them"),
 		out:  fs.String("out", "", "`file` for the measurement: .png or .jpg; a folder where --in is one"),
 		mask: fs.String("mask", "",
-			"`picture` of the same size, white or transparent = missing (inpainting; needed for inpaint)"),
+			"`picture` of the same size, white or transparent = missing (inpainting; inpaint needs it or --mask-box)"),
+		box:       addBoxFlag(fs),
 		maskOut:   fs.String("mask-out", "", "`PNG` for the mask, white = missing"),
 		kernel:    fs.String("kernel", "", "point-spread function, a grey `PNG` (deblurring)"),
 		kernelOut: fs.String("kernel-out", "", "`PNG` for the kernel"),
@@ -72,11 +75,12 @@ type degradation struct {
 	noise                                     operator.Noise
 	seed                                      uint64
 	in, mask, kernel, out, maskOut, kernelOut string
+	box                                       image.Rectangle // in place of mask
 }
 
 func (f *degradeFlags) run(ctx context.Context, c *console, _ []string) (err error) {
 	c = c.to(*f.out)
-	d := degradation{in: *f.in, mask: *f.mask, kernel: *f.kernel, out: *f.out, maskOut: *f.maskOut,
+	d := degradation{in: *f.in, mask: *f.mask, box: f.box.Rectangle, kernel: *f.kernel, out: *f.out, maskOut: *f.maskOut,
 		kernelOut: *f.kernelOut}
 	if d.task, d.v, err = f.check(); err != nil {
 		return err
@@ -186,7 +190,7 @@ func (d degradation) measure(c *console) (m measured, err error) {
 		return m, err
 	}
 	m.x.Alpha = nil
-	if m.d, err = testDamage(d.task, m.x, d.mask, d.kernel, d.v, d.seed); err != nil {
+	if m.d, err = d.damage(m.x); err != nil {
 		return m, err
 	}
 	if m.y, err = task.MeasureWith(m.x, m.d, d.noise, d.seed); err != nil {
@@ -206,13 +210,16 @@ func (f *degradeFlags) check() (*task.Task, task.Values, error) {
 		return nil, nil, err
 	}
 	set := given(f.fs)
-	if err := onlyFor(set, t, t.Needs == task.Mask, "mask", "mask-out"); err != nil {
+	if err := onlyFor(set, t, t.Needs == task.Mask, "mask", "mask-box", "mask-out"); err != nil {
 		return nil, nil, err
 	}
 	if err := onlyFor(set, t, t.Needs == task.Kernel, "kernel", "kernel-out"); err != nil {
 		return nil, nil, err
 	}
-	v, err := f.values(set, t, *f.mask == "" && *f.kernel == "")
+	if *f.mask != "" && !f.box.Empty() {
+		return nil, nil, errors.New("--mask-box has no meaning beside --mask")
+	}
+	v, err := f.values(set, t, *f.mask == "" && f.box.Empty() && *f.kernel == "")
 	return t, v, err
 }
 
@@ -306,7 +313,7 @@ func addParameterFlags(fs *flag.FlagSet, of func(*task.Task) bool, test bool) (v
 		own, v := map[string]bool{}, task.Values{}
 		for _, p := range t.Parameters {
 			if own[p.Name] = drawn; set[p.Name] && !drawn {
-				return nil, fmt.Errorf("--%s has no meaning beside a mask or kernel from a file", p.Name)
+				return nil, fmt.Errorf("--%s has no meaning beside a mask or kernel that is given", p.Name)
 			}
 			if set[p.Name] {
 				v[p.Name] = *flags[p.Name]
@@ -324,20 +331,22 @@ func addParameterFlags(fs *flag.FlagSet, of func(*task.Task) bool, test bool) (v
 	}
 }
 
-// testDamage is that of the files, else one that the task draws.
-func testDamage(t *task.Task, x *picture.Picture, mask, kernel string, v task.Values,
-	seed uint64) (psld.Damage, error) {
-	d := psld.Damage{Task: t.Name}
-	var err error
+// damage is that of the flags, else one that the task draws.
+func (d degradation) damage(x *picture.Picture) (made psld.Damage, err error) {
+	made.Task = d.task.Name
 	switch {
-	case mask != "":
-		d.Keep, _, err = picture.LoadMask(mask, x.W, x.H, false)
-	case kernel != "":
-		d.Kernel, err = operator.LoadKernel(kernel)
-	case t.Draw == nil:
-		err = fmt.Errorf("task %s needs --mask", t.Name)
+	case d.mask != "":
+		made.Keep, _, err = picture.LoadMask(d.mask, x.W, x.H, false)
+	case !d.box.Empty():
+		if made.Keep, err = operator.RectangleMask(x.H, x.W, d.box); err != nil {
+			err = fmt.Errorf("--mask-box: %w", err)
+		}
+	case d.kernel != "":
+		made.Kernel, err = operator.LoadKernel(d.kernel)
+	case d.task.Draw == nil:
+		err = fmt.Errorf("task %s needs --mask or --mask-box", d.task.Name)
 	default:
-		return t.DrawDamage(x.H, x.W, v, seed)
+		return d.task.DrawDamage(x.H, x.W, d.v, d.seed)
 	}
-	return d, err
+	return made, err
 }

@@ -165,7 +165,7 @@ func flagError(fs *flag.FlagSet, err error) error {
 var flagGroups = []struct{ title, names string }{
 	{"Files", "in out mask kernel init data val sheet preview preview-every like skip-existing overwrite no-metadata " +
 		"plot grid"},
-	{"The damage", "task tasks task-config invert-mask kernel-std motion-length motion-angle sigma paste"},
+	{"The damage", "task tasks task-config mask-box invert-mask kernel-std motion-length motion-angle sigma paste"},
 	{"Method", "method methods quality presets reference raw guide-vae seed"},
 	{"Model", "model device dtype variant vae vae-tile vocab taesd lora"},
 	{"Words", "prompt negative cfg emphasis"},

@@ -35,6 +35,7 @@ the state of the run, prints the command that goes on from there, and exits with
 code 130.
   psld restore --task denoise --in noisy.png --out clean.png
   psld restore --task inpaint --in photo.jpg --mask mask.png --out restored.png
+  psld restore --task inpaint --in photo.jpg --mask-box 40,60,128,96 --out restored.png
 
 Several pictures are restored one after the other, with one loading of the model, each to the bits it has alone:
   psld restore --task denoise --in scans --out restored
@@ -68,6 +69,7 @@ type restoreFlags struct {
 	ins                          listFlag // --in, as given
 	task, in, out                *string  // in is one picture
 	mask, kernel, sheet          *string
+	box                          *boxFlag // in place of mask
 	invert, paste, guide, asJSON *bool
 	skip                         *bool
 	show                         showFlag
@@ -119,6 +121,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		threads: threadsFlag(fs),
 	}
 	addLikeFlag(fs)
+	f.box = addBoxFlag(fs)
 	fs.Var(&f.show, "show", "show the picture in the terminal as it is made; --show=`KIND` for kitty, iterm2, sixel or "+
 		"blocks in place of what the terminal seems to be")
 	fs.Var(&f.ins, "in", "the damaged `picture`: PNG, JPEG, WebP, TIFF, BMP or GIF; or a folder, a quoted pattern such "+
@@ -247,7 +250,7 @@ func (r *restoration) check(context.Context) (err error) {
 	if r.o.Seed, err = r.seed(); err != nil {
 		return err
 	}
-	if err := onlyFor(set, r.t, r.t.Needs == task.Mask, "mask", "invert-mask", "paste"); err != nil {
+	if err := onlyFor(set, r.t, r.t.Needs == task.Mask, "mask", "mask-box", "invert-mask", "paste"); err != nil {
 		return err
 	}
 	if err := onlyFor(set, r.t, r.t.Needs == task.Kernel, "kernel"); err != nil {
@@ -262,6 +265,8 @@ func (r *restoration) check(context.Context) (err error) {
 	switch {
 	case *r.guide && *r.model.taesd == "":
 		return errors.New("--guide-vae needs --taesd")
+	case *r.mask != "" && !r.box.Empty():
+		return errors.New("--mask-box has no meaning beside --mask")
 	case *r.invert && *r.mask == "":
 		return errors.New("--invert-mask needs --mask")
 	}
@@ -399,7 +404,7 @@ func (r *restoration) checkSpace() error {
 
 // damage makes out the mask or kernel of the picture, and tells the flags by which the user may say what it cannot.
 func (r *restoration) damage() (err error) {
-	told := psld.Told{Mask: *r.mask, InvertMask: *r.invert, Kernel: *r.kernel, Blur: r.blur}
+	told := psld.Told{Mask: *r.mask, Box: r.box.Rectangle, InvertMask: *r.invert, Kernel: *r.kernel, Blur: r.blur}
 	var words []string
 	r.d, words, err = psld.FindDamage(r.t, r.y, told)
 	r.words = strings.Join(words, "; ")
@@ -414,6 +419,8 @@ func (r *restoration) damage() (err error) {
 		return fmt.Errorf("%w: --kernel-std S tells it, in pixels, or --kernel names a file", err)
 	case r.t.Needs == task.Kernel:
 		return fmt.Errorf("task %s needs --kernel, %s, or --motion-length and --motion-angle", r.t.Name, r.t.File)
+	case !r.box.Empty():
+		return fmt.Errorf("--mask-box: %w", err)
 	case *r.mask == "":
 		return fmt.Errorf("no --mask, and %w (--mask names one)", err)
 	case errors.Is(err, psld.ErrNotPart):

@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"image"
 	"math"
 	"sync"
 
@@ -132,6 +133,20 @@ func BoxMask(h, w int, fraction float64, random bool, seed uint64) ([]bool, erro
 	for i := range keep {
 		y, x := i/w, i%w
 		keep[i] = y < y0 || y >= y1 || x < x0 || x >= x1
+	}
+	return keep, nil
+}
+
+// RectangleMask returns a keep mask of h x w pictures with the rectangle r dropped, in pixels from the upper left
+// corner. An empty one, and one that is not wholly inside, are errors.
+func RectangleMask(h, w int, r image.Rectangle) ([]bool, error) {
+	if h < 1 || w < 1 || r.Empty() || !r.In(image.Rect(0, 0, w, h)) {
+		return nil, fmt.Errorf("a box of %dx%d pixels at %d,%d, want one inside of the picture's %dx%d",
+			r.Dx(), r.Dy(), r.Min.X, r.Min.Y, w, h)
+	}
+	keep := make([]bool, h*w)
+	for i := range keep {
+		keep[i] = !image.Pt(i%w, i/w).In(r)
 	}
 	return keep, nil
 }

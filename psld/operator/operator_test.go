@@ -206,6 +206,8 @@ func TestErrors(t *testing.T) {
 		"intensity 2":                   second(MotionKernel(5, 2, 1)),
 		"fraction 1.5 missing":          second(RandomMask(3, 3, 1.5, 1)),
 		"side fraction 0":               second(BoxMask(3, 3, 0, false, 1)),
+		"2x2 pixels at 2,0, want":       second(RectangleMask(3, 3, image.Rect(2, 0, 4, 2))),
+		"0x0 pixels at 0,0, want":       second(RectangleMask(3, 3, image.Rectangle{})),
 		"regularisation 0":              second(NewPseudoInverse(Identity(Shape{1, 1, 1}), 0, 1)),
 		"0 CG steps":                    second(NewPseudoInverse(Identity(Shape{1, 1, 1}), 1, 0)),
 	}
@@ -326,6 +328,8 @@ func TestMasks(t *testing.T) {
 	require.Equal(t, []bool{true, true, true, true, true, false, false, true, true,
 		false, false, true, true, true, true, true},
 		must(BoxMask(4, 4, 0.5, false, 0)))
+	require.Equal(t, []bool{true, true, true, true, true, false, false, true},
+		must(RectangleMask(2, 4, image.Rect(1, 1, 3, 2))))
 	seen := map[int]bool{}
 	for seed := range uint64(200) {
 		keep := must(BoxMask(512, 512, 0.5, true, seed))
