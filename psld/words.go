@@ -8,6 +8,21 @@ import (
 	"psld/psld/solver"
 )
 
+// MethodTitle is a method's name as its paper writes it, such as "PnP-ADMM" for pnp-admm. A name that this package does
+// not know is given back as it is.
+func MethodTitle(name string) string {
+	spec, err := solver.Lookup(name)
+	if err != nil {
+		return name
+	}
+	title, _, _ := strings.Cut(spec.Doc, " (")
+	plain := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "") }
+	if strings.HasPrefix(plain(title), plain(name)) {
+		return title
+	}
+	return strings.ToUpper(name) // the words do not begin with the name
+}
+
 // DescribeMethod tells a method with its parameters in words.
 func DescribeMethod(m solver.Method) string {
 	if isNil(m) {

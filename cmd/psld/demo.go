@@ -165,11 +165,8 @@ func (r *showing) restore(ctx context.Context, m prior.Prior, method string) (*p
 	}
 	bar.clear()
 	r.c.say("took      %s", round(time.Since(start)))
-	name := strings.ToUpper(method)
-	if method == "diffpir" {
-		name = "DiffPIR"
-	}
-	return &picture.Panel{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps", name, res.Steps), Pic: res.Picture}, err
+	return &picture.Panel{Title: "Restored by " + psld.MethodTitle(method), Sub: fmt.Sprintf("%d steps", res.Steps),
+		Pic: res.Picture}, err
 }
 
 // save writes the pictures and prints their scores; the first panel is the truth.

@@ -567,7 +567,7 @@ func (r *restoration) save(res *psld.Result) error {
 	}
 	s, err := picture.Sheet([]picture.Panel{
 		{Title: "Measurement", Sub: string(r.t.Name), Pic: r.y},
-		{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", r.o.Method, res.Steps, r.o.Seed),
+		{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", psld.MethodTitle(r.o.Method), res.Steps, r.o.Seed),
 			Pic: res.Picture}}, 0)
 	if err != nil {
 		return err
