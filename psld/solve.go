@@ -58,7 +58,8 @@ type Options struct {
 
 	// Sigma is the deviation of the measurement's noise on [-1,1]; nil: estimated (see
 	// NoiseOf). It decides how far the result is moved to the measurement in
-	// pixel space at the end, which Raw leaves out.
+	// pixel space at the end, and how much is allowed for noise of a picture to denoise that was cut off at black and
+	// white (see allowForCutOff), which Raw leaves out, both.
 	Sigma *float64 `json:"sigma,omitempty"`
 	Raw   bool     `json:"raw,omitempty"`
 
@@ -187,6 +188,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if so.Conditions, err = prompts(m, o); err != nil {
 		return nil, err
 	}
+	noise := sigma // of y
 	prob := solver.Problem{A: a, Y: withoutHoles(task.Measured(y, a), operator.KnownOf(a))}
 	measured := prob // without noise in its colours
 	if d.Grey && len(prob.Y) == len(y.Pix) && solver.SpecOf(method).Needs.Prior {
@@ -238,6 +240,9 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	}
 	if x.Grey {
 		grey(x.Pix)
+	}
+	if t.Direct && sure && err == nil && !o.Raw && !o.Reference {
+		allowForCutOff(x.Pix, y.Pix, noise)
 	}
 	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Method: method}, err
 }

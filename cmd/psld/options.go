@@ -31,7 +31,8 @@ func addMethodFlags(fs *flag.FlagSet) *methodFlags {
 		reference: fs.Bool("reference", false,
 			"follow the published code, its mistakes included: gluing, a sampled encoder, a start from noise; projections"),
 		raw: fs.Bool("raw", false,
-			"leave out the last step, which moves the result to the measurement in pixel space"),
+			"leave out the last step, which moves the result to the measurement in pixel space, and of denoise allows for "+
+				"noise that was cut off at black and white"),
 		preset: fs.String("presets", "", "`file` of presets, as psld tune writes and psld methods --presets prints; "+
 			"other flags win over it"),
 	}

@@ -25,7 +25,7 @@ func descending(sigma, _ float64) param.Values {
 const Denoise Name = "denoise"
 
 var denoise = Task{
-	Name: Denoise, Scale: 1,
+	Name: Denoise, Scale: 1, Direct: true,
 	Lost:  "the picture under Gaussian noise",
 	Looks: "Fine grain lies over everything.",
 	Does:  "take out noise",

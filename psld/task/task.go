@@ -40,6 +40,8 @@ type Task struct {
 	Needs Need
 	File  string // what the file of the need is, for tasks that cannot do without, in words
 	Scale int    // sides of the picture over those of its measurement
+	// Direct says that the measurement is the picture itself under noise, which may have been cut off at black and white.
+	Direct bool
 
 	// Operator is the linear map A for a picture of h x w pixels with 3 channels. A damage without what the task needs
 	// is an error.
