@@ -188,6 +188,9 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 		if name == "" || path == "" || slices.ContainsFunc(list, func(m server.Model) bool { return m.Name == name }) {
 			return nil, fmt.Errorf("--model %q, want name=model or a model, each name once", text)
 		}
+		if _, err := weights.FindModel(path); err != nil { // it is opened by the first job that wants it
+			return nil, fmt.Errorf("--model: %w", err)
+		}
 		m := server.Model{Model: client.Model{Name: name, Kind: "latent", Description: filepath.Base(path)},
 			Open: func(ctx context.Context, _ bool) (prior.Prior, error) {
 				return prior.OpenAny(ctx, path, prior.Options{Precision: *f.dtype, Device: *f.device,

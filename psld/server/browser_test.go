@@ -35,13 +35,14 @@ type tab struct {
 	ctx       context.Context
 	downloads chan string // identifiers of finished ones
 	folder    string      // of the downloads
+	patience  time.Duration
 
 	mu     sync.Mutex
 	faults []string // what the page complained of: exceptions, and what its Content-Security-Policy forbade
 }
 
-// newTab starts the browser, or skips the test where there is none.
-func newTab(t *testing.T) *tab {
+// newTab starts the browser for at most that time, or skips the test where there is none.
+func newTab(t *testing.T, limit time.Duration) *tab {
 	t.Helper()
 	path := ""
 	for _, name := range []string{"chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"} {
@@ -57,9 +58,9 @@ func newTab(t *testing.T) *tab {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, limit)
 	t.Cleanup(cancel)
-	b := &tab{T: t, ctx: ctx, downloads: make(chan string, 8), folder: t.TempDir()}
+	b := &tab{T: t, ctx: ctx, downloads: make(chan string, 8), folder: t.TempDir(), patience: limit / 6}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
@@ -148,7 +149,7 @@ const text = (s) => all(s).map((e) => e.textContent).join("|");
 func (b *tab) wait(condition string) {
 	b.Helper()
 	check := chromedp.Evaluate[bool]("(() => {" + helpers + "return Boolean(" + condition + ")})()")
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(b.patience); ; time.Sleep(30 * time.Millisecond) {
 		ok, err := chromedp.Run(b.ctx, check) // fails while another page loads
 		if ok {
 			return
@@ -268,7 +269,7 @@ func start(t *testing.T, o Options, address string) *running {
 // TestBrowser goes the whole way in a browser: a picture is given, a hole painted, the result compared and downloaded;
 // a long job outlives a reload and a restart of the server, and is stopped; then all is forgotten.
 func TestBrowser(t *testing.T) {
-	b := newTab(t)
+	b := newTab(t, 3*time.Minute)
 	o := tiny(t.TempDir())
 	o.Grace = time.Millisecond
 	s := start(t, o, "127.0.0.1:0")
@@ -385,7 +386,7 @@ func inHole(t *testing.T, result, original []byte, hole, known [2]int) {
 
 // TestBrowserToken: without the token the page asks for it, and says so where it is wrong.
 func TestBrowserToken(t *testing.T) {
-	b := newTab(t)
+	b := newTab(t, 3*time.Minute)
 	o := tiny(t.TempDir())
 	o.Token = "open sesame"
 	s := start(t, o, "127.0.0.1:0")
