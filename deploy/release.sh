@@ -7,6 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=${1:-$(git describe --tags --always --dirty)}
 [[ $version != */* ]] || { echo "VERSION $version has a slash: the folder comes second" >&2; exit 1; }
 out=${2:-dist}
+commit=$(git rev-parse HEAD)
+[[ -z $(git status --porcelain --untracked-files=no) ]] || commit+=-dirty
 targets=${PSLD_TARGETS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -19,8 +21,8 @@ for target in $targets; do
   program=psld
   [[ $os != windows ]] || program=psld.exe
   mkdir "$tmp/$name"
-  CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -buildvcs=auto -trimpath -ldflags "-s -w -X main.release=$version" \
-    -o "$tmp/$name/$program" ./cmd/psld
+  CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -buildvcs=false -trimpath \
+    -ldflags "-s -w -X main.release=$version -X main.commit=$commit" -o "$tmp/$name/$program" ./cmd/psld
   cp LICENSE NOTICE README.md "$tmp/$name"
   archive=$out/$name.tar.gz
   if [[ $os == windows ]] && command -v zip >/dev/null; then

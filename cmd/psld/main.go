@@ -242,8 +242,8 @@ func message(err error) string {
 	return b.String()
 }
 
-// release is the version of a build by deploy/release.sh.
-var release string
+// release and commit are those of a build by deploy/release.sh.
+var release, commit string
 
 // version is that, or else what Go knows of the build, with the commit and Go's own version.
 func version() string {
@@ -251,11 +251,14 @@ func version() string {
 	if !ok {
 		return cmp.Or(release, "unknown")
 	}
-	v := cmp.Or(release, b.Main.Version)
+	v, revision := cmp.Or(release, b.Main.Version), commit
 	for _, s := range b.Settings {
-		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
-			v += " " + s.Value
+		if s.Key == "vcs.revision" {
+			revision = s.Value
 		}
+	}
+	if revision != "" && !strings.Contains(v, revision[:min(12, len(revision))]) {
+		v += " " + revision
 	}
 	return v + " " + b.GoVersion
 }
