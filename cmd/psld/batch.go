@@ -185,7 +185,7 @@ type batch struct {
 
 // job is one of the pictures: the values of those flags that differ.
 type job struct {
-	in, out, sheet, mask, kernel string
+	in, out, sheet, curves, mask, kernel string
 }
 
 // plan finds out which files belong to each input, and refuses outputs that would collide.
@@ -198,7 +198,7 @@ func (b *batch) plan(inputs []input) error {
 	if err != nil {
 		return err
 	}
-	for _, flag := range [][2]string{{"--out", *b.out}, {"--sheet", *b.sheet}} {
+	for _, flag := range [][2]string{{"--out", *b.out}, {"--sheet", *b.sheet}, {"--curves", *b.curves}} {
 		if err := b.checkPlace(flag[0], flag[1]); err != nil {
 			return err
 		}
@@ -225,8 +225,8 @@ func (b *batch) plan(inputs []input) error {
 		}
 	}
 	for i, in := range inputs {
-		j := job{in.path, outputOf(*b.out, in), outputOf(*b.sheet, in), masks[i], kernels[i]}
-		for _, path := range []string{j.out, j.sheet} {
+		j := job{in.path, outputOf(*b.out, in), outputOf(*b.sheet, in), outputOf(*b.curves, in), masks[i], kernels[i]}
+		for _, path := range []string{j.out, j.sheet, j.curves} {
 			if path == "" {
 				continue
 			}
@@ -306,6 +306,8 @@ func (b *batch) alone(j job) (*restoration, error) {
 				value = j.out
 			case "sheet":
 				value = j.sheet
+			case "curves":
+				value = j.curves
 			case "mask":
 				value = j.mask
 			case "kernel":
@@ -338,7 +340,7 @@ func (b *batch) check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, path := range []string{j.out, j.sheet} {
+		for _, path := range []string{j.out, j.sheet, j.curves} {
 			if path == "" {
 				continue
 			}

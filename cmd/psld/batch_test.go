@@ -104,11 +104,12 @@ func TestRestoreSeveral(t *testing.T) {
 	with := func(more ...string) []string { return append(flags[:len(flags):len(flags)], more...) }
 
 	stdout, _ := must(t, with("--in", "in/[ab].png", "--in", "in/c,d.png", "--mask", "masks", "--out",
-		"out/{name}-new.png", "--sheet", "sheets")...)
+		"out/{name}-new.png", "--sheet", "sheets", "--curves", "curves")...)
 	require.Contains(t, stdout, "3 of 3 pictures restored")
 	for _, name := range []string{"a", "b", "c,d"} {
 		require.FileExists(t, "out/"+name+"-new.png")
 		require.FileExists(t, "sheets/"+name+".png")
+		require.FileExists(t, "curves/"+name+".png")
 	}
 	must(t, with("--in", "in/b.png", "--mask", "masks/b.jpg", "--out", "one.png")...)
 	require.Equal(t, pixels(t, "one.png").Pix, pixels(t, "out/b-new.png").Pix)

@@ -151,6 +151,8 @@ func TestErrorsOfFiles(t *testing.T) {
 		"output format":       {f.denoise("--out", f.at("x.gif")), `extension is ".gif"`},
 		"output is input":     {f.denoise("--out", f.at("y.png")), "overwrite an input"},
 		"sheet is output":     {f.denoise("--sheet", f.at("out.png")), "same file"},
+		"curves are output":   {f.denoise("--curves", f.at("out.png")), "same file"},
+		"curves as JPEG":      {f.denoise("--curves", f.at("c.jpg")), `extension is ".jpg"`},
 	})
 }
 

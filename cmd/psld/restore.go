@@ -68,7 +68,7 @@ type restoreFlags struct {
 	fs                           *flag.FlagSet
 	ins                          listFlag // --in, as given
 	task, in, out                *string  // in is one picture
-	mask, kernel, sheet          *string
+	mask, kernel, sheet, curves  *string
 	box                          *boxFlag // in place of mask
 	invert, paste, guide, asJSON *bool
 	skip                         *bool
@@ -108,6 +108,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		model:  addModelFlags(fs),
 		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
 		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
+		curves: fs.String("curves", "", "also write a `PNG` with the curves of loss and residual over the steps"),
 		asJSON: fs.Bool("json", false, "print progress and result as JSON lines"),
 		sigma: addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the "+
 			"picture)"),
@@ -152,8 +153,10 @@ type restoration struct {
 	waiting   *time.Timer // for the first step
 	screen    *screen     // nil for none
 	looked    time.Time   // when the preview was written
-	kept      bool        // there is a state of the run on disk
-	many      bool        // it is one of several
+	losses    []float64   // of the steps, where --curves wants them, and the residuals
+	residuals []float64
+	kept      bool // there is a state of the run on disk
+	many      bool // it is one of several
 
 	models  map[bool]prior.Prior // those that are open, by whether pixels are preferred; nil where it is the only run
 	noModel bool                 // it cannot be opened
@@ -216,7 +219,7 @@ func (r *restoration) restore(ctx context.Context) error {
 		}
 		_ = r.screen.show(res.Picture)
 	}
-	if e := r.save(res); e != nil {
+	if e := errors.Join(r.save(res), r.drawCurves()); e != nil {
 		return errors.Join(e, err)
 	}
 	r.report(res, err)
@@ -357,7 +360,10 @@ func (r *restoration) checkFiles(context.Context) (err error) {
 	if err := r.checkPreview(); err != nil {
 		return err
 	}
-	r.o.Keep, err = r.keep.options(*r.out, *r.in, *r.mask, *r.kernel, *r.sheet)
+	if err := r.checkCurves(); err != nil {
+		return err
+	}
+	r.o.Keep, err = r.keep.options(*r.out, *r.in, *r.mask, *r.kernel, *r.sheet, *r.curves)
 	return err
 }
 
@@ -516,6 +522,9 @@ func (r *restoration) step(p solver.Progress) {
 	r.waiting.Stop()
 	r.total, r.kept = p.Steps, r.kept || p.Kept
 	r.look(p)
+	if *r.curves != "" {
+		r.losses, r.residuals = append(r.losses, p.Loss), append(r.residuals, p.RMS)
+	}
 	if r.screen.due() && p.Step < p.Steps && r.bar.seen > 2 {
 		if x, err := p.Picture(); err == nil { // else the run itself will tell
 			r.bar.clear()

@@ -3,9 +3,11 @@ package chart
 
 import (
 	"io"
+	"math"
 	"strconv"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
@@ -46,3 +48,40 @@ var ticks = func() (list []plot.Tick) {
 	}
 	return list
 }()
+
+// Curve is a number that changes from step to step.
+type Curve struct {
+	Title string
+	Y     []float64 // of the first step, the second ...; what is not finite is left out
+}
+
+// Curves draws curves over their steps, each in a panel of its own, as a PNG. A curve with no finite number is left
+// out; drawn is false where that leaves none, and nothing is written.
+func Curves(w io.Writer, curves []Curve) (drawn bool, err error) {
+	var plots []*plot.Plot
+	for _, c := range curves {
+		var at plotter.XYs
+		for i, y := range c.Y {
+			if !math.IsNaN(y) && !math.IsInf(y, 0) {
+				at = append(at, plotter.XY{X: float64(i + 1), Y: y})
+			}
+		}
+		if len(at) == 0 {
+			continue
+		}
+		p := plot.New()
+		p.Title.Text, p.X.Label.Text = c.Title, "step"
+		line, err := plotter.NewLine(at)
+		if err != nil {
+			return false, err
+		}
+		line.Width = vg.Points(1.5)
+		p.Add(plotter.NewGrid(), line)
+		p.Y.Min = min(p.Y.Min, 0)
+		plots = append(plots, p)
+	}
+	if len(plots) == 0 {
+		return false, nil
+	}
+	return true, Panels(w, plots)
+}

@@ -5,7 +5,7 @@ import { capital } from "./dom.js";
 // title stands under the small picture, text says how such a damage looks, cure what is done about it, and done that
 // it was done; part names the element of the page that asks for more.
 const known = [
-  { id: "hole", title: "Hole, scratch", text: "Something covers a part of it, or is to go.", cure: "Fill them in",
+  { id: "hole", title: "Hole, scratch", text: "Something covers a part of it, or is to go.", cure: "Fill it in",
     done: "Holes filled", tasks: ["inpaint"], part: "hole" },
   { id: "small", title: "Too small", text: "It has too few pixels.", cure: "Enlarge it",
     done: "Enlarged", tasks: ["sr4", "sr2", "sr8"], part: "scale" },
@@ -15,7 +15,7 @@ const known = [
     done: "Shake removed", tasks: ["deblur-motion"], part: "motion" },
   { id: "noisy", title: "Noisy", text: "There is grain everywhere, as at high ISO.", cure: "Take out the noise",
     done: "Noise removed", tasks: ["denoise"], part: "noise" },
-  { id: "missing", title: "Pixels lost", text: "Single pixels are black, transparent or dead.", cure: "Fill them in",
+  { id: "missing", title: "Pixels lost", text: "Single pixels are black, transparent or dead.", cure: "Fill in the rest",
     done: "Missing pixels filled", tasks: ["inpaint-random"], part: "missing" },
   { id: "grey", title: "Grey", text: "It has no colours.", cure: "Give it colours", done: "Colours added",
     tasks: ["colourise"] },
