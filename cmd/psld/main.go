@@ -242,16 +242,19 @@ func message(err error) string {
 	return b.String()
 }
 
+// number is the version that CHANGELOG.md is about, which is to come.
+const number = "0.1.0"
+
 // release and commit are those of a build by deploy/release.sh.
 var release, commit string
 
 // version is that, or else what Go knows of the build, with the commit and Go's own version.
 func version() string {
+	v, revision := cmp.Or(release, number+"-dev"), commit
 	b, ok := debug.ReadBuildInfo()
 	if !ok {
-		return cmp.Or(release, "unknown")
+		return v
 	}
-	v, revision := cmp.Or(release, b.Main.Version), commit
 	for _, s := range b.Settings {
 		if s.Key == "vcs.revision" {
 			revision = s.Value

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -500,4 +501,13 @@ func TestStopMessage(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, left)
 	}
+}
+
+// The list of changes is about the version that the program says it is.
+func TestVersion(t *testing.T) {
+	changes, err := os.ReadFile("../../CHANGELOG.md")
+	require.NoError(t, err)
+	require.Contains(t, string(changes), "\n## "+number)
+	require.Contains(t, version(), "go1.")
+	require.True(t, strings.HasPrefix(version(), cmp.Or(release, number+"-dev")))
 }
