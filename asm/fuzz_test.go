@@ -149,7 +149,7 @@ func FuzzRows(f *testing.F) {
 		c := 1 + int(width)%100
 		rows := r.length() / c
 		x, y, u, v, w := r.some(rows*c), r.some(rows*c), r.some(c), r.some(c), r.some(c)
-		run := func() (out [5][]float32) {
+		run := func() (out [6][]float32) {
 			for i := range out {
 				out[i] = make([]float32, len(x))
 			}
@@ -158,6 +158,8 @@ func FuzzRows(f *testing.F) {
 			SiLUGradRows(out[2], x, u, v, y, c)
 			LinearRows(out[3], x, u, y, v, w, c)
 			AddRows(out[4], x, u, c)
+			copy(out[5], x)
+			MulRows(out[5], u)
 			return out
 		}
 		old := Use(Generic)
@@ -168,10 +170,10 @@ func FuzzRows(f *testing.F) {
 				for j, g := range got {
 					a, b, l := float64(x[j]), float64(y[j]), j%c
 					lin := math.Abs(a*float64(u[l])) + math.Abs(float64(v[l])) // what is rounded once or twice
-					bound := [5]float64{ulp * lin, 2*ulp*lin + 2e-36, (4e-7 + 2*ulp*lin) * math.Abs(b),
-						2 * ulp * (math.Abs(a*float64(u[l])) + math.Abs(b*float64(v[l])) + math.Abs(float64(w[l]))), 0}[i]
+					bound := [6]float64{ulp * lin, 2*ulp*lin + 2e-36, (4e-7 + 2*ulp*lin) * math.Abs(b),
+						2 * ulp * (math.Abs(a*float64(u[l])) + math.Abs(b*float64(v[l])) + math.Abs(float64(w[l]))), 0, 0}[i]
 					if !finite(float32(bound)) {
-						bound = [5]float64{1: 2e-36, 2: 4e-7 * math.Abs(b)}[i]
+						bound = [6]float64{1: 2e-36, 2: 4e-7 * math.Abs(b)}[i]
 						if i == 2 && !finite(y[j]) {
 							continue // Inf times about 0
 						}

@@ -25,6 +25,7 @@ type vecKernels struct {
 	siluGradRows                       func(dst, x, dy, scale, shift []float32)
 	linearRows                         func(dst, u, v, a, b, d []float32)
 	addRows                            func(dst, x, v []float32)
+	mulRows                            func(dst, scale []float32)
 	colSum                             func(sum, x []float32)
 	colMoments                         func(s1, s2, mean, x []float32)
 	colSum2                            func(s1, s2, mean, dy, x []float32)
@@ -36,6 +37,7 @@ type vecKernels struct {
 	gegluRows                          func(dst, x, gate []float32, c int)
 	gegluGradRows                      func(dx, dgate, dy, x, gate []float32, c int)
 	f16ToF32, bf16ToF32                func(dst []float32, src []uint16) // a multiple of 16 elements
+	i8ToF32                            func(dst []float32, src []int8)   // a multiple of 16 elements
 	f32ToF16, f32ToBF16                func(dst []uint16, src []float32) // a multiple of 16 elements
 	adamW                              func(p, m, v, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32)
 }
@@ -439,6 +441,17 @@ func LinearRows(dst, u, a, v, b, d []float32, c int) {
 	vec.linearRows(dst, u, v, a, b, d)
 }
 
+// MulRows multiplies the rows of dst[rows][c] by scale, which is c long.
+//
+//	for i := range dst {
+//		j := i % c
+//		dst[i] *= scale[j]
+//	}
+func MulRows(dst, scale []float32) {
+	rowsOf("MulRows", len(dst), len(scale))
+	vec.mulRows(dst, scale)
+}
+
 // AddRows computes dst = x + v[j] on x[rows][c].
 //
 //	for i := range dst {
@@ -645,6 +658,15 @@ func F32ToF16(dst []uint16, src []float32) {
 //	}
 func BF16ToF32(dst []float32, src []uint16) {
 	convert("BF16ToF32", dst, src, vec.bf16ToF32, bf16ToF32)
+}
+
+// I8ToF32 widens integers; exact.
+//
+//	for i := range dst {
+//		dst[i] = float32(src[i])
+//	}
+func I8ToF32(dst []float32, src []int8) {
+	convert("I8ToF32", dst, src, vec.i8ToF32, i8ToF32)
 }
 
 // F32ToBF16 rounds to bfloat16, to nearest even; NaNs stay NaNs (quiet).

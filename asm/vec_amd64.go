@@ -295,6 +295,16 @@ func siluGradRowsAVX2(dst, x, dy, scale, shift []float32)
 //go:noescape
 func linearRowsAVX2(dst, u, v, a, b, d []float32)
 
+// mulRowsAVX2 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] *= scale[j]
+//	}
+//
+//go:noescape
+func mulRowsAVX2(dst, scale []float32)
+
 // addRowsAVX2 computes
 //
 //	for i := range dst {
@@ -456,6 +466,15 @@ func f16ToF32AVX2(dst []float32, src []uint16)
 //
 //go:noescape
 func bf16ToF32AVX2(dst []float32, src []uint16)
+
+// i8ToF32AVX2 computes
+//
+//	for i := range dst {
+//		dst[i] = float32(src[i])
+//	}
+//
+//go:noescape
+func i8ToF32AVX2(dst []float32, src []int8)
 
 // f32ToF16AVX2 computes
 //
@@ -766,6 +785,16 @@ func siluGradRowsAVX512(dst, x, dy, scale, shift []float32)
 //go:noescape
 func linearRowsAVX512(dst, u, v, a, b, d []float32)
 
+// mulRowsAVX512 computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] *= scale[j]
+//	}
+//
+//go:noescape
+func mulRowsAVX512(dst, scale []float32)
+
 // addRowsAVX512 computes
 //
 //	for i := range dst {
@@ -928,6 +957,15 @@ func f16ToF32AVX512(dst []float32, src []uint16)
 //go:noescape
 func bf16ToF32AVX512(dst []float32, src []uint16)
 
+// i8ToF32AVX512 computes
+//
+//	for i := range dst {
+//		dst[i] = float32(src[i])
+//	}
+//
+//go:noescape
+func i8ToF32AVX512(dst []float32, src []int8)
+
 // f32ToF16AVX512 computes
 //
 //	for i := range dst {
@@ -979,6 +1017,7 @@ var vecTiers = [...]*vecKernels{
 		scaleShiftSiLURows: scaleShiftSiLURowsAVX2,
 		siluGradRows:       siluGradRowsAVX2,
 		linearRows:         linearRowsAVX2,
+		mulRows:            mulRowsAVX2,
 		addRows:            addRowsAVX2,
 		adamW:              adamWAVX2,
 		softmaxRows:        softmaxRowsAVX2,
@@ -993,6 +1032,7 @@ var vecTiers = [...]*vecKernels{
 		colSum2:            colSum2AVX2,
 		f16ToF32:           f16ToF32AVX2,
 		bf16ToF32:          bf16ToF32AVX2,
+		i8ToF32:            i8ToF32AVX2,
 		f32ToF16:           f32ToF16AVX2,
 		f32ToBF16:          f32ToBF16AVX2,
 	},
@@ -1027,6 +1067,7 @@ var vecTiers = [...]*vecKernels{
 		scaleShiftSiLURows: scaleShiftSiLURowsAVX512,
 		siluGradRows:       siluGradRowsAVX512,
 		linearRows:         linearRowsAVX512,
+		mulRows:            mulRowsAVX512,
 		addRows:            addRowsAVX512,
 		adamW:              adamWAVX512,
 		softmaxRows:        softmaxRowsAVX512,
@@ -1041,6 +1082,7 @@ var vecTiers = [...]*vecKernels{
 		colSum2:            colSum2AVX512,
 		f16ToF32:           f16ToF32AVX512,
 		bf16ToF32:          bf16ToF32AVX512,
+		i8ToF32:            i8ToF32AVX512,
 		f32ToF16:           f32ToF16AVX512,
 		f32ToBF16:          f32ToBF16AVX512,
 	},

@@ -295,6 +295,16 @@ func siluGradRowsNEON(dst, x, dy, scale, shift []float32)
 //go:noescape
 func linearRowsNEON(dst, u, v, a, b, d []float32)
 
+// mulRowsNEON computes
+//
+//	for i := range dst {
+//		j := i % len(scale)
+//		dst[i] *= scale[j]
+//	}
+//
+//go:noescape
+func mulRowsNEON(dst, scale []float32)
+
 // addRowsNEON computes
 //
 //	for i := range dst {
@@ -457,6 +467,15 @@ func f16ToF32NEON(dst []float32, src []uint16)
 //go:noescape
 func bf16ToF32NEON(dst []float32, src []uint16)
 
+// i8ToF32NEON computes
+//
+//	for i := range dst {
+//		dst[i] = float32(src[i])
+//	}
+//
+//go:noescape
+func i8ToF32NEON(dst []float32, src []int8)
+
 // f32ToF16NEON computes
 //
 //	for i := range dst {
@@ -508,6 +527,7 @@ var vecTiers = [...]*vecKernels{
 		scaleShiftSiLURows: scaleShiftSiLURowsNEON,
 		siluGradRows:       siluGradRowsNEON,
 		linearRows:         linearRowsNEON,
+		mulRows:            mulRowsNEON,
 		addRows:            addRowsNEON,
 		adamW:              adamWNEON,
 		softmaxRows:        softmaxRowsNEON,
@@ -522,6 +542,7 @@ var vecTiers = [...]*vecKernels{
 		colSum2:            colSum2NEON,
 		f16ToF32:           f16ToF32NEON,
 		bf16ToF32:          bf16ToF32NEON,
+		i8ToF32:            i8ToF32NEON,
 		f32ToF16:           f32ToF16NEON,
 		f32ToBF16:          f32ToBF16NEON,
 	},

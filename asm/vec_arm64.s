@@ -3897,6 +3897,64 @@ end:
 done:
 	RET
 
+// dst *= scale[j]
+TEXT ·mulRowsNEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD scale_base+24(FP), R1
+	MOVD scale_len+32(FP), R7
+	MOVD dst_len+8(FP), R8
+	MOVD R1, R10
+	CBZ R8, done
+row:
+	MOVD R10, R1
+	MOVD R7, R6
+	SUBS $16, R6
+	BLT few
+many:
+	FLDPQ 0(R0), (F0, F2)
+	FLDPQ 32(R0), (F4, F6)
+	FLDPQ 0(R1), (F1, F3)
+	FLDPQ 32(R1), (F5, F7)
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	FSTPQ (F0, F2), 0(R0)
+	FSTPQ (F4, F6), 32(R0)
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R6
+	BGE many
+few:
+	ADDS $12, R6
+	BLT rest
+one:
+	FMOVQ 0(R0), F0
+	FMOVQ 0(R1), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ F0, 0(R0)
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R6
+	BGE one
+rest:
+	ADDS $4, R6
+	BEQ end
+element:
+	FMOVS 0(R0), F0
+	FMOVS 0(R1), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVS F0, 0(R0)
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R6
+	BNE element
+end:
+	SUBS R7, R8
+	BNE row
+done:
+	RET
+
 // dst = x + v[j]
 TEXT ·addRowsNEON(SB), NOSPLIT, $0-72
 	MOVD dst_base+0(FP), R0
@@ -6010,6 +6068,33 @@ loop:
 	FSTPQ (F2, F3), 0(R0)
 	FSTPQ (F4, F5), 32(R0)
 	ADD $32, R1
+	ADD $64, R0
+	SUBS $16, R6
+	BNE loop
+end:
+	RET
+
+// i8ToF32 on whole groups of 16
+TEXT ·i8ToF32NEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD src_base+24(FP), R1
+	MOVD dst_len+8(FP), R6
+	CBZ R6, end
+loop:
+	FMOVQ 0(R1), F0
+	WORD $0x0f08a406 // sxtl v6.8h, v0.8b
+	WORD $0x4f08a407 // sxtl2 v7.8h, v0.16b
+	WORD $0x0f10a4c2 // sxtl v2.4s, v6.4h
+	WORD $0x4f10a4c3 // sxtl2 v3.4s, v6.8h
+	WORD $0x0f10a4e4 // sxtl v4.4s, v7.4h
+	WORD $0x4f10a4e5 // sxtl2 v5.4s, v7.8h
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	FSTPQ (F2, F3), 0(R0)
+	FSTPQ (F4, F5), 32(R0)
+	ADD $16, R1
 	ADD $64, R0
 	SUBS $16, R6
 	BNE loop

@@ -3990,6 +3990,67 @@ done:
 	VZEROUPPER
 	RET
 
+// dst *= scale[j]
+TEXT ·mulRowsAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), DI
+	MOVQ scale_base+24(FP), SI
+	MOVQ dst_len+8(FP), R12
+	MOVQ scale_len+32(FP), R11
+	LEAQ (R11*4), R13
+	MOVQ R11, CX
+	ANDQ $7, CX
+	NEGQ CX
+	LEAQ tail<>+32(SB), AX
+	VMOVUPS (AX)(CX*4), Y15
+	LEAQ (DI)(R12*4), R12
+	CMPQ DI, R12
+	JGE all
+row:
+	XORQ AX, AX
+	MOVQ R11, CX
+	SUBQ $32, CX
+	JLT few
+many:
+	VMOVUPS (DI)(AX*4), Y0
+	VMULPS (SI)(AX*4), Y0, Y0
+	VMOVUPS Y0, (DI)(AX*4)
+	VMOVUPS 32(DI)(AX*4), Y0
+	VMULPS 32(SI)(AX*4), Y0, Y0
+	VMOVUPS Y0, 32(DI)(AX*4)
+	VMOVUPS 64(DI)(AX*4), Y0
+	VMULPS 64(SI)(AX*4), Y0, Y0
+	VMOVUPS Y0, 64(DI)(AX*4)
+	VMOVUPS 96(DI)(AX*4), Y0
+	VMULPS 96(SI)(AX*4), Y0, Y0
+	VMOVUPS Y0, 96(DI)(AX*4)
+	ADDQ $32, AX
+	SUBQ $32, CX
+	JGE many
+few:
+	ADDQ $24, CX
+	JLT rest
+one:
+	VMOVUPS (DI)(AX*4), Y0
+	VMULPS (SI)(AX*4), Y0, Y0
+	VMOVUPS Y0, (DI)(AX*4)
+	ADDQ $8, AX
+	SUBQ $8, CX
+	JGE one
+rest:
+	ADDQ $8, CX
+	JEQ end
+	VMASKMOVPS (DI)(AX*4), Y15, Y0
+	VMASKMOVPS (SI)(AX*4), Y15, Y6
+	VMULPS Y6, Y0, Y0
+	VMASKMOVPS Y0, Y15, (DI)(AX*4)
+end:
+	ADDQ R13, DI
+	CMPQ DI, R12
+	JLT row
+all:
+	VZEROUPPER
+	RET
+
 // dst = x + v[j]
 TEXT ·addRowsAVX2(SB), NOSPLIT, $0-72
 	MOVQ dst_base+0(FP), DI
@@ -6694,6 +6755,25 @@ TEXT ·bf16ToF32AVX2(SB), NOSPLIT, $0-48
 loop:
 	VPMOVZXWD (SI)(AX*2), Y0
 	VPSLLD $16, Y0, Y0
+	VMOVUPS Y0, (DI)(AX*4)
+	ADDQ $8, AX
+	CMPQ AX, CX
+	JLT loop
+end:
+	VZEROUPPER
+	RET
+
+// i8ToF32 on whole groups of 16
+TEXT ·i8ToF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), DI
+	MOVQ src_base+24(FP), SI
+	MOVQ dst_len+8(FP), CX
+	XORQ AX, AX
+	TESTQ CX, CX
+	JEQ end
+loop:
+	VPMOVSXBD (SI)(AX*1), Y0
+	VCVTDQ2PS Y0, Y0
 	VMOVUPS Y0, (DI)(AX*4)
 	ADDQ $8, AX
 	CMPQ AX, CX

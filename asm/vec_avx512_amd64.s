@@ -4140,6 +4140,68 @@ done:
 	VZEROUPPER
 	RET
 
+// dst *= scale[j]
+TEXT ·mulRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), DI
+	MOVQ scale_base+24(FP), SI
+	MOVQ dst_len+8(FP), R12
+	MOVQ scale_len+32(FP), R11
+	LEAQ (R11*4), R13
+	MOVQ R11, CX
+	ANDQ $15, CX
+	MOVL $1, AX
+	SHLL CX, AX
+	DECL AX
+	KMOVW AX, K1
+	LEAQ (DI)(R12*4), R12
+	CMPQ DI, R12
+	JGE all
+row:
+	XORQ AX, AX
+	MOVQ R11, CX
+	SUBQ $64, CX
+	JLT few
+many:
+	VMOVUPS (DI)(AX*4), Z0
+	VMULPS (SI)(AX*4), Z0, Z0
+	VMOVUPS Z0, (DI)(AX*4)
+	VMOVUPS 64(DI)(AX*4), Z0
+	VMULPS 64(SI)(AX*4), Z0, Z0
+	VMOVUPS Z0, 64(DI)(AX*4)
+	VMOVUPS 128(DI)(AX*4), Z0
+	VMULPS 128(SI)(AX*4), Z0, Z0
+	VMOVUPS Z0, 128(DI)(AX*4)
+	VMOVUPS 192(DI)(AX*4), Z0
+	VMULPS 192(SI)(AX*4), Z0, Z0
+	VMOVUPS Z0, 192(DI)(AX*4)
+	ADDQ $64, AX
+	SUBQ $64, CX
+	JGE many
+few:
+	ADDQ $48, CX
+	JLT rest
+one:
+	VMOVUPS (DI)(AX*4), Z0
+	VMULPS (SI)(AX*4), Z0, Z0
+	VMOVUPS Z0, (DI)(AX*4)
+	ADDQ $16, AX
+	SUBQ $16, CX
+	JGE one
+rest:
+	ADDQ $16, CX
+	JEQ end
+	VMOVUPS.Z (DI)(AX*4), K1, Z0
+	VMOVUPS.Z (SI)(AX*4), K1, Z6
+	VMULPS Z6, Z0, Z0
+	VMOVUPS Z0, K1, (DI)(AX*4)
+end:
+	ADDQ R13, DI
+	CMPQ DI, R12
+	JLT row
+all:
+	VZEROUPPER
+	RET
+
 // dst = x + v[j]
 TEXT ·addRowsAVX512(SB), NOSPLIT, $0-72
 	MOVQ dst_base+0(FP), DI
@@ -6958,6 +7020,25 @@ TEXT ·bf16ToF32AVX512(SB), NOSPLIT, $0-48
 loop:
 	VPMOVZXWD (SI)(AX*2), Z0
 	VPSLLD $16, Z0, Z0
+	VMOVUPS Z0, (DI)(AX*4)
+	ADDQ $16, AX
+	CMPQ AX, CX
+	JLT loop
+end:
+	VZEROUPPER
+	RET
+
+// i8ToF32 on whole groups of 16
+TEXT ·i8ToF32AVX512(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), DI
+	MOVQ src_base+24(FP), SI
+	MOVQ dst_len+8(FP), CX
+	XORQ AX, AX
+	TESTQ CX, CX
+	JEQ end
+loop:
+	VPMOVSXBD (SI)(AX*1), Z0
+	VCVTDQ2PS Z0, Z0
 	VMOVUPS Z0, (DI)(AX*4)
 	ADDQ $16, AX
 	CMPQ AX, CX

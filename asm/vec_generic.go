@@ -146,6 +146,11 @@ var genericVec = vecKernels{
 			}
 		}
 	},
+	mulRows: func(dst, scale []float32) {
+		for i := range dst {
+			dst[i] *= scale[i%len(scale)]
+		}
+	},
 	addRows: func(dst, x, v []float32) {
 		for o, c := 0, len(v); o < len(x); o += c {
 			for j := range v {
@@ -257,7 +262,7 @@ var genericVec = vecKernels{
 	},
 
 	f16ToF32: f16ToF32, f32ToF16: f32ToF16,
-	bf16ToF32: bf16ToF32, f32ToBF16: f32ToBF16,
+	bf16ToF32: bf16ToF32, f32ToBF16: f32ToBF16, i8ToF32: i8ToF32,
 
 	adamW: func(p, m, v, g []float32, lr, b1, nb1, b2, nb2, eps, wd, ic1, ic2 float32) {
 		for i, g := range g {
@@ -328,6 +333,12 @@ func f32ToF16(dst []uint16, src []float32) {
 func bf16ToF32(dst []float32, src []uint16) {
 	for i, h := range src {
 		dst[i] = math.Float32frombits(uint32(h) << 16)
+	}
+}
+
+func i8ToF32(dst []float32, src []int8) {
+	for i, v := range src {
+		dst[i] = float32(v)
 	}
 }
 

@@ -350,6 +350,8 @@ func TestRows(t *testing.T) {
 			func(x, y, a, b, d float64) float64 { return a*x + b*y + d }, 2e-6},
 		{"AddRows", func(dst, x, y []float32, v [3][]float32, c int) { AddRows(dst, x, v[0], c) },
 			func(x, y, a, b, d float64) float64 { return x + a }, 1e-6},
+		{"MulRows", func(dst, x, y []float32, v [3][]float32, c int) { copy(dst, x); MulRows(dst, v[0]) },
+			func(x, y, a, b, d float64) float64 { return x * a }, 1e-6},
 	}
 	eachTier(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(5, 6))
@@ -429,6 +431,25 @@ func halfValue(h uint16) float64 {
 		return sign * math.Ldexp(m, -24)
 	}
 	return sign * math.Ldexp(1024+m, e-25)
+}
+
+// TestI8ToF32 widens every value, from places of every alignment, and writes nothing beyond.
+func TestI8ToF32(t *testing.T) {
+	all := make([]int8, 256+40)
+	for i := range all {
+		all[i] = int8(i - 128)
+	}
+	eachTier(t, func(t *testing.T) {
+		for from := range 40 {
+			n := 256 - from%3
+			dst, whole := guarded(n, from%4)
+			I8ToF32(dst, all[from:][:n])
+			checkGuard(t, whole, from%4, n)
+			for i, v := range dst {
+				require.Equal(t, float32(all[from+i]), v)
+			}
+		}
+	})
 }
 
 func TestConversions(t *testing.T) {

@@ -43,6 +43,7 @@ var inGo = map[string]string{
 	"scaleShiftSiLURows": columns("scale", "dst[i] = silu(x[i]*scale[j] + shift[j])"),
 	"siluGradRows":       columns("scale", "dst[i] = dy[i] * siluGrad(x[i]*scale[j]+shift[j])"),
 	"linearRows":         columns("a", "dst[i] = a[j]*u[i] + b[j]*v[i] + d[j]"),
+	"mulRows":            columns("scale", "dst[i] *= scale[j]"),
 	"addRows":            columns("v", "dst[i] = x[i] + v[j]"),
 	"colSum":             over("x", "sum", "sum[j] += x[i]"),
 	"colMoments":         over("x", "mean", "s1[j] += x[i] - mean[j]", "s2[j] += (x[i] - mean[j]) * (x[i] - mean[j])"),
@@ -68,6 +69,7 @@ var inGo = map[string]string{
 
 	"f16ToF32":  each("dst[i] = float16ToFloat32(src[i])"),
 	"f32ToF16":  each("dst[i] = float32ToFloat16(src[i]) // to nearest even"),
+	"i8ToF32":   each("dst[i] = float32(src[i])"),
 	"bf16ToF32": each("dst[i] = math.Float32frombits(uint32(src[i]) << 16)"),
 	"f32ToBF16": each("dst[i] = uint16(roundToEven(math.Float32bits(src[i]) / 65536))"),
 	"adamW": loop("for i := range p {", "\tm[i] = b1*m[i] + nb1*g[i]", "\tv[i] = b2*v[i] + nb2*g[i]*g[i]",

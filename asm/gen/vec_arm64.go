@@ -264,6 +264,9 @@ var kernels = []kernel{
 		out: "dst=V4", unroll: 4, body: `
 	fmla V4, V2, V3
 	fmla V4, V0, V1`},
+	{name: "mulRows", doc: "dst *= scale[j]", slices: "dst scale", cols: "scale", in: "dst scale", out: "dst=V0",
+		unroll: 4, body: `
+	fmul V0, V0, V1`},
 	{name: "addRows", doc: "dst = x + v[j]", slices: "dst x v", cols: "v", in: "x v", out: "dst=V0", unroll: 4,
 		body: `fadd V0, V0, V1`},
 
@@ -450,6 +453,17 @@ var conversions = []struct {
 	shll2 V3, V0
 	shll V4, V1
 	shll2 V5, V1`},
+	{"i8ToF32", "float32", "int8", []int{2, 3, 4, 5}, `
+	sxtl.b V6, V0
+	sxtl2.b V7, V0
+	sxtl V2, V6
+	sxtl2 V3, V6
+	sxtl V4, V7
+	sxtl2 V5, V7
+	scvtf V2, V2
+	scvtf V3, V3
+	scvtf V4, V4
+	scvtf V5, V5`},
 	{"f32ToF16", "uint16", "float32", []int{4, 5}, `
 	fcvtn V4, V0
 	fcvtn2 V4, V1
@@ -512,9 +526,15 @@ var instructions = map[string]struct {
 	"fcvtn2": {0x4e216800, "8h 4s"},
 	"shll":   {0x2e613800, "4s 4h 16"},
 	"shll2":  {0x6e613800, "4s 8h 16"},
-	"shl":    {0x4f205400, "4s 4s #"},
-	"sshr":   {0x4f400400, "4s 4s #"},
-	"ushr":   {0x6f400400, "4s 4s #"},
+	"scvtf":  {0x4e21d800, "4s 4s"},
+	"sxtl":   {0x0f10a400, "4s 4h"},
+	"sxtl2":  {0x4f10a400, "4s 8h"},
+	// the same of bytes
+	"sxtl.b":  {0x0f08a400, "8h 8b"},
+	"sxtl2.b": {0x4f08a400, "8h 16b"},
+	"shl":     {0x4f205400, "4s 4s #"},
+	"sshr":    {0x4f400400, "4s 4s #"},
+	"ushr":    {0x6f400400, "4s 4s #"},
 }
 
 // encode gives the code of an instruction and its text as a disassembler writes it.
@@ -542,7 +562,7 @@ func encode(name string, args []int) (code uint32, text string) {
 			code |= uint32(args[i]) << at[i]
 		}
 	}
-	return code, name + " " + strings.Join(operands, ", ")
+	return code, strings.TrimSuffix(name, ".b") + " " + strings.Join(operands, ", ")
 }
 
 // file collects the output; used are the constants, in the order of their first use.
@@ -1005,8 +1025,11 @@ func writeConversions() {
 			return "[]" + map[string]string{"dst": c.dst, "src": c.src}[s]
 		}, false, nil, false, c.body)
 		in := []int{0, 1}
-		if c.src == "float32" {
+		switch c.src {
+		case "float32":
 			in = []int{0, 1, 2, 3}
+		case "int8":
+			in = []int{0}
 		}
 		p("\tMOVD dst_len+8(FP), R6\n\tCBZ R6, end\nloop:")
 		move(false, in, f.ptr["src"], true)

@@ -258,6 +258,9 @@ var kernels = []kernel{
 		out: "dst=V4", unroll: 2, body: `
 	VFMADD231PS V2, V3, V4
 	VFMADD231PS V0, V1, V4`},
+	{name: "mulRows", doc: "dst *= scale[j]", slices: "dst scale", cols: "scale", in: "dst", out: "dst=V0", unroll: 4,
+		body: `
+	VMULPS M.scale, V0, V0`},
 	{name: "addRows", doc: "dst = x + v[j]", slices: "dst x v", cols: "v", in: "x", out: "dst=V0", unroll: 4, body: `
 	VADDPS M.v, V0, V0`},
 
@@ -438,6 +441,13 @@ var conversions = []struct{ name, dst, src, avx2, avx512 string }{
 	VMOVUPS Y0, (DI)(AX*4)`, `
 	VPMOVZXWD (SI)(AX*2), Z0
 	VPSLLD $16, Z0, Z0
+	VMOVUPS Z0, (DI)(AX*4)`},
+	{"i8ToF32", "float32", "int8", `
+	VPMOVSXBD (SI)(AX*1), Y0
+	VCVTDQ2PS Y0, Y0
+	VMOVUPS Y0, (DI)(AX*4)`, `
+	VPMOVSXBD (SI)(AX*1), Z0
+	VCVTDQ2PS Z0, Z0
 	VMOVUPS Z0, (DI)(AX*4)`},
 	{"f32ToF16", "uint16", "float32", `
 	VMOVUPS (SI)(AX*4), Y0

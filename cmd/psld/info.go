@@ -131,7 +131,7 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 	for _, d := range []struct {
 		name  string
 		bytes float64
-	}{{"f32", 4}, {"bf16", 2}} {
+	}{{"f32", 4}, {"bf16", 2}, {"int8", 1.1}} { // embeddings and scales are float32
 		generate := float64(params)*d.bytes + generateMemory
 		restore := float64(params)*d.bytes + restoreMemory
 		verdict := func(need float64) string {

@@ -23,7 +23,7 @@ import (
 // StepOptions says which step to measure.
 type StepOptions struct {
 	Model     *prior.LatentDiffusion
-	DType     string // of products: f32, bf16 or f32x3; the model was loaded for it
+	DType     string // of products: f32, bf16, f32x3 or int8; the model was loaded for it
 	Size      int    // pixels a side
 	Steps     int    // timed ones, after one that is not
 	Batch     int    // pictures that are solved at the same time; 0 for 1
@@ -61,7 +61,7 @@ type StepResult struct {
 	First           float64 `json:"first_s"`      // the step that is not timed
 	UNetAlone       float64 `json:"unet_alone_s"` // forward without a gradient: a step of generation without guidance
 	UNetAloneTFLOP  float64 `json:"unet_alone_tflop"`
-	Weights         int64   `json:"weights_bytes"` // 4 or 2 bytes each
+	Weights         int64   `json:"weights_bytes"` // 4, 2 or 1 bytes each
 	Predicted1000   float64 `json:"predicted_1000_steps_s"`
 	Predicted200    float64 `json:"predicted_200_steps_s"`
 }
@@ -80,8 +80,11 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: cpu.Threads(), Size: n,
 		Batch: max(1, o.Batch), Steps: o.Steps,
 		Weights: int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * 4, UNetAloneTFLOP: work.UNet.Forward / 1e12}
-	if o.DType == "bf16" {
+	switch o.DType {
+	case "bf16":
 		r.Weights /= 2
+	case "int8":
+		r.Weights /= 4
 	}
 	rate := func() float64 { return ceiling(o.DType, r.Threads) }
 	if d, ok := m.Device().(interface {
@@ -197,7 +200,7 @@ func (o StepOptions) solve(parent context.Context, batch int, after func(solver.
 // the kernels in use multiply them. f32x3 takes three products in place of one.
 func ceiling(dtype string, threads int) float64 {
 	tier := asm.Active()
-	pairs := dtype == "bf16" && asm.MultipliesPairs(tier) || dtype == "f32x3" && asm.HasSplit()
+	pairs := (dtype == "bf16" || dtype == "int8") && asm.MultipliesPairs(tier) || dtype == "f32x3" && asm.HasSplit()
 	rate := fma(tier, pairs, threads, 2*slice)
 	if dtype == "f32x3" && pairs {
 		return rate / 3

@@ -26,7 +26,7 @@ type Options struct {
 	Weights weights.Options
 	// Precision of the matrix products: "f32" or "" for float32, "bf16" for bfloat16
 	// factors and float32 sums ([cpu.BF16]), "f32x3" for three bfloat16 products where that is quicker
-	// ([cpu.F32X3]). Weights take 4, 2 or 4 bytes each.
+	// ([cpu.F32X3]), "int8" for weights held in 8 bits ([cpu.Int8]). Weights take 4, 2, 4 or 1 bytes each.
 	Precision string
 	// Device is where the model computes: "cpu" or "", or one of those that the program was built with, such as
 	// "vulkan" or "vulkan:1" ([devices.Open]).

@@ -91,7 +91,7 @@ func (d *device) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilo
 		}
 		return
 	}
-	f := pack(w, d.format()).factor()
+	f := pack(w, d.weights()).factor(d.format())
 	d.conv(picturesOf(y), picturesOf(x), &f, newEpilogue(b, e), p)
 }
 
@@ -106,7 +106,7 @@ func (d *device) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 		out.data = d.take(4 * dx.Len())
 		defer d.give(out.data)
 	}
-	forward := pack(w, d.format())
+	forward := pack(w, d.weights())
 	// Pixels of out whose coordinates leave the same remainders by the stride see the same taps: each such
 	// picture is a convolution of dy of stride 1.
 	for row := range p.Stride {

@@ -20,6 +20,9 @@ const (
 	split
 	rounded // one float32 rounded to bfloat16, where the tier multiplies no bfloat16
 	pairs   // two bfloat16, neighbours along k; a zero after an odd last one
+	// four integers of 8 bits, neighbours across outputs, to be multiplied by a scale of the output: packed weights
+	// only, which become another format where they are multiplied
+	bytes
 )
 
 // words is the length of a run of c values.
@@ -103,17 +106,23 @@ type packKey struct {
 // with zeros.
 type packed struct{ layout }
 
-// layout says how a packed weight lies, and where.
+// layout says how a packed weight lies, and where. Of bytes a panel is [taps][ins][NR] integers.
 type layout struct {
 	data            []float32
-	size            int // words of one panel
+	scales          []float32 // of bytes: [panels][NR]
+	size            int       // words of one panel
 	format          format
 	outs, ins, taps int
 }
 
 // newLayout describes a layout in memory that is still to come.
 func newLayout(f format, outs, ins, taps int) layout {
-	return layout{size: taps * f.words(ins) * asm.NR(), format: f, outs: outs, ins: ins, taps: taps}
+	w := layout{size: taps * f.words(ins) * asm.NR(), format: f, outs: outs, ins: ins, taps: taps}
+	if f == bytes {
+		w.size /= 4
+		w.scales = make([]float32, w.panels()*asm.NR())
+	}
+	return w
 }
 
 func (w *layout) panels() int { return (w.outs + asm.NR() - 1) / asm.NR() }
@@ -151,7 +160,7 @@ func pack(t *tensor.Tensor, f format) (w *packed) {
 	return w
 }
 
-// packWeight reads src in runs of neighbours, which it spreads over a part of a panel that stays in L1.
+// packWeight turns the inputs of a panel, some at a time, so that the values of its outputs are neighbours.
 func packWeight(src []float32, o, i, taps int, f format) *packed {
 	w := &packed{newLayout(f, o, i, taps)}
 	var free func()
@@ -161,56 +170,104 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 	if w.data == nil {
 		panic(noMemory(w.panels() * w.size))
 	}
-	// A run is all taps of 16 inputs for one output; to is where its elements go, in elements of the format.
 	const inputs = 16
-	nr, words := asm.NR(), f.words(i)
-	at := func(tap, c, j int) int {
-		if f.paired() {
-			return ((tap*words+c/2)*nr+j)*2 + c%2
+	nr := asm.NR()
+	parallel(w.panels(), func(panel int, s *scratch) {
+		outs := min(nr, o-panel*nr)
+		if f == bytes {
+			w.choose(src, panel, outs)
 		}
-		return (tap*words+c)*nr + j
-	}
-	to := make([]int32, inputs*taps)
-	for x := range to {
-		to[x] = int32(at(x%taps, x/taps, 0))
-	}
-	parallel(w.panels(), func(pi int, _ *scratch) {
-		panel := w.data[pi*w.size:][:w.size]
+		rows := s.floats(5, inputs*taps*nr) // [inputs][taps][NR]
+		clear(rows)
 		for c := 0; c < i; c += inputs {
-			for j := range min(nr, o-pi*nr) {
-				run := src[((pi*nr+j)*i+c)*taps:][:min(inputs, i-c)*taps]
-				switch f {
-				case pairs:
-					d := halves(panel)[at(0, c, j):]
-					for x, v := range run {
-						d[to[x]] = bfloat16(v)
-					}
-				case split:
-					d := halves(panel)[at(0, c, j):]
-					low := d[words*nr:] // of words/2 rows of pairs
-					for x, v := range run {
-						hi := bfloat16(v)
-						d[to[x]], low[to[x]] = hi, bfloat16(v-math.Float32frombits(uint32(hi)<<16))
-					}
-				default:
-					d := panel[at(0, c, j):]
-					for x, v := range run {
-						d[to[x]] = v
-					}
-				}
-			}
-		}
-		if f == rounded {
-			rounded.write(panel, panel)
+			n := min(inputs, i-c)
+			clear(rows[n*taps*nr:]) // what is left of others
+			asm.Transpose(rows, src[(panel*nr*i+c)*taps:], outs, n*taps, nr, i*taps)
+			w.write(s, rows, panel, c, n)
 		}
 	})
 	return w
+}
+
+// choose sets the scales of a panel: the largest value of an output becomes 127.
+func (w *layout) choose(src []float32, panel, outs int) {
+	n := w.ins * w.taps
+	for j := range outs {
+		o := panel*asm.NR() + j
+		var most float32
+		for _, v := range src[o*n:][:n] {
+			most = max(most, v, -v)
+		}
+		w.scales[o] = most / 127
+	}
+}
+
+// write stores rows [n][taps][NR], which it may change, as inputs c (even), c+1, ... of a panel. Behind an odd last one
+// there is another, of zeros.
+func (w *layout) write(s *scratch, rows []float32, panel, c, n int) {
+	nr, to := asm.NR(), w.data[panel*w.size:][:w.size]
+	if !w.format.paired() {
+		for k := range n {
+			for tap := range w.taps {
+				row, at := rows[(k*w.taps+tap)*nr:][:nr], (tap*w.ins+c+k)*nr
+				if w.format == bytes {
+					quantise(integers(to)[at:][:nr], row, w.scales[panel*nr:])
+				} else {
+					w.format.write(to[at:], row)
+				}
+			}
+		}
+		return
+	}
+	words := w.format.words(w.ins)
+	join := func(rows, to []float32) {
+		for k := 0; k < n; k += 2 {
+			for tap := range w.taps {
+				a, b := rows[(k*w.taps+tap)*nr:], rows[((k+1)*w.taps+tap)*nr:]
+				asm.JoinPairs(to[(tap*words+(c+k)/2)*nr:][:nr], a[:nr], b[:nr])
+			}
+		}
+	}
+	if w.format == pairs {
+		rounded.write(rows, rows)
+		join(rows, to)
+		return
+	}
+	high := s.floats(4, len(rows))
+	rounded.write(high, rows)
+	join(high, to)
+	asm.Sub(rows, rows, high)
+	rounded.write(rows, rows)
+	join(rows, to[words/2*nr:])
+}
+
+// integers is the view of words as integers of 8 bits.
+func integers(words []float32) []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))
+}
+
+// quantise divides x by scales and rounds to nearest even. The quotients are within 127 of zero.
+func quantise(dst []int8, x, scales []float32) {
+	const shift = 3 << 22 // from here to twice as far float32 has no fractions
+	for j, v := range x {
+		if s := scales[j]; s > 0 {
+			dst[j] = int8(math.Float32bits(v/s + shift))
+		} else {
+			dst[j] = 0
+		}
+	}
 }
 
 // read writes n rows [NR] of panel p as float32: those of inputs from, from+1, ... (from is even) at a tap. There
 // must be room for one row more. Of split weights it takes one half, 0 for that of more weight.
 func (w *layout) read(dst []float32, p, tap, half, from, n int) {
 	nr := asm.NR()
+	if w.format == bytes {
+		dst = dst[:n*nr]
+		asm.I8ToF32(dst, integers(w.data[p*w.size:])[(tap*w.ins+from)*nr:][:n*nr])
+		asm.MulRows(dst, w.scales[p*nr:][:nr])
+		return
+	}
 	words := w.format.words(w.ins)
 	src := w.data[p*w.size+(tap*words+half*words/2)*nr:]
 	if !w.format.paired() {
@@ -244,7 +301,11 @@ func unpack(t *tensor.Tensor, all layouts, out []float32) {
 			row := out[(pi*nr+j)*i*taps:][:i*taps]
 			for c := range i {
 				for tap := range taps {
-					if !from.format.paired() {
+					switch {
+					case from.format == bytes:
+						row[c*taps+tap] = w.scales[pi*nr+j] * float32(integers(panel)[(tap*i+c)*nr+j])
+						continue
+					case !from.format.paired():
 						row[c*taps+tap] = panel[(tap*words+c)*nr+j]
 						continue
 					}

@@ -15,7 +15,7 @@ type factor struct {
 	w         layout
 	owner     *packed // of w's memory, which is not Go's: keep it alive
 	turned    bool
-	format    format
+	format    format // of the products; w may have another
 	outs, ins int
 	taps      taps // of w
 }
@@ -30,8 +30,8 @@ func (t taps) count() int { return t.lines * t.line }
 
 func (t taps) at(i int) int { return t.first + i/t.line*t.down + i%t.line*t.right }
 
-func (w *packed) factor() factor {
-	return factor{w: w.layout, owner: w, format: w.format, outs: w.outs, ins: w.ins,
+func (w *packed) factor(f format) factor {
+	return factor{w: w.layout, owner: w, format: f, outs: w.outs, ins: w.ins,
 		taps: taps{lines: 1, line: w.taps, right: 1}}
 }
 
@@ -79,7 +79,7 @@ func (f *factor) turnHalf(s *scratch, dst []float32, to format, panel, tap, half
 	each := to.words(nr) // words that come from a panel of w
 	for p := from / each; len(dst) > 0; p++ {
 		cols := min(nr, f.ins-p*nr)
-		if !f.w.format.paired() && to != pairs && rows == nr && cols == nr {
+		if !f.w.format.paired() && f.w.format != bytes && to != pairs && rows == nr && cols == nr {
 			src := f.w.data[p*f.w.size+(f.taps.at(tap)*f.w.ins+panel*nr)*nr:]
 			asm.Transpose(dst, src, nr, nr, nr, nr)
 			dst = dst[nr*nr:]
@@ -97,6 +97,9 @@ func (f *factor) turnHalf(s *scratch, dst []float32, to format, panel, tap, half
 		}
 		clear(block[rows*nr : nr*nr])
 		f.w.read(block, p, f.taps.at(tap), half, panel*nr, rows)
+		if f.w.format == bytes && to == pairs {
+			rounded.write(block, block[:rows*nr])
+		}
 		asm.Transpose(back, block, nr, nr, nr, nr)
 		if to != pairs {
 			copy(dst[:cols*nr], back)
@@ -115,14 +118,36 @@ type block struct{ tap, taps, from, words int }
 // get is where the weights of a block of a panel lie.
 func (f *factor) get(s *scratch, panel int, b block) []float32 {
 	nr := asm.NR()
-	if !f.turned {
+	if !f.turned && f.w.format == f.format {
 		return f.w.data[panel*f.w.size+(b.tap*f.format.words(f.ins)+b.from)*nr:]
 	}
-	dst := s.floats(3, b.taps*b.words*nr)
+	dst := s.floats(3, (b.taps*b.words+1)*nr) // see layout.read
 	for t := range b.taps {
+		if !f.turned {
+			f.convert(s, dst[t*b.words*nr:], panel, b.tap+t, b.from, b.words)
+			continue
+		}
 		f.turn(s, dst[t*b.words*nr:][:b.words*nr], f.format, panel, b.tap+t, b.from)
 	}
 	return dst
+}
+
+// convert writes words of a tap and a panel of a weight that is not turned in the format of the products, from one on
+// (an even one). There must be room for one row [NR] more.
+func (f *factor) convert(s *scratch, dst []float32, panel, tap, from, words int) {
+	nr := asm.NR()
+	if f.format != pairs {
+		f.w.read(dst, panel, tap, 0, from, words)
+		return
+	}
+	rows := s.floats(5, 2*words*nr)
+	n := min(2*words, f.ins-2*from)
+	f.w.read(rows, panel, tap, 0, 2*from, n)
+	clear(rows[n*nr:])
+	rounded.write(rows, rows[:n*nr])
+	for r := range words {
+		asm.JoinPairs(dst[r*nr:][:nr], rows[2*r*nr:][:nr], rows[(2*r+1)*nr:][:nr])
+	}
 }
 
 // product is what the tasks of a convolution share. A window is segs segments, segStride words apart, of kw pixels

@@ -25,14 +25,8 @@ func (f *factor) across() factor {
 	to := f.made(f.taps.count()*o, 1)
 	w := &to.w
 	clear(w.data)
-	tap := s.floats(1, words*nr)
 	for i := range f.taps.count() {
-		src := tap
-		if f.turned {
-			f.turn(s, tap, f.format, 0, i, 0)
-		} else {
-			src = f.w.data[i*words*nr:]
-		}
+		src := f.get(s, 0, block{tap: i, taps: 1, words: words})
 		for k := range words {
 			for j, v := range src[k*nr:][:o] {
 				to := i*o + j

@@ -142,7 +142,7 @@ func winogradProducts(s *scratch, m []float32, between int, v []float32, step in
 	for from := 0; from < c; from += winogradInputs {
 		k := min(winogradInputs, c-from)
 		src, srcStep := unsafe.Pointer(nil), 4*c*nr
-		if f.turned || f.format == pairs {
+		if f.turned || f.w.format != single {
 			for tap := range 9 {
 				if to := raw[tap*winogradInputs*nr:]; f.turned {
 					f.turn(s, to[:k*nr], single, panel, tap, from)

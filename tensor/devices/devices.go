@@ -22,6 +22,7 @@ var All = []Entry{
 	{"f32", "the processor, in float32", always(cpu.F32)},
 	{"bf16", "the processor, factors of products rounded to bfloat16", always(cpu.BF16)},
 	{"f32x3", "the processor, products as three of bfloat16 where that is quicker", always(cpu.F32X3)},
+	{"int8", "the processor, weights held in 8 bits", always(cpu.Int8)},
 }
 
 func always(dev tensor.Device) func() (tensor.Device, error) {
@@ -40,7 +41,7 @@ func Find(name string) (Entry, bool) {
 	return All[i], true
 }
 
-// Names lists the names as a sentence does: "f32, bf16 or f32x3".
+// Names lists the names as a sentence does: "f32, bf16, f32x3 or int8".
 func Names() string {
 	return sentence(precisions())
 }

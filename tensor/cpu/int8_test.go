@@ -1,0 +1,126 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/asm"
+	"psld/tensor"
+)
+
+// toInt8 rounds a weight by the definition, in float64: to the nearest of the 255 even steps of each output.
+func toInt8(w *tensor.Tensor) *tensor.Tensor {
+	out := w.Clone()
+	n := w.Len() / w.Dim(0)
+	for o := range w.Dim(0) {
+		row, most := out.Data[o*n:][:n], 0.0
+		for _, v := range row {
+			most = math.Max(most, math.Abs(float64(v)))
+		}
+		for i, v := range row {
+			if most > 0 {
+				row[i] = float32(math.RoundToEven(float64(v)*127/most) * most / 127)
+			}
+		}
+	}
+	return out
+}
+
+// TestInt8 holds the device of integer weights against the float32 one, on weights rounded beforehand: forward, to
+// the input, and the elements themselves. One output is of zeros, one much larger than the others.
+func TestInt8(t *testing.T) {
+	convs := append(bf16Convs[:len(bf16Convs):len(bf16Convs)], []struct {
+		n, h, w, i, o int
+		p             tensor.Conv
+	}{
+		{1, 9, 10, 32, 48, tensor.SameConv(3)},   // Winograd's form, weights turned where they are used
+		{1, 64, 64, 32, 32, tensor.SameConv(3)},  // turned once
+		{1, 1, 700, 64, 96, tensor.SameConv(1)},  // many tasks
+		{1, 1, 9, 3000, 33, tensor.SameConv(1)},  // sums in pieces
+		{1, 8, 8, 32, 3, tensor.SameConv(3)},     // few channels
+		{1, 8, 8, 3, 32, tensor.SameConv(3)},     // to them
+		{1, 20, 20, 160, 40, tensor.SameConv(3)}, // taps in blocks
+	}...)
+	for _, tier := range asm.Available() {
+		if tier == asm.AVX512 && asm.Available()[len(asm.Available())-1] > tier {
+			continue // the tables of the next
+		}
+		for k, c := range convs {
+			t.Run(fmt.Sprintf("%v/%d", tier, k), func(t *testing.T) {
+				defer asm.Use(asm.Use(tier))
+				r := rand.New(rand.NewPCG(uint64(k), 2))
+				x, w, b := normal(r, c.n, c.h, c.w, c.i), normal(r, c.o, c.i, c.p.KH, c.p.KW), normal(r, c.o)
+				per := w.Len() / c.o
+				clear(w.Data[per:][:per])
+				for i := range per {
+					w.Data[2*per+i] *= 1000
+				}
+				want8, wx := toInt8(w), x
+				packed := w.Clone()
+				Int8.Pack(packed)
+				require.Nil(t, packed.Data)
+				elements := Int8.Host(packed)
+				near8(t, want8.Data, elements, 1e-6)
+				limit := 2e-5
+				if asm.HasPairs() { // both factors are rounded, the weights twice
+					wx, want8, limit = toBF16(x), toBF16(want8), 3e-3
+				}
+				oh, ow := c.p.Out(c.h, c.w)
+				got, want := tensor.New(c.n, oh, ow, c.o), tensor.New(c.n, oh, ow, c.o)
+				Int8.Conv2d(got, x, packed, b, c.p, tensor.Epilogue{})
+				F32.Conv2d(want, wx, want8, b, c.p, tensor.Epilogue{})
+				near8(t, want.Data, got.Data, limit)
+
+				dy := normal(r, got.Shape...)
+				wdy := dy
+				if asm.HasPairs() {
+					wdy = toBF16(dy)
+				}
+				dx, dxWant := tensor.New(x.Shape...), tensor.New(x.Shape...)
+				Int8.Conv2dGradInput(dx, dy, packed, c.p)
+				F32.Conv2dGradInput(dxWant, wdy, want8, c.p)
+				near8(t, dxWant.Data, dx.Data, limit)
+			})
+		}
+	}
+}
+
+func near8(t *testing.T, want, got []float32, limit float64) {
+	t.Helper()
+	var diff, size float64
+	for i, v := range want {
+		d := float64(got[i]) - float64(v)
+		diff, size = diff+d*d, size+float64(v)*float64(v)
+	}
+	require.LessOrEqual(t, math.Sqrt(diff), limit*math.Sqrt(size))
+}
+
+// TestPackUnpack: what a layout holds are the elements, rounded as it says; also of layouts that the tier does not
+// multiply. Sides are odd and even, of more and less than a panel.
+func TestPackUnpack(t *testing.T) {
+	for _, tier := range asm.Available() {
+		defer asm.Use(asm.Use(tier))
+		for _, shape := range [][]int{{5, 7}, {33, 16}, {48, 37, 3, 3}, {16, 1, 3, 3}, {1, 64, 1, 1}} {
+			r := rand.New(rand.NewPCG(3, uint64(len(shape))))
+			w := normal(r, shape...)
+			o, i, taps := filter(w)
+			for f, limit := range map[format]float64{single: 0, split: 0x1p-16, pairs: 0, bytes: 1e-6} {
+				p := packWeight(w.Data, o, i, taps, f)
+				got := make([]float32, w.Len())
+				unpack(w, layouts{packKey{f, asm.NR()}: p}, got)
+				want := w.Data
+				switch f {
+				case pairs:
+					want = toBF16(w).Data
+				case bytes:
+					want = toInt8(w).Data
+				}
+				near8(t, want, got, limit)
+			}
+		}
+	}
+}
