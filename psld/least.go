@@ -43,9 +43,7 @@ func LeastMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 
 // seenAtOnce are the pixels of a picture of h x w that a model sees at once.
 func seenAtOnce(m prior.Prior, h, w int) float64 {
-	if side := prior.WindowOf(m); side > 0 {
-		h, w = min(h, side), min(w, side)
-	}
+	h, w = prior.SeenAtOnce(m, h, w)
 	return float64(h) * float64(w)
 }
 

@@ -168,7 +168,8 @@ func printModel(line func(string, string, ...any), m *prior.LatentDiffusion) {
 	line("  latent", "%d channels, 1/%d of the picture's sides; sides are padded to multiples of %d",
 		m.VAE.LatentChannels, m.VAE.Factor(), m.Multiple())
 	if m.Window > 0 {
-		line("  window", "larger pictures are solved in overlapping windows of %d pixels", m.Window)
+		line("  window", "pictures of more than %d pixels are solved in overlapping windows of up to %d pixels a side",
+			max(m.Whole, m.Window*m.Window), m.Window)
 	}
 }
 

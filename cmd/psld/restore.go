@@ -505,7 +505,8 @@ func (r *restoration) announce() {
 		if n := psld.Windows(r.m, r.d, r.h, r.w, r.o); n > 0 {
 			r.c.say("layout    solved in %d windows around the holes", n)
 		} else {
-			r.c.say("layout    solved %s", prior.Layout(r.m, r.w, r.h))
+			r.c.say("layout    solved %s", prior.Layout(solver.PriorFor(r.m, r.h, r.w, r.o.MaxMemory, r.o.Runtime),
+				r.w, r.h))
 		}
 	}
 	r.c.say("machine   %s", machine())

@@ -22,7 +22,7 @@ func RandomModel(tiny bool, dev tensor.Device) (*prior.LatentDiffusion, error) {
 		u, v, tokens, name = m.UNet.Config, m.VAE.Config, m.Empty.Dim(1), m.Name
 	}
 	m := (&prior.LatentDiffusion{Name: name, UNet: unet.New(u), VAE: vae.New(v), StableDiffusion: true,
-		TrainSize: 512, Window: prior.DefaultWindow}).On(dev)
+		TrainSize: 512, Whole: prior.WholePixels, Window: prior.DefaultWindow}).On(dev)
 	m.Empty = newRandom("context").tensor(0, 1, 1, tokens, u.CrossAttentionDim)
 	return m, errors.Join(m.UNet.Params.LoadFrozen(randomWeights{}, dev), m.VAE.Params.LoadFrozen(randomWeights{}, dev))
 }

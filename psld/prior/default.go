@@ -81,7 +81,7 @@ func fromTrained(vaeFile, unetFile []byte, dev tensor.Device) (*LatentDiffusion,
 		return nil, err
 	}
 	size, _ := strconv.Atoi(f.Metadata()["size"])
-	m := &LatentDiffusion{VAE: v, UNet: u, TrainSize: size, Window: DefaultWindow, device: dev}
+	m := &LatentDiffusion{VAE: v, UNet: u, TrainSize: size, Whole: WholePixels, Window: DefaultWindow, device: dev}
 	if cfg.CrossAttentionDim > 0 {
 		m.Empty = tensor.New(1, 1, cfg.CrossAttentionDim)
 	}

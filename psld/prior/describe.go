@@ -36,13 +36,13 @@ func Describe(p Prior) string {
 // Layout tells in words how a picture of w x h pixels goes through a prior: in one piece, or in windows and tiles.
 func Layout(p Prior, w, h int) string {
 	latent, isLatent := p.(*LatentDiffusion)
-	window := WindowOf(p)
+	wh, ww := SeenAtOnce(p, h, w)
 	how := "in one piece"
-	if window > 0 && max(w, h) > window {
-		how = fmt.Sprintf("in overlapping windows of %d pixels, blended in every step", window)
+	if wh*ww < w*h {
+		how = fmt.Sprintf("in overlapping windows of %dx%d pixels, blended in every step", ww, wh)
 	}
-	if isLatent && w*h > WholePixels {
-		how += fmt.Sprintf(", autoencoder in overlapping tiles of %d pixels", Tile)
+	if isLatent && !latent.decodesWhole(h, w) {
+		how += fmt.Sprintf(", autoencoder in overlapping tiles of up to %d pixels", Tile)
 	}
 	if isLatent && latent.TrainSize > 0 && max(w, h) > latent.TrainSize {
 		how += fmt.Sprintf(" (larger than the %dx%d pictures of the training)", latent.TrainSize, latent.TrainSize)
@@ -50,13 +50,19 @@ func Layout(p Prior, w, h int) string {
 	return how
 }
 
-// WindowOf is the side in pixels of what a prior's network sees of a picture at once, 0 for all of it.
-func WindowOf(p Prior) int {
+// SeenAtOnce is the part of a picture of h x w pixels that a prior's network sees at once, in pixels.
+func SeenAtOnce(p Prior, h, w int) (int, int) {
 	switch m := p.(type) {
 	case *LatentDiffusion:
-		return m.Window
+		if m.Window == 0 || m.inOnePiece(h, w) || max(h, w) <= m.Window {
+			return h, w
+		}
+		side, step := (m.Window+m.Multiple()-1)/m.Multiple()*m.Multiple(), m.Multiple()
+		return fit(h, side, side/4, step), fit(w, side, side/4, step)
 	case *Pixel:
-		return m.Window
+		if side := m.side(); m.Window > 0 {
+			return fit(h, side, m.overlap(), m.Multiple()), fit(w, side, m.overlap(), m.Multiple())
+		}
 	}
-	return 0
+	return h, w
 }

@@ -45,7 +45,7 @@ type Generation struct {
 	Strength float64
 
 	// Tile is the side in pixels of the tiles in which the autoencoder works, so that its memory does not
-	// grow with the picture; 0 for whole pictures up to WholePixels and tiles of Tile above.
+	// grow with the picture; 0 for whole pictures up to TilePixels and tiles of Tile above.
 	Tile int
 
 	// Keep, when set, says which pixels of Init stay as they are, row by row; the others are painted (inpainting).
@@ -308,7 +308,7 @@ func (p *painting) encodeInit(z *tensor.Tensor, o Generation, noise func([]float
 
 // tileSide is the tile for a picture of w x h pixels, 0 for none.
 func tileSide(tile, w, h int) int {
-	if tile == 0 && w*h > WholePixels {
+	if tile == 0 && w*h > TilePixels {
 		tile = Tile
 	}
 	if w <= tile && h <= tile {

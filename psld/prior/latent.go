@@ -40,9 +40,10 @@ type LatentDiffusion struct {
 	StableDiffusion bool
 	// TrainSize is the side in pixels of the pictures that the model was trained on.
 	TrainSize int
-	// Window: latents of pictures with a longer side (pixels, 0 for never) are denoised in
-	// overlapping windows of that side, blended in every step.
-	Window int
+	// Whole: pictures of up to so many pixels go through all networks in one piece. Window: latents of larger pictures
+	// with a side that is longer than this (pixels, 0 for never) are denoised in overlapping windows of up to that side,
+	// blended in every step.
+	Whole, Window int
 	// Warnings tell what of the model's files was not understood, in a line each.
 	Warnings []string
 	// Merged tells of each LoRA what it changes.
@@ -98,7 +99,8 @@ func (p *LatentDiffusion) Networks() []Network {
 		unet.Config
 		Window     int
 		Prediction schedule.Prediction `json:",omitempty"`
-	}{p.UNet.Config, p.Window, p.Noise.Prediction}
+		Parts      bool                `json:",omitempty"` // not in one piece, see Within
+	}{p.UNet.Config, p.Window, p.Noise.Prediction, p.Whole == 0}
 	return []Network{{"unet", config, p.UNet.Params}, {"vae", p.VAE.Config, p.VAE.Params}}
 }
 
@@ -117,9 +119,8 @@ func (t taesdCodec) Encode(g *autograd.Graph, x *autograd.Value, _ *tensor.Tenso
 	return t.TAESD.Encode(g, x)
 }
 
-// DefaultWindow is the window of the models that this package opens. Up to it the
-// embedded model works on the whole picture, which measured as good as windows and
-// is quicker; beyond, attention over the whole would cost too much.
+// DefaultWindow is the window of the models that this package opens, for pictures of more than WholePixels: attention
+// over all of them would cost too much.
 const DefaultWindow = 512
 
 // check tells whether the parts fit together.
@@ -150,6 +151,9 @@ func (p *LatentDiffusion) Eps(g *autograd.Graph, z *autograd.Value, t float32,
 	context *tensor.Tensor) *autograd.Value {
 	run := func(g *autograd.Graph, z *autograd.Value) *autograd.Value { return p.output(g, z, t, context) }
 	side := (p.Window + p.Multiple() - 1) / p.Multiple() * p.UNet.Factor() // in latent pixels
+	if f := p.VAE.Factor(); p.inOnePiece(z.T.Dim(1)*f, z.T.Dim(2)*f) {
+		side = 0
+	}
 	return p.toEps(g, z, t, windowed(g, p.input(g, z), side, side/4, p.UNet.Factor(), 1, 1, run))
 }
 
@@ -186,7 +190,7 @@ func (p *LatentDiffusion) output(g *autograd.Graph, z *autograd.Value, t float32
 // posterior for the noise eps, or its mean where eps is nil.
 func (p *LatentDiffusion) Encode(g *autograd.Graph, x *autograd.Value, eps *tensor.Tensor) *autograd.Value {
 	f := p.VAE.Factor()
-	if x.T.Dim(1)*x.T.Dim(2) <= WholePixels {
+	if p.decodesWhole(x.T.Dim(1), x.T.Dim(2)) {
 		return p.VAE.EncodeScaled(g, x, eps)
 	}
 	moments := windowed(g, x, Tile, overlap, f, 1, f, p.VAE.Encode)
@@ -196,17 +200,20 @@ func (p *LatentDiffusion) Encode(g *autograd.Graph, x *autograd.Value, eps *tens
 // Decode maps a scaled latent z [1,h,w,C] to a picture [1,H,W,3], about [-1,1] but not clamped.
 func (p *LatentDiffusion) Decode(g *autograd.Graph, z *autograd.Value) *autograd.Value {
 	f := p.VAE.Factor()
-	if z.T.Dim(1)*z.T.Dim(2)*f*f <= WholePixels {
+	if p.decodesWhole(z.T.Dim(1)*f, z.T.Dim(2)*f) {
 		return p.VAE.DecodeScaled(g, z)
 	}
 	return windowed(g, z, Tile/f, overlap/f, 1, f, 1, p.VAE.DecodeScaled)
 }
 
-// WholePixels and Tile: pictures of up to WholePixels pixels go through the VAE in one piece. Above, encoder
-// and decoder run on overlapping tiles of Tile pixels a side, so that what they need inside
-// grows with the tile, not with the picture.
+// decodesWhole tells whether a picture of h x w pixels goes through encoder and decoder in one piece.
+func (p *LatentDiffusion) decodesWhole(h, w int) bool { return h*w <= max(p.Whole, TilePixels) }
+
+// TilePixels and Tile: where a picture is not seen in one piece, it goes through the autoencoder on overlapping tiles of
+// up to Tile pixels a side if it has more than TilePixels pixels, so that what encoder and decoder need inside grows
+// with the tile, not with the picture. Without a gradient ([LatentDiffusion.Generate]) it does so in any case.
 const (
-	WholePixels = 512 * 512
-	Tile        = 512
-	overlap     = 64
+	TilePixels = 512 * 512
+	Tile       = 512
+	overlap    = 64
 )

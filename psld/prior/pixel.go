@@ -177,6 +177,9 @@ func (p *Pixel) predict(g *autograd.Graph, z *autograd.Value, t float32,
 		}
 		return f(g, z, times)
 	}
-	side := p.Window / p.Multiple() * p.Multiple()
-	return windowed(g, z, side, min(128, side/4), p.Multiple(), 1, 1, run)
+	return windowed(g, z, p.side(), p.overlap(), p.Multiple(), 1, 1, run)
 }
+
+// side is the longest side of a window, and overlap what neighbours share.
+func (p *Pixel) side() int    { return p.Window / p.Multiple() * p.Multiple() }
+func (p *Pixel) overlap() int { return min(128, p.side()/4) }

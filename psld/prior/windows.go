@@ -14,8 +14,9 @@ import (
 // group norm its mean and variance, which gives each window a brightness and contrast of its own
 // ([LatentDiffusion.DecodeTiled] has the measures, and a way out without gradient).
 //
-// side is the window's side in pixels of x; a picture that fits is one call of f. Neighbours share at
-// least overlap pixels; offsets are multiples of step. f maps side pixels to side*up/down pixels. Each
+// side is the longest side of a window in pixels of x, a multiple of step; a picture that fits is one call of f.
+// Windows are as large as so many have to be (see fit). Neighbours share at least overlap pixels, less step; offsets and
+// sides are multiples of step where those of x are. f maps side pixels to side*up/down pixels. Each
 // window is one recomputed block: what the networks need inside does not grow with the picture. With a
 // gradient each window leaves one output picture behind, without one its own output only.
 func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, down int,
@@ -24,7 +25,7 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, dow
 	if side <= 0 || h <= side && w <= side {
 		return f(g, x)
 	}
-	wh, ww := min(side, h), min(side, w)
+	wh, ww := fit(h, side, overlap, step), fit(w, side, overlap, step)
 	rows, cols := offsets(h, wh, overlap, step), offsets(w, ww, overlap, step)
 	var from, to [][2]int
 	for _, r := range rows {
@@ -71,6 +72,17 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, dow
 		}
 	}
 	return sum
+}
+
+// fit is the side of the windows, as few as there can be of up to side pixels, that cover n pixels and share overlap: the
+// smallest multiple of step, so that no more is computed twice than has to be.
+func fit(n, side, overlap, step int) int {
+	if side <= 0 || n <= side {
+		return n
+	}
+	k := (n - overlap + side - overlap - 1) / (side - overlap) // windows
+	least := (n + (k-1)*overlap + k - 1) / k
+	return min(side, (least+step-1)/step*step)
 }
 
 // offsets spreads windows of side over n pixels so that neighbours share at least overlap-step

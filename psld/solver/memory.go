@@ -51,11 +51,36 @@ func (m *memory) start(r *Run, asked int64) {
 	for _, n := range r.Prior.Networks() {
 		parameters += n.Params.Count()
 	}
-	large := r.H*r.W > prior.WholePixels || parameters > fullSize && r.H*r.W >= prior.WholePixels/4
+	large := r.H*r.W > prior.TilePixels || parameters > fullSize && r.H*r.W >= prior.TilePixels/4
 	if m.named > 0 || large {
 		debug.FreeOSMemory() // what loading left
 		m.plan = new(autograd.Plan)
 	}
+}
+
+// PriorFor is the model with which Solve computes a picture of h x w pixels: m, or where it would take more memory in one
+// piece than may be taken one that sees the picture in windows ([prior.Within]). What may be taken is the lowest of
+// maxMemory, the runtime's limit and GOMEMLIMIT, or else three quarters of the machine's memory, whatever else is in use:
+// the result must not hang on that. A device with memory of its own is taken to have enough.
+func PriorFor(m prior.Prior, h, w int, maxMemory int64, b *Runtime) prior.Prior {
+	if m == nil {
+		return nil
+	}
+	if _, own := m.Device().(tensor.Meter); own {
+		return m
+	}
+	if b == nil {
+		b = &process
+	}
+	total, _ := memstat.System()
+	limit := int64(math.MaxInt64)
+	for _, l := range []int64{maxMemory, b.MaxMemory, debug.SetMemoryLimit(-1), total / 4 * 3} {
+		if l > 0 {
+			limit = min(limit, l)
+		}
+	}
+	k := m.Multiple()
+	return prior.Within(m, (h+k-1)/k*k, (w+k-1)/k*k, limit/int64(max(1, b.Runs)))
 }
 
 // fullSize is the number of parameters from which on a model plans pictures of 256x256. Stable Diffusion has 9e8.

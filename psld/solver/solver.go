@@ -128,7 +128,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	if err := spec.refuse(m, p.A); err != nil {
 		return nil, err
 	}
-	m, err := show(m, p)
+	m, err := show(PriorFor(m, in.H, in.W, o.MaxMemory, o.Runtime), p)
 	if err != nil {
 		return nil, err
 	}
