@@ -18,6 +18,14 @@ type Source interface {
 	Read(name string, shape []int, dst []float32) error
 }
 
+// RowSource is a Source that gives some rows of a tensor at a time, that is indices of its first dimension: read writes
+// rows from, from+1, ... to dst, as many as fit, and done tells that no more are wanted. read is nil for a tensor that can
+// be had as a whole only. Errors are those of Read, but for what they count.
+type RowSource interface {
+	Source
+	Rows(name string, shape []int) (read func(dst []float32, from int) error, done func(), err error)
+}
+
 // Load fills every parameter from src. The error has a line for each of
 // the first tensors that cannot be had, and one for the rest; the others are loaded.
 func (p *Params) Load(src Source) error {
@@ -45,6 +53,9 @@ func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
 	}
 	return p.load(src, func(q Param, buf *[]float32) error {
 		t := q.Value.T
+		if q.Matrix && packRows(src, q, dev) {
+			return nil
+		}
 		var data []float32
 		switch {
 		case !q.Matrix:
@@ -63,6 +74,23 @@ func (p *Params) LoadFrozen(src Source, dev tensor.Device) error {
 		q.freeze(dev)
 		return nil
 	})
+}
+
+// packRows loads and packs a matrix row by row, where source and device can, and reports whether it did; what is wrong
+// shows when the whole is read.
+func packRows(src Source, q Param, dev tensor.Device) bool {
+	s, ok := src.(RowSource)
+	d, can := dev.(tensor.RowPacker)
+	if !ok || !can {
+		return false
+	}
+	read, done, err := s.Rows(q.Name, q.Value.T.Shape)
+	if err != nil || read == nil {
+		return false
+	}
+	defer done()
+	q.Value.Changed()
+	return d.PackRows(q.Value.T, read) == nil
 }
 
 // Freeze packs and places parameters that have their elements already, as LoadFrozen does.

@@ -52,6 +52,31 @@ func TestLoadErrors(t *testing.T) {
 	require.Equal(t, []float32{3, 4}, l.Bias.T.Data)
 }
 
+// rowSource gives matrices by rows only.
+type rowSource struct {
+	mapSource
+	bad  bool
+	done int
+}
+
+func (s *rowSource) Read(name string, shape []int, dst []float32) error {
+	if len(shape) > 1 {
+		return errors.New(name + " is read as a whole")
+	}
+	return s.mapSource.Read(name, shape, dst)
+}
+
+func (s *rowSource) Rows(name string, shape []int) (func(dst []float32, from int) error, func(), error) {
+	read := func(dst []float32, from int) error {
+		copy(dst, s.mapSource[name][from*shape[1]:])
+		if s.bad {
+			return errors.New("bad")
+		}
+		return nil
+	}
+	return read, func() { s.done++ }, nil
+}
+
 // TestLoadFrozen: matrices are packed, the rest stays, and a layer computes the same bits as after Load.
 func TestLoadFrozen(t *testing.T) {
 	src := mapSource{"l.weight": {1, 2, 3, 4, 5, 6}, "l.bias": {7, 8}, "n.weight": {9, 10}, "n.bias": {11, 12}}
@@ -75,6 +100,14 @@ func TestLoadFrozen(t *testing.T) {
 		g.Release()
 	}
 	require.Equal(t, out[0], out[1])
+	rows := &rowSource{mapSource: src}
+	r := nn.NewParams()
+	l := nn.NewLinear(r.Sub("l"), 3, 2)
+	require.NoError(t, r.LoadFrozen(rows, cpu.F32))
+	require.Equal(t, 1, rows.done) // and no Read of it
+	require.Equal(t, src["l.weight"], cpu.F32.Host(l.Weight.T))
+	rows.bad = true // the whole tells what is wrong
+	require.ErrorContains(t, r.LoadFrozen(rows, cpu.F32), "l.weight is read as a whole")
 	p := nn.NewParams()
 	nn.NewLinear(p.Sub("x"), 3, 2)
 	require.ErrorContains(t, p.LoadFrozen(src, cpu.F32), "no tensor x.weight")

@@ -102,6 +102,13 @@ type Device interface {
 	Dot(a, b *Tensor) float64
 }
 
+// RowPacker is implemented by devices that pack a frozen weight without seeing all of it at once: read writes the
+// elements of outputs from, from+1, ... to dst, as many as fit, and is called from several goroutines. Afterwards w is as
+// after Pack; an error of read is returned, and w is as before.
+type RowPacker interface {
+	PackRows(w *Tensor, read func(dst []float32, from int) error) error
+}
+
 // Conv is the geometry of a convolution: window KH x KW, stride in both
 // directions, zero padding on each side. Upsample enlarges the input two-fold by
 // nearest neighbours first, without storing it.

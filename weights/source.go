@@ -116,6 +116,15 @@ func (s *Set) Read(name string, shape []int, dst []float32) error {
 	return t.read(dst)
 }
 
+// Rows gives some rows of the named tensor at a time, see nn.RowSource. One that LoRA changes is to be had as a whole only.
+func (s *Set) Rows(name string, shape []int) (read func(dst []float32, from int) error, done func(), err error) {
+	t, err := s.find(name, shape)
+	if err != nil || len(t.changes) > 0 {
+		return nil, nil, err
+	}
+	return t.readRows, t.drop, nil
+}
+
 // found is a tensor ready to be read.
 type found struct {
 	stored
@@ -146,6 +155,27 @@ func (s *Set) find(name string, shape []int) (found, error) {
 const readBlock = 1 << 14
 
 func (t *found) read(dst []float32) error {
+	err := t.readRows(dst, 0)
+	t.drop()
+	if err != nil {
+		return err
+	}
+	for _, c := range t.changes {
+		if err := c.add(dst, t.info.Shape); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop takes the pages of the tensor out of this process's memory.
+func (t *found) drop() { dropPages(t.file.mapped, t.all) }
+
+// readRows writes rows from, from+1, ... to dst, as many as fit, without changes.
+func (t *found) readRows(dst []float32, from int) error {
+	if len(dst) == 0 {
+		return nil
+	}
 	var bad badValues
 	done, size := 0, t.info.DType.Size()
 	copyOut := func(b []byte) {
@@ -159,23 +189,21 @@ func (t *found) read(dst []float32) error {
 			done, b = done+n, b[n*size:]
 		}
 	}
-	if r := t.rows; r.step == 0 {
-		copyOut(t.all)
-	} else if len(dst) > 0 {
-		row := len(dst) / t.info.Shape[0] * size
-		for from := r.first; done < len(dst); from += r.step {
-			copyOut(t.all[from*row : (from+r.run)*row])
+	row := size
+	if len(t.info.Shape) > 0 {
+		row *= t.info.Elems() / t.info.Shape[0]
+	}
+	if t.rows.step == 0 {
+		copyOut(t.all[from*row:][:len(dst)*size])
+	} else {
+		for ; done < len(dst); from++ {
+			at := t.rows.first + from/t.rows.run*t.rows.step + from%t.rows.run
+			copyOut(t.all[at*row:][:row])
 		}
 	}
-	dropPages(t.file.mapped, t.all)
 	if bad.n > 0 {
 		return fmt.Errorf("%s holds %v at element %d (%d of its %d values are NaN or infinite)",
 			t.what, bad.value, bad.first, bad.n, len(dst))
-	}
-	for _, c := range t.changes {
-		if err := c.add(dst, t.info.Shape); err != nil {
-			return err
-		}
 	}
 	return nil
 }

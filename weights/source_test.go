@@ -101,6 +101,48 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestRows: rows are those of the whole, of plain tensors and of those that are picked from a fused one; what is wrong
+// with one is an error.
+func TestRows(t *testing.T) {
+	for _, dir := range golden.Folders(t, "tiny-sd") {
+		m, err := weights.OpenModel(filepath.Join(dir, "compvis"), weights.Options{})
+		if err != nil {
+			m, err = weights.OpenModel(filepath.Join(dir, "diffusers"), weights.Options{})
+		}
+		require.NoError(t, err)
+		for _, part := range []string{weights.UNetPart, weights.TextPart} {
+			s := m.Part(part)
+			for _, name := range s.Names() {
+				info, _ := s.Info(name)
+				if len(info.Shape) < 2 {
+					continue
+				}
+				whole, err := s.Tensor(name, info.Shape)
+				require.NoError(t, err)
+				read, done, err := s.Rows(name, info.Shape)
+				require.NoError(t, err)
+				row := len(whole) / info.Shape[0]
+				for from := 0; from < info.Shape[0]; from += 3 {
+					n := min(3, info.Shape[0]-from)
+					got := make([]float32, n*row)
+					require.NoError(t, read(got, from))
+					require.Equal(t, whole[from*row:][:n*row], got, name)
+				}
+				done()
+			}
+		}
+		require.NoError(t, m.Close())
+	}
+	s := set(t, weights.Entry{Name: "x", DType: weights.F32, Shape: []int{2, 2}, Data: []float32{1, 2, 3,
+		float32(math.NaN())}})
+	read, _, err := s.Rows("x", []int{2, 2})
+	require.NoError(t, err)
+	require.NoError(t, read(make([]float32, 2), 0))
+	require.ErrorContains(t, read(make([]float32, 2), 1), "holds NaN")
+	_, _, err = s.Rows("x", []int{4})
+	require.ErrorContains(t, err, "want [4]")
+}
+
 // Several goroutines may read one set.
 func TestReadTogether(t *testing.T) {
 	var entries []weights.Entry

@@ -24,7 +24,7 @@ func BenchmarkOpen(b *testing.B) {
 	for _, p := range []struct {
 		name  string
 		bytes int
-	}{{"f32", 4}, {"bf16", 2}} {
+	}{{"f32", 4}, {"bf16", 2}, {"int8", 1}} {
 		b.Run(p.name, func(b *testing.B) {
 			start := time.Now()
 			f, err := os.Open(path)

@@ -94,6 +94,11 @@ func (d *device) Pack(w *tensor.Tensor) {
 	})
 }
 
+// PackRows implements [tensor.RowPacker].
+func (d *device) PackRows(w *tensor.Tensor, read func(dst []float32, from int) error) error {
+	return packRows(w, d.weights(), read)
+}
+
 // Host implements [tensor.Device].
 func (d *device) Host(t *tensor.Tensor) (data []float32) {
 	t.Keep(&pool, func(kept any) any {

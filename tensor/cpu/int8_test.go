@@ -109,7 +109,10 @@ func TestPackUnpack(t *testing.T) {
 			w := normal(r, shape...)
 			o, i, taps := filter(w)
 			for f, limit := range map[format]float64{single: 0, split: 0x1p-16, pairs: 0, bytes: 1e-6} {
-				p := packWeight(w.Data, o, i, taps, f)
+				p, err := packWeight(o, i, taps, f, func(_ *scratch, from, n int) ([]float32, error) {
+					return w.Data[from*i*taps:][:n*i*taps], nil
+				})
+				require.NoError(t, err)
 				got := make([]float32, w.Len())
 				unpack(w, layouts{packKey{f, asm.NR()}: p}, got)
 				want := w.Data

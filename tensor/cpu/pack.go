@@ -150,7 +150,9 @@ func pack(t *tensor.Tensor, f format) (w *packed) {
 			unpack(t, all, src)
 		}
 		o, i, taps := filter(t)
-		w = packWeight(src, o, i, taps, f)
+		w, _ = packWeight(o, i, taps, f, func(_ *scratch, from, n int) ([]float32, error) {
+			return src[from*i*taps:][:n*i*taps], nil
+		})
 		if all == nil {
 			all = layouts{}
 		}
@@ -160,8 +162,27 @@ func pack(t *tensor.Tensor, f format) (w *packed) {
 	return w
 }
 
-// packWeight turns the inputs of a panel, some at a time, so that the values of its outputs are neighbours.
-func packWeight(src []float32, o, i, taps int, f format) *packed {
+// packRows is pack of a weight that has no elements yet: read writes those of outputs from, from+1, ... to dst. No more
+// than a panel for each thread is in memory besides.
+func packRows(t *tensor.Tensor, f format, read func(dst []float32, from int) error) (err error) {
+	o, i, taps := filter(t)
+	w, err := packWeight(o, i, taps, f, func(s *scratch, from, n int) ([]float32, error) {
+		rows := s.floats(0, n*i*taps)
+		return rows, read(rows, from)
+	})
+	if err != nil {
+		return err
+	}
+	t.Keep(&pool, func(any) any {
+		t.Data = nil
+		return layouts{packKey{f, asm.NR()}: w}
+	})
+	return nil
+}
+
+// packWeight turns the inputs of a panel, some at a time, so that the values of its outputs are neighbours. rows gives
+// the elements of n outputs.
+func packWeight(o, i, taps int, f format, rows func(s *scratch, from, n int) ([]float32, error)) (*packed, error) {
 	w := &packed{newLayout(f, o, i, taps)}
 	var free func()
 	if w.data, free = allocLarge(w.panels() * w.size); free != nil {
@@ -172,33 +193,42 @@ func packWeight(src []float32, o, i, taps int, f format) *packed {
 	}
 	const inputs = 16
 	nr := asm.NR()
+	errs := make([]error, w.panels())
 	parallel(w.panels(), func(panel int, s *scratch) {
 		outs := min(nr, o-panel*nr)
+		src, err := rows(s, panel*nr, outs)
+		if errs[panel] = err; err != nil {
+			return
+		}
 		if f == bytes {
 			w.choose(src, panel, outs)
 		}
-		rows := s.floats(5, inputs*taps*nr) // [inputs][taps][NR]
-		clear(rows)
+		block := s.floats(5, inputs*taps*nr) // [inputs][taps][NR]
+		clear(block)
 		for c := 0; c < i; c += inputs {
 			n := min(inputs, i-c)
-			clear(rows[n*taps*nr:]) // what is left of others
-			asm.Transpose(rows, src[(panel*nr*i+c)*taps:], outs, n*taps, nr, i*taps)
-			w.write(s, rows, panel, c, n)
+			clear(block[n*taps*nr:]) // what is left of others
+			asm.Transpose(block, src[c*taps:], outs, n*taps, nr, i*taps)
+			w.write(s, block, panel, c, n)
 		}
 	})
-	return w
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
 }
 
-// choose sets the scales of a panel: the largest value of an output becomes 127.
+// choose sets the scales of a panel, of which src are the elements: the largest value of an output becomes 127.
 func (w *layout) choose(src []float32, panel, outs int) {
 	n := w.ins * w.taps
 	for j := range outs {
-		o := panel*asm.NR() + j
 		var most float32
-		for _, v := range src[o*n:][:n] {
+		for _, v := range src[j*n:][:n] {
 			most = max(most, v, -v)
 		}
-		w.scales[o] = most / 127
+		w.scales[panel*asm.NR()+j] = most / 127
 	}
 }
 
