@@ -1,10 +1,10 @@
 """Times one PSLD step of Stable Diffusion 1.5 in PyTorch, with diffusers' networks and random weights, as
 `psld bench step --random --json` does in psld. It prints a line of JSON with the same names of fields.
 
-    python3 bench/peers/step_torch.py [--size 512] [--dtype f32|bf16] [--steps 1] [--threads 2] [--checkpoint]
+    python3 bench/peers/step_torch.py [--size 512] [--dtype f32|tf32|bf16|f16] [--steps 1] [--threads 2] [--checkpoint]
         [--device cpu|cuda] [--compile]
 
-bf16 is autocast: float32 weights, matrix products and convolutions in bfloat16. f32 on a GPU is without TF32.
+bf16 and f16 are autocast: float32 weights, matrix products and convolutions in 16 bits. f32 on a GPU is without TF32.
 --checkpoint recomputes activations, for machines without the memory that PyTorch takes otherwise (20 GiB in f32 at
 512x512). --compile compiles the networks by torch.compile, in the steps that do not count. It needs torch and diffusers.
 """
@@ -21,7 +21,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--size", type=int, default=512)
-parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
+parser.add_argument("--dtype", choices=["f32", "tf32", "bf16", "f16"], default="f32")
 parser.add_argument("--steps", type=int, default=1)
 parser.add_argument("--threads", type=int, default=torch.get_num_threads())
 parser.add_argument("--checkpoint", action="store_true")
@@ -29,8 +29,7 @@ parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
 parser.add_argument("--compile", action="store_true")
 options = parser.parse_args()
 on_gpu = options.device == "cuda"
-torch.backends.cuda.matmul.allow_tf32 = False
-torch.backends.cudnn.allow_tf32 = False
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.dtype == "tf32"
 torch.set_default_device(options.device)
 
 torch.manual_seed(0)
@@ -56,7 +55,8 @@ n = options.size
 mask = torch.ones(1, 1, n, n)
 mask[..., n // 4 : 3 * n // 4, n // 4 : 3 * n // 4] = 0
 y = mask * (2 * torch.rand(1, 3, n, n) - 1)
-autocast = torch.autocast(options.device, torch.bfloat16) if options.dtype == "bf16" else contextlib.nullcontext()
+halves = {"bf16": torch.bfloat16, "f16": torch.float16}.get(options.dtype)
+autocast = torch.autocast(options.device, halves) if halves else contextlib.nullcontext()
 
 
 def clock():

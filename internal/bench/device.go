@@ -30,16 +30,17 @@ type deviceCase struct {
 func RunDevice(ctx context.Context, d Ceilings, o Options, emit func(Row)) error {
 	about := max(5*time.Millisecond, time.Duration(o.Seconds*float64(time.Second))/5)
 	dtype := "f32"
-	if strings.HasSuffix(d.Name(), "/bf16") {
-		dtype = "bf16"
+	for _, other := range []string{"tf32", "bf16", "f16"} {
+		if strings.HasSuffix(d.Name(), "/"+other) {
+			dtype = other
+		}
 	}
 	for _, c := range deviceCases(o.Quick) {
 		if o.Filter != nil && !o.Filter.MatchString(c.op+"/"+c.shape+"/"+dtype) {
 			continue
 		}
 		run, check := c.setup(d, newRandom(c.shape))
-		run() // compiles kernels, packs weights
-		d.Sync()
+		together := waitSeldom(d, run)
 		var times, peaks, copies []float64
 		for range o.rounds() {
 			if ctx.Err() != nil {
@@ -51,9 +52,11 @@ func RunDevice(ctx context.Context, d Ceilings, o Options, emit func(Row)) error
 			}
 			n, start := 0, time.Now()
 			for n == 0 || time.Since(start).Seconds() < o.Seconds/float64(o.rounds()) {
-				run()
+				for range together {
+					run()
+				}
 				d.Sync()
-				n++
+				n += together
 			}
 			times = append(times, time.Since(start).Seconds()/float64(n))
 		}
@@ -71,6 +74,23 @@ func RunDevice(ctx context.Context, d Ceilings, o Options, emit func(Row)) error
 		emit(row)
 	}
 	return nil
+}
+
+// waitSeldom is how many runs to ask for before one waits for the device, so that the wait does not count: some
+// milliseconds of them.
+func waitSeldom(d tensor.Device, run func()) int {
+	run() // compiles kernels, packs weights
+	d.Sync()
+	for n := 1; ; n *= 2 {
+		start := time.Now()
+		for range n {
+			run()
+		}
+		d.Sync()
+		if time.Since(start) > 4*time.Millisecond || n >= 1<<10 {
+			return n
+		}
+	}
 }
 
 func deviceCases(quick bool) []deviceCase {

@@ -17,7 +17,7 @@ import (
 
 // gpu is the first device for Vulkan; without one the test is skipped.
 func gpu(t *testing.T) tensor.Device {
-	dev, err := vulkan.Open(0)
+	dev, err := vulkan.Open(0, "f32")
 	if err != nil {
 		t.Skipf("no device for Vulkan: %v", err)
 	}

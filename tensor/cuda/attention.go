@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"psld/tensor"
 )
@@ -20,26 +19,26 @@ type attention struct {
 // kernelsOfHeads are kernels by the widest head that they are for, with the rows of a block: of queries, and of keys
 // where the gradients of these are made.
 type kernelsOfHeads struct {
-	halves                     bool // factors rounded to bfloat16
+	halves                     bool // gradients round factors to bfloat16
 	d, queries, keys           int
 	attend, gradQuery, gradKey string
 }
 
-// heads are those in float32, coreHeads those of tensor cores.
-var (
-	heads = []kernelsOfHeads{headsOf("", 48, 64, 64), headsOf("", 80, 64, 64), headsOf("", 160, 64, 64),
-		headsOf("", 512, 32, 16)}
-	coreHeads = []kernelsOfHeads{headsOf("cores", 48, 128, 128), headsOf("cores", 80, 128, 128)}
-)
+// heads are those in float32.
+var heads = []kernelsOfHeads{headsOf(48, 64, 64), headsOf(80, 64, 64), headsOf(160, 64, 64), headsOf(512, 32, 16)}
 
-func headsOf(kind string, d, queries, keys int) kernelsOfHeads {
-	name := func(text string) string {
-		if kind != "" {
-			text = kind + strings.ToUpper(text[:1]) + text[1:]
-		}
-		return fmt.Sprintf("%s%d", text, d)
-	}
-	return kernelsOfHeads{kind != "", d, queries, keys, name("attend"), name("gradQuery"), name("gradKey")}
+func headsOf(d, queries, keys int) kernelsOfHeads {
+	name := func(text string) string { return fmt.Sprintf("%s%d", text, d) }
+	return kernelsOfHeads{false, d, queries, keys, name("attend"), name("gradQuery"), name("gradKey")}
+}
+
+// headsOnCores are those of tensor cores for a kind: none for TF32.
+var headsOnCores = map[string][]kernelsOfHeads{"bf16": {onCores("bf16", 48), onCores("bf16", 80)},
+	"f16": {onCores("f16", 48), onCores("f16", 80)}}
+
+func onCores(kind string, d int) kernelsOfHeads {
+	return kernelsOfHeads{true, d, 128, 128, fmt.Sprintf("%sAttend%d", kind, d), fmt.Sprintf("bf16GradQuery%d", d),
+		fmt.Sprintf("bf16GradKey%d", d)}
 }
 
 // attentionOf gives the shape, and the kernels for it.
@@ -50,10 +49,7 @@ func (d *device) attentionOf(q, k *tensor.Tensor, count int, causal bool) (a *at
 	if causal {
 		a.causal = 1
 	}
-	list := heads
-	if d.bf16 {
-		list = append(slices.Clone(coreHeads), heads...)
-	}
+	list := slices.Concat(headsOnCores[d.kind], heads)
 	i := slices.IndexFunc(list, func(h kernelsOfHeads) bool { return h.d >= width })
 	if i < 0 {
 		panic(tensor.NotImplemented{Device: d.Name(),

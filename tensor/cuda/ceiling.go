@@ -5,16 +5,19 @@ package cuda
 import "time"
 
 // MultiplyAdds measures for about so long the rate of multiply-adds on registers, or of tensor cores where the device
-// multiplies bfloat16, in GFLOP/s.
+// multiplies on these, in GFLOP/s.
 func (d *device) MultiplyAdds(about time.Duration) float64 {
 	d.begin()
 	defer d.leave()
 	const blocks, threads = 264, 256
 	y := at(d.scratch(4))
-	if d.bf16 {
-		const flop = 2 * 16 * 8 * 16 * 8 // of a warp in a round
+	if d.kind != "f32" {
+		flop := 2 * 16 * 8 * 16 * 8.0 // of a warp in a round
+		if d.kind == "tf32" {
+			flop /= 2
+		}
 		return d.rate(about, blocks*threads/32*flop, func(n int) {
-			d.launch("coresMultiplyAdds", grid{blocks, 1, 1}, threads, y, i32(n))
+			d.launch(d.kind+"Rounds", grid{blocks, 1, 1}, threads, y, i32(n))
 		})
 	}
 	return d.rate(about, blocks*threads*2*16, func(n int) {

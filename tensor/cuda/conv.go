@@ -66,12 +66,12 @@ func (d *device) product(name string, a, b uint64, s sides, g *geometry, e *fini
 	}
 }
 
-// depth is a multiple of what tiles take along k at a time: BK of product.cu and tensorcore.cu.
+// depth is a multiple of what tiles take along k at a time: BK of product.cu and tensorcore.cuh.
 const depth = 32
 
 // tileOf chooses a kernel, by its name's end, and the size of its tiles, by the shape alone.
 func tileOf(name string, m, n int, g *geometry) (tile string, tm, tn int) {
-	onCores := strings.HasPrefix(name, "cores")
+	onCores := !strings.HasPrefix(name, "conv")
 	switch {
 	case !onCores && (g.ci%4 != 0 || name != "convForward" && g.co%4 != 0):
 		return "Odd", 64, 64
@@ -83,10 +83,18 @@ func tileOf(name string, m, n int, g *geometry) (tile string, tm, tn int) {
 	return "128", 128, 128
 }
 
-// kernelOf is the name of the kernels for a weight in a form.
-func (f form) kernelOf(name string) string {
-	if f.halves {
-		return "cores" + name
+// kindOf is the kind of the factors of a product by a weight.
+func (d *device) kindOf(w *tensor.Tensor) string {
+	if d.onCores(w) {
+		return d.kind
+	}
+	return "f32"
+}
+
+// kernelOf is the name of the kernels that multiply by a weight.
+func (d *device) kernelOf(name string, w *tensor.Tensor) string {
+	if d.onCores(w) {
+		return d.kind + name
 	}
 	return "conv" + name
 }
@@ -114,9 +122,12 @@ func (d *device) Conv2d(y, x, w, b *tensor.Tensor, p tensor.Conv, e tensor.Epilo
 	}
 	co := w.Dim(0)
 	g := geometryOf(x, y, co, p)
-	m, k := y.Rows(), p.KH*p.KW*x.Dim(3)
-	d.product(d.formOf(w).kernelOf("Forward"), d.in(x), d.weight(w, d.formOf(w)), sides{m, co, k}, g, f,
-		d.pictureEnd(co, m*co, y.Len(), f))
+	from, weight, end := d.in(x), d.weight(w, d.formOf(w)), d.pictureEnd(co, y.Rows()*co, y.Len(), f)
+	s := sides{y.Rows(), co, p.KH * p.KW * x.Dim(3)}
+	if p.Pointwise() && d.multiply(from, weight, shape{sides: s, turnB: true, kind: d.kindOf(w)}, f, end) {
+		return
+	}
+	d.product(d.kernelOf("Forward", w), from, weight, s, g, f, end)
 }
 
 // Conv2dGradInput implements [tensor.Device].
@@ -133,8 +144,12 @@ func (d *device) Conv2dGradInput(dx, dy, w *tensor.Tensor, p tensor.Conv) {
 	if p.Upsample {
 		k *= 4
 	}
-	d.product(d.formOf(w).kernelOf("ToInput"), d.in(dy), d.weight(w, d.formOf(w)), sides{m, n, k}, g, f,
-		d.pictureEnd(n, m*n, m*n, f))
+	from, weight, end := d.in(dy), d.weight(w, d.formOf(w)), d.pictureEnd(n, m*n, m*n, f)
+	s, kind := sides{m, n, k}, d.kindOf(w)
+	if p.Pointwise() && kind != "f16" && d.multiply(from, weight, shape{sides: s, kind: kind}, f, end) {
+		return
+	}
+	d.product(d.kernelOf("ToInput", w), from, weight, s, g, f, end)
 }
 
 // Conv2dGradWeight implements [tensor.Device].
@@ -152,7 +167,11 @@ func (d *device) Conv2dGradWeight(dw, db, x, dy *tensor.Tensor, p tensor.Conv) {
 	g := geometryOf(x, dy, dw.Dim(0), p)
 	taps := p.KH * p.KW
 	s := sides{dw.Dim(0), taps * x.Dim(3), dy.Rows()}
-	d.product("convToWeight", grad, from, s, g, f, func(parts uint64, many int) {
+	end := func(parts uint64, many int) {
 		d.each("convWeightEnd", dw.Len(), at(f.y), at(parts), i32(many), i32(x.Dim(3)), i32(taps))
-	})
+	}
+	if p.Pointwise() && d.multiply(grad, from, shape{sides: s, turnA: true, kind: "f32"}, f, end) {
+		return
+	}
+	d.product("convToWeight", grad, from, s, g, f, end)
 }

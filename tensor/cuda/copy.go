@@ -43,6 +43,7 @@ func upload[T float32 | int32](g *gpu, to uint64, data []T) {
 	if len(data) == 0 {
 		return
 	}
+	g.flush()
 	n := len(data) * int(unsafe.Sizeof(data[0]))
 	if n <= stagingSize/16 {
 		at := g.staging.room(g, n)
@@ -61,6 +62,7 @@ func pointer[T any](addr uintptr) *T { return *(**T)(unsafe.Pointer(&addr)) }
 
 // download copies elements from the GPU's memory, when all is computed that was asked for.
 func download[T float32 | float64](g *gpu, data []T, from uint64) {
+	g.flush()
 	if len(data) > 0 {
 		n := len(data) * int(unsafe.Sizeof(data[0]))
 		g.must(g.call("copying from "+g.deviceName(), g.toHost, uintptr(unsafe.Pointer(&data[0])), uintptr(from),

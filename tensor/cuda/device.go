@@ -11,10 +11,10 @@ import (
 )
 
 // device computes on a GPU in float32, or multiplies on its tensor cores: factors of convolutions and linear layers,
-// forward and to the input, rounded to bfloat16, sums in float32.
+// forward and to the input, rounded to a kind, sums in float32.
 type device struct {
 	*gpu
-	bf16 bool
+	kind string // one of Precisions
 }
 
 var devices = struct {
@@ -23,8 +23,9 @@ var devices = struct {
 	of   map[string]*device
 }{gpus: map[int]*gpu{}, of: map[string]*device{}}
 
-// Precisions are those of the factors of products.
-var Precisions = []string{"f32", "bf16"}
+// Precisions are those of the factors of products. What is not f32 is for tensor cores; gradients of f16 are products
+// in bf16.
+var Precisions = []string{"f32", "tf32", "bf16", "f16"}
 
 // Open returns the device of a GPU, by its number in [List], for one of [Precisions]: the same one each time.
 func Open(number int, precision string) (tensor.Device, error) {
@@ -42,16 +43,16 @@ func Open(number int, precision string) (tensor.Device, error) {
 		}
 		devices.gpus[number] = g
 	}
-	if precision == "bf16" && g.Capability < cores {
-		return nil, fmt.Errorf("cuda: %s multiplies no bfloat16: it has compute capability %d.%d, and would need %d.%d",
-			g.Info.Name, g.Capability/10, g.Capability%10, cores/10, cores%10)
+	if precision != "f32" && g.Capability < cores {
+		return nil, fmt.Errorf("cuda: %s multiplies no %s: it has compute capability %d.%d, and would need %d.%d",
+			g.Info.Name, precision, g.Capability/10, g.Capability%10, cores/10, cores%10)
 	}
-	d := &device{gpu: g, bf16: precision == "bf16"}
+	d := &device{gpu: g, kind: precision}
 	devices.of[name] = d
 	return d, nil
 }
 
-// cores is the lowest compute capability with tensor cores for bfloat16.
+// cores is the lowest compute capability with tensor cores for all kinds.
 const cores = 80
 
 // buffer is what a tensor's storage has in place of Data.
@@ -64,8 +65,8 @@ type buffer struct {
 
 // form is how a weight [O,I,KH,KW] lies there.
 type form struct {
-	taps   bool // as [O,KH*KW,I]
-	halves bool // in bfloat16
+	taps   bool   // as [O,KH*KW,I]
+	halves string // "bf16" or "f16"; "" for float32
 }
 
 // plain is the form of all that is no weight.
@@ -99,8 +100,8 @@ func (b *buffer) Release() {
 
 // Name implements [tensor.Device].
 func (d *device) Name() string {
-	if d.bf16 {
-		return d.deviceName() + "/bf16"
+	if d.kind != "f32" {
+		return d.deviceName() + "/" + d.kind
 	}
 	return d.deviceName()
 }
@@ -162,12 +163,21 @@ func tapsOf(w *tensor.Tensor) int {
 
 // formOf is the form in which a weight is multiplied.
 func (d *device) formOf(w *tensor.Tensor) form {
-	return form{taps: tapsOf(w) > 1, halves: d.bf16 && w.Dim(0)%4 == 0 && w.Dim(1)%4 == 0}
+	f := form{taps: tapsOf(w) > 1}
+	if d.onCores(w) && d.kind != "tf32" {
+		f.halves = d.kind
+	}
+	return f
+}
+
+// onCores tells that a weight is multiplied on tensor cores, which take channels in fours.
+func (d *device) onCores(w *tensor.Tensor) bool {
+	return d.kind != "f32" && w.Dim(0)%4 == 0 && w.Dim(1)%4 == 0
 }
 
 // bytes is the size of n elements.
 func (f form) bytes(n int) int64 {
-	if f.halves {
+	if f.halves != "" {
 		return 2 * int64(n)
 	}
 	return 4 * int64(n)
@@ -190,7 +200,7 @@ func (d *device) placed(t *tensor.Tensor, f form) *buffer {
 // reform brings the elements of a weight into a form.
 func (d *device) reform(to, from uint64, w *tensor.Tensor, f form) {
 	turned := to
-	if f.halves {
+	if f.halves != "" {
 		turned = from
 		if f.taps {
 			turned = d.scratch(4 * int64(w.Len()))
@@ -199,8 +209,8 @@ func (d *device) reform(to, from uint64, w *tensor.Tensor, f form) {
 	if f.taps {
 		d.each("tapsFirst", w.Len(), at(turned), at(from), i32(w.Dim(1)), i32(tapsOf(w)), flag(false))
 	}
-	if f.halves {
-		d.each("toHalves", w.Len(), at(to), at(turned))
+	if f.halves != "" {
+		d.each(f.halves+"From", w.Len(), at(to), at(turned))
 	}
 }
 
@@ -238,9 +248,9 @@ func (d *device) Host(t *tensor.Tensor) []float32 {
 	}
 	data := make([]float32, t.Len())
 	from := b.addr()
-	if b.halves {
+	if b.halves != "" {
 		wide := d.scratch(4 * int64(t.Len()))
-		d.each("fromHalves", t.Len(), at(wide), at(from))
+		d.each(b.halves+"Wide", t.Len(), at(wide), at(from))
 		from = wide
 	}
 	if b.taps {

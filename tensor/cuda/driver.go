@@ -21,6 +21,17 @@ type driver struct {
 	streamCreate, streamSync, streamDestroy                uintptr
 	moduleLoad, moduleUnload, moduleFunction, launchKernel uintptr
 	errorName                                              uintptr
+	graphs
+}
+
+// graphs are the functions that make graphs of work, since CUDA 11.4.
+type graphs struct {
+	captureBegin, captureEnd, graphInstantiate, graphLaunch, graphExecDestroy, graphDestroy uintptr
+}
+
+func (g *graphs) hasGraphs() bool {
+	return g.captureBegin != 0 && g.captureEnd != 0 && g.graphInstantiate != 0 && g.graphLaunch != 0 &&
+		g.graphExecDestroy != 0 && g.graphDestroy != 0
 }
 
 // needed is the oldest version of the driver that has all of these, and reads the PTX: CUDA 11.0.
@@ -80,6 +91,11 @@ func open() (*driver, error) {
 		if *f, err = lib.Find(name); err != nil {
 			return nil, fmt.Errorf("cuda: the NVIDIA driver is too old: %w", err)
 		}
+	}
+	for name, f := range map[string]*uintptr{"cuStreamBeginCapture_v2": &d.captureBegin,
+		"cuStreamEndCapture": &d.captureEnd, "cuGraphInstantiateWithFlags": &d.graphInstantiate,
+		"cuGraphLaunch": &d.graphLaunch, "cuGraphExecDestroy": &d.graphExecDestroy, "cuGraphDestroy": &d.graphDestroy} {
+		*f, _ = lib.Find(name) // without them it works as well
 	}
 	var version int32
 	if err := d.call("cuDriverGetVersion", d.version, uintptr(unsafe.Pointer(&version))); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func TestList(t *testing.T) {
 	set("capability", 75)
 	_, err = Open(0, "bf16")
 	require.EqualError(t, err,
-		"cuda: Emulated GPU 0 multiplies no bfloat16: it has compute capability 7.5, and would need 8.0")
+		"cuda: Emulated GPU 0 multiplies no bf16: it has compute capability 7.5, and would need 8.0")
 	devices.gpus[0].close()
 	clear(devices.gpus)
 }
@@ -176,6 +177,143 @@ func TestNothingLeft(t *testing.T) {
 	require.NoError(t, work(d, w))
 }
 
+// withBlas gives a device the emulated cuBLASLt, for products of any size.
+func withBlas(t *testing.T, d *device) {
+	t.Helper()
+	d.blas.close()
+	before := get("objects")
+	t.Setenv("PSLD_CUBLASLT", os.Getenv("PSLD_CUDA_DRIVER"))
+	d.blas = openBlas()
+	require.NotNil(t, d.blas)
+	d.blas.from = 0
+	require.Equal(t, before+1, get("objects"))
+}
+
+// TestBlas: products of cuBLASLt in each precision, and what it holds goes back (newDevice checks that).
+func TestBlas(t *testing.T) {
+	for kind, products := range rounding {
+		t.Run(kind, func(t *testing.T) {
+			d := newDevice(t)
+			withBlas(t, d)
+			d.memory.whole, d.kind = true, kind
+			before := get("products")
+			devicetest.RunCases(t, d, products, func(c *devicetest.Case) bool {
+				return strings.HasPrefix(c.Op, "Linear") || strings.Contains(c.Name, "_k1x1s1p0000")
+			})
+			require.Greater(t, get("products"), before+8)
+		})
+	}
+}
+
+// TestBlasRefuses: where the library cannot multiply, the own kernels do; where it fails, the GPU is lost.
+func TestBlasRefuses(t *testing.T) {
+	linear := func(d *device) (y []float32, err error) {
+		defer tensor.Catch(&err)
+		x, w, out := tensor.New(1, 1, 8, 16), tensor.New(8, 16, 1, 1), d.Get(1, 1, 8, 8)
+		defer d.Put(out)
+		for i := range x.Data {
+			x.Data[i] = float32(i % 7)
+		}
+		for i := range w.Data {
+			w.Data[i] = float32(i%5) - 2
+		}
+		d.Conv2d(out, x, w, nil, tensor.SameConv(1), tensor.Epilogue{})
+		return d.Host(out), nil
+	}
+	want, err := linear(newDevice(t))
+	require.NoError(t, err)
+	before := get("products")
+	for _, call := range []string{"cublasLtMatmulDescCreate", "cublasLtMatrixLayoutCreate",
+		"cublasLtMatmulPreferenceCreate", "cublasLtMatmulAlgoGetHeuristic"} {
+		d := newDevice(t)
+		withBlas(t, d)
+		for range 2 { // it is asked once
+			fail(call, 1, 15)
+			got, err := linear(d)
+			require.NoError(t, err)
+			require.Equal(t, want, got, call)
+		}
+		require.Equal(t, before, get("products"))
+	}
+	d := newDevice(t)
+	withBlas(t, d)
+	got, err := linear(d)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Equal(t, before+1, get("products"))
+	fail("cublasLtMatmul", 1, 13)
+	_, err = linear(d)
+	require.ErrorContains(t, err, "cublasLtMatmul: status 13 of cuBLAS")
+	t.Setenv("PSLD_CUBLASLT", "none")
+	require.Nil(t, openBlas())
+	t.Setenv("PSLD_CUBLASLT", "libc.so.6")
+	require.Nil(t, openBlas())
+}
+
+// same does the same work several times, of more jobs than a queue holds, and gives the result of each.
+func same(d *device, times int) (all [][]float32, err error) {
+	defer tensor.Catch(&err)
+	x := d.Get(100)
+	defer d.Put(x)
+	d.blas = nil
+	for i := range times {
+		d.Fill(x, 1)
+		for j := range 2 * queueLength {
+			d.Scale(x, 1+float32(j%3)/100, x)
+		}
+		d.Axpy(x, float32(i), x) // a number of the step
+		all = append(all, d.Host(x))
+	}
+	return all, nil
+}
+
+// TestGraphs: work that repeats becomes graphs, of the same bits, and what they hold goes back (newDevice checks that).
+func TestGraphs(t *testing.T) {
+	t.Setenv("PSLD_CUDA_GRAPHS", "none")
+	d := newDevice(t)
+	before := get("graphs")
+	want, err := same(d, 5)
+	require.NoError(t, err)
+	require.Equal(t, before, get("graphs"))
+	t.Setenv("PSLD_CUDA_GRAPHS", "")
+	d = newDevice(t)
+	got, err := same(d, 5)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.EqualValues(t, before+2*4, get("graphs"), "two for each time but the first; what is behind them is short")
+	for i := range 2 * mostGraphs { // other numbers each time
+		x := d.Get(3)
+		for range shortest {
+			d.Fill(x, float32(i))
+		}
+		d.Sync()
+		d.Put(x)
+	}
+	require.LessOrEqual(t, len(d.queue.graphs), mostGraphs)
+}
+
+// TestGraphsThatFail: where the driver makes no graph the work is done without; a fault of the work is one as ever.
+func TestGraphsThatFail(t *testing.T) {
+	want, err := same(newDevice(t), 4)
+	require.NoError(t, err)
+	for _, call := range []string{"cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags"} {
+		d := newDevice(t)
+		fail(call, 2, outOfMemory)
+		got, err := same(d, 4)
+		require.NoError(t, err)
+		require.Equal(t, want, got, call)
+		require.True(t, d.queue.off)
+	}
+	for call, n := range map[string]int{"cuGraphLaunch": 3, "cuLaunchKernel": 2*queueLength + 50} { // while it is recorded
+		d := newDevice(t)
+		used := d.memory.used
+		fail(call, n, 719)
+		_, err := same(d, 4)
+		require.ErrorContains(t, err, "cuda:0 does not answer any more, start the program again")
+		require.Equal(t, used, d.memory.used)
+	}
+}
+
 // TestBackwards: the same bits with threads and blocks in the opposite order, where a barrier that lacks shows.
 func TestBackwards(t *testing.T) {
 	d := newDevice(t)
@@ -202,7 +340,7 @@ func TestBackwards(t *testing.T) {
 
 func TestCeilings(t *testing.T) {
 	d := newDevice(t)
-	for _, d.bf16 = range []bool{false, true} {
+	for _, d.kind = range Precisions {
 		require.Positive(t, d.MultiplyAdds(time.Microsecond))
 	}
 	require.Positive(t, d.Copies(time.Microsecond))

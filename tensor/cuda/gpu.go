@@ -89,10 +89,12 @@ type gpu struct {
 	temporary []*block // of the operation that is under way
 	staging   staging
 	kernels   map[string]uintptr
+	names     map[uintptr]string // of kernels
 	modules   map[string]uintptr
-	words     [32]uint64 // of a launch
-	params    [32]unsafe.Pointer
-	lost      error // why it does not compute any more
+	queue     queue
+	blas      *blas              // nil where there is no cuBLASLt
+	params    [32]unsafe.Pointer // of a launch
+	lost      error              // why it does not compute any more
 
 	dead struct { // blocks that nothing refers to any more
 		sync.Mutex
@@ -116,7 +118,8 @@ func newGPU(number int) (g *gpu, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g = &gpu{driver: d, kernels: map[string]uintptr{}, modules: map[string]uintptr{}}
+	g = &gpu{driver: d, kernels: map[string]uintptr{}, names: map[uintptr]string{}, modules: map[string]uintptr{},
+		queue: newQueue(d)}
 	g.handle, g.Info, err = d.about(number)
 	if err != nil {
 		return nil, fmt.Errorf("cuda: GPU %d: %w", number, err)
@@ -148,6 +151,7 @@ func (g *gpu) ready() error {
 	if err := g.call("cuStreamCreate", g.streamCreate, uintptr(unsafe.Pointer(&g.stream)), 1); err != nil {
 		return err
 	}
+	g.blas = openBlas()
 	return nil
 }
 
@@ -155,9 +159,14 @@ func (g *gpu) ready() error {
 func (g *gpu) close() {
 	g.enter()
 	defer g.leave()
+	g.handOver()
 	g.collect()
 	g.memory.trim()
 	g.staging.free(g)
+	for key := range g.queue.graphs {
+		g.forget(key)
+	}
+	g.blas.close()
 	for _, m := range g.modules {
 		g.call("cuModuleUnload", g.moduleUnload, m)
 	}
@@ -198,14 +207,21 @@ func (g *gpu) deviceName() string { return fmt.Sprintf("cuda:%d", g.Number) }
 // must panics where the driver did not do what it was asked for: from then on the GPU does not compute in this
 // process.
 func (g *gpu) must(err *Error) {
-	if err == nil {
-		return
+	if err != nil {
+		g.fail(err)
+		panic(&tensor.Stopped{Err: g.lost})
 	}
-	g.lost = fmt.Errorf("%s does not answer any more, start the program again: %w", g.deviceName(), err)
-	panic(&tensor.Stopped{Err: g.lost})
 }
 
-func (g *gpu) sync() { g.must(g.call("waiting for "+g.deviceName(), g.streamSync, g.stream)) }
+// fail is must without a panic.
+func (g *gpu) fail(err *Error) {
+	g.lost = fmt.Errorf("%s does not answer any more, start the program again: %w", g.deviceName(), err)
+}
+
+func (g *gpu) sync() {
+	g.flush()
+	g.must(g.call("waiting for "+g.deviceName(), g.streamSync, g.stream))
+}
 
 func (g *gpu) take(bytes int64) (addr uint64, ok bool) {
 	if g.lost != nil {
@@ -218,7 +234,13 @@ func (g *gpu) take(bytes int64) (addr uint64, ok bool) {
 	return addr, err == nil
 }
 
-func (g *gpu) giveBack(addr uint64) { g.call("cuMemFree", g.free, uintptr(addr)) }
+// giveBack gives memory back that jobs which wait may use.
+func (g *gpu) giveBack(addr uint64) {
+	if err := g.handOver(); err != nil {
+		g.fail(err)
+	}
+	g.call("cuMemFree", g.free, uintptr(addr))
+}
 
 // get returns a block, or panics where there is no memory.
 func (g *gpu) get(bytes int64) *block {

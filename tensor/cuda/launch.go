@@ -10,17 +10,18 @@ import (
 	"psld/tensor"
 )
 
-// arg is an argument of a kernel: an address or a number, or a struct.
+// arg is an argument of a kernel: an address or a number, or a struct of some bytes.
 type arg struct {
 	word   uint64
 	packed unsafe.Pointer
+	bytes  uintptr
 }
 
 func at(addr uint64) arg       { return arg{word: addr} }
 func i32(v int) arg            { return arg{word: uint64(uint32(int32(v)))} }
 func i64(v int) arg            { return arg{word: uint64(v)} }
 func f32(v float32) arg        { return arg{word: uint64(math.Float32bits(v))} }
-func structOf[T any](v *T) arg { return arg{packed: unsafe.Pointer(v)} }
+func structOf[T any](v *T) arg { return arg{packed: unsafe.Pointer(v), bytes: unsafe.Sizeof(*v)} }
 
 func flag(v bool) arg {
 	if v {
@@ -32,7 +33,7 @@ func flag(v bool) arg {
 // grid is the number of blocks in each direction.
 type grid [3]int
 
-// launch queues a kernel.
+// launch queues a kernel: see queue.
 func (g *gpu) launch(name string, blocks grid, threads int, args ...arg) {
 	f, ok := g.kernels[name]
 	if !ok {
@@ -41,15 +42,20 @@ func (g *gpu) launch(name string, blocks grid, threads int, args ...arg) {
 	if blocks[1] > 65535 || blocks[2] > 65535 {
 		panic(fmt.Sprintf("cuda: a grid of %v blocks for %s", blocks, name))
 	}
-	for i, a := range args {
-		g.words[i] = a.word
-		g.params[i] = unsafe.Pointer(&g.words[i])
-		if a.packed != nil {
-			g.params[i] = a.packed
+	q := &g.queue
+	q.text = append(q.text, uint64(f), uint64(blocks[0]), uint64(blocks[1]), uint64(blocks[2]), uint64(threads),
+		uint64(len(args)))
+	for _, a := range args {
+		if a.packed == nil {
+			q.text = append(q.text, 1, a.word)
+			continue
 		}
+		words := (a.bytes + 7) / 8
+		q.text = append(append(q.text, uint64(words)), make([]uint64, words)...)
+		to := unsafe.Slice((*byte)(unsafe.Pointer(&q.text[len(q.text)-int(words)])), a.bytes)
+		copy(to, unsafe.Slice((*byte)(a.packed), a.bytes))
 	}
-	g.must(g.call(name, g.launchKernel, f, uintptr(blocks[0]), uintptr(blocks[1]), uintptr(blocks[2]),
-		uintptr(threads), 1, 1, 0, g.stream, uintptr(unsafe.Pointer(&g.params[0])), 0))
+	g.queued()
 }
 
 // each queues a kernel with a thread for each of n elements; n is its last argument.

@@ -35,7 +35,7 @@ func (g *gpu) load(name string) uintptr {
 		var f uintptr
 		g.must(g.call("kernel "+name, g.moduleFunction, uintptr(unsafe.Pointer(&f)), module,
 			uintptr(unsafe.Pointer(&title[0]))))
-		g.kernels[name] = f
+		g.kernels[name], g.names[f] = f, name
 		return f
 	}
 	panic("cuda: no kernel " + name)

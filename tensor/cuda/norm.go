@@ -92,7 +92,8 @@ func (d *device) LayerNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma *tensor.Te
 
 // copy copies n elements.
 func (d *device) copy(to, from uint64, n int) {
-	d.must(d.call("a copy", d.within, uintptr(to), uintptr(from), uintptr(4*n), d.stream))
+	d.queue.text = append(d.queue.text, copyJob, to, from, uint64(4*n))
+	d.queued()
 }
 
 // Softmax implements [tensor.Device].

@@ -11,9 +11,9 @@ import (
 
 func init() {
 	Backends = append(Backends, Backend{Name: "vulkan", About: "GPUs, and whatever else has a driver for Vulkan",
-		Precisions: []string{"f32"}, List: listVulkan,
-		Open: func(n int, _ string) (tensor.Device, error) {
-			d, err := vulkan.Open(n)
+		Precisions: vulkan.Precisions, List: listVulkan,
+		Open: func(n int, precision string) (tensor.Device, error) {
+			d, err := vulkan.Open(n, precision)
 			if err != nil { // no nil pointer in a device that is not nil
 				return nil, err
 			}

@@ -74,21 +74,21 @@ func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
 		return square((g.rows + rows - 1) / rows * ((g.out + columns - 1) / columns))
 	}
 	if !d.lanes {
-		d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad)}, out: []*piece{y}, in: []*piece{bias, add, x, w},
+		d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad), flag(d.halves)}, out: []*piece{y}, in: []*piece{bias, add, x, w},
 			push: push, groups: tiles(64, 64)})
 		return
 	}
 	if g.in%4 != 0 {
 		x = d.pad(x, g.pictures*g.inH*g.inW, g.in)
 	}
-	texels := []*piece{x, w, bias, add}
-	for i, p := range texels {
-		if p == nil {
-			texels[i] = x
+	read := []texels{{piece: x}, {w, d.halves}, {piece: bias}, {piece: add}}
+	for i, p := range read {
+		if p.piece == nil {
+			read[i].piece = x
 		}
-		push = append(push, texel(texels[i]))
+		push = append(push, read[i].at())
 	}
-	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad)}, out: []*piece{y}, texels: texels, push: push,
+	d.launch(launch{kernel: "conv_lanes", spec: []uint32{flag(g.grad)}, out: []*piece{y}, texels: read, push: push,
 		groups: tiles(64, 16)})
 }
 

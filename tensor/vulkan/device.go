@@ -8,6 +8,7 @@ package vulkan
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -44,13 +45,22 @@ func List() ([]Info, error) {
 	return list, nil
 }
 
-var opened struct {
-	sync.Mutex
-	devices map[int]*Device
+// Precisions are those of the weights of products; all that is computed is float32.
+var Precisions = []string{"f32", "f16"}
+
+// choice is a device of the list with one of Precisions.
+type choice struct {
+	n         int
+	precision string
 }
 
-// Open returns the device of a number of [List], the same one each time.
-func Open(n int) (*Device, error) {
+var opened struct {
+	sync.Mutex
+	devices map[choice]*Device
+}
+
+// Open returns the device of a number of [List] for one of [Precisions], the same one each time.
+func Open(n int, precision string) (*Device, error) {
 	in, err := theInstance()
 	if err != nil {
 		return nil, err
@@ -60,17 +70,19 @@ func Open(n int) (*Device, error) {
 	}
 	opened.Lock()
 	defer opened.Unlock()
-	if d := opened.devices[n]; d != nil {
+	c := choice{n, precision}
+	if d := opened.devices[c]; d != nil {
 		return d, nil
 	}
 	d, err := newDevice(in.devices[n])
 	if err != nil {
 		return nil, err
 	}
+	d.halves = precision == "f16"
 	if opened.devices == nil {
-		opened.devices = map[int]*Device{}
+		opened.devices = map[choice]*Device{}
 	}
-	opened.devices[n] = d
+	opened.devices[c] = d
 	return d, nil
 }
 
@@ -90,6 +102,7 @@ type Device struct {
 	orphans   orphans
 	nothing   piece    // bound where a kernel's buffer is not given
 	temps     []*piece // of the operation under way
+	halves    bool     // weights of products lie in float16
 	lanes     bool     // products by conv_lanes.comp
 	copies    bool     // downloads go through staging memory, though the host sees all
 	refusals  int      // allocations of blocks that fail, for tests
@@ -348,7 +361,12 @@ func floatBytes[T float32 | uint32 | int32](v []T) []byte {
 }
 
 // Name implements [tensor.Device].
-func (d *Device) Name() string { return "vulkan/" + d.physical.name() }
+func (d *Device) Name() string {
+	if d.halves {
+		return "vulkan/" + d.physical.name() + "/f16"
+	}
+	return "vulkan/" + d.physical.name()
+}
 
 // Get implements [tensor.Device].
 func (d *Device) Get(shape ...int) *tensor.Tensor {
@@ -402,12 +420,16 @@ func filter(w *tensor.Tensor) (o, i, taps int) { return w.Dim(0), w.Dim(1), tens
 // fours rounds up to a multiple of four.
 func fours(n int) int { return (n + 3) / 4 * 4 }
 
-// pack makes the layout [taps,I4,O4] of a weight.
+// pack makes the layout [taps,I4,O4] of a weight, float32 or float16.
 func (d *Device) pack(w *tensor.Tensor) *buffer {
 	o, i, taps := filter(w)
-	b := d.newBuffer(taps*fours(i)*fours(o), false)
+	words := taps * fours(i) * fours(o)
+	if d.halves {
+		words /= 2
+	}
+	b := d.newBuffer(words, false)
 	b.packed = true
-	d.launch(launch{kernel: "pack", out: []*piece{b.memory}, in: []*piece{d.in(w)},
+	d.launch(launch{kernel: "pack", spec: []uint32{flag(d.halves)}, out: []*piece{b.memory}, in: []*piece{d.in(w)},
 		push: []uint32{u(b.n), u(o), u(i), u(taps), u(fours(o)), u(fours(i))}, groups: lines(b.n)})
 	return b
 }
@@ -441,6 +463,9 @@ func (d *Device) Host(t *tensor.Tensor) []float32 {
 	if !b.packed {
 		return data
 	}
+	if d.halves {
+		data = wide(data)
+	}
 	o, i, taps := filter(t)
 	w := make([]float32, t.Len())
 	for k := range taps {
@@ -451,6 +476,29 @@ func (d *Device) Host(t *tensor.Tensor) []float32 {
 		}
 	}
 	return w
+}
+
+// wide makes float32 of words that hold two numbers in float16 each.
+func wide(words []float32) []float32 {
+	all := make([]float32, 0, 2*len(words))
+	for _, w := range words {
+		for u := range 2 {
+			h := math.Float32bits(w) >> (16 * u)
+			sign, exponent, fraction := h>>15&1, h>>10&31, float64(h&1023)
+			v := math.Ldexp(1024+fraction, int(exponent)-25)
+			switch {
+			case exponent == 0:
+				v = math.Ldexp(fraction, -24)
+			case exponent == 31: // beyond 65504, or not a number
+				v = math.Inf(1)
+				if fraction != 0 {
+					v = math.NaN()
+				}
+			}
+			all = append(all, float32(math.Copysign(v, 0.5-float64(sign))))
+		}
+	}
+	return all
 }
 
 // Upload implements [tensor.Device].

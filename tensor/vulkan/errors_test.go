@@ -26,7 +26,7 @@ func TestNoLoader(t *testing.T) {
 
 func TestNoDevice(t *testing.T) {
 	open(t)
-	_, err := Open(99)
+	_, err := Open(99, "f32")
 	require.ErrorContains(t, err, "no device 99 for Vulkan on this machine, want 0 to")
 }
 

@@ -31,7 +31,7 @@ type arena struct {
 // block is one allocation of the driver and the buffer that spans it.
 type block struct {
 	memory, buffer uint64
-	view           uint64 // as a texel buffer; 0 before the first use
+	views          [2]uint64 // as a texel buffer of float32, and of float16; 0 before the first use
 	total          uint64
 	mapped         unsafe.Pointer // nil where the host cannot see it
 	free           []span         // by offset, no two touch
@@ -124,7 +124,9 @@ func (a *arena) trim() {
 
 func (a *arena) release(b *block) {
 	a.held -= b.total
-	a.d.DestroyBufferView.call(a.d.handle, uintptr(b.view), 0)
+	for _, view := range b.views {
+		a.d.DestroyBufferView.call(a.d.handle, uintptr(view), 0)
+	}
 	a.d.DestroyBuffer.call(a.d.handle, uintptr(b.buffer), 0)
 	a.d.FreeMemory.call(a.d.handle, uintptr(b.memory), 0)
 }

@@ -164,8 +164,8 @@ type launch struct {
 	// out are written, and may be read; in are read. They are the bindings 0, 1, ...: nil is an optional one.
 	out, in []*piece
 	// texels are read too, as texel buffers of four numbers, bound behind the others. The whole block of memory is
-	// bound: see texel.
-	texels []*piece
+	// bound: see texels.at.
+	texels []texels
 	push   []uint32 // see f for numbers
 	groups [3]int
 }
@@ -184,18 +184,33 @@ func flag(on bool) uint32 {
 	return 0
 }
 
-// texel is the place of a piece in its block's texel buffer, for the constants of a kernel.
-func texel(p *piece) uint32 { return uint32(p.at / 16) }
+// texels is memory as a texel buffer of four numbers each, of float32 or float16.
+type texels struct {
+	*piece
+	halves bool
+}
 
-// view is a block of memory as a texel buffer.
-func (d *Device) view(b *block) *uint64 {
-	if b.view == 0 {
-		const rgba32Float = 109
-		info := &bufferViewCreateInfo{sType: typeBufferViewCreateInfo, buffer: b.buffer, format: rgba32Float,
-			size_: b.total}
-		d.must(d.CreateBufferView.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(&b.view))), "texel buffer")
+// at is the place of the memory in its block's texel buffer, for the constants of a kernel.
+func (t texels) at() uint32 {
+	if t.halves {
+		return uint32(t.piece.at / 8)
 	}
-	return &b.view
+	return uint32(t.piece.at / 16)
+}
+
+// view is the block of some memory as a texel buffer.
+func (d *Device) view(t texels) *uint64 {
+	const rgba16Float, rgba32Float = 97, 109
+	view, format := &t.block.views[0], uint32(rgba32Float)
+	if t.halves {
+		view, format = &t.block.views[1], rgba16Float
+	}
+	if *view == 0 {
+		info := &bufferViewCreateInfo{sType: typeBufferViewCreateInfo, buffer: t.buffer, format: format,
+			size_: t.total}
+		d.must(d.CreateBufferView.call(d.handle, uintptr(ref(info)), 0, uintptr(ref(view))), "texel buffer")
+	}
+	return view
 }
 
 // launch records the run of a kernel.
@@ -229,9 +244,9 @@ func (d *Device) launch(l launch) {
 			descriptorType: storageBuffer, pBufferInfo: unsafe.Pointer(&infos[i])}
 	}
 	for i, p := range l.texels {
-		touches = append(touches, touch{*p, false})
+		touches = append(touches, touch{*p.piece, false})
 		writes[len(buffers)+i] = writeDescriptorSet{sType: typeWriteDescriptorSet, dstBinding: uint32(len(buffers) + i),
-			descriptorCount: 1, descriptorType: texelBuffer, pTexelBufferView: unsafe.Pointer(d.view(p.block))}
+			descriptorCount: 1, descriptorType: texelBuffer, pTexelBufferView: unsafe.Pointer(d.view(p))}
 	}
 	n := len(buffers) + len(l.texels)
 	d.uses(b, touches)

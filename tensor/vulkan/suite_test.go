@@ -11,7 +11,7 @@ import (
 
 // TestPrograms computes networks, steps of restorations and trainings; TestDevice has the operations.
 func TestPrograms(t *testing.T) {
-	d, err := vulkan.Open(0)
+	d, err := vulkan.Open(0, "f32")
 	if err != nil {
 		t.Skipf("no device for Vulkan: %v", err)
 	}

@@ -3,9 +3,13 @@
 package vulkan
 
 import (
+	"math"
 	"os"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
+	"psld/tensor"
 	"psld/tensor/devicetest"
 )
 
@@ -31,7 +35,7 @@ func TestMain(m *testing.M) {
 // open is the first device; without one the test is skipped.
 func open(t *testing.T) *Device {
 	t.Helper()
-	d, err := Open(0)
+	d, err := Open(0, "f32")
 	if err != nil {
 		t.Skipf("no device for Vulkan: %v", err)
 	}
@@ -54,4 +58,33 @@ func TestTiles(t *testing.T) {
 		n++
 		return c.Product && c.Op != "Attention" && c.Flops < 2e5 && n%3 == 0
 	})
+}
+
+// TestHalves takes the cases whose weights are factors with these in float16, with and without tiles.
+func TestHalves(t *testing.T) {
+	open(t)
+	d, err := Open(0, "f16")
+	require.NoError(t, err)
+	lanes := d.lanes
+	defer func() { d.lanes = lanes }()
+	for _, d.lanes = range []bool{true, false} {
+		if d.lanes && !lanes {
+			continue
+		}
+		n := 0
+		devicetest.RunCases(t, d, 2e-3, func(c *devicetest.Case) bool {
+			n++
+			return c.Product && c.Op != "Attention" && c.Flops < 2e5 && n%4 == 0
+		})
+	}
+	w := tensor.New(3, 5, 2, 1)
+	for i := range w.Data {
+		w.Data[i] = float32(i) - 4.5
+	}
+	w.Data[3], w.Data[4], w.Data[5] = 1.0/3, 1e-6, -7e4
+	d.Pack(w)
+	got := d.Host(w)
+	require.InDeltaSlice(t, []float32{-4.5, -3.5, -2.5, 0.33325195, 9.5367432e-07}, got[:5], 1e-12)
+	require.True(t, math.IsInf(float64(got[5]), -1), "beyond float16")
+	require.EqualValues(t, 24.5, got[29])
 }

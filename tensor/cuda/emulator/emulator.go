@@ -22,8 +22,8 @@ var sources embed.FS
 // ErrNoCompiler is what Build gives where there is no C++ compiler.
 var ErrNoCompiler = errors.New("no C++ compiler (g++ or clang++)")
 
-// Build makes the library, or finds the one that it made of the same sources before, in a folder of the system's
-// temporary files, and returns its path.
+// Build makes the library, or finds the one that it made of the same sources before, in the folder of the system's
+// temporary files, and returns its path. Objects are kept there too: after a change of one file that is compiled alone.
 func Build() (string, error) {
 	compiler := ""
 	for _, name := range []string{"g++", "clang++"} {
@@ -86,18 +86,32 @@ func texts() (list []file) {
 	return list
 }
 
+// flags are those of the compiler.
+var flags = []string{"-O3", "-march=native", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off",
+	"-Wno-unknown-pragmas"}
+
 // compile makes objects of all files, at the same time, and a library of these.
 func compile(compiler, dir string, files []file, library string) error {
-	flags := []string{"-O3", "-march=native", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off",
-		"-Wno-unknown-pragmas"}
-	var running []*exec.Cmd
-	link := []string{"-shared", "-o", library}
+	headers := ""
 	for _, f := range files {
-		name, ok := strings.CutSuffix(f.name, ".cpp")
-		if !ok {
+		if strings.HasSuffix(f.name, ".h") {
+			headers += f.text
+		}
+	}
+	var running []*exec.Cmd
+	link, made := []string{"-shared", "-o", library}, map[string]string{}
+	for _, f := range files {
+		if !strings.HasSuffix(f.name, ".cpp") {
 			continue
 		}
-		cmd := exec.Command(compiler, append(flags, "-c", "-o", name+".o", f.name)...)
+		h := sha256.Sum256([]byte(fmt.Sprint(compiler, flags, headers, f.name, f.text)))
+		object := filepath.Join(os.TempDir(), "psld-cuda-emulator-"+hex.EncodeToString(h[:])[:16]+".o")
+		link = append(link, object)
+		if _, err := os.Stat(object); err == nil {
+			continue
+		}
+		made[filepath.Join(dir, f.name+".o")] = object
+		cmd := exec.Command(compiler, append(flags, "-c", "-o", f.name+".o", f.name)...)
 		if f.name == "driver.cpp" {
 			cmd.Args = append(cmd.Args, "-fvisibility=default")
 		}
@@ -107,12 +121,16 @@ func compile(compiler, dir string, files []file, library string) error {
 			return err
 		}
 		running = append(running, cmd)
-		link = append(link, filepath.Join(dir, name+".o"))
 	}
 	var all error
 	for _, cmd := range running {
 		if err := cmd.Wait(); err != nil {
 			all = errors.Join(all, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, cmd.Stderr))
+		}
+	}
+	for from, to := range made {
+		if all == nil {
+			all = os.Rename(from, to)
 		}
 	}
 	if all != nil {
@@ -131,5 +149,6 @@ func Use() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Setenv("PSLD_CUDA_DRIVER", path), os.Setenv("PSLD_NVRTC", "none"))
+	return errors.Join(os.Setenv("PSLD_CUDA_DRIVER", path), os.Setenv("PSLD_NVRTC", "none"),
+		os.Setenv("PSLD_CUBLASLT", "none"))
 }

@@ -48,15 +48,15 @@ func Modules() []Module {
 			continue
 		}
 		own := read(sources, e.Name())
-		m := Module{Name: name, Capability: 75}
-		m.Source = read(sources, "common.cuh") + include.ReplaceAllStringFunc(own, func(line string) string {
+		text := include.ReplaceAllStringFunc(own, func(line string) string {
 			return read(sources, include.FindStringSubmatch(line)[1])
 		})
+		m := Module{Name: name, Capability: 75, Source: read(sources, "common.cuh") + text}
 		if match := capability.FindStringSubmatch(own); match != nil {
 			m.Capability, _ = strconv.Atoi(match[1])
 		}
-		for _, match := range names.FindAllStringSubmatch(own, -1) {
-			m.Kernels = append(m.Kernels, expand(own, match[1])...)
+		for _, match := range names.FindAllStringSubmatch(text, -1) {
+			m.Kernels = append(m.Kernels, expand(text, match[1])...)
 		}
 		list = append(list, m)
 	}

@@ -10,12 +10,17 @@ layout(local_size_x = 256) in;
 BUFFER(1, readonly, b);
 BUFFER(2, readonly, add);
 BUFFER(3, readonly, x); // [*,inH,inW,K]
-BUFFER(4, readonly, w); // [KH*KW,I4,O4]
+INDEX_BUFFER(4, w);     // [KH*KW,I4,O4], float32 or, with HALVES, two of float16 in a word
+layout(constant_id = 1) const bool HALVES = false;
 
 const uint TILE = 64, DEPTH = 16;
 
 shared float as[DEPTH][TILE + 1];
 shared float bs[DEPTH][TILE + 1];
+
+float weight(uint i) {
+    return HALVES ? unpackHalf2x16(w[i / 2])[i % 2] : uintBitsToFloat(w[i]);
+}
 
 // finish writes a sum: y = scale*(s + bias) + add, rounded after each operation.
 void finish(uint m, uint n, float s) {
@@ -47,7 +52,7 @@ void main() {
             for (uint i = 0; i < 4; i++) { // neighbours read neighbours
                 uint kk = GRAD ? id % 16 : id / 64 + 4 * i, nn = GRAD ? id / 16 + 16 * i : id % 64;
                 uint k = k0 + kk, n = n0 + nn;
-                bs[kk][nn] = k < K4 && n < N4 ? w[tap * K4 * N4 + (GRAD ? n * K4 + k : k * N4 + n)] : 0;
+                bs[kk][nn] = k < K4 && n < N4 ? weight(tap * K4 * N4 + (GRAD ? n * K4 + k : k * N4 + n)) : 0;
             }
             barrier();
             for (uint kk = 0; kk < DEPTH; kk++) {

@@ -10,7 +10,7 @@
 // each other share their columns, of which w has few in each of its pages. x has K4 channels.
 layout(local_size_x = 8) in;
 layout(set = 0, binding = 1) uniform samplerBuffer x; // [*,inH,inW,K4]
-layout(set = 0, binding = 2) uniform samplerBuffer w; // [KH*KW,I4,O4]
+layout(set = 0, binding = 2) uniform samplerBuffer w; // [KH*KW,I4,O4], of float32 or float16
 layout(set = 0, binding = 3) uniform samplerBuffer b;
 layout(set = 0, binding = 4) uniform samplerBuffer add; // [M,N]; N is a multiple of four then
 

@@ -18,11 +18,13 @@ const int OK = 0, INVALID = 1, NO_MEMORY = 2, NOT_READY = 3, NO_DEVICE = 100, BA
 const size_t guard = 256;
 typedef unsigned long long Pointer;
 
-std::vector<std::function<void()>> queue; // of the one stream
+typedef std::vector<std::function<void()>> Work;
+Work queue;      // of the one stream
+Work* capturing; // takes its place while a graph is made
 std::map<Pointer, size_t> allocations, pinned;
 std::map<std::string, std::pair<int, int>> failures; // name: calls until then, result
 std::map<void*, std::string> modules;
-long long inUse, peak, total = 8ll << 30, launches, broken, objects, copies, compiles;
+long long inUse, peak, total = 8ll << 30, launches, broken, objects, copies, compiles, graphs, products;
 int devices = 1, capability = 90, version = 12040, backwards, sticky;
 bool current; // has the thread a context
 
@@ -35,10 +37,12 @@ int called(const char* name) {
     if (result == 700 || result == 719 || result == 999) sticky = result; // the context is lost
     return result;
 }
+const int NOT_IN_CAPTURE = 900;
 #define CALLED(needsContext)                                                                                       \
     if (int r = called(__func__)) return r;                                                                        \
     if (needsContext && !current) return 201
 
+void push(std::function<void()> f) { (capturing ? *capturing : queue).push_back(std::move(f)); }
 void drain() {
     auto work = std::move(queue);
     queue.clear();
@@ -53,6 +57,8 @@ uint32_t* guardWord(Pointer p, long long offset) { return (uint32_t*)(p + offset
 
 extern "C" {
 void fakeReset() {
+    delete capturing;
+    capturing = nullptr;
     drain();
     failures.clear();
     devices = 1, capability = 90, version = 12040, backwards = 0, sticky = 0, total = 8ll << 30, peak = inUse;
@@ -78,6 +84,8 @@ long long fakeGet(const char* name) {
     if (n == "objects") return objects; // contexts, streams, events and modules
     if (n == "copies") return copies; // between host and device
     if (n == "compiles") return compiles; // by NVRTC
+    if (n == "graphs") return graphs; // that were started
+    if (n == "products") return products; // of cuBLASLt
     return -1;
 }
 
@@ -157,6 +165,7 @@ int cuMemAlloc_v2(Pointer* p, size_t bytes) {
 }
 int cuMemFree_v2(Pointer p) {
     CALLED(true);
+    if (capturing) return NOT_IN_CAPTURE;
     drain(); // the driver waits as well
     auto a = allocations.find(p);
     if (a == allocations.end()) return INVALID;
@@ -191,6 +200,7 @@ int cuMemFreeHost(void* p) {
 // Copies read and write the host's memory when they run, not when they are asked for.
 int cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void*) {
     CALLED(true);
+    if (capturing) return NOT_IN_CAPTURE;
     if (!inside(to, bytes)) return INVALID;
     copies++;
     queue.push_back([=] { memcpy((void*)to, from, bytes); });
@@ -198,6 +208,7 @@ int cuMemcpyHtoDAsync_v2(Pointer to, const void* from, size_t bytes, void*) {
 }
 int cuMemcpyDtoHAsync_v2(void* to, Pointer from, size_t bytes, void*) {
     CALLED(true);
+    if (capturing) return NOT_IN_CAPTURE;
     if (!inside(from, bytes)) return INVALID;
     copies++;
     queue.push_back([=] { memcpy(to, (void*)from, bytes); });
@@ -206,7 +217,7 @@ int cuMemcpyDtoHAsync_v2(void* to, Pointer from, size_t bytes, void*) {
 int cuMemcpyDtoDAsync_v2(Pointer to, Pointer from, size_t bytes, void*) {
     CALLED(true);
     if (!inside(from, bytes) || !inside(to, bytes)) return INVALID;
-    queue.push_back([=] { memmove((void*)to, (void*)from, bytes); });
+    push([=] { memmove((void*)to, (void*)from, bytes); });
     return OK;
 }
 int cuStreamCreate(void** s, unsigned) {
@@ -222,6 +233,7 @@ int cuStreamDestroy_v2(void*) {
 }
 int cuStreamSynchronize(void*) {
     CALLED(true);
+    if (capturing) return NOT_IN_CAPTURE;
     drain();
     return OK;
 }
@@ -285,7 +297,50 @@ int cuLaunchKernel(const emulator::Kernel* k, unsigned gx, unsigned gy, unsigned
     launches++;
     std::vector<uint64_t> kept(k->words);
     k->keep(kept.data(), arguments);
-    queue.push_back([=] { emulator::grid(k, {gx, gy, gz}, {bx, by, bz}, kept.data(), backwards != 0); });
+    push([=] { emulator::grid(k, {gx, gy, gz}, {bx, by, bz}, kept.data(), backwards != 0); });
+    return OK;
+}
+
+// Graphs.
+int cuStreamBeginCapture_v2(void*, int) {
+    CALLED(true);
+    if (capturing) return INVALID;
+    capturing = new Work;
+    objects++;
+    return OK;
+}
+int cuStreamEndCapture(void*, Work** graph) {
+    Work* made = capturing;
+    capturing = nullptr;
+    if (int r = called(__func__)) {
+        objects -= made != nullptr;
+        delete made;
+        return r;
+    }
+    *graph = made;
+    return made ? OK : INVALID;
+}
+int cuGraphInstantiateWithFlags(Work** exec, Work* graph, unsigned long long) {
+    CALLED(true);
+    *exec = new Work(*graph);
+    objects++;
+    return OK;
+}
+int cuGraphLaunch(Work* exec, void*) {
+    CALLED(true);
+    if (capturing) return NOT_IN_CAPTURE;
+    graphs++;
+    queue.insert(queue.end(), exec->begin(), exec->end());
+    return OK;
+}
+int cuGraphExecDestroy(Work* exec) {
+    objects--;
+    delete exec;
+    return OK;
+}
+int cuGraphDestroy(Work* graph) {
+    objects--;
+    delete graph;
     return OK;
 }
 
@@ -327,6 +382,120 @@ int nvrtcGetCUBIN(void* p, char* code) {
 }
 int nvrtcGetPTXSize(void* p, size_t* n) { return nvrtcGetCUBINSize(p, n); }
 int nvrtcGetPTX(void* p, char* code) { return nvrtcGetCUBIN(p, code); }
+
+// cuBLASLt: products of matrices in columns, D = op(A) op(B), with sums in float32.
+struct Layout { int type; uint64_t rows, columns; int64_t stride; };
+struct Product { int compute, turn[2]; };
+struct Heuristic { uint64_t algorithm[8]; size_t workspace; int state; float waves; int reserved[4]; };
+
+int cublasLtCreate(void** h) {
+    CALLED(true);
+    *h = malloc(1);
+    objects++;
+    return OK;
+}
+int cublasLtDestroy(void* h) {
+    free(h);
+    objects--;
+    return OK;
+}
+int cublasLtMatmulDescCreate(Product** p, int compute, int scale) {
+    CALLED(true);
+    if ((compute != 68 && compute != 77) || scale != 0) return 15;
+    *p = new Product{compute, {0, 0}};
+    objects++;
+    return OK;
+}
+int cublasLtMatmulDescDestroy(Product* p) {
+    delete p;
+    objects--;
+    return OK;
+}
+int cublasLtMatmulDescSetAttribute(Product* p, int attribute, const int* value, size_t bytes) {
+    CALLED(true);
+    if ((attribute != 3 && attribute != 4) || bytes != 4 || *value < 0 || *value > 1) return 7;
+    p->turn[attribute - 3] = *value;
+    return OK;
+}
+int cublasLtMatrixLayoutCreate(Layout** l, int type, uint64_t rows, uint64_t columns, int64_t stride) {
+    CALLED(true);
+    if (stride < (int64_t)rows) return 7;
+    *l = new Layout{type, rows, columns, stride};
+    objects++;
+    return OK;
+}
+int cublasLtMatrixLayoutDestroy(Layout* l) {
+    delete l;
+    objects--;
+    return OK;
+}
+int cublasLtMatmulPreferenceCreate(size_t** p) {
+    CALLED(true);
+    *p = new size_t(0);
+    objects++;
+    return OK;
+}
+int cublasLtMatmulPreferenceDestroy(size_t* p) {
+    delete p;
+    objects--;
+    return OK;
+}
+int cublasLtMatmulPreferenceSetAttribute(size_t* p, int attribute, const uint64_t* value, size_t bytes) {
+    CALLED(true);
+    if (attribute != 1 || bytes != 8) return 7;
+    *p = *value;
+    return OK;
+}
+// agree tells whether the sides of a product fit.
+bool agree(const Product* p, const Layout* a, const Layout* b, const Layout* d) {
+    uint64_t m = p->turn[0] ? a->columns : a->rows, k = p->turn[0] ? a->rows : a->columns;
+    uint64_t l = p->turn[1] ? b->columns : b->rows, n = p->turn[1] ? b->rows : b->columns;
+    return k == l && m == d->rows && n == d->columns && a->type == b->type && d->type == 0;
+}
+int cublasLtMatmulAlgoGetHeuristic(void*, Product* p, Layout* a, Layout* b, Layout* c, Layout* d, size_t* preference,
+                                   int want, Heuristic* list, int* got) {
+    CALLED(true);
+    if (!agree(p, a, b, d) || c != d || want != 1) return 7;
+    *list = {{42}, *preference < 4096 ? *preference : 4096, 0, 1.0f, {}};
+    *got = 1;
+    return OK;
+}
+float element(const Layout* l, Pointer p, uint64_t row, uint64_t column) {
+    size_t at = column * l->stride + row;
+    if (l->type == 0) return ((const float*)p)[at];
+    uint16_t h = ((const uint16_t*)p)[at];
+    return l->type == 14 ? emulator::fromBF16(h) : emulator::fromF16(h);
+}
+int cublasLtMatmul(void*, Product* p, const float* alpha, Pointer a, Layout* la, Pointer b, Layout* lb,
+                   const float* beta, Pointer c, Layout* lc, Pointer d, Layout* ld, const uint64_t* algorithm,
+                   Pointer work, size_t workBytes, void*) {
+    CALLED(true);
+    size_t width[3] = {la->type ? 2u : 4u, lb->type ? 2u : 4u, 4};
+    if (!agree(p, la, lb, ld) || *alpha != 1 || *beta != 0 || c != d || lc != ld || algorithm[0] != 42) return 7;
+    if (!inside(a, la->stride * la->columns * width[0]) || !inside(b, lb->stride * lb->columns * width[1]) ||
+        !inside(d, ld->stride * ld->columns * 4) || !inside(work, workBytes) || workBytes < 4096)
+        return 7;
+    products++;
+    push([=, product = *p, x = *la, y = *lb, z = *ld] {
+        uint64_t k = product.turn[0] ? x.rows : x.columns;
+        memset((void*)work, 0x55, workBytes);
+        for (uint64_t j = 0; j < z.columns; j++)
+            for (uint64_t i = 0; i < z.rows; i++) {
+                float sum = 0;
+                for (uint64_t q = 0; q < k; q++) {
+                    float f = product.turn[0] ? element(&x, a, q, i) : element(&x, a, i, q);
+                    float g = product.turn[1] ? element(&y, b, j, q) : element(&y, b, q, j);
+                    if (product.compute == 77) {
+                        f = emulator::OfTF32::wide(emulator::toTF32(f), 0);
+                        g = emulator::OfTF32::wide(emulator::toTF32(g), 0);
+                    }
+                    sum += f * g;
+                }
+                ((float*)d)[j * z.stride + i] = sum;
+            }
+    });
+    return OK;
+}
 
 int cuGetErrorName(int code, const char** name) {
     static std::map<int, const char*> names = {{1, "CUDA_ERROR_INVALID_VALUE"}, {2, "CUDA_ERROR_OUT_OF_MEMORY"},
