@@ -14,7 +14,7 @@ import (
 )
 
 // TestHostNote: an operator of a user's own is restored on any device, and where that has memory of its own the
-// program says that it is computed on the host.
+// program says that it is computed on the host, as what some methods do is.
 func TestHostNote(t *testing.T) {
 	remove, err := task.Register(&task.Task{
 		Name: "vignette", Scale: 1, TV: 0.01,
@@ -28,12 +28,13 @@ func TestHostNote(t *testing.T) {
 	hidden := m.On(devicetest.Hidden(cpu.F32))
 	for name, d := range map[string]psld.Damage{"vignette": {Task: "vignette"}, "denoise": {Task: psld.Denoise},
 		"sr4": {Task: psld.SR4}} {
-		require.Empty(t, psld.HostNote(nil, d, 32, 32))
-		require.Empty(t, psld.HostNote(m, d, 32, 32))
+		require.Empty(t, psld.HostNote(nil, d, "diffpir", 32, 32))
+		require.Empty(t, psld.HostNote(m, d, "diffpir", 32, 32))
+		require.Contains(t, psld.HostNote(hidden, d, "diffpir", 32, 32), "method diffpir fits pictures")
 		if name == "vignette" {
-			require.Contains(t, psld.HostNote(hidden, d, 32, 32), "vignette is computed on the host")
+			require.Contains(t, psld.HostNote(hidden, d, "psld", 32, 32), "vignette is computed on the host")
 		} else {
-			require.Empty(t, psld.HostNote(hidden, d, 32, 32))
+			require.Empty(t, psld.HostNote(hidden, d, "psld", 32, 32))
 		}
 	}
 }

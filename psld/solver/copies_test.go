@@ -75,6 +75,7 @@ func TestNothingIsCopied(t *testing.T) {
 	}
 	for name, c := range rows {
 		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.host, !StaysOnDevice(c.method) || !operator.OnDevice(devicetest.Hidden(cpu.F32), c.a))
 			dev := devicetest.Hidden(cpu.F32)
 			var m prior.Prior = prior.RandomTiny(3).On(dev)
 			if c.pixel {

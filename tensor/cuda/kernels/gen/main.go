@@ -9,13 +9,15 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
-	"time"
+	"sync"
 
 	"psld/tensor/cuda/kernels"
 	"psld/tensor/cuda/nvrtc"
@@ -43,25 +45,34 @@ func run(folder string, check bool, arch string) error {
 	if v := fmt.Sprintf("%d.%d.", compiler.Major, compiler.Minor); !strings.HasPrefix(kernels.NVRTC, v) {
 		return fmt.Errorf("this is NVRTC %s, the PTX is made by %s", v, kernels.NVRTC)
 	}
-	for _, m := range kernels.Modules() {
-		if arch != "" {
-			if arch < fmt.Sprintf("sm_%d", m.Capability) && len(arch) == len("sm_75") {
-				continue
-			}
-			start := time.Now()
-			code, err := compiler.Compile(m.Name+".cu", m.Source, arch)
-			if err != nil {
-				return err
-			}
-			fmt.Printf("%s for %s: %d kernels, %d bytes, %.1f s\n", m.Name, arch, len(m.Kernels), len(code),
-				time.Since(start).Seconds())
-			continue
+	return each(kernels.Modules(), func(m kernels.Module) error {
+		if arch == "" {
+			return ptx(compiler, m, filepath.Join(folder, m.Name+".ptx"), check)
 		}
-		if err := ptx(compiler, m, filepath.Join(folder, m.Name+".ptx"), check); err != nil {
-			return err
+		if arch < fmt.Sprintf("sm_%d", m.Capability) && len(arch) == len("sm_75") {
+			return nil
 		}
+		code, err := compiler.Compile(m.Name+".cu", m.Source, arch)
+		if err == nil {
+			fmt.Printf("%s for %s: %d kernels, %d bytes\n", m.Name, arch, len(m.Kernels), len(code))
+		}
+		return err
+	})
+}
+
+// each does work for all modules, as many at a time as there are processors.
+func each(modules []kernels.Module, work func(kernels.Module) error) error {
+	errs, free := make([]error, len(modules)), make(chan bool, runtime.NumCPU())
+	var all sync.WaitGroup
+	for i, m := range modules {
+		free <- true
+		all.Go(func() {
+			errs[i] = work(m)
+			<-free
+		})
 	}
-	return nil
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // ptx writes the PTX of a module, or compares it.
