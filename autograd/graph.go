@@ -153,7 +153,11 @@ func (g *Graph) Release() {
 
 // Detach takes v's tensor out of the graph's care: it stays valid after Release.
 func (g *Graph) Detach(v *Value) *tensor.Tensor {
-	g.disown(v.T)
+	if g.disown(v.T) {
+		if d, ok := g.dev.(tensor.Settler); ok {
+			d.Settle(v.T)
+		}
+	}
 	return v.T
 }
 

@@ -47,6 +47,10 @@ type Meter interface {
 	Limit() int64
 }
 
+// Settler is a device that finds it useful to know which tensors of Get outlive the step that made them: it may move
+// one to other memory, with its elements.
+type Settler interface{ Settle(t *Tensor) }
+
 // NotImplemented is what a device panics with in an operation that it does not have (yet).
 type NotImplemented struct{ Device, Operation string }
 

@@ -22,6 +22,7 @@ type allocator struct {
 
 // block is a part of a segment.
 type block struct {
+	of         *allocator
 	addr       uint64
 	size       int64
 	segment    int64  // its size
@@ -77,7 +78,7 @@ func (a *allocator) grow(segment, size int64) *block {
 		return nil
 	}
 	a.held += segment
-	return a.split(&block{addr: addr, size: segment, segment: segment}, size)
+	return a.split(&block{of: a, addr: addr, size: segment, segment: segment}, size)
 }
 
 // split hands out the first size bytes of b; the rest is free, unless it is so little that nothing would use it.
@@ -89,7 +90,7 @@ func (a *allocator) split(b *block, size int64) *block {
 	if rest < grain || size > small && rest < small {
 		return b
 	}
-	r := &block{addr: b.addr + uint64(size), size: rest, segment: b.segment, prev: b, next: b.next}
+	r := &block{of: a, addr: b.addr + uint64(size), size: rest, segment: b.segment, prev: b, next: b.next}
 	if r.next != nil {
 		r.next.prev = r
 	}
@@ -99,7 +100,7 @@ func (a *allocator) split(b *block, size int64) *block {
 	return b
 }
 
-// put takes a block back.
+// put takes a block back that is of this allocator.
 func (a *allocator) put(b *block) {
 	a.used -= b.size
 	if a.whole {

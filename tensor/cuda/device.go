@@ -128,7 +128,25 @@ func (d *device) Put(t *tensor.Tensor) {
 	}
 	d.enter()
 	defer d.leave()
-	d.memory.put(b.block)
+	b.block.of.put(b.block)
+}
+
+// Settle implements [tensor.Settler]: the steps that follow find the memory of all else as this one did.
+func (d *device) Settle(t *tensor.Tensor) {
+	b, ok := t.Storage().Buffer.(*buffer)
+	if !ok || !b.lent || b.gpu != d.gpu || b.block == nil || b.block.of == &d.lasting {
+		return
+	}
+	d.begin()
+	defer d.leave()
+	bytes := 4 * int64(t.Len())
+	to := d.lasting.get(bytes)
+	if to == nil {
+		return // where it is it does as well
+	}
+	d.copy(to.addr, b.block.addr, int(bytes/4))
+	b.block.of.put(b.block)
+	b.block = to
 }
 
 // Pack implements [tensor.Device].

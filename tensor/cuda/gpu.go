@@ -86,7 +86,8 @@ type gpu struct {
 
 	mu        sync.Mutex // one operation at a time: it guards all that follows
 	memory    allocator
-	temporary []*block // of the operation that is under way
+	lasting   allocator // of tensors that outlive the step that made them
+	temporary []*block  // of the operation that is under way
 	staging   staging
 	kernels   map[string]uintptr
 	names     map[uintptr]string // of kernels
@@ -148,6 +149,7 @@ func (g *gpu) ready() error {
 		return err
 	}
 	g.memory = allocator{take: g.take, give: g.giveBack, budget: int64(free - free/16)}
+	g.lasting = allocator{take: g.take, give: g.giveBack, budget: int64(free / 32)}
 	if err := g.call("cuStreamCreate", g.streamCreate, uintptr(unsafe.Pointer(&g.stream)), 1); err != nil {
 		return err
 	}
@@ -162,6 +164,7 @@ func (g *gpu) close() {
 	g.handOver()
 	g.collect()
 	g.memory.trim()
+	g.lasting.trim()
 	g.staging.free(g)
 	for key := range g.queue.graphs {
 		g.forget(key)
@@ -184,7 +187,7 @@ func (g *gpu) enter() {
 // leave ends it. Its temporary memory may be used again at once: what does comes behind it on the stream.
 func (g *gpu) leave() {
 	for _, b := range g.temporary {
-		g.memory.put(b)
+		b.of.put(b)
 	}
 	g.temporary = g.temporary[:0]
 	runtime.UnlockOSThread()
@@ -264,7 +267,7 @@ func (g *gpu) collect() {
 	g.dead.blocks = nil
 	g.dead.Unlock()
 	for _, b := range blocks {
-		g.memory.put(b)
+		b.of.put(b)
 	}
 }
 
@@ -279,8 +282,8 @@ func (g *gpu) bury(b *block) {
 func (g *gpu) Peak() int64 {
 	g.enter()
 	defer g.leave()
-	peak := g.memory.peak
-	g.memory.peak = g.memory.used
+	peak := g.memory.peak + g.lasting.peak
+	g.memory.peak, g.lasting.peak = g.memory.used, g.lasting.used
 	return peak
 }
 
