@@ -13,6 +13,7 @@ import (
 	"time"
 
 	kernels "psld/internal/bench"
+	"psld/internal/memstat"
 	"psld/psld/prior"
 	"psld/tensor/cpu"
 )
@@ -137,10 +138,10 @@ func printStep(c *console, r kernels.StepResult, w kernels.Work) {
 	fmt.Fprintf(c.out, "UNet forward alone, a step of text to image without guidance: %.3f s, %.1f GFLOP/s\n",
 		r.UNetAlone, r.UNetAloneTFLOP*1e3/r.UNetAlone)
 	if r.Peak > 0 {
-		fmt.Fprintf(c.out, "peak of resident memory %s, of it weights %s\n", gib(float64(r.Peak)), gib(float64(r.Weights)))
+		fmt.Fprintf(c.out, "peak of resident memory %s, of it weights %s\n", memstat.Words(r.Peak), memstat.Words(r.Weights))
 	}
 	if r.PeakDevice > 0 {
-		fmt.Fprintf(c.out, "peak of memory on the device %s\n", gib(float64(r.PeakDevice)))
+		fmt.Fprintf(c.out, "peak of memory on the device %s\n", memstat.Words(r.PeakDevice))
 	}
 	fmt.Fprintf(c.out, "predicted: a run of 1000 steps %s, of 200 steps %s\n", seconds(r.Predicted1000),
 		seconds(r.Predicted200))

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 
+	"psld/internal/memstat"
 	"psld/tensor"
 	"psld/tensor/devices"
 )
@@ -46,10 +47,10 @@ func printDevices(line func(name, format string, args ...any)) {
 				text = fmt.Sprintf("%s: %s, %s", name, d.Name, d.About)
 			}
 			if d.Memory > 0 {
-				text += ", " + gib(float64(d.Memory))
+				text += ", " + memstat.Words(d.Memory)
 			}
 			if d.Free > 0 {
-				text += fmt.Sprintf(", %s available", gib(float64(d.Free)))
+				text += fmt.Sprintf(", %s available", memstat.Words(d.Free))
 			}
 			if d.Err != nil {
 				text += fmt.Sprintf(" (%v)", d.Err)

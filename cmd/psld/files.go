@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"psld/internal/atomicfile"
+	"psld/internal/memstat"
 	"psld/psld/picture"
 )
 
@@ -63,17 +64,10 @@ func checkSpace(flag, path string, need int64) error {
 		return err
 	}
 	if free, ok := atomicfile.Free(filepath.Dir(target)); ok && free < need {
-		return fmt.Errorf("%s %s: the disk has %s left, up to %s are needed", flag, path, bytesText(free), bytesText(need))
+		return fmt.Errorf("%s %s: the disk has %s left, up to %s are needed", flag, path, memstat.Words(free),
+			memstat.Words(need))
 	}
 	return nil
-}
-
-// bytesText is a number of bytes for people.
-func bytesText(n int64) string {
-	if n < 1<<20 {
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
 // checkNewFolder tells, before any work, whether a folder can be made at path: nothing is there, or a

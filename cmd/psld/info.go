@@ -75,7 +75,7 @@ func info(fs *flag.FlagSet) work {
 		line("threads", "%d", cpu.Threads())
 		total, free := memstat.System()
 		if total > 0 {
-			line("memory", "%s, %s available", gib(float64(total)), gib(float64(free)))
+			line("memory", "%s, %s available", memstat.Words(total), memstat.Words(free))
 		} else {
 			line("memory", "unknown on %s", runtime.GOOS)
 		}
@@ -143,8 +143,8 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 			}
 			return " (fits here)"
 		}
-		line("  "+d.name, "about %s to generate 512x512 pixels%s, at least %s to restore them%s", gib(generate),
-			verdict(generate), gib(restore), verdict(restore))
+		line("  "+d.name, "about %s to generate 512x512 pixels%s, at least %s to restore them%s",
+			memstat.Words(int64(generate)), verdict(generate), memstat.Words(int64(restore)), verdict(restore))
 	}
 	return nil
 }
@@ -172,5 +172,3 @@ func printModel(line func(string, string, ...any), m *prior.LatentDiffusion) {
 			max(m.Whole, m.Window*m.Window), m.Window)
 	}
 }
-
-func gib(bytes float64) string { return fmt.Sprintf("%.1f GiB", bytes/(1<<30)) }

@@ -126,8 +126,8 @@ func room(cfg image.Config) error {
 		return nil
 	}
 	if _, free := memstat.System(); free > 0 && perPixel*pixels > free {
-		return fmt.Errorf("a picture of %dx%d pixels takes %.2f GiB of memory, %.2f GiB are available", cfg.Width,
-			cfg.Height, float64(perPixel*pixels)/(1<<30), float64(free)/(1<<30))
+		return fmt.Errorf("a picture of %dx%d pixels takes %s of memory, %s are available", cfg.Width, cfg.Height,
+			memstat.Words(perPixel*pixels), memstat.Words(free))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"psld/internal/atomicfile"
+	"psld/internal/memstat"
 	"psld/tensor"
 	"psld/weights"
 )
@@ -147,7 +148,8 @@ func sameNetwork(a, b string) bool {
 func (r *trainer) checkSpace() error {
 	need := int64(r.params().Count()) * (16 + 2) * 2
 	if free, ok := atomicfile.Free(r.Out); ok && free < need {
-		return fmt.Errorf("%s: the disk has %d MiB left, checkpoint and model take %d", r.Out, free>>20, need>>20+1)
+		return fmt.Errorf("%s: the disk has %s left, checkpoint and model take %s", r.Out, memstat.Words(free),
+			memstat.Words(need))
 	}
 	return nil
 }
