@@ -48,7 +48,11 @@ func Preset(m prior.Prior, d Damage, h, w int, o Options) (solver.Method, error)
 	if err := values.Only(method).Apply(method); err != nil {
 		return nil, err
 	}
-	return method, o.Params.Apply(method)
+	err = o.Params.Apply(method)
+	if dpm, ok := method.(*solver.DPM); ok && o.Params["fits"] == nil { // for fewer steps than the preset has
+		dpm.Fits = min(dpm.Fits, dpm.Steps)
+	}
+	return method, err
 }
 
 // HasReference tells whether Options.Reference means something to a method.

@@ -95,6 +95,7 @@ type Result struct {
 	Picture *picture.Picture // of the size of the undamaged picture
 	Steps   int              // steps done
 	RMS     float64          // of A x - y over the measured values, on [-1,1]; in windows that of the worst one
+	Noise   float64          // deviation that the measurement's noise was taken to have; 0 too where nothing tells it
 	Method  solver.Method    // with all its parameters
 	Windows int              // in which the holes of a large picture were painted, 0 for the whole at once
 }
@@ -176,6 +177,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	} else {
 		sigma, sure = NoiseOf(t, y, d.Keep)
 	}
+	noise := sigma
 	d.Grey = y.Grey
 	withSigma := o
 	withSigma.Sigma = &sigma
@@ -244,7 +246,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if t.Direct && sure && err == nil && !o.Raw && !o.Reference {
 		allowForCutOff(x.Pix, y.Pix, noise)
 	}
-	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Method: method}, err
+	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method}, err
 }
 
 // withoutHoles clears what stands in the holes of y, which was not measured, and returns y.

@@ -11,6 +11,7 @@ import (
 	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
+	"psld/psld/solver"
 	"psld/psld/task"
 )
 
@@ -106,6 +107,50 @@ func TestHoleIsNotMeasured(t *testing.T) {
 	b, err := Solve(context.Background(), prior.RandomTiny(1), Problem{d, y}, small(1))
 	require.NoError(t, err)
 	require.Equal(t, a.Picture.Pix, b.Picture.Pix)
+}
+
+// TestDoubt: a picture that differs by several times its noise is doubted, and Solve says what noise it took.
+func TestDoubt(t *testing.T) {
+	for _, c := range []struct {
+		rms, noise float64
+		want       string
+	}{
+		{0.05, 0.05, ""}, {0.19, 0.05, ""}, {0.15, 0, ""},
+		{0.21, 0.05, "far from the measurement (0.21 RMS on [-1,1], 4.2 times the noise): it may be wrong"},
+		{0.17, 0, "far from the measurement (0.17 RMS on [-1,1]): it may be wrong"},
+	} {
+		doubt := (&Result{RMS: c.rms, Noise: c.noise}).Doubt()
+		require.Contains(t, doubt, c.want)
+		require.Equal(t, c.want == "", doubt == "", doubt)
+	}
+	sigma := 0.03
+	y := picture.New(16, 16)
+	for i := range y.Pix {
+		y.Pix[i] = float32(i%7)/3.5 - 1
+	}
+	p := Problem{Damage: Damage{Task: Denoise}, Measurement: y}
+	far := Options{Method: "tv", Sigma: &sigma, Params: param.Values{"lambda": 100}} // flat
+	res, err := Solve(t.Context(), nil, p, far)
+	require.NoError(t, err)
+	require.Equal(t, sigma, res.Noise)
+	require.NotEmpty(t, res.Doubt())
+	far.Params["lambda"] = 0.001
+	res, err = Solve(t.Context(), nil, p, far)
+	require.NoError(t, err)
+	require.Empty(t, res.Doubt())
+}
+
+// TestFewerStepsThanFits: the preset's fits are no more than the steps that are asked for; those that are asked for are
+// an error.
+func TestFewerStepsThanFits(t *testing.T) {
+	o := Options{Method: "dpm", Params: param.Values{"steps": 2}}
+	m, err := Preset(prior.RandomTiny(1), Damage{Task: SR4}, 32, 32, o)
+	require.NoError(t, err)
+	require.Equal(t, 2, m.(*solver.DPM).Fits)
+	o.Params["fits"] = 3
+	p := Problem{Damage: Damage{Task: SR4}, Measurement: picture.New(8, 8)}
+	_, err = Solve(t.Context(), prior.RandomTiny(1), p, o)
+	require.ErrorContains(t, err, "fits 3 is more than steps 2")
 }
 
 func TestErrors(t *testing.T) {

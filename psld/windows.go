@@ -72,7 +72,7 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 				return res.Picture.Pix[3*((y-list[i].all.Min.Y)*res.Picture.W+x-list[i].all.Min.X):]
 			})
 			total.Steps, total.Method = total.Steps+res.Steps, res.Method
-			total.RMS = max(total.RMS, res.RMS)
+			total.RMS, total.Noise = max(total.RMS, res.RMS), res.Noise
 		}
 		switch {
 		case err == nil:

@@ -95,7 +95,7 @@ func (f *demoFlags) run(ctx context.Context, c *console, _ []string) (err error)
 	}, []string{"input", "measurement"}
 	restored, stopped := r.restore(ctx, m, "psld")
 	if restored == nil {
-		return stopped
+		return nothing(ctx, stopped, "picture")
 	}
 	panels, names = append(panels, *restored), append(names, "restoration")
 	if best, _ := psld.Best(r.d, r.x.H, r.x.W, nil); stopped == nil && *f.model.path == "" && best != "psld" {

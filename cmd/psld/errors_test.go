@@ -118,6 +118,13 @@ func TestErrorsOfFlags(t *testing.T) {
 		"many steps":      {f.denoise("--steps", "1001"), "--steps 1001"},
 		"negative seed":   {f.denoise("--seed", "-2"), "--seed -2"},
 		"threads":         {f.denoise("--threads", "-1"), "--threads -1"},
+		"many fits": {f.denoise("--method", "dpm", "--fits", "3"),
+			"method dpm: fits 3 is more than steps 1"},
+		"latents do not turn": {f.denoise("--method", "diffpir", "--orientations", "2"),
+			"method diffpir: orientations 2 needs a pixel model"},
+		"noise that rises": {f.denoise("--method", "latentdaps", "--from", "0.1", "--to", "0.2"),
+			"method latentdaps: from 0.1 is not more than to 0.2"},
+		"penalty of tv": {f.tv("--rho", "1e-30"), "method tv: rho 1e-30: want 0, or "},
 	})
 }
 

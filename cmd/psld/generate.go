@@ -209,6 +209,9 @@ func (r *generation) picture(ctx context.Context, i int) error {
 	r.o.Progress = func(p prior.GenerationProgress) { r.show(i, p) }
 	images, err := r.m.Generate(ctx, r.o)
 	r.bar.clear()
+	if i == 0 && len(images) == 0 {
+		return nothing(ctx, err, "picture")
+	}
 	settings, wrote := parametersText(r.m, r.o), "wrote"
 	if err != nil && errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("stopped after step %d of picture %d of %d: %w", r.at.Step, i+1, *r.batch, ctx.Err())

@@ -120,6 +120,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 1
 }
 
+// nothing is the error of work that has nothing to write: where Ctrl-C ended it, it says what there is not.
+func nothing(ctx context.Context, err error, there string) error {
+	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return fmt.Errorf("stopped before the first step was done: there is no %s: %w", there, ctx.Err())
+}
+
 // checkedWriter remembers the first error of writing, which whoever prints need not look at.
 type checkedWriter struct {
 	w   io.Writer
@@ -144,8 +152,8 @@ func checkAddressSpace() error {
 	const least = 768 << 20 // of the smallest restorations
 	_, left := memstat.System()
 	if left < least {
-		return fmt.Errorf("the address space is limited to %.1f GiB (ulimit -v), of which %.1f GiB are left: "+
-			"want %.1f GiB more", float64(limit)/(1<<30), float64(left)/(1<<30), float64(least-left)/(1<<30))
+		return fmt.Errorf("the address space is limited to %s (ulimit -v), of which %s are left: want %s more",
+			memstat.Words(limit), memstat.Words(left), memstat.Words(least-left))
 	}
 	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), left/2))
 	return nil

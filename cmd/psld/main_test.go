@@ -306,6 +306,8 @@ func TestStop(t *testing.T) {
 	// Nothing was done: nothing is written.
 	require.NoError(t, os.Remove(out))
 	require.Equal(t, 130, run(ctx, args, &stdout, log))
+	require.True(t, strings.HasSuffix(log.String(),
+		"psld: stopped before the first step was done: there is no picture and no state\n"), log.String())
 	_, err = os.Stat(out)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
@@ -491,7 +493,7 @@ func TestStopMessage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"info --verify --model " + tinySD(t), "psld: stopped: --model\n"},
 		{"convert --out x.safetensors --in " + tinySD(t), "psld: stopped, nothing was written\n"},
-		{"generate --steps 1", "psld: stopped after step 0 of picture 1 of 1\n"},
+		{"generate --steps 1", "psld: stopped before the first step was done: there is no picture\n"},
 	} {
 		t.Chdir(t.TempDir())
 		var log bytes.Buffer

@@ -77,6 +77,7 @@ func TestMethodOfAnotherPackage(t *testing.T) {
 		"--gamma has no meaning for method toy")
 	_, said := must(t, append(args, "--out", "whole.png", "--toy-rate", "0.002")...)
 	require.Contains(t, said, "method    toy, 12 steps, toy rate 0.002, seed 42\n")
+	require.Contains(t, said, "warning   the restoration is far from the measurement (") // noise, by an untrained model
 
 	args = append(args, "--json", "--save-every", "4", "--out", "x.png", "--toy-rate", "0.002")
 	killed(t, `"step":7,`, args...)
@@ -90,6 +91,7 @@ func TestMethodOfAnotherPackage(t *testing.T) {
 	out, _ := must(t, append(args, "--resume")...)
 	require.Contains(t, out, `"step":7,`)
 	require.NotContains(t, out, `"step":6,`)
+	require.Contains(t, out, `"warning":"the restoration is far from the measurement (`)
 	want, err := os.ReadFile("whole.png")
 	require.NoError(t, err)
 	got, err := os.ReadFile("x.png")

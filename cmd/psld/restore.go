@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"psld/asm"
+	"psld/internal/memstat"
 	"psld/psld"
 	"psld/psld/picture"
 	"psld/psld/prior"
@@ -197,7 +198,7 @@ func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
 func (r *restoration) restore(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{r.load, r.choose, r.openModel, r.open} {
 		if err := step(ctx); err != nil {
-			return err
+			return r.nothing(ctx, err)
 		}
 	}
 	r.announce()
@@ -207,7 +208,7 @@ func (r *restoration) restore(ctx context.Context) error {
 	defer r.waiting.Stop()
 	res, err := psld.Solve(ctx, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
 	if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
-		return err
+		return r.nothing(ctx, err)
 	}
 	if err != nil && r.many && r.o.Keep.File == "" {
 		return err // else --skip-existing would take what is unfinished for done
@@ -224,6 +225,14 @@ func (r *restoration) restore(ctx context.Context) error {
 	}
 	r.report(res, err)
 	return err
+}
+
+// nothing is the error of a run that has no picture to write: where Ctrl-C ended it, it says so.
+func (r *restoration) nothing(ctx context.Context, err error) error {
+	if r.o.Keep.Resume && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("stopped before a further step: no picture was written, and the state is as it was: %w", ctx.Err())
+	}
+	return nothing(ctx, err, "picture and no state")
 }
 
 // check looks at the flags that need no file.
@@ -466,6 +475,9 @@ func (r *restoration) open(context.Context) (err error) {
 		return err
 	}
 	r.o.Method = solver.SpecOf(r.method).Name
+	if err := solver.Check(r.m, r.method, r.deviation()); err != nil {
+		return fmt.Errorf("method %s: %w", r.o.Method, err)
+	}
 	if err := psld.CheckMemory(r.m, r.method, r.d, r.h, r.w, r.o); err != nil {
 		return err
 	}
@@ -478,6 +490,14 @@ func (r *restoration) open(context.Context) (err error) {
 			"take less", round(r.predicted), *r.maxTime)
 	}
 	return nil
+}
+
+// deviation is that of the noise, 0 where it is unknown.
+func (r *restoration) deviation() float64 {
+	if r.o.Sigma == nil {
+		return 0
+	}
+	return *r.o.Sigma
 }
 
 // announce says what is about to be done.
@@ -545,7 +565,7 @@ func (r *restoration) step(p solver.Progress) {
 	}
 	var note []string
 	if p.Memory > 0 {
-		note = append(note, gib(float64(p.Memory)))
+		note = append(note, memstat.Words(p.Memory))
 	}
 	note = append(note, fmt.Sprintf("loss %.4g", p.Loss), fmt.Sprintf("measurement %.4g", p.Measurement))
 	for _, t := range p.Terms {
@@ -596,9 +616,13 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 	case stopped != nil && err == nil && (st.Step == res.Steps || res.Windows > 0):
 		goOn = r.keep.command(r.o.Seed)
 	}
+	doubt := ""
+	if stopped == nil {
+		doubt = res.Doubt()
+	}
 	switch {
 	case *r.asJSON:
-		printJSON(r.c, map[string]any{"out": *r.out, "steps_done": res.Steps, "rms": res.RMS, "seed": r.o.Seed,
+		printJSON(r.c, map[string]any{"warning": doubt, "out": *r.out, "steps_done": res.Steps, "rms": res.RMS, "seed": r.o.Seed,
 			"seconds": time.Since(r.start).Seconds(), "stopped": stopped != nil, "resume": goOn})
 	case stopped != nil:
 		r.c.wrote("stopped: the best picture so far is in %s", *r.out)
@@ -608,6 +632,9 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 	default:
 		r.c.wrote("wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s",
 			*r.out, round(time.Since(r.start)), res.RMS, pastedWords(*r.out, r.pasted()))
+	}
+	if doubt != "" {
+		r.c.warn([]string{doubt})
 	}
 }
 

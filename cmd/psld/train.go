@@ -142,9 +142,13 @@ func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 		err = trainUNet(ctx, c, train.UNetOptions{Options: o, Low: *f.low, Config: f.unet(chs)}, *f.vae)
 	}
 	err = inFlags(err)
-	if errors.Is(err, context.Canceled) {
-		c.say("the checkpoint is in %s: the same command with --resume goes on from it", *f.out)
+	if !errors.Is(err, context.Canceled) {
+		return err
 	}
+	if !exists(filepath.Join(*f.out, "checkpoint.safetensors")) {
+		return nothing(ctx, err, "checkpoint")
+	}
+	c.say("the checkpoint is in %s: the same command with --resume goes on from it", *f.out)
 	return err
 }
 

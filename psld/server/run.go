@@ -73,6 +73,13 @@ func (s *Server) bind(ctx context.Context, m *model, t *task.Task, d psld.Damage
 	if b.method, err = psld.Preset(b.prior, d, h, w, o); err != nil {
 		return b, bad("%s", err)
 	}
+	sigma := 0.0
+	if o.Sigma != nil {
+		sigma = *o.Sigma
+	}
+	if err := solver.Check(b.prior, b.method, sigma); err != nil {
+		return b, bad("method %s: %s", solver.SpecOf(b.method).Name, err)
+	}
 	if _, latent := b.prior.(prior.Codec); latent && solver.SpecOf(b.method).Needs.Pixel {
 		return b, bad("method %s needs a model of pixels, which %s is not", solver.SpecOf(b.method).Name, m.Name)
 	}
@@ -255,7 +262,12 @@ func (r *sampler) sample(ctx context.Context, i int) error {
 		r.record(o.Seed).Text()); e != nil {
 		return e
 	}
-	r.j.update(func() { r.j.Results = append(r.j.Results, done) })
+	r.j.update(func() {
+		r.j.Results = append(r.j.Results, done)
+		if doubt := res.Doubt(); doubt != "" && err == nil {
+			r.j.Notes = append(r.j.Notes, fmt.Sprintf("sample %d: %s", i+1, doubt))
+		}
+	})
 	if e := r.s.save(r.j); e != nil {
 		return e
 	}

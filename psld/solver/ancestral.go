@@ -46,9 +46,7 @@ type ancestral struct {
 }
 
 func newAncestral(r *Run, o DDPM) (*ancestral, error) {
-	if err := o.bind(r); err != nil {
-		return nil, err
-	}
+	o.bind(r)
 	d, err := r.Prior.Schedule().DDPM(o.Steps)
 	return &ancestral{r: r, d: d, clip: o.Clip}, err
 }

@@ -32,9 +32,7 @@ type DDRM struct {
 
 // Bind implements [Method].
 func (o *DDRM) Bind(r *Run) (Stepper, error) {
-	if err := o.bind(r); err != nil {
-		return nil, err
-	}
+	o.bind(r)
 	noise := r.Prior.Schedule()
 	if err := noise.Check(); err != nil {
 		return nil, err

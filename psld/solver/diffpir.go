@@ -1,10 +1,5 @@
 package solver
 
-import (
-	"fmt"
-	"math"
-)
-
 // DiffPIR is denoising diffusion for plug-and-play restoration (Zhu et al. 2023): half-quadratic splitting whose
 // denoiser is the prior, without a gradient through its networks. From the state x + s e, of noise s beside the
 // picture, each step
@@ -41,22 +36,9 @@ type DiffPIR struct {
 
 // Bind implements [Method].
 func (o *DiffPIR) Bind(r *Run) (Stepper, error) {
-	if err := o.bind(r); err != nil {
-		return nil, err
-	}
-	from, to := o.From, o.To
-	if from == 0 {
-		from = math.Sqrt(r.variance())
-	}
-	if to == 0 {
-		to = math.Sqrt(r.variance())
-	}
-	switch {
-	case from < to:
-		return nil, fmt.Errorf("from %g is less than to %g: the noise must fall", from, to)
-	case o.Coarse > 0 && o.Refine < to:
-		return nil, fmt.Errorf("refine %g is less than to %g: the noise must fall", o.Refine, to)
-	case o.Coarse > 0:
+	o.bind(r)
+	from, to := o.span(r.deviation())
+	if o.Coarse > 0 {
 		r.pad(r.Prior.Multiple() << o.Coarse)
 	}
 	var hops []hop
@@ -75,4 +57,15 @@ func (o *DiffPIR) Bind(r *Run) (Stepper, error) {
 		m.cold, m.clip, m.excess = o.From == 0, false, o.SNoise
 	}
 	return m, err
+}
+
+// span is the noise of the first step and of the last one, of which 0 stands for the measurement's.
+func (o *DiffPIR) span(deviation float64) (from, to float64) {
+	if from, to = o.From, o.To; from == 0 {
+		from = deviation
+	}
+	if to == 0 {
+		to = deviation
+	}
+	return from, to
 }

@@ -1,8 +1,9 @@
 package solver
 
 import (
-	"errors"
 	"math"
+
+	"psld/psld/schedule"
 )
 
 // DPM goes down few levels of noise by the second-order steps of DPM-Solver++(2M) (Lu et al. 2022), and fits the
@@ -26,11 +27,7 @@ type DPM struct {
 
 // Bind implements [Method].
 func (o *DPM) Bind(r *Run) (Stepper, error) {
-	n := r.Prior.Schedule()
-	from, to := n.Sigma(timeOf(n, o.Strength)), max(o.To, n.Sigma(0))
-	if o.Steps > 1 && from <= to {
-		return nil, errors.New("the noise of the last step is not below that of the first: take a lower to or more strength")
-	}
+	from, to := o.levels(r.Prior.Schedule())
 	hops := make([]hop, o.Steps)
 	for i := range hops {
 		share := float64(i) / float64(max(1, o.Steps-1))
@@ -45,4 +42,9 @@ func (o *DPM) Bind(r *Run) (Stepper, error) {
 		m.second = true
 	}
 	return m, err
+}
+
+// levels are the noise of the first step and of the last one.
+func (o *DPM) levels(n schedule.Noise) (from, to float64) {
+	return n.Sigma(timeOf(n, o.Strength)), max(o.To, n.Sigma(0))
 }

@@ -46,9 +46,6 @@ const leastPull = 0.05
 
 // Bind implements [Method].
 func (o *LatentDAPS) Bind(r *Run) (Stepper, error) {
-	if o.From <= o.To {
-		return nil, fmt.Errorf("from %g is not more than to %g: the noise must fall", o.From, o.To)
-	}
 	m, n := &latentDAPS{r, *o}, r.Prior.Schedule()
 	if r.Start != nil && o.Strength < 1 {
 		m.o.From = min(o.From, n.Sigma(timeOf(n, o.Strength)))

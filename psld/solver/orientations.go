@@ -1,11 +1,9 @@
 package solver
 
 import (
-	"fmt"
 	"slices"
 
 	"psld/autograd"
-	"psld/psld/prior"
 	"psld/tensor"
 )
 
@@ -22,15 +20,8 @@ type Equivariant struct {
 	Orientations int `json:"orientations" range:"0..8" help:"flips and turns that a noise estimate averages; 0: none"`
 }
 
-// bind lets the run estimate noise so. A latent prior is refused: its channels are directions.
-func (o Equivariant) bind(r *Run) error {
-	if _, latent := r.Prior.(prior.Codec); latent && o.Orientations > 0 {
-		return &Refused{fmt.Sprintf("orientations %d needs a pixel model, and %q works on latents, which cannot be "+
-			"flipped: want 0", o.Orientations, r.Prior.Info().Name)}
-	}
-	r.orientations = o.Orientations
-	return nil
-}
+// bind lets the run estimate noise so.
+func (o Equivariant) bind(r *Run) { r.orientations = o.Orientations }
 
 // estimates is how many noise estimates stand for one.
 func (o Equivariant) estimates() float64 { return float64(max(1, o.Orientations)) }

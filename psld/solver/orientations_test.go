@@ -97,7 +97,7 @@ func TestMeanOverOrientations(t *testing.T) {
 	for name, m := range map[string]*prior.Pixel{"whole": randomPixel(), "windows": windows} {
 		for _, k := range []int{1, 3, 8} {
 			r := newRun(m, blurProblem(t, h, w), Options{Seed: 5})
-			require.NoError(t, Equivariant{k}.bind(r))
+			Equivariant{k}.bind(r)
 			r.o.Conditions.Scale, r.at = 1, 2
 			z, pull := tensor.From(noise(2, h*w*3, 1), 1, h, w, 3), tensor.From(noise(4, h*w*3, 1), 1, h, w, 3)
 			list := r.drawOrientations()
@@ -138,7 +138,7 @@ func TestMeanOverOrientations(t *testing.T) {
 func TestOrientationsOfSteps(t *testing.T) {
 	drawn := func(seed uint64) (list []int) {
 		r := newRun(randomPixel(), blurProblem(t, 16, 16), Options{Seed: seed})
-		require.NoError(t, Equivariant{1}.bind(r))
+		Equivariant{1}.bind(r)
 		for r.at = range 64 {
 			list = append(list, r.drawOrientations()...)
 		}

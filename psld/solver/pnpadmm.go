@@ -26,9 +26,7 @@ type PnPADMM struct {
 
 // Bind implements [Method].
 func (o *PnPADMM) Bind(r *Run) (Stepper, error) {
-	if err := o.bind(r); err != nil {
-		return nil, err
-	}
+	o.bind(r)
 	m := &pnpADMM{r: r, o: *o, prox: operator.ProxOf(r.A), level: o.Level}
 	if m.level == 0 {
 		m.level = max(r.Sigma, leastNoise) / math.Sqrt(o.Rho)

@@ -14,7 +14,6 @@ import (
 	"reflect"
 
 	"psld/psld/operator"
-	"psld/psld/param"
 	"psld/psld/prior"
 	"psld/tensor"
 )
@@ -101,8 +100,6 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 		return nil, errors.New("ctx is nil, want a context such as context.Background()")
 	case isNil(p.A):
 		return nil, errors.New("Problem.A is nil, want the operator of the damage")
-	case isNil(method):
-		return nil, errors.New("method is nil, want one such as that of solver.Lookup")
 	}
 	if v, ok := m.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
@@ -112,10 +109,10 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	if err := checkProblem(p, m); err != nil {
 		return nil, err
 	}
-	spec := SpecOf(method)
-	if err := param.Check(method); err != nil {
+	if err := Check(m, method, p.Sigma); err != nil {
 		return nil, err
 	}
+	spec := SpecOf(method)
 	in := p.A.In()
 	switch {
 	case m == nil && spec.Needs.Prior:

@@ -35,13 +35,16 @@ type TV struct {
 // Bind implements [Method].
 func (o *TV) Bind(r *Run) (Stepper, error) {
 	m := &admmTV{TV: *o, p: r.Problem}
-	if m.Rho == 0 {
-		m.Rho = 10 * m.Lambda
-	}
-	if least, most := 1e-3*m.Lambda, 1e6*m.Lambda; m.Rho < least || m.Rho > most { // thousands of steps would not do
-		return nil, fmt.Errorf("rho %v: want 0, or %.3g to %.3g with lambda %v", m.Rho, least, most, m.Lambda)
-	}
+	m.Rho = o.penalty()
 	return m, nil
+}
+
+// penalty is that of the splitting.
+func (o *TV) penalty() float64 {
+	if o.Rho == 0 {
+		return 10 * o.Lambda
+	}
+	return o.Rho
 }
 
 // admmTV has the variables x and v, a dual. A step keeps its memory for the next one: on a large picture it is most of

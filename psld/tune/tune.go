@@ -179,11 +179,17 @@ func (s *Search) candidates(t psld.Task, method string, preset param.Values) (li
 				}
 			}
 		}
-		if v.Apply(spec.Default()) == nil { // else it is out of range
+		if s.takes(spec, v) {
 			list = append(list, v)
 		}
 	}
 	return list
+}
+
+// takes tells whether the values are in range, and not at odds with each other.
+func (s *Search) takes(spec solver.Spec, v param.Values) bool {
+	method := spec.Default()
+	return v.Apply(method) == nil && solver.Check(s.Model, method, s.Sigma) == nil
 }
 
 // round keeps three digits, for files that people read.
@@ -232,6 +238,9 @@ func (s *Search) Curve(ctx context.Context, t psld.Task, method string, v param.
 	for _, n := range slices.Sorted(slices.Values(steps)) {
 		w := maps.Clone(v)
 		w[name] = n
+		if fits, ok := w["fits"].(int); ok {
+			w["fits"] = min(fits, n)
+		}
 		r, err := s.try(ctx, t, method, w, len(s.Pictures))
 		if err != nil {
 			return curve, err
