@@ -134,6 +134,12 @@ func (f *generateFlags) run(ctx context.Context, c *console, _ []string) (err er
 		return err
 	}
 	r.o = r.m.Defaults(r.o)
+	if err := r.m.CheckGeneration(r.o); err != nil {
+		return err
+	}
+	if err := checkSpace("--out", *f.out, int64(*f.batch)*3*int64(r.o.Width)*int64(r.o.Height)); err != nil {
+		return err
+	}
 	c.say("model     %s", prior.Describe(r.m))
 	c.say("sampler   %s, %d steps, seed %d (%s), %dx%d pixels", r.o.Sampler, r.o.Steps, r.o.Seed, r.o.RNG,
 		r.o.Width, r.o.Height)

@@ -609,7 +609,7 @@ func (r *restoration) save(res *psld.Result) error {
 func (r *restoration) report(res *psld.Result, stopped error) {
 	goOn := "" // the command
 	switch st, err := solver.ReadState(r.o.Keep.File); {
-	case stopped == nil && (r.kept || r.many && err == nil): // it has served
+	case stopped == nil && (r.kept || err == nil): // it has served, also where an earlier run had left it
 		if err := os.Remove(r.o.Keep.File); err != nil && !errors.Is(err, os.ErrNotExist) {
 			r.c.say("warning   %v", err)
 		}

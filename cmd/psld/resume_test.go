@@ -166,6 +166,13 @@ func TestStopAndResume(t *testing.T) {
 	i := strings.Index(line, "--seed ")
 	must(t, append(args, "--out", "x.png", "--seed", strings.Fields(line[i:])[1])...)
 	require.Equal(t, sum(pixels(t, "x.png")), got)
+
+	// A run from the beginning takes the place of the state that is there.
+	ctx, cancel = context.WithCancel(t.Context())
+	require.Equal(t, 130, run(ctx, append(args, "--out", "x.png"), &out, &writer{text: "step 10/20", cancel: cancel}))
+	require.FileExists(t, "x.png.state")
+	must(t, append(args, "--out", "x.png")...)
+	require.NoFileExists(t, "x.png.state")
 }
 
 func TestResumeErrors(t *testing.T) {

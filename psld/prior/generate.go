@@ -118,29 +118,10 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 	if ctx == nil {
 		return nil, errors.New("ctx is nil, want a context such as context.Background()")
 	}
-	if err := p.Validate(); err != nil {
-		return nil, err
-	}
-	if err := checkInit(o.Init); err != nil {
+	if err := p.CheckGeneration(o); err != nil {
 		return nil, err
 	}
 	o = p.Defaults(o)
-	m := p.Multiple()
-	switch {
-	case o.Keep != nil && o.Init == nil:
-		return nil, errors.New("Generation.Keep is set without Init, the picture in which to paint")
-	case o.Keep != nil && len(o.Keep) != o.Init.Bounds().Dx()*o.Init.Bounds().Dy():
-		return nil, fmt.Errorf("Generation.Keep has %d pixels, Init has %dx%d", len(o.Keep), o.Init.Bounds().Dx(),
-			o.Init.Bounds().Dy())
-	case o.Width < 1 || o.Height < 1 || o.Width%m != 0 || o.Height%m != 0 || o.Width > maxSide || o.Height > maxSide:
-		return nil, fmt.Errorf("size %dx%d, want multiples of %d up to %d", o.Width, o.Height, m, maxSide)
-	case o.Count < 1:
-		return nil, fmt.Errorf("%d pictures, want at least 1", o.Count)
-	case o.Tile != 0 && (o.Tile < 2*overlap || o.Tile%m != 0):
-		return nil, fmt.Errorf("tiles of %d pixels, want a multiple of %d, at least %d", o.Tile, m, 2*overlap)
-	case math.IsNaN(o.GuidanceScale) || o.GuidanceScale < 0 || o.GuidanceScale > 1000:
-		return nil, fmt.Errorf("guidance %v, want 0 to 1000", o.GuidanceScale)
-	}
 	conds, _, err := p.Prompts(o.Prompt, o.Negative, o.Emphasis)
 	if err != nil {
 		return nil, err
@@ -160,6 +141,35 @@ func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.I
 		}
 	}
 	return out, nil
+}
+
+// CheckGeneration reports a model that is not whole, and options that Generate would refuse before it begins: sizes in
+// pixels, counts, guidance, and pictures and masks that do not fit.
+func (p *LatentDiffusion) CheckGeneration(o Generation) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	if err := checkInit(o.Init); err != nil {
+		return err
+	}
+	o = p.Defaults(o)
+	m := p.Multiple()
+	switch {
+	case o.Keep != nil && o.Init == nil:
+		return errors.New("Generation.Keep is set without Init, the picture in which to paint")
+	case o.Keep != nil && len(o.Keep) != o.Init.Bounds().Dx()*o.Init.Bounds().Dy():
+		return fmt.Errorf("Generation.Keep has %d pixels, Init has %dx%d", len(o.Keep), o.Init.Bounds().Dx(),
+			o.Init.Bounds().Dy())
+	case o.Width < 1 || o.Height < 1 || o.Width%m != 0 || o.Height%m != 0 || o.Width > maxSide || o.Height > maxSide:
+		return fmt.Errorf("size %dx%d, want multiples of %d up to %d", o.Width, o.Height, m, maxSide)
+	case o.Count < 1:
+		return fmt.Errorf("%d pictures, want at least 1", o.Count)
+	case o.Tile != 0 && (o.Tile < 2*overlap || o.Tile%m != 0):
+		return fmt.Errorf("tiles of %d pixels, want a multiple of %d, at least %d", o.Tile, m, 2*overlap)
+	case math.IsNaN(o.GuidanceScale) || o.GuidanceScale < 0 || o.GuidanceScale > 1000:
+		return fmt.Errorf("guidance %v, want 0 to 1000", o.GuidanceScale)
+	}
+	return nil
 }
 
 // checkInit wants a picture with pixels, or none.
