@@ -12,39 +12,6 @@ import (
 	"psld/psld/solver"
 )
 
-func TestEstimateNoise(t *testing.T) {
-	for _, sigma := range []float64{0.01, 0.05, 0.2} {
-		x := waves(64, 64)
-		operator.AddGaussian(x.Pix, sigma, 3)
-		got, ok := EstimateNoise(x.Pix, 64, 64, nil)
-		require.True(t, ok)
-		require.InEpsilon(t, sigma, got, 0.15)
-		keep, err := operator.RandomMask(64, 64, 0.4, 1)
-		require.NoError(t, err)
-		got, ok = EstimateNoise(x.Pix, 64, 64, keep)
-		require.True(t, ok)
-		require.InEpsilon(t, sigma, got, 0.25)
-	}
-	_, ok := EstimateNoise(make([]float32, 3*9), 3, 3, nil)
-	require.False(t, ok)
-}
-
-// TestEstimateNoiseBesideTexture: texture in two thirds of a picture is not taken for noise.
-func TestEstimateNoiseBesideTexture(t *testing.T) {
-	for _, sigma := range []float64{0, 0.02, 0.1} {
-		x := waves(96, 96)
-		for i := range x.Pix {
-			if row := i / (3 * 96); row < 64 && (i/3+row)%2 == 0 {
-				x.Pix[i] += 0.3
-			}
-		}
-		operator.AddGaussian(x.Pix, sigma, 3)
-		got, ok := EstimateNoise(x.Pix, 96, 96, nil)
-		require.True(t, ok)
-		require.InDelta(t, sigma, got, 0.005+0.1*sigma)
-	}
-}
-
 // TestFinishStops: a context that has ended leaves the picture as it is.
 func TestFinishStops(t *testing.T) {
 	k, err := operator.MotionKernel(9, 0.5, 7)

@@ -32,3 +32,21 @@ func TestNoiseFlags(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, [2]int{24, 20}, [2]int{p.W, p.H})
 }
+
+// TestNoiseOfLossyFiles: where compression has taken noise away, the estimate is said to be unsure.
+func TestNoiseOfLossyFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writePicture(t, "y.png", 24, 20)
+	p, err := picture.Load("y.png")
+	require.NoError(t, err)
+	require.NoError(t, picture.Save("y.jpg", p))
+	const note = "unsure, since the file is lossy: compression takes noise away, of which there may be up to twice as " +
+		"much (--sigma tells it)"
+	args := []string{"restore", "--task", "denoise", "--method", "tv", "--iterations", "2", "--out", "x.png", "--in"}
+	_, said := must(t, append(args, "y.jpg")...)
+	require.Contains(t, said, note)
+	for _, more := range [][]string{{"y.png"}, {"y.jpg", "--sigma", "0.1"}} {
+		_, said = must(t, append(args, more...)...)
+		require.NotContains(t, said, "lossy")
+	}
+}

@@ -513,6 +513,9 @@ func (r *restoration) announce() {
 	} else {
 		r.c.say("noise     deviation %.3g on [-1,1] (%.3g of 255), %s", *r.o.Sigma, *r.o.Sigma*127.5, r.noise)
 	}
+	if note := psld.NoiseNote(r.y); note != "" && r.noise == "estimated" {
+		r.c.say("          %s (--sigma tells it)", note)
+	}
 	r.c.say("method    %s, seed %d", psld.DescribeMethod(r.method), r.o.Seed)
 	if r.why != "" {
 		r.c.say("          taken because %s; --method names another", r.why)

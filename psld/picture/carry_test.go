@@ -33,6 +33,8 @@ func bytesAt(p *Picture, x, y int) []float64 {
 // of video.
 func TestLossyWebP(t *testing.T) {
 	p := load(t, "solid.webp")
+	require.True(t, p.Lossy)
+	require.True(t, load(t, "icc.jpg").Lossy)
 	for i, want := range [][]float64{{255, 255, 255}, {0, 255, 1}, {199, 151, 101}} {
 		require.InDeltaSlice(t, want, bytesAt(p, []int{0, 224, 447}[i], 32), 1.01)
 	}
@@ -46,6 +48,7 @@ func TestLossyWebP(t *testing.T) {
 // TestOrientationBehindPad: a chunk of odd length is followed by a pad byte, and an orientation may be a LONG.
 func TestOrientationBehindPad(t *testing.T) {
 	p := load(t, "exif6.webp")
+	require.False(t, p.Lossy)
 	require.Equal(t, [2]int{64, 96}, [2]int{p.W, p.H})
 	// As stored, red grows along x: 0, 128, 255. Turned by orientation 6 it grows downwards.
 	require.InDeltaSlice(t, []float64{0, 129, 40}, bytesAt(p, 31, 0), 2)

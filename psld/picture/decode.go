@@ -85,12 +85,21 @@ func Decode(r io.Reader) (*Picture, error) {
 	if p.W != cfg.Width || p.H != cfg.Height { // a frame that is smaller than the canvas
 		p = FromImage(onCanvas(p, at, cfg.Width, cfg.Height))
 	}
-	p.Meta, p.Steps = info.Meta, info.steps
+	p.Meta, p.Steps, p.Lossy = info.Meta, info.steps, lossy(img, format)
 	if info.several {
 		p.Note = map[bool]string{true: "of several pages the first is taken",
 			false: "it is animated: the first frame is taken"}[format == "tiff"]
 	}
 	return p.upright(info.orientation), nil
+}
+
+// lossy tells whether a picture was decoded from a lossy format, which WebP is where it gives brightness and colour.
+func lossy(img image.Image, format string) bool {
+	switch img.(type) {
+	case *image.YCbCr, *image.NYCbCrA:
+		return format == "webp" || format == "jpeg"
+	}
+	return format == "jpeg"
 }
 
 // header looks at a file before any memory is taken for its pixels.
@@ -137,7 +146,8 @@ func (p *Picture) upright(o int) *Picture {
 	if o == 1 {
 		return p
 	}
-	q := (&Picture{W: p.W, H: p.H, Pix: make([]float32, len(p.Pix)), Note: p.Note, Steps: p.Steps}).As(p)
+	q := (&Picture{W: p.W, H: p.H, Pix: make([]float32, len(p.Pix)), Note: p.Note, Steps: p.Steps,
+		Lossy: p.Lossy}).As(p)
 	if o >= 5 {
 		q.W, q.H = p.H, p.W
 		q.Meta.PerMetre[0], q.Meta.PerMetre[1] = q.Meta.PerMetre[1], q.Meta.PerMetre[0]

@@ -28,6 +28,7 @@ type Picture struct {
 	// Steps are those to which a JPEG rounds the brightness of its blocks' 8x8 cosine transform (orthonormal, rows of
 	// frequencies, on [-1,1]); nil for a picture that was not read from one.
 	Steps *[64]float64
+	Lossy bool // read from a JPEG or a lossy WebP, which leave fine detail and noise out
 }
 
 // As gives the picture what is to come out as it went in: grey, depth, profile, EXIF and resolution of p.

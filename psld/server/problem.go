@@ -154,7 +154,11 @@ func (s *Server) readProblem(o client.JobOptions, path func(name string) string)
 	default:
 		if sigma, ok := psld.NoiseOf(t, p.y, p.damage.Keep); ok {
 			p.sigma = &sigma
-			p.notes = append(p.notes, fmt.Sprintf("noise estimated: deviation %.1f of 255", sigma*127.5))
+			note := fmt.Sprintf("noise estimated: deviation %.1f of 255", sigma*127.5)
+			if why := psld.NoiseNote(p.y); why != "" {
+				note += ", " + why
+			}
+			p.notes = append(p.notes, note)
 		}
 	}
 	return p, nil

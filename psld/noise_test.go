@@ -1,0 +1,75 @@
+package psld
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"psld/psld/operator"
+)
+
+func TestEstimateNoise(t *testing.T) {
+	for _, sigma := range []float64{0.01, 0.05, 0.2} {
+		x := waves(64, 64)
+		operator.AddGaussian(x.Pix, sigma, 3)
+		got, ok := EstimateNoise(x.Pix, 64, 64, nil)
+		require.True(t, ok)
+		require.InEpsilon(t, sigma, got, 0.15)
+		keep, err := operator.RandomMask(64, 64, 0.4, 1)
+		require.NoError(t, err)
+		got, ok = EstimateNoise(x.Pix, 64, 64, keep)
+		require.True(t, ok)
+		require.InEpsilon(t, sigma, got, 0.25)
+	}
+	_, ok := EstimateNoise(make([]float32, 3*9), 3, 3, nil)
+	require.False(t, ok)
+}
+
+// TestEstimateNoiseBesideTexture: texture in two thirds of a picture is not taken for noise.
+func TestEstimateNoiseBesideTexture(t *testing.T) {
+	for _, sigma := range []float64{0, 0.02, 0.1} {
+		x := waves(96, 96)
+		for i := range x.Pix {
+			if row := i / (3 * 96); row < 64 && (i/3+row)%2 == 0 {
+				x.Pix[i] += 0.3
+			}
+		}
+		operator.AddGaussian(x.Pix, sigma, 3)
+		got, ok := EstimateNoise(x.Pix, 96, 96, nil)
+		require.True(t, ok)
+		require.InDelta(t, sigma, got, 0.005+0.1*sigma)
+	}
+}
+
+// TestEstimateNoiseInTexture: texture everywhere, of one hue as in photographs, is not taken for noise that is independent
+// in the colours.
+func TestEstimateNoiseInTexture(t *testing.T) {
+	for _, sigma := range []float64{0.02, 0.05, 0.1} {
+		const n = 96
+		x, texture := waves(n, n), make([]float32, n*n)
+		operator.AddGaussian(texture, 0.1, 4)
+		for i := range x.Pix {
+			x.Pix[i] = 0.7*x.Pix[i] + []float32{1, 0.8, 0.6}[i%3]*texture[i/3]
+		}
+		operator.AddGaussian(x.Pix, sigma, 3)
+		got, ok := EstimateNoise(x.Pix, n, n, nil)
+		require.True(t, ok)
+		require.InEpsilon(t, sigma, got, 0.06)
+		flat, ok := smoothest(x.Pix, n, n, nil)
+		require.True(t, ok)
+		require.Greater(t, flat, sigma+0.01)
+	}
+}
+
+// TestEstimateNoiseOfOneColour: noise that is the same in the three colours, as film and JPEG leave it, counts as well.
+func TestEstimateNoiseOfOneColour(t *testing.T) {
+	const n, sigma = 96, 0.05
+	x, noise := waves(n, n), make([]float32, n*n)
+	operator.AddGaussian(noise, sigma, 4)
+	for i := range x.Pix {
+		x.Pix[i] = 0.7*x.Pix[i] + noise[i/3]
+	}
+	got, ok := EstimateNoise(x.Pix, n, n, nil)
+	require.True(t, ok)
+	require.InEpsilon(t, sigma, got, 0.1)
+}
