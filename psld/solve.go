@@ -177,7 +177,6 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	} else {
 		sigma, sure = NoiseOf(t, y, d.Keep)
 	}
-	noise := sigma
 	d.Grey = y.Grey
 	withSigma := o
 	withSigma.Sigma = &sigma
