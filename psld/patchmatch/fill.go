@@ -64,14 +64,20 @@ func (f *Filler) Fill(ctx context.Context, pix []float32, seed uint64) error {
 			matches = l.search(ctx, l.random(seed), seed, 8)
 		} else {
 			matches = l.refined(matches, f.levels[i+1], seed)
-			l.vote(matches, false)
+			l.vote(matches)
 		}
 		for r := range rounds {
 			matches = l.search(ctx, matches, seed+uint64(1000*(i+1)+r), 2)
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			l.vote(matches, i == 0 && r == rounds-1)
+			if i == 0 && r == rounds-1 {
+				if err := l.blend(ctx, matches); err != nil {
+					return err
+				}
+				break
+			}
+			l.vote(matches)
 		}
 	}
 	l := f.levels[0]

@@ -161,9 +161,8 @@ func (l *level) better(f field, i int, seed uint64) match {
 	return best
 }
 
-// vote sets each missing pixel to the mean of what the patches over it would put there, weighted by how well they fit;
-// sharp: to what the best of them puts there.
-func (l *level) vote(f field, sharp bool) {
+// vote sets each missing pixel to the mean of what the patches over it would put there, weighted by how well they fit.
+func (l *level) vote(f field) {
 	spread := l.spread(f)
 	out := make([]float32, len(l.pix))
 	loop(len(l.known), func(p int) {
@@ -177,12 +176,8 @@ func (l *level) vote(f field, sharp bool) {
 			for dx := left; dx <= right; dx++ { // the patch about p+d has p at -d
 				i := l.at[p+dy*l.w+dx]
 				m := f[i]
-				weight := math.Exp(-float64(m.d) / spread)
+				weight := math.Exp(-float64(m.d)/spread) + 1e-12
 				q := int(m.from) - dy*l.w - dx
-				if sharp {
-					weight = math.Pow(weight, 8)
-				}
-				weight += 1e-12
 				for c := range channels {
 					sum[c] += weight * float64(l.pix[channels*q+c])
 				}

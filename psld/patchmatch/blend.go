@@ -1,0 +1,143 @@
+package patchmatch
+
+import (
+	"context"
+	"math"
+)
+
+const (
+	misfit = 0.15 // difference of colours, on [-1,1], from which a seam is thought to be an edge, and stays
+	screen = 1e-4 // weight that holds pixels to their patches' colours, beside 1 for each difference to a neighbour
+)
+
+// blend takes each missing pixel from the patch that fits best, and then hides the seams: it solves for colours whose
+// differences between neighbours are those inside the patches that they are from, with the known pixels about the hole
+// in their place (Perez, Gangnet, Blake 2003, "Poisson image editing"). Where patches do not agree at all on what lies at a
+// seam, the difference there counts little, so that colours do not bleed over edges.
+func (l *level) blend(ctx context.Context, f field) error {
+	b := &blender{level: l, number: make([]int32, l.h*l.w)}
+	for p, known := range l.known {
+		b.number[p] = -1
+		if !known {
+			b.number[p] = int32(len(b.pixels))
+			b.pixels = append(b.pixels, int32(p))
+		}
+	}
+	b.from = make([]int32, len(b.pixels))
+	loop(len(b.pixels), func(i int) { b.from[i] = int32(l.origin(f, int(b.pixels[i]))) })
+	b.rows = make([]row, len(b.pixels))
+	loop(len(b.pixels), func(i int) { b.rows[i] = b.row(i) })
+	x := make([][3]float32, len(b.pixels))
+	for i, from := range b.from {
+		x[i] = l.colour(int(from))
+	}
+	deep := depth(l.known, l.h, l.w)
+	relax := float32(2 / (1 + math.Sin(math.Pi/float64(2*deep+2))))
+	for range 8 * deep {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for colour := range 2 { // as on a chessboard: pixels of one colour have neighbours of the other alone
+			loop(len(x), func(i int) {
+				if p := int(b.pixels[i]); (p/l.w+p%l.w)%2 == colour {
+					b.rows[i].relax(x, i, relax)
+				}
+			})
+		}
+	}
+	for i, p := range b.pixels {
+		copy(l.pix[channels*p:channels*p+3], x[i][:])
+	}
+	return nil
+}
+
+// blender is the linear system of blend.
+type blender struct {
+	*level
+	number []int32 // [h][w]: which missing pixel it is, -1 for known ones
+	pixels []int32 // the missing pixels
+	from   []int32 // where their best patches have them
+	rows   []row
+}
+
+// row is the equation of a missing pixel: total x = right + sum over the neighbours of weight x_neighbour.
+type row struct {
+	right     [3]float32
+	total     float32
+	neighbour [4]int32 // numbers of missing pixels, -1 for none
+	weight    [4]float32
+}
+
+func (r *row) relax(x [][3]float32, i int, relax float32) {
+	sum := r.right
+	for k, n := range r.neighbour {
+		if n >= 0 {
+			for c := range sum {
+				sum[c] += r.weight[k] * x[n][c]
+			}
+		}
+	}
+	for c := range sum {
+		x[i][c] += relax * (sum[c]/r.total - x[i][c])
+	}
+}
+
+// origin is the place that the best of the patches over the missing pixel p takes it from. Patches whose rim it lies on
+// do not count: the neighbours at its origin must be in the patch as well.
+func (l *level) origin(f field, p int) int {
+	top, bottom, left, right := l.window(p)
+	best, from := float32(math.Inf(1)), -1
+	for dy := max(top, 1-radius); dy <= min(bottom, radius-1); dy++ {
+		for dx := max(left, 1-radius); dx <= min(right, radius-1); dx++ {
+			if m := f[l.at[p+dy*l.w+dx]]; m.d < best || from < 0 {
+				best, from = m.d, int(m.from)-dy*l.w-dx
+			}
+		}
+	}
+	return from
+}
+
+func (l *level) colour(p int) [3]float32 { return [3]float32(l.pix[channels*p : channels*p+3]) }
+
+func (b *blender) row(i int) row {
+	p, from := int(b.pixels[i]), int(b.from[i])
+	own := b.colour(from)
+	r := row{total: screen, neighbour: [4]int32{-1, -1, -1, -1}}
+	for c := range own {
+		r.right[c] = screen * own[c]
+	}
+	for k, o := range [4][2]int{{0, 1}, {1, 0}, {0, -1}, {-1, 0}} {
+		y, x := p/b.w+o[0], p%b.w+o[1]
+		if y < 0 || y >= b.h || x < 0 || x >= b.w {
+			continue
+		}
+		q, expected := y*b.w+x, b.colour(from+o[0]*b.w+o[1])
+		there, n := b.colour(q), b.number[q]
+		step := difference(own, expected)
+		if n >= 0 { // both patches say what the difference is
+			origin := int(b.from[n])
+			there = b.colour(origin)
+			other := difference(b.colour(origin-o[0]*b.w-o[1]), there)
+			for c := range step {
+				step[c] = (step[c] + other[c]) / 2
+			}
+		}
+		weight := trust(difference(expected, there))
+		r.total += weight
+		for c := range step {
+			r.right[c] += weight * step[c]
+			if n < 0 {
+				r.right[c] += weight * there[c]
+			}
+		}
+		r.neighbour[k], r.weight[k] = n, weight
+	}
+	return r
+}
+
+func difference(a, b [3]float32) [3]float32 { return [3]float32{a[0] - b[0], a[1] - b[1], a[2] - b[2]} }
+
+// trust is the weight of a difference between neighbours whose patches differ by d about it.
+func trust(d [3]float32) float32 {
+	return 1 / (1 + (d[0]*d[0]+d[1]*d[1]+d[2]*d[2])/(3*misfit*misfit))
+}
