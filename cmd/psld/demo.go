@@ -165,7 +165,7 @@ func (r *showing) restore(ctx context.Context, m prior.Prior, method string) (*p
 	}
 	bar.clear()
 	r.c.say("took      %s", round(time.Since(start)))
-	return &picture.Panel{Title: "Restored by " + psld.MethodTitle(method), Sub: fmt.Sprintf("%d steps", res.Steps),
+	return &picture.Panel{Title: "Restored by " + psld.MethodTitle(method), Sub: steps(res.Steps),
 		Pic: res.Picture}, err
 }
 

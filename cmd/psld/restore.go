@@ -600,12 +600,20 @@ func (r *restoration) save(res *psld.Result) error {
 	}
 	s, err := picture.Sheet([]picture.Panel{
 		{Title: "Measurement", Sub: string(r.t.Name), Pic: r.y},
-		{Title: "Restoration", Sub: fmt.Sprintf("%s, %d steps, seed %d", psld.MethodTitle(r.o.Method), res.Steps, r.o.Seed),
-			Pic: res.Picture}}, 0)
+		{Title: "Restoration", Sub: fmt.Sprintf("%s, %s, seed %d", psld.MethodTitle(r.o.Method), steps(res.Steps),
+			r.o.Seed), Pic: res.Picture}}, 0)
 	if err != nil {
 		return err
 	}
 	return r.c.savePicture(*r.sheet, s)
+}
+
+// steps is a number of them, in words.
+func steps(n int) string {
+	if n == 1 {
+		return "1 step"
+	}
+	return fmt.Sprintf("%d steps", n)
 }
 
 // report says what was done, and how to go on after a stop.

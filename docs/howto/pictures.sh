@@ -23,6 +23,10 @@ scratches=(-draw 'line 8,30 150,66' -draw 'line 20,56 56,110' -draw 'line 12,128
 convert $x -stroke '#e8e4d8' -strokewidth 2 "${scratches[@]}" y.png
 convert -size 160x160 xc:black -stroke white -strokewidth 5 "${scratches[@]/line/stroke-linecap round line}" m.png
 sheet hole --task inpaint --mask m.png
+away=(-draw 'ellipse 385,429 105,61 0,360' -draw 'ellipse 600,410 40,30 0,360')
+convert "$photo" -strip y.png
+convert -size 640x427 xc:black -fill white "${away[@]}" m.png
+sheet away --task inpaint --mask m.png --method patchmatch
 "$psld" degrade --quiet --task inpaint-random --in $x --out y.png --mask-out m.png --sigma 0.02
 sheet pixels --task inpaint-random --mask m.png
 "$psld" degrade --quiet --task inpaint-box --box 0.25 --in $x --out y.png --mask-out m.png --sigma 0
