@@ -45,10 +45,31 @@ func (l *level) blend(ctx context.Context, f field) error {
 			})
 		}
 	}
+	low, high := l.extremes()
 	for i, p := range b.pixels {
-		copy(l.pix[channels*p:channels*p+3], x[i][:])
+		for c, v := range x[i] {
+			l.pix[channels*int(p)+c] = min(max(v, low[c]), high[c])
+		}
 	}
 	return nil
+}
+
+// extremes are the least and the largest value of each colour among known pixels.
+func (l *level) extremes() (low, high [3]float32) {
+	first := true
+	for p, known := range l.known {
+		if known {
+			v := l.colour(p)
+			for c := range v {
+				if first {
+					low[c], high[c] = v[c], v[c]
+				}
+				low[c], high[c] = min(low[c], v[c]), max(high[c], v[c])
+			}
+			first = false
+		}
+	}
+	return low, high
 }
 
 // blender is the linear system of blend.

@@ -53,10 +53,7 @@ func New(pix []float32, keep []bool, h, w int, texture float64) (*Filler, error)
 func (f *Filler) Fill(ctx context.Context, pix []float32, seed uint64) error {
 	var matches field
 	for i := len(f.levels) - 1; i >= 0; i-- {
-		l, rounds := f.levels[i], 8
-		if i == 0 {
-			rounds = 4
-		}
+		l, rounds := f.levels[i], min(8, 2+2*i)
 		if matches == nil {
 			if err := l.peel(ctx); err != nil {
 				return err
