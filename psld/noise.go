@@ -16,6 +16,9 @@ const (
 	leastWhite = 1 / 127.5
 	// leastShare is the least share of the wavelets' estimate, which texture makes too large, that it may have.
 	leastShare = 0.2
+	// leastEven is the least share of its variance that the smallest eigenvalue must have: at least half in white noise
+	// from 32x32 pixels on, a fifth at the most where JPEG has taken a part of the noise away.
+	leastEven = 0.45
 )
 
 // EstimateNoise is the deviation of white noise in a picture y[h,w,3]. Where it is independent in the three colours it
@@ -89,8 +92,9 @@ func smoothest(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
 // covariance of patches (Chen, Zhu and Heng 2015, "An efficient statistical method for image noise level estimation"):
 // pictures fill few directions of that space, in the others there is noise alone. From the largest on eigenvalues are
 // left out until the mean of the rest is their median: then only noise is left. ok is false where there are too few
-// patches that are known, or where the three colours are the same. Patches in parts of the picture where noise is cut
-// off at an end of the range count only where there are too few others.
+// patches that are known, where the three colours are the same, and where what is left is not even: no white noise.
+// Patches in parts of the picture where noise is cut off at an end of the range count only where there are too few
+// others.
 func whiteNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
 	const enough, most = 10 * patchValues, 20000 // patches
 	parts := cutShares(y, h, w)
@@ -110,7 +114,8 @@ func whiteNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
 		if eigenvalues == nil {
 			return 0, false
 		}
-		return math.Sqrt(noiseOf(eigenvalues)), true
+		variance := noiseOf(eigenvalues)
+		return math.Sqrt(variance), eigenvalues[0] >= leastEven*variance
 	}
 	return 0, false
 }
@@ -157,8 +162,8 @@ func cutShares(y []float32, h, w int) cuts {
 
 func (q cuts) at(r, c int) float64 { return q.share[r/cutSide*q.across+c/cutSide] }
 
-// patchSpectrum has the eigenvalues, in rising order, of the covariance of each every-th patch; nil where the colours are
-// all the same.
+// patchSpectrum has the eigenvalues, in rising order, of the covariance of each every-th patch; nil where the colours
+// are all the same.
 func patchSpectrum(y []float32, w int, at []int, every int) []float64 {
 	var sum [patchValues][patchValues]float64
 	var mean, v [patchValues]float64
@@ -245,7 +250,11 @@ func NoiseOf(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, ok b
 	if t == nil || y.Validate() != nil {
 		return 0, false
 	}
-	sigma, ok = EstimateNoise(y.Pix, y.H, y.W, keep)
+	if y.Lossy {
+		sigma, ok = smoothest(y.Pix, y.H, y.W, keep)
+	} else {
+		sigma, ok = EstimateNoise(y.Pix, y.H, y.W, keep)
+	}
 	if t.Scale > 1 {
 		sigma /= 4
 	}

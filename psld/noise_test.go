@@ -1,11 +1,14 @@
 package psld
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"psld/psld/operator"
+	"psld/psld/picture"
+	"psld/psld/task"
 )
 
 func TestEstimateNoise(t *testing.T) {
@@ -41,8 +44,8 @@ func TestEstimateNoiseBesideTexture(t *testing.T) {
 	}
 }
 
-// TestEstimateNoiseInTexture: texture everywhere, of one hue as in photographs, is not taken for noise that is independent
-// in the colours.
+// TestEstimateNoiseInTexture: texture everywhere, of one hue as in photographs, is not taken for noise that is
+// independent in the colours.
 func TestEstimateNoiseInTexture(t *testing.T) {
 	for _, sigma := range []float64{0.02, 0.05, 0.1} {
 		const n = 96
@@ -59,6 +62,25 @@ func TestEstimateNoiseInTexture(t *testing.T) {
 		require.True(t, ok)
 		require.Greater(t, flat, sigma+0.01)
 	}
+}
+
+// TestNoiseThroughJPEG: what JPEG has left of the noise is not taken for white noise of its least direction.
+func TestNoiseThroughJPEG(t *testing.T) {
+	const n, sigma = 96, 0.15
+	x := waves(n, n)
+	operator.AddGaussian(x.Pix, sigma, 3)
+	var b bytes.Buffer
+	require.NoError(t, picture.EncodeJPEG(&b, x))
+	y, err := picture.Decode(&b)
+	require.NoError(t, err)
+	for _, lossy := range []bool{true, false} { // as read, and after it was saved as PNG
+		y.Lossy = lossy
+		got, ok := NoiseOf(task.Must(Denoise), y, nil)
+		require.True(t, ok)
+		require.InDelta(t, 0.75*sigma, got, 0.3*sigma)
+	}
+	_, ok := whiteNoise(y.Pix, n, n, nil)
+	require.False(t, ok)
 }
 
 // TestEstimateNoiseOfOneColour: noise that is the same in the three colours, as film and JPEG leave it, counts as well.

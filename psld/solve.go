@@ -157,7 +157,7 @@ func (o *Options) windows(t *task.Task, m prior.Prior, keep []bool, h, w int) []
 		return nil
 	}
 	side := 0
-	if isStableDiffusion(m) {
+	if _, latent := m.(prior.Codec); latent {
 		side = m.Info().TrainSize // it knows nothing of smaller pictures
 	}
 	return holeWindows(keep, h, w, side)

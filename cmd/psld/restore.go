@@ -633,7 +633,8 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 	}
 	switch {
 	case *r.asJSON:
-		printJSON(r.c, map[string]any{"warning": doubt, "out": *r.out, "steps_done": res.Steps, "rms": res.RMS, "seed": r.o.Seed,
+		printJSON(r.c, map[string]any{"out": *r.out, "steps_done": res.Steps, "rms": res.RMS, "warning": doubt,
+			"seed":    r.o.Seed,
 			"seconds": time.Since(r.start).Seconds(), "stopped": stopped != nil, "resume": goOn})
 	case stopped != nil:
 		r.c.wrote("stopped: the best picture so far is in %s", *r.out)

@@ -219,7 +219,8 @@ func (e *run) head(from, to int) (h Head, err error) {
 				return h, fmt.Errorf("%s, %s: %w", t.Name, name, err)
 			}
 			refused := (*solver.Refused)(nil) // a cell will say so
-			if err := solver.Check(e.prior(solver.SpecOf(method).Name), method, e.o.Sigma); err != nil && !errors.As(err, &refused) {
+			err = solver.Check(e.prior(solver.SpecOf(method).Name), method, e.o.Sigma)
+			if err != nil && !errors.As(err, &refused) {
 				return h, fmt.Errorf("%s, %s: %w", t.Name, name, err)
 			}
 			h.Parameters[t.Name][name] = param.ValuesOf(method)
