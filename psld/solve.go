@@ -115,7 +115,8 @@ func CheckSize(h, w int) error {
 }
 
 // Solve restores the measurement of p with the model m, which may be nil for a method that needs none. When ctx ends
-// early it returns the best picture so far together with an error that wraps ctx's.
+// early it returns the best picture so far together with an error that wraps ctx's; none where the first step of a
+// large picture in latents has not ended.
 //
 // Small holes of a large picture are painted each in a window of its own, where PasteKnown keeps all other pixels.
 //

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"psld/internal/memstat"
+	"psld/psld/prior"
 	"psld/tensor"
 )
 
@@ -109,8 +110,15 @@ func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Rep
 	return &next, st, nil
 }
 
-// stopped is the result of a run that ctx has ended.
+// longDecoding is the number of pixels from which on who stops a run does not wait for the decoding of a start, in which
+// there is nothing to see yet.
+const longDecoding = 1 << 20
+
+// stopped is the result of a run that ctx has ended; nil before the first step of a large picture in latents.
 func (r *Run) stopped(m Stepper, now *State, k *keeper, cause error) (*Result, error) {
+	if _, latent := r.Prior.(prior.Codec); latent && now.Step == 0 && r.H*r.W > longDecoding {
+		return nil, fmt.Errorf("stopped before the first step: %w", cause)
+	}
 	res, err := r.result(m, now)
 	if err != nil {
 		return nil, err

@@ -212,6 +212,27 @@ func TestCancelInsideStep(t *testing.T) {
 	require.Greater(t, len(stops), 2)
 }
 
+// endsAtStart is a method during whose start the run is stopped, and which has no picture.
+type endsAtStart struct{ cancel func() }
+
+func (m *endsAtStart) Bind(*Run) (Stepper, error)                   { return m, nil }
+func (m *endsAtStart) Len() int                                     { return 1 }
+func (m *endsAtStart) Start(s *State) error                         { m.cancel(); return nil }
+func (m *endsAtStart) Step(context.Context, *State) (Report, error) { panic("no step") }
+func (m *endsAtStart) Picture(*State) ([]float32, error)            { panic("a long decoding") }
+
+// TestCancelBeforeStep: who stops a run on a large picture in latents before its first step does not wait for the
+// decoding of its start.
+func TestCancelBeforeStep(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	a := operator.Identity(operator.Shape{H: 1 << 10, W: 1<<10 + 8, C: 3})
+	res, err := Solve(ctx, prior.RandomTiny(3), Problem{A: a, Y: make([]float32, a.Out().Len())}, &endsAtStart{cancel},
+		Options{})
+	require.Nil(t, res)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "stopped before the first step")
+}
+
 // TestEqualPromptsSkipGuidance: a guidance scale with equal contexts changes no bit.
 func TestEqualPromptsSkipGuidance(t *testing.T) {
 	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
