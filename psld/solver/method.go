@@ -258,11 +258,16 @@ func (s *State) release(dev tensor.Device, other *State) {
 	}
 }
 
-// onHost is s with copies of the variables in ordinary memory.
+// onHost is s with its variables in ordinary memory: those that lie there already, of a large picture most of what the
+// program takes, and copies of the others.
 func (s *State) onHost(dev tensor.Device) *State {
 	c := *s
 	c.Vars, c.dev, c.lent = map[string]*tensor.Tensor{}, nil, nil
 	for name, t := range s.Vars {
+		if lent, known := s.lent[name]; known && !lent {
+			c.Vars[name] = t
+			continue
+		}
 		c.Vars[name] = tensor.From(slices.Clone(dev.Host(t)), t.Shape...)
 	}
 	return &c
