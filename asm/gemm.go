@@ -83,7 +83,12 @@ func (t *Tile) RunT(m int) { gemm.t[m](t) }
 func HasPairs() bool { return gemm.pairs != nil }
 
 // PairsMR is the largest number of rows of [Tile.RunPairs] and [Tile.RunSplit].
-func PairsMR() int { return gemm.pairsMR }
+func PairsMR() int {
+	if gemm.pairs == nil {
+		return gemm.mr
+	}
+	return gemm.pairsMR
+}
 
 // RunPairs is Run on bfloat16: every 4 bytes of A are the elements 2k and 2k+1 of a
 // row, every 4 bytes of B the same two elements of a column, and K counts pairs.
@@ -102,7 +107,15 @@ func PairsMR() int { return gemm.pairsMR }
 //
 // Where Lines is set, this is done for each line. Where APart is set, the runs of a segment of A lie that far apart,
 // and segments of B, in which the runs are neighbours, BSeg bytes.
-func (t *Tile) RunPairs(m int) { gemm.pairs(t, m) }
+//
+// On tiers that do not have it the loop itself runs, for tests.
+func (t *Tile) RunPairs(m int) {
+	if gemm.pairs == nil {
+		runParts(func(t *Tile) { pairsGeneric(t, m) }, t)
+		return
+	}
+	gemm.pairs(t, m)
+}
 
 // HasSplit tells whether the active tier has [Tile.RunSplit].
 func HasSplit() bool { return gemm.split != nil }

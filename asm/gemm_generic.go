@@ -1,6 +1,9 @@
 package asm
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // The generic tier: the loops that the assembly kernels are checked against.
 
@@ -50,3 +53,28 @@ func gemmTileGeneric(t *Tile, m int, transposed bool) {
 		*c = acc
 	}
 }
+
+// pairsGeneric is RunPairs without Lines and APart, on the panels of any tier.
+func pairsGeneric(t *Tile, m int) {
+	nr := NR()
+	for i := range m {
+		c := unsafe.Slice((*float32)(unsafe.Add(t.C, i*t.CRow)), nr)
+		switch {
+		case t.Accumulate != 0:
+		case t.Bias != nil:
+			copy(c, unsafe.Slice((*float32)(t.Bias), nr))
+		default:
+			clear(c)
+		}
+		for k := range t.Segs * t.K {
+			a := *(*[2]uint16)(unsafe.Add(t.A, i*t.ARow+k/t.K*t.ASeg+4*(k%t.K)))
+			for j := range c {
+				b := *(*[2]uint16)(unsafe.Add(t.B, 4*(k*nr+j)))
+				c[j] += wide(a[0])*wide(b[0]) + wide(a[1])*wide(b[1])
+			}
+		}
+	}
+}
+
+// wide is a bfloat16 as float32.
+func wide(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }

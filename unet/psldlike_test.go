@@ -55,6 +55,7 @@ func TestGoldenThroughAll(t *testing.T) {
 			{"f32", cpu.F32, plain, forwardLimit, gradLimit, true},
 			{"f16 weights", cpu.F32, half, 1e-3, 3e-3, false},
 			{"bf16", cpu.BF16, plain, 1e-2, 5e-2, false},
+			{"bf16fast", cpu.BF16Fast, plain, 2e-2, 5e-2, false},
 			{"int8", cpu.Int8, plain, 3e-2, 1e-1, false},
 		} {
 			t.Run(filepath.Base(dir)+"/"+p.name, func(t *testing.T) { p.run(t, dir, &exact) })

@@ -179,6 +179,7 @@ func (t *found) readRows(dst []float32, from int) error {
 	var bad badValues
 	done, size := 0, t.info.DType.Size()
 	copyOut := func(b []byte) {
+		touchPages(t.file.mapped, b)
 		for len(b) > 0 {
 			n := min(readBlock, len(b)/size)
 			block := dst[done : done+n]

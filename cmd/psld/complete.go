@@ -76,7 +76,7 @@ func choices(flagName string) []string {
 		}
 		return names
 	case "dtype":
-		return []string{"f32", "bf16", "f32x3", "int8"}
+		return []string{"f32", "bf16", "bf16fast", "f32x3", "int8"}
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 // StepOptions says which step to measure.
 type StepOptions struct {
 	Model     *prior.LatentDiffusion
-	DType     string // of products: f32, bf16, f32x3 or int8; the model was loaded for it
+	DType     string // of products: a name of devices.All; the model was loaded for it
 	Size      int    // pixels a side
 	Steps     int    // timed ones, after one that is not
 	Batch     int    // pictures that are solved at the same time; 0 for 1
@@ -81,7 +81,7 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 		Batch: max(1, o.Batch), Steps: o.Steps,
 		Weights: int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * 4, UNetAloneTFLOP: work.UNet.Forward / 1e12}
 	switch o.DType {
-	case "bf16":
+	case "bf16", "bf16fast":
 		r.Weights /= 2
 	case "int8":
 		r.Weights /= 4
@@ -200,7 +200,7 @@ func (o StepOptions) solve(parent context.Context, batch int, after func(solver.
 // the kernels in use multiply them. f32x3 takes three products in place of one.
 func ceiling(dtype string, threads int) float64 {
 	tier := asm.Active()
-	pairs := (dtype == "bf16" || dtype == "int8") && asm.MultipliesPairs(tier) || dtype == "f32x3" && asm.HasSplit()
+	pairs := dtype != "f32" && dtype != "f32x3" && asm.MultipliesPairs(tier) || dtype == "f32x3" && asm.HasSplit()
 	rate := fma(tier, pairs, threads, 2*slice)
 	if dtype == "f32x3" && pairs {
 		return rate / 3

@@ -25,8 +25,9 @@ type Options struct {
 	// Weights says what the model's files leave open.
 	Weights weights.Options
 	// Precision of the matrix products: "f32" or "" for float32, "bf16" for bfloat16
-	// factors and float32 sums ([cpu.BF16]), "f32x3" for three bfloat16 products where that is quicker
-	// ([cpu.F32X3]), "int8" for weights held in 8 bits ([cpu.Int8]). Weights take 4, 2, 4 or 1 bytes each.
+	// factors and float32 sums ([cpu.BF16]), "bf16fast" for bf16 with less exact convolutions
+	// ([cpu.BF16Fast]), "f32x3" for three bfloat16 products where that is quicker
+	// ([cpu.F32X3]), "int8" for weights held in 8 bits ([cpu.Int8]). Weights take 4, 2, 2, 4 or 1 bytes each.
 	Precision string
 	// Device is where the model computes: "cpu" or "", or one of those that the program was built with, such as
 	// "vulkan" or "vulkan:1" ([devices.Open]).

@@ -28,7 +28,7 @@ func Within(p Prior, h, w int, bytes int64) Prior {
 func (p *LatentDiffusion) stepBytes(h, w int) int64 {
 	each := int64(4)
 	switch p.Device() {
-	case cpu.BF16:
+	case cpu.BF16, cpu.BF16Fast:
 		each = 2
 	case cpu.Int8:
 		each = 1

@@ -77,7 +77,7 @@ func (r *trainer) runFacts() map[string]string {
 
 // precision is the last part of a device's name, whatever its kernels: a training may go on at another machine.
 func precision(dev tensor.Device) string {
-	for _, name := range []string{"bf16", "f32x3", "int8"} {
+	for _, name := range []string{"bf16", "bf16fast", "f32x3", "int8"} {
 		if strings.HasSuffix(dev.Name(), "/"+name) {
 			return name
 		}

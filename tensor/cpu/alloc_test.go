@@ -36,7 +36,7 @@ func TestOperationsAllocateNothing(t *testing.T) {
 // leavesNothing calls op many times on each device.
 func leavesNothing(t *testing.T, name string, op func(d tensor.Device)) {
 	t.Helper()
-	for _, dev := range []tensor.Device{F32, BF16, F32X3, Int8} {
+	for _, dev := range []tensor.Device{F32, BF16, BF16Fast, F32X3, Int8} {
 		const runs = 20
 		// Which worker needs how much scratch memory is chance, and so is how many loops wait for helpers that are late,
 		// up to some hundreds: some rounds fill the pools.

@@ -210,8 +210,12 @@ func (g *convolution) task(task, _ int, s *scratch) {
 // right is in y's size.
 func (d *device) conv(y, x pictures, f *factor, e epilogue, p tensor.Conv) {
 	in := convInput{pictures: x, top: p.PadTop, left: p.PadLeft, double: p.Upsample}
-	if in.winograd(f, p, y.h, y.w) {
-		d.convWinograd(y, f, e, in)
+	if in.winograd(f, p, y.h, y.w, d.fast) {
+		factors := single
+		if d.fast {
+			factors = f.format
+		}
+		d.convWinograd(y, f, e, in, factors)
 		return
 	}
 	if p.Pointwise() {

@@ -236,12 +236,21 @@ func (w *layout) choose(src []float32, panel, outs int) {
 // there is another, of zeros.
 func (w *layout) write(s *scratch, rows []float32, panel, c, n int) {
 	nr, to := asm.NR(), w.data[panel*w.size:][:w.size]
+	if w.format == bytes {
+		steps := s.floats(4, nr) // one over the scales
+		for j, v := range w.scales[panel*nr:][:nr] {
+			if steps[j] = 0; v > 0 {
+				steps[j] = 1 / v
+			}
+		}
+		asm.MulRows(rows[:n*w.taps*nr], steps)
+	}
 	if !w.format.paired() {
 		for k := range n {
 			for tap := range w.taps {
 				row, at := rows[(k*w.taps+tap)*nr:][:nr], (tap*w.ins+c+k)*nr
 				if w.format == bytes {
-					quantise(integers(to)[at:][:nr], row, w.scales[panel*nr:])
+					toIntegers(integers(to)[at:][:nr], row)
 				} else {
 					w.format.write(to[at:], row)
 				}
@@ -276,15 +285,11 @@ func integers(words []float32) []int8 {
 	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))
 }
 
-// quantise divides x by scales and rounds to nearest even. The quotients are within 127 of zero.
-func quantise(dst []int8, x, scales []float32) {
+// toIntegers rounds x, which is within 127 of zero, to the nearest.
+func toIntegers(dst []int8, x []float32) {
 	const shift = 3 << 22 // from here to twice as far float32 has no fractions
-	for j, v := range x {
-		if s := scales[j]; s > 0 {
-			dst[j] = int8(math.Float32bits(v/s + shift))
-		} else {
-			dst[j] = 0
-		}
+	for j, v := range x[:len(dst)] {
+		dst[j] = int8(math.Float32bits(v + shift))
 	}
 }
 

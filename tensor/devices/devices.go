@@ -21,6 +21,7 @@ type Entry struct {
 var All = []Entry{
 	{"f32", "the processor, in float32", always(cpu.F32)},
 	{"bf16", "the processor, factors of products rounded to bfloat16", always(cpu.BF16)},
+	{"bf16fast", "the processor, bf16 with transformed factors rounded too", always(cpu.BF16Fast)},
 	{"f32x3", "the processor, products as three of bfloat16 where that is quicker", always(cpu.F32X3)},
 	{"int8", "the processor, weights held in 8 bits", always(cpu.Int8)},
 }
@@ -41,7 +42,7 @@ func Find(name string) (Entry, bool) {
 	return All[i], true
 }
 
-// Names lists the names as a sentence does: "f32, bf16, f32x3 or int8".
+// Names lists the names as a sentence does: "f32, bf16, bf16fast, f32x3 or int8".
 func Names() string {
 	return sentence(precisions())
 }

@@ -37,7 +37,7 @@ func TestAll(t *testing.T) {
 
 func ExampleNames() {
 	fmt.Println("precision f8, want", devices.Names())
-	// Output: precision f8, want f32, bf16, f32x3 or int8
+	// Output: precision f8, want f32, bf16, bf16fast, f32x3 or int8
 }
 
 func TestOpen(t *testing.T) {
@@ -49,7 +49,7 @@ func TestOpen(t *testing.T) {
 		}
 	}
 	for _, c := range [][3]string{
-		{"cpu", "f8", `precision "f8", want f32, bf16, f32x3 or int8`},
+		{"cpu", "f8", `precision "f8", want f32, bf16, bf16fast, f32x3 or int8`},
 		{"cpu:1", "", "no device cpu:1, want cpu"},
 		{"cpu:x", "", `device "cpu:x", want cpu`},
 		{"cpu:-1", "", `device "cpu:-1", want cpu`},
