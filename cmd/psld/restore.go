@@ -54,8 +54,9 @@ A run of more than five minutes also keeps its state on disk as it goes
 written. Whatever ended the program, the same command with --resume goes on from
 there and gives the same file as without a break. It is refused, with the reason, where
 input, mask, kernel, model, options, --dtype or processor kernels are not the same; --threads,
---max-mem, --save-every, and what comes after the steps (--raw, --sigma, --paste) may differ
-(but for methods that make use of the noise: --sigma).
+--save-every, and what comes after the steps (--raw, --sigma, --paste) may differ
+(but for methods that make use of the noise: --sigma), and so may --max-mem, but where it
+decides whether a latent model sees a large picture in one piece.
 The first state is that after the first step; of a pixel method it takes 24 bytes a pixel.
 The memory that is planned for is the least of --max-mem, GOMEMLIMIT (heap and weights
 together) and three quarters of what is available.
