@@ -25,7 +25,8 @@ if [[ $1 == -c ]]; then # are torch and diffusers there? where are libraries?
 fi
 [[ " $* " != *" --compile "* ]] || exec sleep 1000 # a part that hangs
 [[ $1 == bench/peers/step_torch.py ]] && python3 -m py_compile "$1"
-echo '{"seconds": 0.2, "unet_s": 0.1, "decoder_s": 0.05, "encoder_s": 0.05, "unet_alone_s": 0.02, "peak_device_bytes": 12345678}'
+echo '{"seconds": 0.2, "unet_s": 0.1, "decoder_s": 0.05, "encoder_s": 0.05, "unet_alone_s": 0.02,' \
+  '"peak_device_bytes": 12345678}'
 END
 chmod +x "$tmp"/bin/*
 

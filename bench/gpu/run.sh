@@ -13,8 +13,8 @@
 #
 # It needs Go and NVIDIA's driver. For 2, PYTHON names a Python 3 with torch (for CUDA) and diffusers; without these
 # psld alone is measured. All that is printed lies in --out as well; summary.md there sets it beside the bars that this
-# project has. Each part has a limit, and all have one together: what fails or finds no time does not stop the rest, and
-# is repeated at the end. --quick takes small shapes and few steps, to try the script itself: see dry-run.sh.
+# project has. Each part has a limit, and all have one together: what fails or finds no time does not stop the rest,
+# and is repeated at the end. --quick takes small shapes and few steps, to try the script itself: see dry-run.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=gpu-results number=0 minutes=9.5 quick=
@@ -66,7 +66,8 @@ rows() {
 # Libraries of PyTorch's packages are not where the system looks.
 libraries() {
   local found
-  found=$("$PYTHON" -c 'import glob, sysconfig; print("\n".join(glob.glob(sysconfig.get_path("purelib") + "/nvidia/*/lib/*")))' || true)
+  found=$("$PYTHON" -c 'import glob, sysconfig
+print("\n".join(glob.glob(sysconfig.get_path("purelib") + "/nvidia/*/lib/*")))' || true)
   : "${PSLD_NVRTC:=$(grep -m1 '/libnvrtc\.so\.[0-9]*$' <<<"$found" || true)}"
   : "${PSLD_CUBLASLT:=$(grep -m1 '/libcublasLt\.so\.[0-9]*$' <<<"$found" || true)}"
   export PSLD_NVRTC PSLD_CUBLASLT
@@ -116,8 +117,13 @@ rows kernels-bf16-own 30 env PSLD_CUBLASLT=none "$out/psld" bench kernels --json
 vulkan=$(sed -n 's/^device *\(vulkan[:0-9]*\): .*NVIDIA.*/\1/p' "$out/devices.txt" 2>/dev/null | head -1)
 if [[ -n $vulkan ]]; then
   for dtype in f32 f16; do
-    rows "kernels-vulkan-$dtype" 30 "$out/psld" bench kernels --json --device "$vulkan" --dtype "$dtype" "${kernels[@]}"
+    rows "kernels-vulkan-$dtype" 30 env PSLD_VULKAN_COOPERATIVE=1 "$out/psld" bench kernels --json --device "$vulkan" \
+      --dtype "$dtype" "${kernels[@]}"
   done
+  if [[ $vulkan == vulkan ]]; then # the tests take the first device
+    part suite-vulkan 60 env PSLD_VULKAN_COOPERATIVE=1 go test -tags vulkan -count=1 \
+      -run 'TestCooperative|TestHalves' ./tensor/vulkan
+  fi
 else
   skip "Vulkan: psld info lists no GPU of NVIDIA for it"
 fi

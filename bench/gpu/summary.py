@@ -49,7 +49,8 @@ def inverse(v):
     return 1 / v if v else None
 
 
-bar("speed of a step, bf16, against PyTorch eager with autocast", 1, inverse(ratio("psld-bf16", "PyTorch-bf16", "seconds")))
+bar("speed of a step, bf16, against PyTorch eager with autocast", 1,
+    inverse(ratio("psld-bf16", "PyTorch-bf16", "seconds")))
 bar("the same against torch.compile", 0.8, inverse(ratio("psld-bf16", "PyTorch-compiled-bf16", "seconds")))
 bar("peak of memory, bf16, against PyTorch eager", 0.7, ratio("psld-bf16", "PyTorch-bf16", "peak_device_bytes"), True)
 pairs = [of["vulkan-f16"]["gflops"] / of["f16"]["gflops"] for of in kernels.values()

@@ -73,6 +73,11 @@ func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
 	tiles := func(rows, columns int) [3]int {
 		return square((g.rows + rows - 1) / rows * ((g.out + columns - 1) / columns))
 	}
+	if d.cooperative && !g.grad {
+		d.launch(launch{kernel: "cooperative/conv_cooperative", out: []*piece{y}, in: []*piece{bias, add, x, w},
+			push: push, groups: tiles(64, 64)})
+		return
+	}
 	if !d.lanes {
 		d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad), flag(d.halves)}, out: []*piece{y}, in: []*piece{bias, add, x, w},
 			push: push, groups: tiles(64, 64)})

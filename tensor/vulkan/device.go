@@ -74,11 +74,10 @@ func Open(n int, precision string) (*Device, error) {
 	if d := opened.devices[c]; d != nil {
 		return d, nil
 	}
-	d, err := newDevice(in.devices[n])
+	d, err := newDevice(in.devices[n], precision == "f16")
 	if err != nil {
 		return nil, err
 	}
-	d.halves = precision == "f16"
 	if opened.devices == nil {
 		opened.devices = map[choice]*Device{}
 	}
@@ -104,10 +103,12 @@ type Device struct {
 	temps     []*piece // of the operation under way
 	halves    bool     // weights of products lie in float16
 	lanes     bool     // products by conv_lanes.comp
-	copies    bool     // downloads go through staging memory, though the host sees all
-	refusals  int      // allocations of blocks that fail, for tests
-	fault     result   // of the next submission, for tests
-	profile   map[string]Kernel
+	// cooperative: products by conv_cooperative.comp, forward
+	cooperative bool
+	copies      bool   // downloads go through staging memory, though the host sees all
+	refusals    int    // allocations of blocks that fail, for tests
+	fault       result // of the next submission, for tests
+	profile     map[string]Kernel
 }
 
 // orphans are the pieces of buffers that nobody holds any more. They have a lock of their own: the garbage collector
@@ -151,11 +152,11 @@ func (m *physicalDeviceMemoryProperties) best(score func(flags uint32) int) (kin
 	return order[0], types[order[0]].heapIndex
 }
 
-func newDevice(p *physical) (*Device, error) {
+func newDevice(p *physical, halves bool) (*Device, error) {
 	if err := p.lacks(); err != nil {
 		return nil, err
 	}
-	d := &Device{physical: p}
+	d := &Device{physical: p, halves: halves}
 	extensions := []string{pushDescriptors}
 	const subset = "VK_KHR_portability_subset" // to be turned on where it is there
 	if slices.Contains(p.extensions, subset) {
@@ -164,8 +165,14 @@ func newDevice(p *physical) (*Device, error) {
 	priority := float32(1)
 	queue := &deviceQueueCreateInfo{sType: typeDeviceQueueCreateInfo, queueFamilyIndex: uint32(p.family), queueCount: 1,
 		pQueuePriorities: unsafe.Pointer(&priority)}
+	var features unsafe.Pointer
+	if halves && askedForCooperative() {
+		if features = p.cooperative(); features != nil {
+			extensions, d.cooperative = append(extensions, cooperativeExtensions...), true
+		}
+	}
 	names := cStrings(extensions)
-	info := &deviceCreateInfo{sType: typeDeviceCreateInfo, queueCreateInfoCount: 1,
+	info := &deviceCreateInfo{sType: typeDeviceCreateInfo, pNext: features, queueCreateInfoCount: 1,
 		pQueueCreateInfos: unsafe.Pointer(queue), enabledExtensionCount: uint32(len(names)),
 		ppEnabledExtensionNames: first(names)}
 	r := p.in.CreateDevice.call(p.handle, uintptr(ref(info)), 0, uintptr(ref(&d.handle)))

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"psld/tensor"
+	"psld/tensor/devicetest"
 )
 
 // attempt gives the error that a computation ends in.
@@ -45,8 +46,20 @@ func TestLacks(t *testing.T) {
 		p.properties = &properties
 		require.NoError(t, p.lacks())
 		change(&p)
-		_, err := newDevice(&p)
+		_, err := newDevice(&p, false)
 		require.ErrorContains(t, err, want)
+	}
+}
+
+// TestCooperative: a device without cooperative matrices is opened all the same where somebody asks for them.
+func TestCooperative(t *testing.T) {
+	p := open(t).physical
+	t.Setenv("PSLD_VULKAN_COOPERATIVE", "1")
+	d, err := newDevice(p, true)
+	require.NoError(t, err)
+	require.Equal(t, p.cooperative() != nil, d.cooperative)
+	if d.cooperative { // on hardware
+		devicetest.RunCases(t, d, 2e-3, func(c *devicetest.Case) bool { return c.Product && c.Op != "Attention" })
 	}
 }
 
@@ -81,7 +94,7 @@ func TestOutOfMemory(t *testing.T) {
 // TestLost: a device that is lost is an error, in the operation that finds it and in all later ones, and tensors can
 // be put back.
 func TestLost(t *testing.T) {
-	d, err := newDevice(open(t).physical) // of its own
+	d, err := newDevice(open(t).physical, false) // of its own
 	require.NoError(t, err)
 	x := d.Get(1000)
 	d.Fill(x, 1)

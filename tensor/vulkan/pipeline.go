@@ -17,7 +17,7 @@ import (
 
 // The kernels: shaders/NAME.comp in GLSL, and beside each what shaders/compile.sh makes of it.
 //
-//go:embed shaders/*.spv
+//go:embed shaders/*.spv shaders/cooperative/*.spv
 var shaders embed.FS
 
 const maxBuffers = 10 // of a kernel

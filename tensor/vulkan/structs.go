@@ -33,7 +33,58 @@ const (
 	typeMemoryProperties2       = 1000059006
 	typeDebugMessengerInfo      = 1000128004
 	typeMemoryBudget            = 1000237000
+	typeFeatures2               = 1000059000
+	typeProperties2             = 1000059001
+	typeFloat16Features         = 1000082000
+	typeSubgroupProperties      = 1000094000
+	typeMemoryModelFeatures     = 1000211000
+	typeCooperativeFeatures     = 1000506000
+	typeCooperativeProperties   = 1000506001
 )
+
+type physicalDeviceFeatures2 struct {
+	sType    uint32
+	pNext    unsafe.Pointer
+	features [55]uint32 // VkPhysicalDeviceFeatures
+}
+
+type physicalDeviceProperties2 struct {
+	sType      uint32
+	pNext      unsafe.Pointer
+	properties physicalDeviceProperties
+}
+
+type subgroupProperties struct {
+	sType                                        uint32
+	pNext                                        unsafe.Pointer
+	subgroupSize, stages, operations, quadInAll_ uint32
+}
+
+type shaderFloat16Int8Features struct {
+	sType                     uint32
+	pNext                     unsafe.Pointer
+	shaderFloat16, shaderInt8 uint32
+}
+
+type vulkanMemoryModelFeatures struct {
+	sType                                  uint32
+	pNext                                  unsafe.Pointer
+	vulkanMemoryModel, deviceScope, chains uint32
+}
+
+type cooperativeMatrixFeatures struct {
+	sType                                 uint32
+	pNext                                 unsafe.Pointer
+	cooperativeMatrix, robustBufferAccess uint32
+}
+
+type cooperativeMatrixProperties struct {
+	sType             uint32
+	pNext             unsafe.Pointer
+	m, n, k           uint32
+	a, b, c, result   uint32 // types of numbers
+	saturating, scope uint32
+}
 
 type applicationInfo struct {
 	sType              uint32

@@ -95,7 +95,7 @@ type globalProcs struct {
 type instanceProcs struct {
 	DestroyInstance, EnumeratePhysicalDevices, GetPhysicalDeviceProperties,
 	GetPhysicalDeviceQueueFamilyProperties, GetPhysicalDeviceMemoryProperties2, EnumerateDeviceExtensionProperties,
-	CreateDevice, GetDeviceProcAddr proc
+	GetPhysicalDeviceFeatures2, GetPhysicalDeviceProperties2, CreateDevice, GetDeviceProcAddr proc
 }
 
 type deviceProcs struct {
