@@ -72,7 +72,7 @@ func openBlas() *blas {
 			return nil
 		}
 	}
-	if dynlib.Call(b.create, uintptr(unsafe.Pointer(&b.handle))) != 0 {
+	if !done(b.create, uintptr(unsafe.Pointer(&b.handle))) {
 		return nil
 	}
 	return b
@@ -115,6 +115,12 @@ func (b *blas) plan(s shape) (number int, ok bool) {
 	return number, b.plans[number].ok
 }
 
+// done calls a function of the library and tells whether it did what it should. Pointers among the arguments stay where
+// they are, as for [dynlib.Call].
+//
+//go:uintptrescapes
+func done(f uintptr, args ...uintptr) bool { return int32(dynlib.Call(f, args...)) == 0 }
+
 // newPlan asks the library. It sees matrices in columns, so that the rows C = A B are its columns C' = B' A'.
 func (b *blas) newPlan(s shape) (p plan) {
 	const sums, tf32Sums, float, turnFirst, turnSecond = 68, 77, 0, 3, 4
@@ -122,7 +128,6 @@ func (b *blas) newPlan(s shape) (p plan) {
 	if s.kind == "tf32" {
 		compute = tf32Sums
 	}
-	done := func(f uintptr, args ...uintptr) bool { return int32(dynlib.Call(f, args...)) == 0 }
 	turn := [2]int32{}
 	if s.turnB {
 		turn[0] = 1
