@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"psld/psld/operator"
@@ -130,7 +131,20 @@ func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	primal, change := d.update(x, shape, m.Lambda/m.Rho, m.rhs)
 	report.Done = primal < m.Tol && change < m.Tol
 	report.Terms = []Term{{"primal", primal}, {"dual", change}}
+	if report.Done || s.Step == m.Len()-1 {
+		m.end(len(x))
+	}
 	return report, nil
+}
+
+// end lets go what the steps kept for each other, and of a large picture gives it back before more is taken to make the
+// result.
+func (m *admmTV) end(values int) {
+	const large = 1 << 23
+	m.rhs, m.ax, m.old, m.space = nil, nil, nil, operator.Space{}
+	if values > large {
+		runtime.GC()
+	}
 }
 
 // objective returns |A x - y|^2 and the total variation of a picture x.
