@@ -310,6 +310,7 @@ func TestGraphsThatFail(t *testing.T) {
 		fail(call, n, 719)
 		_, err := same(d, 4)
 		require.ErrorContains(t, err, "cuda:0 does not answer any more, start the program again")
+		fakeCall("fakeReset")
 		require.Equal(t, used, d.memory.used)
 	}
 }

@@ -79,11 +79,11 @@ type cooperativeMatrixFeatures struct {
 }
 
 type cooperativeMatrixProperties struct {
-	sType             uint32
-	pNext             unsafe.Pointer
-	m, n, k           uint32
-	a, b, c, result   uint32 // types of numbers
-	saturating, scope uint32
+	sType           uint32
+	_               unsafe.Pointer
+	m, n, k         uint32
+	a, b, c, result uint32 // types of numbers
+	_, scope        uint32
 }
 
 type applicationInfo struct {
