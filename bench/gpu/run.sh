@@ -14,8 +14,8 @@
 # It needs Go and NVIDIA's driver. For 2, PYTHON names a Python 3 with torch (for CUDA) and diffusers; without these
 # psld alone is measured. All that is printed lies in --out as well; summary.md there sets it beside the bars that this
 # project has. Each part has a limit, and all have one together: what fails or finds no time does not stop the rest,
-# and is repeated at the end. --patience 2 doubles the limits of parts, for a slow processor. --quick takes small shapes
-# and few steps, to try the script itself: see dry-run.sh.
+# and is repeated at the end. --patience 2 doubles the limits of parts, for a slow processor. --quick takes small
+# shapes and few steps, to try the script itself: see dry-run.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=gpu-results number=0 minutes=9.5 patience=1 quick=
@@ -54,6 +54,8 @@ part() {
   echo "=== $name"
   if ! timeout -k 5 "$limit" "$@" 2>&1 | tee "$out/$name.txt"; then
     failed+=("$name, after $((SECONDS - t0)) of at most $limit s")
+  elif grep -q 'warning: no tests to run' "$out/$name.txt"; then
+    failed+=("$name: no test ran")
   fi
   echo "    $((SECONDS - t0)) s"
 }
@@ -79,11 +81,11 @@ print("\n".join(glob.glob(sysconfig.get_path("purelib") + "/nvidia/*/lib/*")))' 
 cuda=cuda:$number torch=
 kernels=(--seconds 0.1) size=512 steps=5 model=(--random) cases='^(TestHardware|TestSuite)$'
 if [[ -n $quick ]]; then
-  kernels=(--quick) size=64 steps=1 model=(--tiny) cases='^TestHardware$/^f16$/^(Linear.*3|Softmax.*3)'
+  kernels=(--quick) size=64 steps=1 model=(--tiny) cases='^TestHardware$/^f16$/^(Linear|Softmax)$'
 fi
 step=("$out/psld" bench step "${model[@]}" --json --device "$cuda" --size "$size" --steps "$steps")
 peer=("$PYTHON" bench/peers/step_torch.py --device cuda --size "$size" --steps "$steps")
-few='TestHardware/(f32|tf32|bf16|f16)/(Softmax|GroupNorm/.3|LayerNorm|Attention/1x1x33|Linear/.3|Sum)'
+few='^TestHardware$/./^(Softmax|GroupNorm|LayerNorm|Attention|Conv2d|Linear|Sum)$/3' # of the shapes, those with a 3
 [[ -z $quick ]] || few=$cases
 libraries
 if "$PYTHON" -c 'import torch, diffusers; assert torch.cuda.is_available()' 2>/dev/null; then
