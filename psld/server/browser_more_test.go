@@ -73,8 +73,14 @@ func TestBrowserInput(t *testing.T) {
 	b.do(chromedp.SetUploadFiles(chromedp.CSS("#mask-file"), []string{mask}))
 	b.wait(`text("#mask-error").includes("64 × 40")`)
 
+	// What stands in the way is taken away by pieces of the picture; other damages know no such method.
+	b.click(`label:has(input[name="fill"][value="patchmatch"])`)
+	b.wait(`document.querySelector("#method").value === "patchmatch"`)
+	b.accessible("hole")
+
 	// The width of a blur, and the direction of a shake.
 	b.click(`.tile:has(input[value="blurred"])`)
+	b.wait(`document.querySelector("#method").value === "auto"`)
 	b.click(`label:has(input[name="blur"][value="width"])`)
 	sketch := func() string { return eval[string](b, `document.querySelector("#blur-sketch").toDataURL()`) }
 	before := sketch()

@@ -10,6 +10,9 @@ const qualities = ["preview", "good", "best"];
 const value = (id) => $(id).value;
 const number = (id) => Number(value(id));
 const radio = (name) => document.querySelector(`#options input[name="${name}"]:checked`)?.value;
+// background is the method that fills a hole with pieces of the same picture.
+const background = "patchmatch";
+
 const setRadio = (name, v) => {
   const input = document.querySelector(`#options input[name="${name}"][value="${v}"]`);
   if (input) input.checked = true;
@@ -119,7 +122,10 @@ export class Options {
       this.told("kinds-error");
       this.told("details-error");
     }
-    if (target.id === "method") this.fillParams({});
+    const leaves = target.name === "kind" && value("method") === background;
+    if (target.name === "fill") $("method").value = target.value;
+    if (leaves) $("method").value = "auto";
+    if (target.id === "method" || target.name === "fill" || leaves) this.fillParams({});
     if (target.closest("#details")) this.told("details-error");
     if (target.closest("#advanced")) this.told("advanced-error");
     this.told("send-error");
@@ -175,6 +181,8 @@ export class Options {
     $("prompt-field").hidden = model?.kind !== "latent";
     const method = this.methods.find((m) => m.name === value("method"));
     $("method-about").textContent = method ? method.description : "";
+    $("fill").hidden = !this.methods.some((m) => m.name === background);
+    setRadio("fill", value("method") === background ? background : "auto");
     $("raw-mask").hidden = Boolean(editor.pic) || !this.painting;
     editor.setMode(this.painting ? "mask"
       : part === "motion" && radio("motion") === "line" && !this.trying ? "line" : "");
