@@ -110,8 +110,8 @@ func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Rep
 	return &next, st, nil
 }
 
-// longDecoding is the number of pixels from which on who stops a run does not wait for the decoding of a start, in which
-// there is nothing to see yet.
+// longDecoding is the number of pixels from which on who stops a run does not wait for the decoding of a start, in
+// which there is nothing to see yet.
 const longDecoding = 1 << 20
 
 // stopped is the result of a run that ctx has ended; nil before the first step of a large picture in latents.

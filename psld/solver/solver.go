@@ -93,8 +93,8 @@ type Result struct {
 }
 
 // Solve runs a method on a problem; m may be nil for methods that need no prior. When ctx ends early it returns the
-// best picture so far together with an error that wraps ctx's; no picture where the first step of a large one in latents
-// has not ended.
+// best picture so far together with an error that wraps ctx's; no picture where the first step of a large one in
+// latents has not ended.
 func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Options) (*Result, error) {
 	switch {
 	case ctx == nil:
