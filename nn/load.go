@@ -18,9 +18,9 @@ type Source interface {
 	Read(name string, shape []int, dst []float32) error
 }
 
-// RowSource is a Source that gives some rows of a tensor at a time, that is indices of its first dimension: read writes
-// rows from, from+1, ... to dst, as many as fit, and done tells that no more are wanted. read is nil for a tensor that can
-// be had as a whole only. Errors are those of Read, but for what they count.
+// RowSource is a Source that gives some rows of a tensor at a time, that is indices of its first dimension: read
+// writes rows from, from+1, ... to dst, as many as fit, and done tells that no more are wanted. read is nil for a
+// tensor that can be had as a whole only. Errors are those of Read, but for what they count.
 type RowSource interface {
 	Source
 	Rows(name string, shape []int) (read func(dst []float32, from int) error, done func(), err error)

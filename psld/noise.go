@@ -16,8 +16,8 @@ const (
 	leastWhite = 1 / 127.5
 	// leastShare is the least share of the wavelets' estimate, which texture makes too large, that it may have.
 	leastShare = 0.2
-	// leastEven is the least share of its variance that the smallest eigenvalue must have: at least half in white noise
-	// from 32x32 pixels on, a fifth at the most where JPEG has taken a part of the noise away.
+	// leastEven is the least share of its variance that the smallest eigenvalue must have: at least half in white
+	// noise from 32x32 pixels on, a fifth at the most where JPEG has taken a part of the noise away.
 	leastEven = 0.45
 )
 
@@ -39,10 +39,10 @@ func EstimateNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) 
 	return sigma, true
 }
 
-// smoothest is the deviation of the finest diagonal wavelet coefficients in the parts of the picture that have least of
-// them, since elsewhere texture adds to the noise. Where too few parts are known it is the median size of all
-// coefficients (Donoho and Johnstone 1994), which texture makes too large. Near the ends of the range noise is cut off,
-// and what is left of it is too small: parts where that is seen count only where there are not enough others.
+// smoothest is the deviation of the finest diagonal wavelet coefficients in the parts of the picture that have least
+// of them, since elsewhere texture adds to the noise. Where too few parts are known it is the median size of all
+// coefficients (Donoho and Johnstone 1994), which texture makes too large. Near the ends of the range noise is cut
+// off, and what is left of it is too small: parts where that is seen count only where there are not enough others.
 func smoothest(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
 	const side, enough = 16, 100 // of a part, in pixels, and its coefficients
 	across := (w + side - 1) / side

@@ -83,7 +83,8 @@ func TestNoiseThroughJPEG(t *testing.T) {
 	require.False(t, ok)
 }
 
-// TestEstimateNoiseOfOneColour: noise that is the same in the three colours, as film and JPEG leave it, counts as well.
+// TestEstimateNoiseOfOneColour: noise that is the same in the three colours, as film and JPEG leave it, counts as
+// well.
 func TestEstimateNoiseOfOneColour(t *testing.T) {
 	const n, sigma = 96, 0.05
 	x, noise := waves(n, n), make([]float32, n*n)

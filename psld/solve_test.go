@@ -140,8 +140,8 @@ func TestDoubt(t *testing.T) {
 	require.Empty(t, res.Doubt())
 }
 
-// TestFewerStepsThanFits: the preset's fits are no more than the steps that are asked for; those that are asked for are
-// an error.
+// TestFewerStepsThanFits: the preset's fits are no more than the steps that are asked for; those that are asked for
+// are an error.
 func TestFewerStepsThanFits(t *testing.T) {
 	o := Options{Method: "dpm", Params: param.Values{"steps": 2}}
 	m, err := Preset(prior.RandomTiny(1), Damage{Task: SR4}, 32, 32, o)

@@ -8,8 +8,8 @@ import (
 	"psld/psld/solver"
 )
 
-// MethodTitle is a method's name as its paper writes it, such as "PnP-ADMM" for pnp-admm. A name that this package does
-// not know is given back as it is.
+// MethodTitle is a method's name as its paper writes it, such as "PnP-ADMM" for pnp-admm. A name that this package
+// does not know is given back as it is.
 func MethodTitle(name string) string {
 	spec, err := solver.Lookup(name)
 	if err != nil {

@@ -47,10 +47,9 @@ type Device interface {
 	Attention(o, stats, q, k, v *Tensor, heads int, causal bool)
 	AttentionGrad(dq, dk, dv, do, o, stats, q, k, v *Tensor, heads int, causal bool)
 
-	// GroupNorm over x[N,...,C] with gamma, beta[C], or [N,C] for each item its own; stats[N,groups,2] receives mean and
-	// 1/sqrt(var+eps). With silu, y = silu(norm(x)). LayerNorm is over the last
-	// axis, stats[rows,2]. dgamma and dbeta may both be nil; they are overwritten.
-	// In GroupNormGrad and SoftmaxGrad dx may be dy.
+	// GroupNorm over x[N,...,C] with gamma, beta[C], or [N,C] for each item its own; stats[N,groups,2] receives mean
+	// and 1/sqrt(var+eps). With silu, y = silu(norm(x)). LayerNorm is over the last axis, stats[rows,2]. dgamma and
+	// dbeta may both be nil; they are overwritten. In GroupNormGrad and SoftmaxGrad dx may be dy.
 	GroupNorm(y, stats, x, gamma, beta *Tensor, groups int, eps float32, silu bool)
 	GroupNormGrad(dx, dgamma, dbeta, dy, x, stats, gamma, beta *Tensor, groups int, silu bool)
 	LayerNorm(y, stats, x, gamma, beta *Tensor, eps float32)
@@ -103,8 +102,8 @@ type Device interface {
 }
 
 // RowPacker is implemented by devices that pack a frozen weight without seeing all of it at once: read writes the
-// elements of outputs from, from+1, ... to dst, as many as fit, and is called from several goroutines. Afterwards w is as
-// after Pack; an error of read is returned, and w is as before.
+// elements of outputs from, from+1, ... to dst, as many as fit, and is called from several goroutines. Afterwards w is
+// as after Pack; an error of read is returned, and w is as before.
 type RowPacker interface {
 	PackRows(w *Tensor, read func(dst []float32, from int) error) error
 }

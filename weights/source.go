@@ -116,7 +116,8 @@ func (s *Set) Read(name string, shape []int, dst []float32) error {
 	return t.read(dst)
 }
 
-// Rows gives some rows of the named tensor at a time, see nn.RowSource. One that LoRA changes is to be had as a whole only.
+// Rows gives some rows of the named tensor at a time, see nn.RowSource. One that LoRA changes is to be had as a whole
+// only.
 func (s *Set) Rows(name string, shape []int) (read func(dst []float32, from int) error, done func(), err error) {
 	t, err := s.find(name, shape)
 	if err != nil || len(t.changes) > 0 {

@@ -163,8 +163,8 @@ func flagError(fs *flag.FlagSet, err error) error {
 // flagGroups are the headings under which help shows the flags of commands that have many, in this order. Parameters
 // of methods have a heading of their own, and what stands nowhere is a flag of that command alone.
 var flagGroups = []struct{ title, names string }{
-	{"Files", "in out mask kernel init data val sheet curves preview preview-every like skip-existing overwrite no-metadata " +
-		"plot grid"},
+	{"Files", "in out mask kernel init data val sheet curves preview preview-every like skip-existing overwrite " +
+		"no-metadata plot grid"},
 	{"The damage", "task tasks task-config mask-box invert-mask kernel-std motion-length motion-angle sigma paste"},
 	{"Method", "method methods quality presets reference raw guide-vae seed"},
 	{"Model", "model device dtype variant vae vae-tile vocab taesd lora"},

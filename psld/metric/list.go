@@ -15,7 +15,8 @@ type Entry struct {
 	Info
 	// Open makes the metric. weights is the path of the file that Needs names; metrics that need none leave it unread.
 	Open func(weights string) (Metric, error)
-	// Bare is the metric without what it needs: its accumulators merge what others have gathered, and take no pictures.
+	// Bare is the metric without what it needs: its accumulators merge what others have gathered, and take no
+	// pictures.
 	Bare Metric
 }
 
@@ -55,9 +56,9 @@ func (e *Missing) Error() string {
 	return fmt.Sprintf("metric %s: n/a, it needs %s", e.Info.Name, e.Info.Needs)
 }
 
-// Open makes the metric of that name. weights is the path of the file that it needs, or of a folder with it, as several
-// metrics may take different files of one; "" for the one in the cache of torch's hub: a *Missing where that has none.
-// An unknown name is an error.
+// Open makes the metric of that name. weights is the path of the file that it needs, or of a folder with it, as
+// several metrics may take different files of one; "" for the one in the cache of torch's hub: a *Missing where that
+// has none. An unknown name is an error.
 func Open(name, weights string) (Metric, error) {
 	var names []string
 	for _, e := range List {
@@ -78,8 +79,9 @@ func Open(name, weights string) (Metric, error) {
 		names))
 }
 
-// inFolder is the one file of the folder at path whose name begins like that of torch's hub, up to its first hyphen, as
-// a safetensors file of another name does: alexnet.safetensors is AlexNet's. A path that is no folder stays as it is.
+// inFolder is the one file of the folder at path whose name begins like that of torch's hub, up to its first hyphen,
+// as a safetensors file of another name does: alexnet.safetensors is AlexNet's. A path that is no folder stays as it
+// is.
 func inFolder(path, file string) (string, error) {
 	if info, err := os.Stat(path); file == "" || err != nil || !info.IsDir() {
 		return path, nil

@@ -12,8 +12,8 @@ const (
 
 // blend takes each missing pixel from the patch that fits best, and then hides the seams: it solves for colours whose
 // differences between neighbours are those inside the patches that they are from, with the known pixels about the hole
-// in their place (Perez, Gangnet, Blake 2003, "Poisson image editing"). Where patches do not agree at all on what lies at a
-// seam, the difference there counts little, so that colours do not bleed over edges.
+// in their place (Perez, Gangnet, Blake 2003, "Poisson image editing"). Where patches do not agree at all on what lies
+// at a seam, the difference there counts little, so that colours do not bleed over edges.
 func (l *level) blend(ctx context.Context, f field) error {
 	b := &blender{level: l, number: make([]int32, l.h*l.w)}
 	for p, known := range l.known {
@@ -103,8 +103,8 @@ func (r *row) relax(x [][3]float32, i int, relax float32) {
 	}
 }
 
-// origin is the place that the best of the patches over the missing pixel p takes it from. Patches whose rim it lies on
-// do not count: the neighbours at its origin must be in the patch as well.
+// origin is the place that the best of the patches over the missing pixel p takes it from. Patches whose rim it lies
+// on do not count: the neighbours at its origin must be in the patch as well.
 func (l *level) origin(f field, p int) int {
 	top, bottom, left, right := l.window(p)
 	best, from := float32(math.Inf(1)), -1

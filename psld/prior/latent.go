@@ -41,8 +41,8 @@ type LatentDiffusion struct {
 	// TrainSize is the side in pixels of the pictures that the model was trained on.
 	TrainSize int
 	// Whole: pictures of up to so many pixels go through all networks in one piece. Window: latents of larger pictures
-	// with a side that is longer than this (pixels, 0 for never) are denoised in overlapping windows of up to that side,
-	// blended in every step.
+	// with a side that is longer than this (pixels, 0 for never) are denoised in overlapping windows of up to that
+	// side, blended in every step.
 	Whole, Window int
 	// Warnings tell what of the model's files was not understood, in a line each.
 	Warnings []string
@@ -209,9 +209,9 @@ func (p *LatentDiffusion) Decode(g *autograd.Graph, z *autograd.Value) *autograd
 // decodesWhole tells whether a picture of h x w pixels goes through encoder and decoder in one piece.
 func (p *LatentDiffusion) decodesWhole(h, w int) bool { return h*w <= max(p.Whole, TilePixels) }
 
-// TilePixels and Tile: where a picture is not seen in one piece, it goes through the autoencoder on overlapping tiles of
-// up to Tile pixels a side if it has more than TilePixels pixels, so that what encoder and decoder need inside grows
-// with the tile, not with the picture. Without a gradient ([LatentDiffusion.Generate]) it does so in any case.
+// TilePixels and Tile: where a picture is not seen in one piece, it goes through the autoencoder on overlapping tiles
+// of up to Tile pixels a side if it has more than TilePixels pixels, so that what encoder and decoder need inside
+// grows with the tile, not with the picture. Without a gradient ([LatentDiffusion.Generate]) it does so in any case.
 const (
 	TilePixels = 512 * 512
 	Tile       = 512

@@ -236,7 +236,8 @@ func networks(w *weights.Model, dev tensor.Device) (*LatentDiffusion, map[string
 	if err != nil {
 		return nil, nil, err
 	}
-	m := &LatentDiffusion{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Whole: WholePixels, Window: DefaultWindow, device: dev}
+	m := &LatentDiffusion{UNet: unet.New(ucfg), VAE: vae.New(vcfg), Whole: WholePixels, Window: DefaultWindow,
+		device: dev}
 	m.Noise, m.Warnings = noiseOf(w.Diffusion), append(w.Warnings, unknownKeys("unet", unet.UnknownKeys(w.UNetConfig))...)
 	m.Warnings = append(m.Warnings, unknownKeys("vae", vae.UnknownKeys(w.VAEConfig))...)
 	parts := map[string]*nn.Params{weights.UNetPart: m.UNet.Params, weights.VAEPart: m.VAE.Params}

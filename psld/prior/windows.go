@@ -15,10 +15,10 @@ import (
 // ([LatentDiffusion.DecodeTiled] has the measures, and a way out without gradient).
 //
 // side is the longest side of a window in pixels of x, a multiple of step; a picture that fits is one call of f.
-// Windows are as large as so many have to be (see fit). Neighbours share at least overlap pixels, less step; offsets and
-// sides are multiples of step where those of x are. f maps side pixels to side*up/down pixels. Each
-// window is one recomputed block: what the networks need inside does not grow with the picture. With a
-// gradient each window leaves one output picture behind, without one its own output only.
+// Windows are as large as so many have to be (see fit). Neighbours share at least overlap pixels, less step; offsets
+// and sides are multiples of step where those of x are. f maps side pixels to side*up/down pixels. Each window is one
+// recomputed block: what the networks need inside does not grow with the picture. With a gradient each window leaves
+// one output picture behind, without one its own output only.
 func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, down int,
 	f func(*autograd.Graph, *autograd.Value) *autograd.Value) *autograd.Value {
 	h, w := x.T.Dim(1), x.T.Dim(2)
@@ -74,8 +74,8 @@ func windowed(g *autograd.Graph, x *autograd.Value, side, overlap, step, up, dow
 	return sum
 }
 
-// fit is the side of the windows, as few as there can be of up to side pixels, that cover n pixels and share overlap: the
-// smallest multiple of step, so that no more is computed twice than has to be.
+// fit is the side of the windows, as few as there can be of up to side pixels, that cover n pixels and share overlap:
+// the smallest multiple of step, so that no more is computed twice than has to be.
 func fit(n, side, overlap, step int) int {
 	if side <= 0 || n <= side {
 		return n

@@ -7,6 +7,6 @@ import "slices"
 // decompositions, which the host computes: each step copies some there and back.
 var onDevice = []string{"psld", "gmldps", "ldps", "dps"}
 
-// StaysOnDevice tells whether the steps of the method of a name copy no more than single numbers from the model's device
-// to the host.
+// StaysOnDevice tells whether the steps of the method of a name copy no more than single numbers from the model's
+// device to the host.
 func StaysOnDevice(name string) bool { return slices.Contains(onDevice, name) }

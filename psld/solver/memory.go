@@ -58,10 +58,10 @@ func (m *memory) start(r *Run, asked int64) {
 	}
 }
 
-// PriorFor is the model with which Solve computes a picture of h x w pixels: m, or where it would take more memory in one
-// piece than may be taken one that sees the picture in windows ([prior.Within]). What may be taken is the lowest of
-// maxMemory, the runtime's limit and GOMEMLIMIT, or else three quarters of the machine's memory, whatever else is in use:
-// the result must not hang on that. A device with memory of its own is taken to have enough.
+// PriorFor is the model with which Solve computes a picture of h x w pixels: m, or where it would take more memory in
+// one piece than may be taken one that sees the picture in windows ([prior.Within]). What may be taken is the lowest
+// of maxMemory, the runtime's limit and GOMEMLIMIT, or else three quarters of the machine's memory, whatever else is
+// in use: the result must not hang on that. A device with memory of its own is taken to have enough.
 func PriorFor(m prior.Prior, h, w int, maxMemory int64, b *Runtime) prior.Prior {
 	if m == nil {
 		return nil

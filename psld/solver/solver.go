@@ -56,8 +56,8 @@ type Options struct {
 	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
 	Keep Keep
 
-	// Carry are variables that the states carry along beside the method's own, under other names, and Facts what such a
-	// run depends on beside what it knows by itself.
+	// Carry are variables that the states carry along beside the method's own, under other names, and Facts what such
+	// a run depends on beside what it knows by itself.
 	Carry map[string]*tensor.Tensor
 	Facts []Fact
 

@@ -137,8 +137,8 @@ func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	return report, nil
 }
 
-// end lets go what the steps kept for each other, and of a large picture gives it back before more is taken to make the
-// result.
+// end lets go what the steps kept for each other, and of a large picture gives it back before more is taken to make
+// the result.
 func (m *admmTV) end(values int) {
 	const large = 1 << 23
 	m.rhs, m.ax, m.old, m.space = nil, nil, nil, operator.Space{}

@@ -18,9 +18,9 @@ import (
 // bfloat16 does (winograd.go), with rounded weights. Where the tier has no bfloat16 products ([asm.HasPairs]) rounded
 // numbers are multiplied in float32: the same errors, no gain.
 //
-// BF16Fast is BF16, but the transformed factors of 3x3 convolutions are rounded to bfloat16 in their turn, so that their
-// products are bfloat16 as well where the tier has no tiles: four times fewer at twice the rate, with 1.6 times the error
-// of a noise estimate and 1.8 times that of a gradient. On tiles it is BF16.
+// BF16Fast is BF16, but the transformed factors of 3x3 convolutions are rounded to bfloat16 in their turn, so that
+// their products are bfloat16 as well where the tier has no tiles: four times fewer at twice the rate, with 1.6 times
+// the error of a noise estimate and 1.8 times that of a gradient. On tiles it is BF16.
 //
 // F32X3 multiplies float32 numbers in convolutions and linear layers, forward and to the input, as sums of three
 // products of bfloat16 halves where the processor has a fast unit for these (Intel's AMX, [asm.HasSplit]), with a
@@ -28,9 +28,9 @@ import (
 // processors, is as on F32.
 //
 // Int8 holds the weights of convolutions and linear layers as integers of 8 bits, with a scale of each output (its
-// largest weight over 127), and makes numbers of them where they are multiplied: a quarter of the memory of F32, to save
-// memory and not time. Products are those of BF16 where the tier has them, with the weights rounded once more, else
-// float32. For frozen weights: one that is trained is rounded at each use.
+// largest weight over 127), and makes numbers of them where they are multiplied: a quarter of the memory of F32, to
+// save memory and not time. Products are those of BF16 where the tier has them, with the weights rounded once more,
+// else float32. For frozen weights: one that is trained is rounded at each use.
 var (
 	F32      tensor.Device = &device{Pool: &pool}
 	BF16     tensor.Device = &device{Pool: &pool, bf16: true}

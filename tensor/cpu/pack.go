@@ -162,8 +162,8 @@ func pack(t *tensor.Tensor, f format) (w *packed) {
 	return w
 }
 
-// packRows is pack of a weight that has no elements yet: read writes those of outputs from, from+1, ... to dst. No more
-// than a panel for each thread is in memory besides.
+// packRows is pack of a weight that has no elements yet: read writes those of outputs from, from+1, ... to dst. No
+// more than a panel for each thread is in memory besides.
 func packRows(t *tensor.Tensor, f format, read func(dst []float32, from int) error) (err error) {
 	o, i, taps := filter(t)
 	w, err := packWeight(o, i, taps, f, func(s *scratch, from, n int) ([]float32, error) {
@@ -232,8 +232,8 @@ func (w *layout) choose(src []float32, panel, outs int) {
 	}
 }
 
-// write stores rows [n][taps][NR], which it may change, as inputs c (even), c+1, ... of a panel. Behind an odd last one
-// there is another, of zeros.
+// write stores rows [n][taps][NR], which it may change, as inputs c (even), c+1, ... of a panel. Behind an odd last
+// one there is another, of zeros.
 func (w *layout) write(s *scratch, rows []float32, panel, c, n int) {
 	nr, to := asm.NR(), w.data[panel*w.size:][:w.size]
 	if w.format == bytes {

@@ -10,7 +10,8 @@ import (
 	"psld/tensor"
 )
 
-// transforms are those of F(m, 3) in one direction, of n = m + 2 points of which the last is infinity: y = A' (Gg * B'd).
+// transforms are those of F(m, 3) in one direction, of n = m + 2 points of which the last is infinity: y = A' (Gg *
+// B'd).
 type transforms struct{ a, g, b [][]float64 } // [m][n], [n][3], [n][n]
 
 // toomCook makes them for finite points.
@@ -99,7 +100,8 @@ func roundedWinograd(t transforms, x, w *tensor.Tensor) []float64 {
 }
 
 // TestFastWinograd holds convolutions whose transformed factors are rounded against the formula, forward and to the
-// input, on every tier, and with pairs of bfloat16 where the tier has no products of them; and shows what rounding costs.
+// input, on every tier, and with pairs of bfloat16 where the tier has no products of them; and shows what rounding
+// costs.
 func TestFastWinograd(t *testing.T) {
 	p := tensor.SameConv(3)
 	for k, s := range []struct{ h, w, i, o int }{{18, 17, 80, 48}, {16, 16, 16, 32}} {

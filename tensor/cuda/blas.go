@@ -115,8 +115,8 @@ func (b *blas) plan(s shape) (number int, ok bool) {
 	return number, b.plans[number].ok
 }
 
-// done calls a function of the library and tells whether it did what it should. Pointers among the arguments stay where
-// they are, as for [dynlib.Call].
+// done calls a function of the library and tells whether it did what it should. Pointers among the arguments stay
+// where they are, as for [dynlib.Call].
 //
 //go:uintptrescapes
 func done(f uintptr, args ...uintptr) bool { return int32(dynlib.Call(f, args...)) == 0 }
@@ -196,8 +196,8 @@ func (d *device) planOf(s shape) (number int, ok bool) {
 	return d.blas.plan(s)
 }
 
-// multiply does a product C[m,n] = A B by cuBLASLt, with what follows it, and tells whether it could. A is float32; its
-// copy in halves is made where B has these.
+// multiply does a product C[m,n] = A B by cuBLASLt, with what follows it, and tells whether it could. A is float32;
+// its copy in halves is made where B has these.
 func (d *device) multiply(a, b uint64, s shape, e *finish, end ending) bool {
 	number, ok := d.planOf(s)
 	if !ok {

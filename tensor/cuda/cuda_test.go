@@ -121,8 +121,9 @@ func TestHardware(t *testing.T) {
 	}
 }
 
-// rounding is the error of products by precision, of gradients too: those of f16 are products in bf16, and where ReLU is
-// behind a product, a number that rounding moves across zero changes its gradient as a whole. TestRounding has values.
+// rounding is the error of products by precision, of gradients too: those of f16 are products in bf16, and where ReLU
+// is behind a product, a number that rounding moves across zero changes its gradient as a whole. TestRounding has
+// values.
 var rounding = map[string]float64{"f32": 0, "tf32": 3e-2, "bf16": 3e-2, "f16": 3e-2}
 
 // TestTensorCores runs the suite with factors of products rounded.
@@ -147,8 +148,8 @@ func TestTensorCores(t *testing.T) {
 }
 
 // TestRounding: values of products are as exact as the kind of their factors, and not more: the error of a sum of many
-// terms, relative to its size, is about that of a factor, 2^-9/sqrt(3)*sqrt(2) in bfloat16 and an eighth of that in the
-// others.
+// terms, relative to its size, is about that of a factor, 2^-9/sqrt(3)*sqrt(2) in bfloat16 and an eighth of that in
+// the others.
 func TestRounding(t *testing.T) {
 	const rows, in, out = 64, 96, 64
 	r := rand.New(rand.NewPCG(1, 2))

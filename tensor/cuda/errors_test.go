@@ -267,7 +267,8 @@ func same(d *device, times int) (all [][]float32, err error) {
 	return all, nil
 }
 
-// TestGraphs: work that repeats becomes graphs, of the same bits, and what they hold goes back (newDevice checks that).
+// TestGraphs: work that repeats becomes graphs, of the same bits, and what they hold goes back (newDevice checks
+// that).
 func TestGraphs(t *testing.T) {
 	t.Setenv("PSLD_CUDA_GRAPHS", "none")
 	d := newDevice(t)
@@ -304,7 +305,8 @@ func TestGraphsThatFail(t *testing.T) {
 		require.Equal(t, want, got, call)
 		require.True(t, d.queue.off)
 	}
-	for call, n := range map[string]int{"cuGraphLaunch": 3, "cuLaunchKernel": 2*queueLength + 50} { // while it is recorded
+	// The latter while it is recorded.
+	for call, n := range map[string]int{"cuGraphLaunch": 3, "cuLaunchKernel": 2*queueLength + 50} {
 		d := newDevice(t)
 		used := d.memory.used
 		fail(call, n, 719)

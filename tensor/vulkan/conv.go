@@ -79,8 +79,8 @@ func (d *Device) convolve(y, x, w, bias, add *piece, g geometry) {
 		return
 	}
 	if !d.lanes {
-		d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad), flag(d.halves)}, out: []*piece{y}, in: []*piece{bias, add, x, w},
-			push: push, groups: tiles(64, 64)})
+		d.launch(launch{kernel: "conv", spec: []uint32{flag(g.grad), flag(d.halves)}, out: []*piece{y},
+			in: []*piece{bias, add, x, w}, push: push, groups: tiles(64, 64)})
 		return
 	}
 	if g.in%4 != 0 {

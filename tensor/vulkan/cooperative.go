@@ -9,8 +9,9 @@ import (
 )
 
 // Cooperative matrices are products that the members of a subgroup do together, on tensor cores and the like. Where
-// PSLD_VULKAN_COOPERATIVE=1 asks for them and a device has them, the products of --dtype f16 are done by these, forward;
-// gradients may be too small for factors in float16. They are not asked for otherwise, as no device has run them yet.
+// PSLD_VULKAN_COOPERATIVE=1 asks for them and a device has them, the products of --dtype f16 are done by these,
+// forward; gradients may be too small for factors in float16. They are not asked for otherwise, as no device has run
+// them yet.
 
 // cooperativeExtensions are what they need.
 var cooperativeExtensions = []string{"VK_KHR_cooperative_matrix", "VK_KHR_shader_float16_int8",

@@ -23,7 +23,8 @@ var sources embed.FS
 var ErrNoCompiler = errors.New("no C++ compiler (g++ or clang++)")
 
 // Build makes the library, or finds the one that it made of the same sources before, in the folder of the system's
-// temporary files, and returns its path. Objects are kept there too: after a change of one file that is compiled alone.
+// temporary files, and returns its path. Objects are kept there too: after a change of one file that is compiled
+// alone.
 func Build() (string, error) {
 	compiler := ""
 	for _, name := range []string{"g++", "clang++"} {
