@@ -9,8 +9,9 @@ const (
 	leastFar = 0.04 // on [-1,1], 5 of 255
 )
 
-// Doubt is a line for whoever asked for the restoration where it does not fit the measurement, though a method has done
-// all its steps: "" where it does. It may have diverged, stopped halfway, or been told another damage than there is.
+// Doubt is a line for whoever asked for the restoration where it does not fit the measurement, though a method has
+// done all its steps: "" where it does. It may have diverged, stopped halfway, or been told another damage than there
+// is.
 func (r *Result) Doubt() string {
 	if r.RMS <= farFrom*max(r.Noise, leastFar) {
 		return ""
@@ -19,6 +20,6 @@ func (r *Result) Doubt() string {
 	if r.Noise >= leastFar {
 		times = fmt.Sprintf(", %.2g times the noise", r.RMS/r.Noise)
 	}
-	return fmt.Sprintf("the restoration is far from the measurement (%.2g RMS on [-1,1]%s): it may be wrong; more steps, "+
-		"the method's usual parameters or another method may help, or the damage is another one", r.RMS, times)
+	return fmt.Sprintf("the restoration is far from the measurement (%.2g RMS on [-1,1]%s): it may be wrong; more "+
+		"steps, the method's usual parameters or another method may help, or the damage is another one", r.RMS, times)
 }
