@@ -18,8 +18,8 @@ import (
 
 // unrecorded are the flags that do not change what a picture looks like.
 var unrecorded = []string{"in", "out", "sheet", "curves", "json", "threads", "max-mem", "max-time", "save-state",
-	"save-every", "resume", "skip-existing", "like", "preview", "preview-every", "no-metadata", "batch", "quiet", "verbose",
-	"show"}
+	"save-every", "resume", "skip-existing", "like", "preview", "preview-every", "no-metadata", "batch", "quiet",
+	"verbose", "show"}
 
 // recordedFiles are the flags that name files, of which a record holds the names without folders.
 var recordedFiles = []string{"model", "vae", "vocab", "taesd", "lora", "presets", "mask", "kernel", "init"}
