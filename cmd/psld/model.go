@@ -28,9 +28,9 @@ func addModelFlags(fs *flag.FlagSet) *modelFlags {
 			"of one in the Hugging Face cache (default: the embedded one)"),
 		device: deviceFlag(fs),
 		dtype: fs.String("dtype", "f32", "`precision` of matrix products: f32, bf16 (less memory; faster where the "+
-			"processor multiplies bfloat16), bf16fast (bf16 with twice the error, for processors that multiply bfloat16 "+
-			"without AMX; not timed yet), f32x3 (f32 of three bfloat16 products where the processor has AMX, f32 "+
-			"elsewhere), or int8 (weights in 8 bits: least memory)"),
+			"processor multiplies bfloat16), bf16fast (bf16 with two to three times the error, for processors that "+
+			"multiply bfloat16 without AMX; not timed yet), f32x3 (f32 of three bfloat16 products where the processor "+
+			"has AMX, f32 elsewhere), or int8 (weights in 8 bits: least memory)"),
 		variant: fs.String("variant", "", "`variant` of the files of a diffusers folder: fp16, bf16 or non_ema (default: "+
 			"what is there)"),
 		vae: fs.String("vae", "", "`file` or folder of another autoencoder"),
