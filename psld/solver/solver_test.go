@@ -50,6 +50,9 @@ func method(t *testing.T, name string, steps int) Method {
 	m := spec.Default()
 	require.NoError(t, param.Values{"steps": steps, "iterations": steps, "inner": 2, "rounds": 1,
 		"guesses": 0}.Only(m).Apply(m))
+	if dpm, ok := m.(*DPM); ok {
+		dpm.Fits = min(dpm.Fits, dpm.Steps)
+	}
 	return m
 }
 
