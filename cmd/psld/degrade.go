@@ -152,6 +152,9 @@ func (d degradation) folder(ctx context.Context, c *console) error {
 		one := d
 		one.in, one.seed = path, d.seed+uint64(i)
 		m, err := one.measure(c)
+		if errors.Is(err, errDisk) {
+			return err
+		}
 		if err != nil {
 			c.leftOut([]error{err})
 			continue
@@ -187,6 +190,10 @@ type measured struct {
 // measure reads the picture and damages it.
 func (d degradation) measure(c *console) (m measured, err error) {
 	if m.x, err = c.loadPicture(d.in); err != nil {
+		return m, err
+	}
+	values := 3 * int64(m.x.W) * int64(m.x.H) / int64(d.task.Scale*d.task.Scale)
+	if err := checkSpace("--out", d.out, values); err != nil {
 		return m, err
 	}
 	m.x.Alpha = nil

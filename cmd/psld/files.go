@@ -54,6 +54,12 @@ func isSpecial(path string) bool {
 	return path == std || err == nil && !info.Mode().IsRegular()
 }
 
+// freeSpace is how much room a folder has; tests set it.
+var freeSpace = atomicfile.Free
+
+// errDisk is in errors of a disk with too little room.
+var errDisk = errors.New("the disk")
+
 // checkSpace refuses work whose result would not fit: need bytes at the folder of path, where its file system tells.
 func checkSpace(flag, path string, need int64) error {
 	if isSpecial(path) {
@@ -63,8 +69,8 @@ func checkSpace(flag, path string, need int64) error {
 	if err != nil {
 		return err
 	}
-	if free, ok := atomicfile.Free(filepath.Dir(target)); ok && free < need {
-		return fmt.Errorf("%s %s: the disk has %s left, up to %s are needed", flag, path, memstat.Words(free),
+	if free, ok := freeSpace(filepath.Dir(target)); ok && free < need {
+		return fmt.Errorf("%s %s: %w has %s left, up to %s are needed", flag, path, errDisk, memstat.Words(free),
 			memstat.Words(need))
 	}
 	return nil

@@ -115,7 +115,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		sigma: addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the "+
 			"picture)"),
 		maxTime: fs.Duration("max-time", 0, "`time` that the run may take by its prediction, such as 10m; a longer one is "+
-			"refused before the first step (default: no limit)"),
+			"refused before the first step, without a model after the second (default: no limit)"),
 		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations "+
 			"are "+
 			"kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)"),
@@ -149,7 +149,8 @@ type restoration struct {
 	m         prior.Prior
 	spec      solver.Spec // of the method
 	method    solver.Method
-	predicted time.Duration // 0 for unknown
+	predicted time.Duration           // 0 for unknown
+	refuse    context.CancelCauseFunc // ends the run with an error
 	start     time.Time
 	bar       *progress
 	waiting   *time.Timer // for the first step
@@ -207,7 +208,13 @@ func (r *restoration) restore(ctx context.Context) error {
 	r.o.Progress, r.screen = r.step, r.c.screen(r.show.kind)
 	r.waiting = time.AfterFunc(8*time.Second, func() { r.c.say("the first step is under way") })
 	defer r.waiting.Stop()
-	res, err := psld.Solve(ctx, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
+	limited, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	r.refuse = refuse
+	res, err := psld.Solve(limited, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return context.Cause(limited)
+	}
 	if err != nil && (res == nil || res.Steps == 0 || !errors.Is(err, ctx.Err())) {
 		return r.nothing(ctx, err)
 	}
@@ -483,14 +490,30 @@ func (r *restoration) open(context.Context) (err error) {
 		return err
 	}
 	r.predicted = psld.Predict(r.m, r.method, r.d, r.h, r.w, r.o)
-	if *r.maxTime > 0 && r.predicted == 0 {
-		r.c.say("warning   --max-time limits nothing: the time of method %s cannot be predicted", r.o.Method)
-	}
 	if *r.maxTime > 0 && r.predicted > *r.maxTime {
-		return fmt.Errorf("it would take about %s, --max-time is %s: fewer steps, a smaller picture or another --method "+
-			"take less", round(r.predicted), *r.maxTime)
+		return r.tooLong("about " + round(r.predicted).String())
 	}
 	return nil
+}
+
+// tooLong is the error of a run that --max-time refuses.
+func (r *restoration) tooLong(takes string) error {
+	return fmt.Errorf("it would take %s, --max-time is %s: fewer steps, a smaller picture or another --method take less",
+		takes, *r.maxTime)
+}
+
+// limit ends a run whose time was not predicted before, and by its first steps is above --max-time. The first one
+// also sets up memory, so it counts as what it took; left is what those to go will take by the second one.
+func (r *restoration) limit(p solver.Progress, left time.Duration) {
+	if *r.maxTime <= 0 || r.predicted > 0 || r.bar.seen > 2 || p.Step >= p.Steps {
+		return
+	}
+	switch spent := time.Since(r.start); {
+	case spent > *r.maxTime:
+		r.refuse(r.tooLong("more than " + round(spent).String()))
+	case r.bar.seen == 2 && spent+left > *r.maxTime:
+		r.refuse(r.tooLong(fmt.Sprintf("up to %s by its first steps", round(spent+left))))
+	}
 }
 
 // deviation is that of the noise, 0 where it is unknown.
@@ -537,8 +560,11 @@ func (r *restoration) announce() {
 	if r.c.verbose {
 		r.c.say("settings  %s", r.record().Text().Value)
 	}
-	if r.predicted > 0 {
+	switch {
+	case r.predicted > 0:
 		r.c.say("time      about %s", round(r.predicted))
+	case *r.maxTime > 0:
+		r.c.say("time      of method %s is known after two steps: --max-time refuses then", r.o.Method)
 	}
 }
 
@@ -557,6 +583,7 @@ func (r *restoration) step(p solver.Progress) {
 		}
 	}
 	per, left := r.bar.pace(p.Step, p.Steps)
+	r.limit(p, left)
 	if p.KeepErr != nil {
 		r.bar.clear()
 		r.c.say("warning   %v; the run goes on without it", p.KeepErr)
