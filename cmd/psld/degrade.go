@@ -151,6 +151,11 @@ func (d degradation) folder(ctx context.Context, c *console) error {
 		taken[stem] = true
 		one := d
 		one.in, one.seed = path, d.seed+uint64(i)
+		for k, out := range []*string{&one.out, &one.maskOut, &one.kernelOut} {
+			if *out != "" {
+				*out = filepath.Join(*outs[k], stem+".png")
+			}
+		}
 		m, err := one.measure(c)
 		if errors.Is(err, errDisk) {
 			return err
@@ -159,12 +164,11 @@ func (d degradation) folder(ctx context.Context, c *console) error {
 			c.leftOut([]error{err})
 			continue
 		}
-		for k, out := range []*string{&one.out, &one.maskOut, &one.kernelOut} {
-			if *out == "" {
+		for _, out := range []string{one.out, one.maskOut, one.kernelOut} {
+			if out == "" {
 				continue
 			}
-			*out = filepath.Join(*outs[k], stem+".png")
-			if err := os.MkdirAll(filepath.Dir(*out), 0o777); err != nil {
+			if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
 				return err
 			}
 		}

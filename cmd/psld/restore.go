@@ -329,7 +329,7 @@ func (r *restoration) choose(context.Context) error {
 		why = ""
 	}
 	if *r.methodName == psld.Auto {
-		return fmt.Errorf("%w, which is the best one here (--method names another)", first)
+		return fmt.Errorf("%w (%s is the best method here; --method names another)", first, names[0])
 	}
 	return first
 }
