@@ -432,6 +432,12 @@ func (f *evalFlags) openMetrics() (all []metric.Metric, err error) {
 	if len(all) == 0 {
 		return nil, errors.New("--metrics needs at least one name")
 	}
+	for flag, path := range paths {
+		used := func(m metric.Metric) bool { return m.Info().Flag == flag }
+		if path != "" && !slices.ContainsFunc(all, used) {
+			return nil, fmt.Errorf("--%s is for metrics that --metrics does not name, which knows %s", flag, metricNames())
+		}
+	}
 	return all, nil
 }
 

@@ -345,13 +345,16 @@ func (r *restoration) fit(name string) (err error) {
 	}
 	set := given(r.fs)
 	if !r.spec.Needs.Prior {
-		for _, flag := range []string{"model", "device", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg"} {
+		for _, flag := range []string{"model", "device", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg",
+			"prompt", "negative", "emphasis"} {
 			if set[flag] {
 				return fmt.Errorf("--%s has no meaning for method %s, which needs no model", flag, name)
 			}
 		}
 	}
 	switch {
+	case r.spec.Needs.Mask && r.t.Needs != task.Mask:
+		return fmt.Errorf("method %s fills holes, and task %s has none: take method diffpir or psld", name, r.t.Name)
 	case *r.methods.reference && !psld.HasReference(r.spec):
 		return fmt.Errorf("--reference has no meaning for method %s", name)
 	case set["cfg"] && r.spec.Needs.PrefersPixels() && *r.model.path == "":

@@ -66,7 +66,7 @@ func Curves(w io.Writer, curves []Curve) (drawn bool, err error) {
 				at = append(at, plotter.XY{X: float64(i + 1), Y: y})
 			}
 		}
-		if len(at) == 0 {
+		if len(at) < 2 { // a line has two ends
 			continue
 		}
 		p := plot.New()

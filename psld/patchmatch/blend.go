@@ -7,7 +7,7 @@ import (
 
 const (
 	misfit = 0.15 // difference of colours, on [-1,1], from which a seam is thought to be an edge, and stays
-	screen = 1e-4 // weight that holds pixels to their patches' colours, beside 1 for each difference to a neighbour
+	screen = 3e-3 // weight that holds pixels to their patches' colours, beside 1 for each difference to a neighbour
 )
 
 // blend takes each missing pixel from the patch that fits best, and then hides the seams: it solves for colours whose

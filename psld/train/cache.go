@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"psld/internal/atomicfile"
 	"psld/weights"
 )
 
@@ -18,6 +19,9 @@ import (
 // decoded once, a training starts at once, and pages that it does not look at cost no memory. The first time takes
 // memory for all photos. A file at path that is no such cache is an error. Close unmaps it.
 func CachedPhotos(path string, min int, dirs ...string) (*Photos, error) {
+	if err := atomicfile.Check(path); err != nil {
+		return nil, fmt.Errorf("cache of photos: %w", err)
+	}
 	key, err := photosKey(min, dirs)
 	if err != nil {
 		return nil, err
@@ -83,7 +87,7 @@ func openCache(path, key string) (p *Photos, err error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no cache of photos: %w", err)
 	}
 	defer func() {
 		if p == nil {
