@@ -150,6 +150,7 @@ type restoration struct {
 	spec      solver.Spec // of the method
 	method    solver.Method
 	predicted time.Duration           // 0 for unknown
+	limiter   *time.Timer             // refuses where the first steps are too long
 	refuse    context.CancelCauseFunc // ends the run with an error
 	start     time.Time
 	bar       *progress
@@ -211,6 +212,10 @@ func (r *restoration) restore(ctx context.Context) error {
 	limited, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	r.refuse = refuse
+	if *r.maxTime > 0 && r.predicted == 0 { // a first step may be longer than that
+		r.limiter = time.AfterFunc(*r.maxTime, func() { refuse(r.tooLong("more than that")) })
+		defer r.limiter.Stop()
+	}
 	res, err := psld.Solve(limited, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		return context.Cause(limited)
@@ -508,6 +513,9 @@ func (r *restoration) tooLong(takes string) error {
 // limit ends a run whose time was not predicted before, and by its first steps is above --max-time. The first one
 // also sets up memory, so it counts as what it took; left is what those to go will take by the second one.
 func (r *restoration) limit(p solver.Progress, left time.Duration) {
+	if r.limiter != nil && (r.bar.seen == 2 || p.Step >= p.Steps) {
+		r.limiter.Stop()
+	}
 	if *r.maxTime <= 0 || r.predicted > 0 || r.bar.seen > 2 || p.Step >= p.Steps {
 		return
 	}
