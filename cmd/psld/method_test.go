@@ -118,5 +118,5 @@ func TestTotalVariation(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(want, got), "the pictures differ")
 	require.Contains(t, failure(t, append(args, "--resume", "--gamma", "1")...), "--gamma has no meaning for method tv")
-	require.Contains(t, failure(t, append(args, "--prompt", "a rose")...), "knows no prompts")
+	require.Contains(t, failure(t, append(args, "--prompt", "a rose")...), "--prompt has no meaning for method tv")
 }
