@@ -3,6 +3,8 @@ package psld
 import (
 	"image"
 	"slices"
+
+	"psld/psld/operator"
 )
 
 // In a large picture with small holes the work is where the holes are: each is restored in a window around it, the
@@ -189,35 +191,9 @@ func each(keep []bool, h, w int, f func(pixels []int)) {
 	}
 }
 
-// depths are the distances of the missing pixels to the nearest known one, in thirds of a pixel: steps in rows and
-// columns count 3 and diagonal ones 4 (Borgefors 1986), so that a slanted scratch is as thick as an upright one. 0 for
-// known ones.
-func depths(keep []bool, h, w int) []int32 {
-	d := make([]int32, len(keep))
-	least := func(p int, ok bool, q int, step int32) {
-		if ok {
-			d[p] = min(d[p], d[q]+step)
-		}
-	}
-	for p, k := range keep {
-		if d[p] = int32(3 * (h + w)); k {
-			d[p] = 0
-		}
-		above, left, right := p >= w, p%w > 0, p%w < w-1
-		least(p, above, p-w, 3)
-		least(p, left, p-1, 3)
-		least(p, above && left, p-w-1, 4)
-		least(p, above && right, p-w+1, 4)
-	}
-	for p := len(d) - 1; p >= 0; p-- {
-		below, left, right := p+w < len(d), p%w > 0, p%w < w-1
-		least(p, below, p+w, 3)
-		least(p, right, p+1, 3)
-		least(p, below && right, p+w+1, 4)
-		least(p, below && left, p+w-1, 4)
-	}
-	return d
-}
+// depths are those of operator.Depths in thirds of a pixel (Borgefors 1986), so that a slanted scratch is as thick as
+// an upright one.
+func depths(keep []bool, h, w int) []int32 { return operator.Depths(keep, h, w, 3, 4) }
 
 // across is how many pixels a hole is across at a depth.
 func across(depth int32) int { return (2*int(depth) + 2) / 3 }

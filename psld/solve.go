@@ -172,12 +172,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if err != nil {
 		return nil, err
 	}
-	sigma, sure := 0.0, true
-	if o.Sigma != nil {
-		sigma = *o.Sigma
-	} else {
-		sigma, sure = NoiseOf(t, y, d.Keep)
-	}
+	sigma, sure := o.noise(t, y, d.Keep)
 	d.Grey = y.Grey
 	withSigma := o
 	withSigma.Sigma = &sigma
@@ -224,29 +219,37 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		_, square := residual(x.Pix, measured)
 		rms = math.Sqrt(square)
 	}
+	finished := sure && !o.Raw && !o.Reference
 	switch {
 	case o.pastes() && t.Needs == task.Mask && err != nil && h*w > quickFinish:
 		task.PasteSoon(x.Pix, y.Pix, d.Keep, h, w)
 	case o.pastes() && t.Needs == task.Mask:
 		task.Paste(x.Pix, y.Pix, d.Keep, h, w)
 	case err != nil && h*w > quickFinish: // stopped: who waits shall not wait long
-	case !o.Raw && !o.Reference:
-		if sure {
-			switch e := finish(ctx, x.Pix, prob, sigma); {
-			case e != nil && ctx.Err() != nil && errors.Is(e, ctx.Err()):
-				err = fmt.Errorf("stopped behind the last step, before the result was moved to the measurement: %w", e)
-			case e != nil:
-				return nil, e
-			}
+	case finished:
+		switch e := finish(ctx, x.Pix, prob, sigma); {
+		case e != nil && ctx.Err() != nil && errors.Is(e, ctx.Err()):
+			err = fmt.Errorf("stopped behind the last step, before the result was moved to the measurement: %w", e)
+		case e != nil:
+			return nil, e
 		}
 	}
 	if x.Grey {
 		grey(x.Pix)
 	}
-	if t.Direct && sure && err == nil && !o.Raw && !o.Reference {
+	if t.Direct && finished && err == nil {
 		allowForCutOff(x.Pix, y.Pix, noise)
 	}
 	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method}, err
+}
+
+// noise is the deviation of y's noise, as told or estimated; sure is false where there is too little to estimate it
+// by.
+func (o *Options) noise(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, sure bool) {
+	if o.Sigma != nil {
+		return *o.Sigma, true
+	}
+	return NoiseOf(t, y, keep)
 }
 
 // withoutHoles clears what stands in the holes of y, which was not measured, and returns y.

@@ -2,26 +2,11 @@ package main
 
 import (
 	"bytes"
-	"fmt"
-	"path/filepath"
 
 	"psld/internal/chart"
 	"psld/psld"
 	"psld/psld/picture"
 )
-
-// checkCurves looks at --curves.
-func (r *restoration) checkCurves() error {
-	if *r.curves == "" {
-		return nil
-	}
-	for _, other := range [][2]string{{"--out", *r.out}, {"--sheet", *r.sheet}, {"--preview", *r.preview}} {
-		if filepath.Clean(*r.curves) == filepath.Clean(other[1]) {
-			return fmt.Errorf("--curves and %s are the same file %s", other[0], *r.curves)
-		}
-	}
-	return checkOutput("--curves", *r.curves, pictureFiles[:1], *r.in, *r.mask, *r.kernel)
-}
 
 // drawCurves writes the losses and residuals of the steps of this run.
 func (r *restoration) drawCurves() error {

@@ -1,27 +1,12 @@
 package main
 
 import (
-	"fmt"
-	"path/filepath"
 	"time"
 
 	"psld/psld"
 	"psld/psld/picture"
 	"psld/psld/solver"
 )
-
-// checkPreview looks at --preview.
-func (r *restoration) checkPreview() error {
-	if *r.preview == "" {
-		return nil
-	}
-	for _, other := range [][2]string{{"--out", *r.out}, {"--sheet", *r.sheet}} {
-		if filepath.Clean(*r.preview) == filepath.Clean(other[1]) {
-			return fmt.Errorf("--preview and %s are the same file %s", other[0], *r.preview)
-		}
-	}
-	return checkOutput("--preview", *r.preview, pictureFiles, *r.in, *r.mask, *r.kernel)
-}
 
 // look says after the first step how long a run of minutes will take, and writes the preview where it is time to. A
 // preview that cannot be made is a warning.

@@ -374,22 +374,35 @@ func (r *restoration) checkFiles(context.Context) (err error) {
 	if err := checkOutput("--out", *r.out, pictureFiles, *r.in, *r.mask, *r.kernel); err != nil {
 		return err
 	}
-	if *r.sheet != "" {
-		if err := checkOutput("--sheet", *r.sheet, pictureFiles, *r.in, *r.mask, *r.kernel); err != nil {
-			return err
-		}
-		if filepath.Clean(*r.sheet) == filepath.Clean(*r.out) {
-			return fmt.Errorf("--sheet and --out are the same file %s", *r.out)
-		}
-	}
-	if err := r.checkPreview(); err != nil {
-		return err
-	}
-	if err := r.checkCurves(); err != nil {
+	if err := r.checkExtras(); err != nil {
 		return err
 	}
 	r.o.Keep, err = r.keep.options(*r.out, *r.in, *r.mask, *r.kernel, *r.sheet, *r.curves)
 	return err
+}
+
+// checkExtras looks at the files that are written beside --out.
+func (r *restoration) checkExtras() error {
+	others := [][2]string{{"--out", *r.out}}
+	for _, e := range []struct {
+		flag, path string
+		kinds      []string
+	}{{"--sheet", *r.sheet, pictureFiles}, {"--preview", *r.preview, pictureFiles},
+		{"--curves", *r.curves, pictureFiles[:1]}} {
+		if e.path == "" {
+			continue
+		}
+		for _, other := range others {
+			if filepath.Clean(e.path) == filepath.Clean(other[1]) {
+				return fmt.Errorf("%s and %s are the same file %s", e.flag, other[0], e.path)
+			}
+		}
+		if err := checkOutput(e.flag, e.path, e.kinds, *r.in, *r.mask, *r.kernel); err != nil {
+			return err
+		}
+		others = append(others, [2]string{e.flag, e.path})
+	}
+	return nil
 }
 
 // load reads the picture and what is known of its damage.

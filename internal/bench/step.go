@@ -79,13 +79,8 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	cpu.Memory().Drop()
 	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: cpu.Threads(), Size: n,
 		Batch: max(1, o.Batch), Steps: o.Steps,
-		Weights: int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * 4, UNetAloneTFLOP: work.UNet.Forward / 1e12}
-	switch o.DType {
-	case "bf16", "bf16fast":
-		r.Weights /= 2
-	case "int8":
-		r.Weights /= 4
-	}
+		Weights:        int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * bytesOf(o.DType),
+		UNetAloneTFLOP: work.UNet.Forward / 1e12}
 	rate := func() float64 { return ceiling(o.DType, r.Threads) }
 	if d, ok := m.Device().(interface {
 		MultiplyAdds(about time.Duration) float64
@@ -147,6 +142,17 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	r.Predicted1000, r.Predicted200 = 1000*r.Seconds/float64(r.Batch), 200*r.Seconds/float64(r.Batch)
 	r.UNetAlone = unetAlone(m, n)
 	return r, nil
+}
+
+// bytesOf is what a weight takes in a precision.
+func bytesOf(dtype string) int64 {
+	switch dtype {
+	case "bf16", "bf16fast":
+		return 2
+	case "int8":
+		return 1
+	}
+	return 4
 }
 
 // solve runs o.Steps+1 steps on the first picture of a batch, and the others meanwhile; after is called after each

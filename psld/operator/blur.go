@@ -3,6 +3,8 @@ package operator
 import (
 	"fmt"
 	"math"
+
+	"psld/internal/parallel"
 )
 
 // NewBlur returns the blur of h x w pictures with c channels: a depth-wise correlation (the kernel is not flipped)
@@ -95,7 +97,7 @@ func (b *sparseBlur) Apply(dst, x []float32) {
 			copy(d[(b.px+q)*c:(b.px+q+1)*c], src[reflect(q, w)*c:])
 		}
 	}
-	rows(h, len(b.taps)*len(x)/4, func(i int) {
+	parallel.Rows(h, len(b.taps)*len(x)/4, func(i int) {
 		d := dst[i*w*c : (i+1)*w*c]
 		clear(d)
 		for _, t := range b.taps {
@@ -109,7 +111,7 @@ func (b *sparseBlur) Adjoint(dst, y []float32) {
 	h, w, c := b.shape.H, b.shape.W, b.shape.C
 	wide := (w + 2*b.px) * c
 	pad := make([]float32, (h+2*b.py)*wide)
-	rows(h+2*b.py, len(b.taps)*len(y)/4, func(r int) {
+	parallel.Rows(h+2*b.py, len(b.taps)*len(y)/4, func(r int) {
 		d := pad[r*wide : (r+1)*wide]
 		for _, t := range b.taps {
 			if i := r - b.py - t.dy; i >= 0 && i < h {

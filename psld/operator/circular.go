@@ -10,6 +10,7 @@ import (
 
 	"gonum.org/v1/gonum/dsp/fourier"
 
+	"psld/internal/parallel"
 	"psld/tensor"
 )
 
@@ -307,13 +308,13 @@ func (f *fft2) inverse(x []complex128) {
 
 func (f *fft2) transform(x []complex128, line func(p *fourier.CmplxFFT, v []complex128)) {
 	work := 8 * len(x)
-	rows(f.h, work, func(r int) {
+	parallel.Rows(f.h, work, func(r int) {
 		p := f.alongX.Get().(*fourier.CmplxFFT)
 		line(p, x[r*f.w:(r+1)*f.w])
 		f.alongX.Put(p)
 	})
 	const block = 8 // columns at a time: neighbours share lines of the cache
-	rows((f.w+block-1)/block, work, func(b int) {
+	parallel.Rows((f.w+block-1)/block, work, func(b int) {
 		p, v := f.alongY.Get().(*fourier.CmplxFFT), make([]complex128, block*f.h)
 		from, n := b*block, min(block, f.w-b*block)
 		for r := range f.h {

@@ -150,3 +150,33 @@ func RectangleMask(h, w int, r image.Rectangle) ([]bool, error) {
 	}
 	return keep, nil
 }
+
+// Depths are the distances of the pixels of h x w that keep has not to the nearest that it has, as the shortest way
+// through neighbours: a step in rows and columns counts straight, one across diagonal (Borgefors 1986, "Distance
+// transformations in digital images"). 0 for kept ones; straight (h + w) where none is kept.
+func Depths(keep []bool, h, w int, straight, diagonal int32) []int32 {
+	d := make([]int32, len(keep))
+	least := func(p int, ok bool, q int, step int32) {
+		if ok {
+			d[p] = min(d[p], d[q]+step)
+		}
+	}
+	for p, k := range keep {
+		if d[p] = straight * int32(h+w); k {
+			d[p] = 0
+		}
+		above, left, right := p >= w, p%w > 0, p%w < w-1
+		least(p, above, p-w, straight)
+		least(p, left, p-1, straight)
+		least(p, above && left, p-w-1, diagonal)
+		least(p, above && right, p-w+1, diagonal)
+	}
+	for p := len(d) - 1; p >= 0; p-- {
+		below, left, right := p+w < len(d), p%w > 0, p%w < w-1
+		least(p, below, p+w, straight)
+		least(p, right, p+1, straight)
+		least(p, below && right, p+w+1, diagonal)
+		least(p, below && left, p+w-1, diagonal)
+	}
+	return d
+}

@@ -307,14 +307,23 @@ func TestPseudoInverse(t *testing.T) {
 	}
 }
 
-// TestThreads: the result does not depend on how the rows are shared out.
-func TestThreads(t *testing.T) {
-	var got [2][]float32
-	for i, work := range []int{0, serialWork} {
-		got[i] = make([]float32, 100)
-		rows(100, work, func(r int) { got[i][r] = float32(r) })
+// TestDepths: the shortest way to a kept pixel, looked for among all of them; on a free grid it is this long.
+func TestDepths(t *testing.T) {
+	const h, w = 9, 13
+	keep := must(RandomMask(h, w, 0.85, 3))
+	for _, step := range [][2]int{{1, 1}, {3, 4}} {
+		for p, got := range Depths(keep, h, w, int32(step[0]), int32(step[1])) {
+			want := math.MaxInt
+			for q, k := range keep {
+				if k {
+					dy, dx := max(p/w-q/w, q/w-p/w), max(p%w-q%w, q%w-p%w)
+					want = min(want, min(dy, dx)*step[1]+(max(dy, dx)-min(dy, dx))*step[0])
+				}
+			}
+			require.Equal(t, want, int(got), "pixel %d", p)
+		}
 	}
-	require.Equal(t, got[0], got[1])
+	require.Equal(t, []int32{15, 15, 15, 15, 15, 15}, Depths(make([]bool, 6), 2, 3, 3, 4))
 }
 
 func TestMasks(t *testing.T) {

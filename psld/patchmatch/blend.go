@@ -3,6 +3,8 @@ package patchmatch
 import (
 	"context"
 	"math"
+
+	"psld/internal/parallel"
 )
 
 const (
@@ -24,9 +26,9 @@ func (l *level) blend(ctx context.Context, f field) error {
 		}
 	}
 	b.from = make([]int32, len(b.pixels))
-	loop(len(b.pixels), func(i int) { b.from[i] = int32(l.origin(f, int(b.pixels[i]))) })
+	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.from[i] = int32(l.origin(f, int(b.pixels[i]))) })
 	b.rows = make([]row, len(b.pixels))
-	loop(len(b.pixels), func(i int) { b.rows[i] = b.row(i) })
+	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.rows[i] = b.row(i) })
 	x := make([][3]float32, len(b.pixels))
 	for i, from := range b.from {
 		x[i] = l.colour(int(from))
@@ -38,7 +40,7 @@ func (l *level) blend(ctx context.Context, f field) error {
 			return err
 		}
 		for colour := range 2 { // as on a chessboard: pixels of one colour have neighbours of the other alone
-			loop(len(x), func(i int) {
+			parallel.Rows(len(x), 12*len(x), func(i int) {
 				if p := int(b.pixels[i]); (p/l.w+p%l.w)%2 == colour {
 					b.rows[i].relax(x, i, relax)
 				}

@@ -10,13 +10,16 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"psld/psld/operator"
 )
 
 const (
 	channels = 5 // red, green, blue, and how strongly the brightness varies across and along
 	radius   = 3 // of a patch: 7x7 pixels
 	side     = 2*radius + 1
-	least    = 24 // source patches below which there is nothing to copy from
+	patch    = side * side * channels // values
+	least    = 24                     // source patches below which there is nothing to copy from
 )
 
 // ErrNoSource says that too few patches of the picture are whole, so that there is nothing to fill a hole with.
@@ -115,33 +118,8 @@ func pyramid(l *level) []*level {
 	return all
 }
 
-// depth is the largest distance, along rows and columns and diagonals, from a missing pixel to a known one; pixels
-// outside count as missing.
-func depth(known []bool, h, w int) int {
-	far := int32(h + w)
-	d := make([]int32, h*w)
-	for p, k := range known {
-		if !k {
-			d[p] = far
-		}
-	}
-	look := func(p, y, x, dy, dx int) {
-		if y+dy >= 0 && y+dy < h && x+dx >= 0 && x+dx < w {
-			d[p] = min(d[p], d[p+dy*w+dx]+1)
-		}
-	}
-	for p := range d {
-		for _, o := range [4][2]int{{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}} {
-			look(p, p/w, p%w, o[0], o[1])
-		}
-	}
-	for p := len(d) - 1; p >= 0; p-- {
-		for _, o := range [4][2]int{{1, 1}, {1, 0}, {1, -1}, {0, 1}} {
-			look(p, p/w, p%w, o[0], o[1])
-		}
-	}
-	return int(slices.Max(d))
-}
+// depth is the largest distance from a missing pixel to a known one.
+func depth(known []bool, h, w int) int { return int(slices.Max(operator.Depths(known, h, w, 1, 1))) }
 
 // halved is the means of 2x2 pixels, of the known ones among them; half of them must be.
 func halved(l *level) *level {
@@ -169,25 +147,21 @@ func halved(l *level) *level {
 // prepare finds sources and targets.
 func (l *level) prepare() {
 	l.source, l.at = make([]bool, l.h*l.w), make([]int32, l.h*l.w)
-	missing := make([]int32, (l.h+1)*(l.w+1)) // how many pixels above and left of each corner are
-	for p, known := range l.known {
-		at := (p/l.w+1)*(l.w+1) + p%l.w + 1
-		missing[at] = missing[at-1] + missing[at-l.w-1] - missing[at-l.w-2]
-		if !known {
-			missing[at]++
+	missing := newTable(l.h, l.w, func(p int) float64 {
+		if l.known[p] {
+			return 0
 		}
-	}
+		return 1
+	})
 	for p := range l.at {
+		y, x := p/l.w, p%l.w
 		top, bottom, left, right := l.window(p)
-		a := (p/l.w+top)*(l.w+1) + p%l.w + left
-		b := a + (bottom-top+1)*(l.w+1)
-		wide := right - left + 1
 		l.at[p] = -1
 		switch {
-		case missing[b+wide]-missing[b]-missing[a+wide]+missing[a] > 0:
+		case missing.sum(y+top, y+bottom+1, x+left, x+right+1) > 0:
 			l.at[p] = int32(len(l.targets))
 			l.targets = append(l.targets, int32(p))
-		case bottom-top+1 == side && wide == side:
+		case bottom-top+1 == side && right-left+1 == side:
 			l.source[p] = true
 			l.sources = append(l.sources, int32(p))
 		}

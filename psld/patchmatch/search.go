@@ -5,9 +5,8 @@ import (
 	"context"
 	"math"
 	"slices"
-	"sync"
 
-	"psld/tensor/cpu"
+	"psld/internal/parallel"
 )
 
 // chance is a random number of 32 bits for these three (SplitMix64): random numbers that do not depend on the order in
@@ -39,7 +38,7 @@ func (l *level) peel(ctx context.Context) error {
 	for ctx.Err() == nil {
 		var rim []int
 		for p, k := range filled {
-			if !k && l.neighbours(filled, p) > 0 {
+			if !k && l.touches(filled, p) {
 				rim = append(rim, p)
 			}
 		}
@@ -47,7 +46,7 @@ func (l *level) peel(ctx context.Context) error {
 			return nil
 		}
 		best := make([]int32, len(rim))
-		loop(len(rim), func(i int) {
+		parallel.Rows(len(rim), len(rim)*most*patch, func(i int) {
 			least := float32(math.Inf(1))
 			for k := 0; k < len(l.sources); k += every {
 				q := l.sources[k]
@@ -64,17 +63,16 @@ func (l *level) peel(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// neighbours counts those of the eight about p that are set.
-func (l *level) neighbours(set []bool, p int) (n int) {
+// touches tells whether one of the eight neighbours of p is set.
+func (l *level) touches(set []bool, p int) bool {
 	y, x := p/l.w, p%l.w
-	for dy := max(-1, -y); dy <= min(1, l.h-1-y); dy++ {
-		for dx := max(-1, -x); dx <= min(1, l.w-1-x); dx++ {
-			if set[p+dy*l.w+dx] {
-				n++
-			}
+	left, right := max(0, x-1), min(l.w, x+2)
+	for row := max(0, y-1); row < min(l.h, y+2); row++ {
+		if slices.Contains(set[row*l.w+left:row*l.w+right], true) {
+			return true
 		}
 	}
-	return n
+	return false
 }
 
 // partly is the sum of squared differences where the patch about p is filled.
@@ -119,13 +117,15 @@ func (l *level) refined(coarse field, c *level, seed uint64) field {
 // depend on each other's order.
 func (l *level) search(ctx context.Context, f field, seed uint64, rounds int) field {
 	f = slices.Clone(f)
-	loop(len(f), func(i int) { f[i].d = l.distance(int(l.targets[i]), int(f[i].from), float32(math.Inf(1))) })
+	parallel.Rows(len(f), len(f)*patch, func(i int) {
+		f[i].d = l.distance(int(l.targets[i]), int(f[i].from), float32(math.Inf(1)))
+	})
 	next := make(field, len(f))
 	for r := range rounds {
 		if ctx.Err() != nil {
 			return f
 		}
-		loop(len(f), func(i int) { next[i] = l.better(f, i, seed+uint64(r)<<32) })
+		parallel.Rows(len(f), 16*len(f)*patch, func(i int) { next[i] = l.better(f, i, seed+uint64(r)<<32) })
 		f, next = next, f
 	}
 	return f
@@ -168,7 +168,7 @@ func (l *level) better(f field, i int, seed uint64) match {
 func (l *level) vote(f field) {
 	spread := l.spread(f)
 	out := make([]float32, len(l.pix))
-	loop(len(l.known), func(p int) {
+	parallel.Rows(len(l.known), len(l.targets)*patch, func(p int) {
 		if l.known[p] {
 			return
 		}
@@ -202,18 +202,4 @@ func (l *level) vote(f field) {
 func (l *level) spread(f field) float64 {
 	sorted := slices.SortedFunc(slices.Values(f), func(a, b match) int { return cmp.Compare(a.d, b.d) })
 	return max(1e-6, 2*float64(sorted[len(sorted)*3/4].d))
-}
-
-// loop calls fn for 0 to n-1, on all threads.
-func loop(n int, fn func(i int)) {
-	var wg sync.WaitGroup
-	parts := min(cpu.Threads(), (n+255)/256)
-	for k := range parts {
-		wg.Go(func() {
-			for i := n * k / parts; i < n*(k+1)/parts; i++ {
-				fn(i)
-			}
-		})
-	}
-	wg.Wait()
 }

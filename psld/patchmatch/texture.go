@@ -11,36 +11,52 @@ func withTexture(pix []float32, known []bool, h, w int, weight float64) []float3
 	root := math.Sqrt(weight)
 	out := make([]float32, h*w*channels)
 	bright := func(p int) float32 { return (pix[3*p] + pix[3*p+1] + pix[3*p+2]) / 3 }
-	// Summed-area tables of the differences between known pixels, and of their number.
-	var sums, counts [2][]float64
+	var strength, pairs [2]table // of the differences between known pixels
 	for k, step := range [2]int{1, w} {
-		sums[k], counts[k] = make([]float64, (h+1)*(w+1)), make([]float64, (h+1)*(w+1))
-		for y := range h {
-			for x := range w {
-				p := y*w + x
-				var v, n float64
-				if (k == 0 && x+1 < w || k == 1 && y+1 < h) && known[p] && known[p+step] {
-					v, n = math.Abs(float64(bright(p+step)-bright(p))), 1
-				}
-				at := (y+1)*(w+1) + x + 1
-				sums[k][at] = v + sums[k][at-1] + sums[k][at-w-1] - sums[k][at-w-2]
-				counts[k][at] = n + counts[k][at-1] + counts[k][at-w-1] - counts[k][at-w-2]
-			}
+		both := func(p int) bool {
+			return (k == 0 && p%w+1 < w || k == 1 && p/w+1 < h) && known[p] && known[p+step]
 		}
+		strength[k] = newTable(h, w, func(p int) float64 {
+			if !both(p) {
+				return 0
+			}
+			return math.Abs(float64(bright(p+step) - bright(p)))
+		})
+		pairs[k] = newTable(h, w, func(p int) float64 {
+			if !both(p) {
+				return 0
+			}
+			return 1
+		})
 	}
-	for y := range h {
-		for x := range w {
-			p := y*w + x
-			copy(out[channels*p:], pix[3*p:3*p+3])
-			top, bottom := max(0, y-textureReach), min(h, y+textureReach+1)
-			left, right := max(0, x-textureReach), min(w, x+textureReach+1)
-			area := func(t []float64) float64 {
-				return t[bottom*(w+1)+right] - t[bottom*(w+1)+left] - t[top*(w+1)+right] + t[top*(w+1)+left]
-			}
-			for k := range 2 {
-				out[channels*p+3+k] = float32(root * area(sums[k]) / max(1, area(counts[k])))
-			}
+	for p := range h * w {
+		copy(out[channels*p:], pix[3*p:3*p+3])
+		top, bottom := max(0, p/w-textureReach), min(h, p/w+textureReach+1)
+		left, right := max(0, p%w-textureReach), min(w, p%w+textureReach+1)
+		for k := range 2 {
+			n := max(1, pairs[k].sum(top, bottom, left, right))
+			out[channels*p+3+k] = float32(root * strength[k].sum(top, bottom, left, right) / n)
 		}
 	}
 	return out
+}
+
+// table has the sums of a function of pixels over all rectangles from the upper left corner (Crow 1984).
+type table struct {
+	w    int
+	sums []float64 // [h+1][w+1]
+}
+
+func newTable(h, w int, f func(p int) float64) table {
+	t := table{w + 1, make([]float64, (h+1)*(w+1))}
+	for p := range h * w {
+		at := (p/w+1)*t.w + p%w + 1
+		t.sums[at] = f(p) + t.sums[at-1] + t.sums[at-t.w] - t.sums[at-t.w-1]
+	}
+	return t
+}
+
+// sum is over the rows from top to bottom and the columns from left to right, without the last ones.
+func (t table) sum(top, bottom, left, right int) float64 {
+	return t.sums[bottom*t.w+right] - t.sums[bottom*t.w+left] - t.sums[top*t.w+right] + t.sums[top*t.w+left]
 }

@@ -1,4 +1,5 @@
-package operator
+// Package parallel shares loops among the threads that computations may use.
+package parallel
 
 import (
 	"sync"
@@ -10,9 +11,9 @@ import (
 // serialWork is the number of multiply-adds below which goroutines cost more than they save.
 const serialWork = 1 << 17
 
-// rows runs f(i) for i in [0,n), in parallel when work (multiply-adds in all) is worth it. Each row must write its own
+// Rows runs f(i) for i in [0,n), in parallel when work (multiply-adds in all) is worth it. Each row must write its own
 // output only; then the result does not depend on how rows fall on threads.
-func rows(n, work int, f func(i int)) {
+func Rows(n, work int, f func(i int)) {
 	workers := min(cpu.Threads(), n)
 	if workers < 2 || work < serialWork {
 		for i := range n {
@@ -20,13 +21,13 @@ func rows(n, work int, f func(i int)) {
 		}
 		return
 	}
-	const block = 8
+	block := max(8, n/(64*workers)) // rows may be single pixels
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
 			for {
-				hi := int(next.Add(block))
+				hi := int(next.Add(int64(block)))
 				if hi-block >= n {
 					return
 				}
