@@ -13,27 +13,28 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"psld/weights"
 )
 
-// Root is the folder of this repository's go.mod, "" when the sources are gone.
-func Root() string {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		return ""
-	}
-	for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
+// Root is the folder of this repository's go.mod, "" when the sources are gone. go test starts a package's tests in the
+// folder of its sources; it is looked up before a test goes elsewhere.
+func Root() string { return root }
+
+var root = func() string {
+	dir, err := os.Getwd()
+	for err == nil {
 		if exists(filepath.Join(dir, "go.mod")) {
 			return dir
 		}
 		if dir == filepath.Dir(dir) {
-			return ""
+			break
 		}
+		dir = filepath.Dir(dir)
 	}
-}
+	return ""
+}()
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
