@@ -18,8 +18,8 @@ import (
 	"psld/weights"
 )
 
-// Root is the folder of this repository's go.mod, "" when the sources are gone. go test starts a package's tests in the
-// folder of its sources; it is looked up before a test goes elsewhere.
+// Root is the folder of this repository's go.mod, "" when the sources are gone. go test starts a package's tests in
+// the folder of its sources; it is looked up before a test goes elsewhere.
 func Root() string { return root }
 
 var root = func() string {
