@@ -1,6 +1,10 @@
 package solver
 
-import "math"
+import (
+	"math"
+
+	"psld/psld/schedule"
+)
 
 // Calls are how often a run goes through each network, forward and back.
 type Calls struct{ UNet, Decoder, Encoder Passes }
@@ -112,6 +116,12 @@ func (o *DING) Calls() Calls {
 		passes = o.Steps + 1
 	}
 	return Calls{UNet: Passes{Forward: float64(passes)}, Decoder: Passes{Forward: 1}, Encoder: Passes{Forward: 1}}
+}
+
+// Calls implements [Counted]. They are those with the noise schedule of Stable Diffusion.
+func (o *LanPaint) Calls() Calls {
+	passes := float64(len(o.passes(schedule.StableDiffusion())))
+	return Calls{UNet: Passes{Forward: passes}, Decoder: Passes{Forward: 1}, Encoder: Passes{Forward: 1}}
 }
 
 // Calls implements [Counted].

@@ -212,7 +212,8 @@ func TestDINGSteps(t *testing.T) {
 // TestDINGKnown: a latent is known where all of its pixels are, and no latent hears of what stands in a hole.
 func TestDINGKnown(t *testing.T) {
 	m, p := prior.RandomTiny(3), holeProblem(t, 24, 20)
-	known := newRun(m, p, Options{}).knownStates(operator.MaskOf(p.A))
+	known, err := newRun(m, p, Options{}).knownStates("ding")
+	require.NoError(t, err)
 	require.Len(t, known, 12*10)
 	for i, k := range known {
 		require.Equal(t, i/10 >= 6 || i%10 >= 5, k, "latent %d", i)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"psld/psld/operator"
 	"psld/tensor"
 )
 
@@ -34,11 +33,11 @@ func (o *DING) Bind(r *Run) (Stepper, error) {
 	if err := n.CheckSignal(); err != nil {
 		return nil, err
 	}
-	m := &ding{r: r, o: *o, known: r.knownStates(operator.MaskOf(r.A))}
-	if !slices.Contains(m.known, true) {
-		return nil, &Refused{"method ding needs latents whose pixels are all known, and the holes leave none: " +
-			"take method diffpir or psld"}
+	known, err := r.knownStates("ding")
+	if err != nil {
+		return nil, err
 	}
+	m := &ding{r: r, o: *o, known: known}
 	last := float64(len(n.AlphasCumprod) - 1)
 	for i := range o.Steps + 1 {
 		m.times = append(m.times, int(math.Round(last*(1-float64(i)/float64(o.Steps+2)))))
@@ -53,24 +52,6 @@ type ding struct {
 	times []int  // falling
 }
 
-// knownStates tells of each place of the state, row by row, whether a mask keeps all the pixels that it stands for.
-func (r *Run) knownStates(keep []bool) []bool {
-	shape, in := r.Shape(), r.A.In()
-	h, w := shape[1], shape[2]
-	known := make([]bool, h*w)
-	for i := range known {
-		known[i] = true
-	}
-	for y := range r.H {
-		for x := range r.W { // beyond the picture its last row and column are repeated
-			if !keep[min(y, in.H-1)*in.W+min(x, in.W-1)] {
-				known[y*h/r.H*w+x*w/r.W] = false
-			}
-		}
-	}
-	return known
-}
-
 // Len counts the last look at the clean state.
 func (m *ding) Len() int { return len(m.times) }
 
@@ -78,49 +59,27 @@ func (m *ding) Len() int { return len(m.times) }
 func (m *ding) Start(s *State) error {
 	shape := m.r.Shape()
 	s.Set("z", slices.Clone(m.r.Noise("start", 0, tensor.Len(shape))), shape...)
-	x := m.r.Start
-	if x == nil {
-		var err error
-		if x, err = m.r.inverse(operator.ProxOf(m.r.A)); err != nil {
-			return err
-		}
+	y, err := m.r.encodeFilled()
+	if err != nil {
+		return err
 	}
-	x, c := slices.Clone(x), m.r.A.In().C
-	for i, k := range operator.MaskOf(m.r.A) {
-		if k {
-			copy(x[i*c:(i+1)*c], m.r.Y[i*c:])
-		}
-	}
-	s.Set("y", m.r.EncodePicture(x), shape...)
+	s.Set("y", y, shape...)
 	s.Vars["z0"] = s.Vars["y"]
 	return nil
-}
-
-// seen is the noise that the prior sees in a state at a time.
-func (m *ding) seen(z []float32, shape []int, time int) []float32 {
-	g := m.r.NoGrad()
-	defer g.Release()
-	return slices.Clone(g.Device().Host(m.r.Eps(g, g.Const(tensor.From(z, shape...)), float32(time)).T))
 }
 
 func (m *ding) Step(_ context.Context, s *State) (Report, error) {
 	z, y, time := s.Vars["z"], s.Vars["y"].Data, m.times[s.Step]
 	report := Report{At: fmt.Sprintf("t=%d", time)}
 	al, si := m.r.signalNoise(time)
-	eps := m.seen(z.Data, z.Shape, time)
+	eps := m.r.noiseIn(z.Data, z.Shape, float32(time))
 	clean := make([]float32, len(eps))
 	for k, e := range eps {
 		clean[k] = float32((float64(z.Data[k]) - si*float64(e)) / al)
 	}
 	s.Set("z0", clean, z.Shape...)
-	var sq float64
-	c := z.Dim(3)
-	for k, v := range clean {
-		if m.known[k/c] {
-			sq += float64(v-y[k]) * float64(v-y[k])
-		}
-	}
-	report.Measurement, report.Loss = math.Sqrt(sq), sq
+	report.Loss = misfit(m.known, clean, y)
+	report.Measurement = math.Sqrt(report.Loss)
 	if s.Step+1 == len(m.times) {
 		return report, nil
 	}
@@ -148,7 +107,7 @@ func (m *ding) next(step int, z *tensor.Tensor, clean, eps, y []float32) []float
 		proxy[k] = float32(mean[k] + math.Sqrt(v)*float64(first[k]))
 	}
 	if !m.o.Delayed {
-		eps = m.seen(proxy, z.Shape, to)
+		eps = m.r.noiseIn(proxy, z.Shape, float32(to))
 	}
 	obs := max(m.o.Noise, 1e-6)
 	g := v / (v + alS*alS*obs*obs)

@@ -250,6 +250,7 @@ func distance(a, b *mat.VecDense) float64 {
 // DiffPIR and the others that share its loop clamp what they denoise, so that their steps are no affine maps:
 // TestDiffPIRPosterior and TestLATINOSpread say what they give. DING knows other latents than its measurement has, and
 // LatentDAPS and STSL are held to their formulas step by step (TestDINGSteps, TestLatentDAPSSteps, TestSTSLSteps).
+// LanPaint takes known pixels to have no noise: TestLanPaintLaw has the law and the posterior of that.
 // The methods that want a prior of pixels are in TestPixelLaws and TestPnPADMM.
 func TestClosedForm(t *testing.T) {
 	const samples = 200
@@ -267,7 +268,7 @@ func TestClosedForm(t *testing.T) {
 		"tv":     {},
 	}
 	elsewhere := []string{"diffpir", "dps", "mcg", "score-sde", "ddrm", "pnp-admm", "latino", "treg", "dcdp",
-		"guess", "dpm", "ding", "latentdaps", "stsl", "patchmatch"}
+		"guess", "dpm", "ding", "lanpaint", "latentdaps", "stsl", "patchmatch"}
 	for _, spec := range Specs() {
 		if slices.Contains(elsewhere, spec.Name) {
 			continue

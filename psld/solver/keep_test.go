@@ -70,6 +70,8 @@ func resumeCases(t *testing.T) map[string]resumeCase {
 		switch name {
 		case "ding":
 			steps = 4 // and the last look at the clean state
+		case "lanpaint":
+			steps = 3 // and a Langevin step at two of the levels
 		case "patchmatch": // has one step
 			continue
 		}
@@ -77,6 +79,9 @@ func resumeCases(t *testing.T) map[string]resumeCase {
 			cases[name] = resumeCase{m, method(t, name, steps), Options{}}
 		}
 		cases[name+" on pixels"] = resumeCase{randomPixel(), method(t, name, steps), Options{}}
+	}
+	for _, name := range []string{"lanpaint", "lanpaint on pixels"} {
+		cases[name].method.(*LanPaint).Inner = 1
 	}
 	turned := method(t, "diffpir", 5).(*DiffPIR)
 	turned.Orientations = 2
