@@ -30,15 +30,23 @@ func LeastMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 		return int64(variationBytes * pixels)
 	}
 	seen := 0.0 // at once
-	if t, err := task.Find(string(d.Task)); err == nil {
-		for _, v := range o.windows(t, m, d.Keep, h, w) {
-			seen = max(seen, seenAtOnce(m, v.all.Dy(), v.all.Dx()))
-		}
-	}
-	if seen == 0 {
-		seen = seenAtOnce(m, h, w)
+	for _, part := range o.solved(m, d, h, w) {
+		seen = max(seen, seenAtOnce(m, part[0], part[1]))
 	}
 	return int64(pictureBytes*pixels + bytesPerPixel(m)*seen)
+}
+
+// solved are the heights and widths of what is solved, one after the other: windows around holes, or the whole picture.
+func (o *Options) solved(m prior.Prior, d Damage, h, w int) (parts [][2]int) {
+	if t, err := task.Find(string(d.Task)); err == nil {
+		for _, v := range o.windows(t, m, d.Keep, h, w) {
+			parts = append(parts, [2]int{v.all.Dy(), v.all.Dx()})
+		}
+	}
+	if parts == nil {
+		return [][2]int{{h, w}}
+	}
+	return parts
 }
 
 // seenAtOnce are the pixels of a picture of h x w that a model sees at once.
@@ -58,13 +66,22 @@ func bytesPerPixel(m prior.Prior) float64 {
 }
 
 // CheckMemory refuses a run that would take more memory than it may, before it takes any: o.MaxMemory, GOMEMLIMIT, and
-// a limit of the address space, in which the runtime of Go would end the process without another word.
+// a limit of the address space, in which the runtime of Go would end the process without another word. So does
+// [solver.CheckOnePiece], by what the machine has as well.
 func CheckMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) error {
 	if isNil(method) {
 		return errors.New("method is nil, want one such as Preset gives")
 	}
 	if err := errors.Join(checkModel(m), CheckSize(h, w)); err != nil {
 		return err
+	}
+	for _, part := range o.solved(m, d, h, w) {
+		if !solver.SpecOf(method).Needs.Prior {
+			break
+		}
+		if err := solver.CheckOnePiece(m, part[0], part[1], o.MaxMemory, o.Runtime); err != nil {
+			return err
+		}
 	}
 	limits := []struct {
 		bytes int64

@@ -42,7 +42,7 @@ func addStepFlags(fs *flag.FlagSet) *stepFlags {
 		model: &modelFlags{
 			path:  fs.String("model", "", "step: `model`, as of psld restore (default: random weights)"),
 			dtype: fs.String("dtype", "f32", "step: `precision` of matrix products, as of psld restore"), variant: none,
-			vae: none, vocab: none, taesd: none, lora: new(loraFlag), device: deviceFlag(fs)},
+			vae: none, vocab: none, taesd: none, lora: new(loraFlag), device: deviceFlag(fs), windows: new(bool)},
 		random:       fs.Bool("random", false, "step: random weights in memory; the default without --model"),
 		tiny:         fs.Bool("tiny", false, "step: random weights, with few channels"),
 		maxMem:       fs.String("max-mem", "", "step: `size` of memory that the program may take, as of psld restore"),

@@ -17,7 +17,7 @@ import (
 
 // lasting are the flags whose defaults a user may set for good, by the environment or the file of settings: what
 // describes the machine and the models on it, and no single picture.
-var lasting = []string{"model", "device", "dtype", "variant", "vae", "vocab", "taesd", "threads", "max-mem",
+var lasting = []string{"model", "device", "dtype", "variant", "vae", "vocab", "taesd", "windows", "threads", "max-mem",
 	"max-time", "quality", "seed", "lpips-weights", "inception-weights", "listen", "token", "host"}
 
 // settingsFile is where the user's settings are read: PSLD_CONFIG, else psld/config in the user's folder of settings.

@@ -167,7 +167,7 @@ var flagGroups = []struct{ title, names string }{
 		"no-metadata plot grid"},
 	{"The damage", "task tasks task-config mask-box invert-mask kernel-std motion-length motion-angle sigma paste"},
 	{"Method", "method methods quality presets reference raw guide-vae seed"},
-	{"Model", "model device dtype variant vae vae-tile vocab taesd lora"},
+	{"Model", "model device dtype variant vae vae-tile vocab taesd lora windows"},
 	{"Words", "prompt negative cfg emphasis"},
 	{"The run", "device threads max-mem max-time save-state save-every resume show json quiet verbose"},
 }

@@ -60,6 +60,14 @@ func TestRestoreLike(t *testing.T) {
 	t.Setenv("PSLD_SEED", "")
 	sameWithLike(t, at("bf16.png"), with("--model", model)...)
 
+	writePicture(t, at("long.png"), 600, 24)
+	long := []string{"restore", "--in", at("long.png"), "--model", model}
+	must(t, append(long, "--task", "denoise", "--method", "psld", "--steps", "2", "--raw", "--windows", "--out",
+		at("parts.png"))...)
+	sameWithLike(t, at("parts.png"), append(long, "--max-mem", "99GiB")...)
+	must(t, append(long, "--like", at("parts.png"), "--windows=false", "--out", at("whole.png"))...)
+	require.NotEqual(t, sum(pixels(t, at("parts.png"))), sum(pixels(t, at("whole.png"))))
+
 	out := at("many")
 	must(t, "restore", "--in", at("in.png")+","+at("tv.png"), "--like", at("bf16.png"), "--model", model, "--out", out)
 	require.Equal(t, sum(pixels(t, at("bf16.png"))), sum(pixels(t, filepath.Join(out, "in.png"))))
@@ -107,11 +115,11 @@ func TestLikeErrors(t *testing.T) {
 func TestServerLike(t *testing.T) {
 	dir, model := t.TempDir(), writeModel(t, nil)
 	at := func(name string) string { return filepath.Join(dir, name) }
-	writePicture(t, at("in.png"), 24, 20)
+	writePicture(t, at("in.png"), 520, 20)
 	s, err := server.New(server.Options{Data: at("data"), Version: "test", Models: []server.Model{{
 		Model: client.Model{Name: "tiny", Kind: "latent"},
 		Open: func(ctx context.Context, _ bool) (prior.Prior, error) {
-			return prior.OpenAny(ctx, model, prior.Options{}, false)
+			return prior.OpenAny(ctx, model, prior.Options{Windows: true}, false)
 		}}}})
 	require.NoError(t, err)
 	h := httptest.NewServer(s.Handler())

@@ -19,6 +19,7 @@ import (
 type modelFlags struct {
 	path, dtype, variant, vae, vocab, taesd *string
 	device                                  *string
+	windows                                 *bool
 	lora                                    *loraFlag
 }
 
@@ -36,14 +37,16 @@ func addModelFlags(fs *flag.FlagSet) *modelFlags {
 		vae: fs.String("vae", "", "`file` or folder of another autoencoder"),
 		vocab: fs.String("vocab", "", "`path` of the vocabulary: a tokenizer folder or bpe_simple_vocab_16e6.txt.gz "+
 			"(default: the model's own)"),
-		lora:  addLoRAFlag(fs),
+		lora: addLoRAFlag(fs),
+		windows: fs.Bool("windows", false, "see pictures of more than 512 pixels in overlapping windows also where one "+
+			"piece would do: much less memory, other pixels (latent models)"),
 		taesd: fs.String("taesd", "", "`file` or folder of a tiny autoencoder (TAESD) for previews and --guide-vae"),
 	}
 }
 
 func (f *modelFlags) options() prior.Options {
 	return prior.Options{Weights: weights.Options{Variant: *f.variant, LoRA: f.lora.list}, Precision: *f.dtype,
-		VAE: *f.vae, Device: *f.device, Vocabulary: *f.vocab, TAESD: *f.taesd}
+		VAE: *f.vae, Device: *f.device, Vocabulary: *f.vocab, TAESD: *f.taesd, Windows: *f.windows}
 }
 
 // check reports flags that are wrong for any model.

@@ -55,8 +55,7 @@ written. Whatever ended the program, the same command with --resume goes on from
 there and gives the same file as without a break. It is refused, with the reason, where
 input, mask, kernel, model, options, --dtype or processor kernels are not the same; --threads,
 --save-every, and what comes after the steps (--raw, --sigma, --paste) may differ
-(but for methods that make use of the noise: --sigma), and so may --max-mem, but where it
-decides whether a latent model sees a large picture in one piece.
+(but for methods that make use of the noise: --sigma), and so may --max-mem.
 The first state is that after the first step; of a pixel method it takes 24 bytes a pixel.
 The memory that is planned for is the least of --max-mem, GOMEMLIMIT (heap and weights
 together) and three quarters of what is available.
@@ -300,7 +299,7 @@ func (r *restoration) check(context.Context) (err error) {
 
 // latentFlags ask for something that only latent models have.
 var latentFlags = []string{"taesd", "guide-vae", "vae", "vocab", "variant", "lora", "prompt", "negative", "cfg",
-	"emphasis", "reference"}
+	"emphasis", "reference", "windows"}
 
 // candidates are the names of methods to take, in their order: auto stands for the best one of the models that there
 // are, and for the task's own where the flags are none of that. why says what in the damage decided for the first.
@@ -350,8 +349,8 @@ func (r *restoration) fit(name string) (err error) {
 	}
 	set := given(r.fs)
 	if !r.spec.Needs.Prior {
-		for _, flag := range []string{"model", "device", "dtype", "variant", "vae", "vocab", "taesd", "lora", "cfg",
-			"prompt", "negative", "emphasis"} {
+		for _, flag := range []string{"model", "device", "dtype", "variant", "vae", "vocab", "taesd", "windows",
+			"lora", "cfg", "prompt", "negative", "emphasis"} {
 			if set[flag] {
 				return fmt.Errorf("--%s has no meaning for method %s, which needs no model", flag, name)
 			}
@@ -576,8 +575,7 @@ func (r *restoration) announce() {
 		if n := psld.Windows(r.m, r.d, r.h, r.w, r.o); n > 0 {
 			r.c.say("layout    solved in %d windows around the holes", n)
 		} else {
-			r.c.say("layout    solved %s", prior.Layout(solver.PriorFor(r.m, r.h, r.w, r.o.MaxMemory, r.o.Runtime),
-				r.w, r.h))
+			r.c.say("layout    solved %s", prior.Layout(r.m, r.w, r.h))
 		}
 	}
 	r.c.say("machine   %s", machine())

@@ -44,7 +44,7 @@ The API is described at /api/v1/openapi.yaml; Go programs use the package psld/c
 type serveFlags struct {
 	listen, data, models, dtype, token, hosts *string
 	loras, device                             *string
-	open                                      *bool
+	open, windows                             *bool
 	queue, pixels                             *int
 	maxTime, keep                             *time.Duration
 	size, upload                              *string
@@ -59,7 +59,9 @@ func addServeFlags(fs *flag.FlagSet) *serveFlags {
 			"it a name other than that of its file"),
 		dtype:  fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
 		device: deviceFlag(fs),
-		open:   fs.Bool("open", false, "open the page in the browser"),
+		windows: fs.Bool("windows", false, "latent models see pictures of more than 512 pixels in overlapping windows, as of "+
+			"restore"),
+		open: fs.Bool("open", false, "open the page in the browser"),
 		token: fs.String("token", "", "`word` that requests must bring (PSLD_TOKEN keeps it out of the list of processes); "+
 			"needed where --listen is not this machine alone"),
 		loras: fs.String("lora", "", "`name=file[:weight]` of LoRA files to merge into the model of that name, with commas "+
@@ -164,7 +166,7 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 	list := []server.Model{{
 		Model: client.Model{Name: "default", Kind: "embedded", Description: "the small models that come with the program"},
 		Open: func(ctx context.Context, pixel bool) (prior.Prior, error) {
-			return prior.OpenAny(ctx, "", prior.Options{Device: *f.device}, pixel)
+			return prior.OpenAny(ctx, "", prior.Options{Device: *f.device, Windows: *f.windows && !pixel}, pixel)
 		},
 	}}
 	loras := map[string][]weights.LoRA{}
@@ -194,6 +196,7 @@ func (f *serveFlags) listModels() ([]server.Model, error) {
 		m := server.Model{Model: client.Model{Name: name, Kind: "latent", Description: filepath.Base(path)},
 			Open: func(ctx context.Context, _ bool) (prior.Prior, error) {
 				return prior.OpenAny(ctx, path, prior.Options{Precision: *f.dtype, Device: *f.device,
+					Windows: *f.windows && !prior.IsPixel(path),
 					Weights: weights.Options{LoRA: loras[name]}}, false)
 			}}
 		if prior.IsPixel(path) {

@@ -99,7 +99,7 @@ func (p *LatentDiffusion) Networks() []Network {
 		unet.Config
 		Window     int
 		Prediction schedule.Prediction `json:",omitempty"`
-		Parts      bool                `json:",omitempty"` // not in one piece, see Within
+		Parts      bool                `json:",omitempty"` // not in one piece, see InWindows
 	}{p.UNet.Config, p.Window, p.Noise.Prediction, p.Whole == 0}
 	return []Network{{"unet", config, p.UNet.Params}, {"vae", p.VAE.Config, p.VAE.Params}}
 }

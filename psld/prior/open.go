@@ -40,6 +40,9 @@ type Options struct {
 	// TAESD is a file or folder of a TAESD autoencoder, for previews ([LatentDiffusion.Preview]) and
 	// as a quick stand-in in the steps of a solver. "" for none.
 	TAESD string
+	// Windows has latent models see pictures which are larger than their window in windows and tiles, whatever their
+	// size ([InWindows]).
+	Windows bool
 }
 
 // Device is the processor's device of a precision: one of [devices.All] by its name, "" for the first.
@@ -77,6 +80,9 @@ func Open(ctx context.Context, path string, o Options) (*LatentDiffusion, error)
 		}
 		m.TAESD = tiny
 	}
+	if o.Windows {
+		m = InWindows(m).(*LatentDiffusion)
+	}
 	return m, nil
 }
 
@@ -92,6 +98,9 @@ func OpenAny(ctx context.Context, path string, o Options, pixel bool) (Prior, er
 	}
 	if o.VAE != "" || o.Vocabulary != "" || o.TAESD != "" || len(o.Weights.LoRA) > 0 {
 		return nil, errors.New("a pixel model has no autoencoder, knows no prompts and takes no LoRA")
+	}
+	if o.Windows {
+		return nil, errors.New("a pixel model sees large pictures in windows in any case: windows have no meaning for it")
 	}
 	dev, err := devices.Open(o.Device, o.Precision)
 	if err != nil {

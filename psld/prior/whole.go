@@ -11,11 +11,11 @@ const WholePixels = 1024 * 1024
 // inOnePiece tells whether networks see a picture of h x w pixels at once.
 func (p *LatentDiffusion) inOnePiece(h, w int) bool { return h*w <= p.Whole }
 
-// Within is the prior for pictures of h x w pixels in a process that may take so many bytes: p, or where p would see
-// them in one piece and a guided step would take more, a copy that sees them in windows and tiles.
-func Within(p Prior, h, w int, bytes int64) Prior {
+// InWindows is a prior that sees pictures which are larger than its window in windows and tiles, whatever their size,
+// and so takes less memory; its results are other ones. It is p itself where p does.
+func InWindows(p Prior) Prior {
 	m, ok := p.(*LatentDiffusion)
-	if !ok || m == nil || !m.inOnePiece(h, w) || m.stepBytes(h, w) <= bytes {
+	if !ok || m == nil || m.Whole == 0 {
 		return p
 	}
 	parts := *m
@@ -23,16 +23,21 @@ func Within(p Prior, h, w int, bytes int64) Prior {
 	return &parts
 }
 
-// stepBytes is about what a guided step in one piece takes, weights included: a gradient through the autoencoder, of
-// which only the blocks' results are kept, has 18 activations of its finest level at once.
-func (p *LatentDiffusion) stepBytes(h, w int) int64 {
+// OnePiece is about the memory in bytes, weights included, that a step on a picture of h x w pixels takes where p sees
+// it in one piece though it might in windows; else it is 0. A gradient through the autoencoder, of which only the blocks'
+// results are kept, has 18 activations of its finest level at once, a step without gradients 16.
+func OnePiece(p Prior, h, w int) int64 {
+	m, ok := p.(*LatentDiffusion)
+	if !ok || m == nil || !m.inOnePiece(h, w) || m.Window == 0 || max(h, w) <= m.Window {
+		return 0
+	}
 	each := int64(4)
-	switch p.Device() {
+	switch m.Device() {
 	case cpu.BF16, cpu.BF16Fast:
 		each = 2
 	case cpu.Int8:
 		each = 1
 	}
-	weights := int64(p.UNet.Params.Count()+p.VAE.Params.Count()) * each
-	return weights + weights/16 + 18*4*int64(p.VAE.BlockOutChannels[0])*int64(h*w)
+	weights := int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * each
+	return weights + weights/16 + 18*4*int64(m.VAE.BlockOutChannels[0])*int64(h*w)
 }

@@ -292,6 +292,8 @@ func (r *sampler) record(seed uint64) psld.Record {
 	put("prompt", o.Prompt, o.Prompt != "")
 	put("invert-mask", "true", o.InvertMask)
 	put("paste", "false", o.Paste != nil && !*o.Paste)
+	latent, ok := r.b.prior.(*prior.LatentDiffusion)
+	put("windows", "true", ok && latent.Whole == 0)
 	for name, v := range o.Params {
 		flags[strings.ReplaceAll(name, "_", "-")] = fmt.Sprint(v)
 	}

@@ -53,7 +53,7 @@ func (r *Run) priorFacts() []Fact {
 		_, light, _ := prior.LightCodecOf(r.Prior)
 		networks = append(networks, light)
 	}
-	var list []Fact
+	list := []Fact{{"layout", prior.Layout(r.Prior, r.W, r.H)}}
 	for _, n := range networks {
 		list = append(list, Fact{"model's " + n.Name, r.networkDigest(n)})
 	}

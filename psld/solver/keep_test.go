@@ -199,7 +199,9 @@ func TestResumeOfAnother(t *testing.T) {
 			nil, "model's unet is another one"},
 		"VAE": {model(func(m *prior.LatentDiffusion) { m.VAE.ScalingFactor = 1.001 }), nil,
 			"model's vae is another one"},
-		"window": {model(func(m *prior.LatentDiffusion) { m.Window = 16 }), nil, "model's unet is another one"},
+		"window": {model(func(m *prior.LatentDiffusion) { m.Window = 16 }), nil,
+			"layout is in overlapping windows of 12x16 pixels, blended in every step (larger than the 16x16 pictures of the " +
+				"training), was in one piece (larger than the 16x16 pictures of the training); model's unet is another one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, method, o := p, glued(4, 0.5, 1), keep

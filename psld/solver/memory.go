@@ -58,29 +58,43 @@ func (m *memory) start(r *Run, asked int64) {
 	}
 }
 
-// PriorFor is the model with which Solve computes a picture of h x w pixels: m, or where it would take more memory in
-// one piece than may be taken one that sees the picture in windows ([prior.Within]). What may be taken is the lowest
-// of maxMemory, the runtime's limit and GOMEMLIMIT, or else three quarters of the machine's memory, whatever else is
-// in use: the result must not hang on that. A device with memory of its own is taken to have enough.
-func PriorFor(m prior.Prior, h, w int, maxMemory int64, b *Runtime) prior.Prior {
+// CheckOnePiece refuses a run whose model sees a picture of h x w pixels in one piece, though it might in windows
+// ([prior.InWindows]), where that takes more memory than there is: the lowest of maxMemory, the runtime's limit,
+// GOMEMLIMIT, and what the process has and the machine has available. Nothing takes windows by itself: the same seed
+// would give other bits on another machine. A device with memory of its own is taken to have enough.
+func CheckOnePiece(m prior.Prior, h, w int, maxMemory int64, b *Runtime) error {
 	if m == nil {
 		return nil
 	}
 	if _, own := m.Device().(tensor.Meter); own {
-		return m
+		return nil
+	}
+	k := m.Multiple()
+	need := prior.OnePiece(m, (h+k-1)/k*k, (w+k-1)/k*k)
+	if need == 0 {
+		return nil
 	}
 	if b == nil {
 		b = &process
 	}
-	total, _ := memstat.System()
-	limit := int64(math.MaxInt64)
-	for _, l := range []int64{maxMemory, b.MaxMemory, debug.SetMemoryLimit(-1), total / 4 * 3} {
-		if l > 0 {
-			limit = min(limit, l)
+	type limit struct {
+		bytes int64
+		of    string
+	}
+	limits := []limit{{maxMemory, "as asked for"}, {b.MaxMemory, "as asked for"},
+		{debug.SetMemoryLimit(-1), "GOMEMLIMIT"}}
+	if _, available := memstat.System(); available > 0 {
+		now, _ := memstat.Process()
+		limits = append(limits, limit{now + available, "what the machine has"})
+	}
+	for _, l := range limits {
+		if share := l.bytes / int64(max(1, b.Runs)); share > 0 && need > share {
+			return fmt.Errorf("a step on %dx%d pixels in one piece takes about %s, weights included, the limit is %s (%s): "+
+				"--windows takes less, and gives other pixels; else bf16 products, a smaller picture or a higher limit would do",
+				w, h, memstat.Words(need), memstat.Words(share), l.of)
 		}
 	}
-	k := m.Multiple()
-	return prior.Within(m, (h+k-1)/k*k, (w+k-1)/k*k, limit/int64(max(1, b.Runs)))
+	return nil
 }
 
 // fullSize is the number of parameters from which on a model plans pictures of 256x256. Stable Diffusion has 9e8.

@@ -50,6 +50,49 @@ func TestMaxMemory(t *testing.T) {
 	require.ErrorContains(t, err, "the limit is 1.0 MiB (GOMEMLIMIT): ")
 }
 
+// TestLayout: the limit of memory does not decide how a picture goes through a model, as that decides its bits: one that
+// has no room in one piece is refused before the first step, with the way out. A state of the other layout is refused.
+func TestLayout(t *testing.T) {
+	p, method, o := blurProblem(t, 24, 20), glued(2, 0.1, 1), Options{}
+	m := prior.RandomTiny(1)
+	m.Window, m.Whole = 16, prior.WholePixels
+	parts := prior.InWindows(m)
+	solve := func(m prior.Prior, limit int64) []float32 {
+		o.MaxMemory = limit
+		res, err := Solve(t.Context(), m, p, method, o)
+		require.NoError(t, err)
+		return res.X
+	}
+	whole, windows := solve(m, 0), solve(parts, 0)
+	require.NotEqual(t, whole, windows)
+	_, peak := memstat.Process()
+	for _, limit := range []int64{peak + 1<<28, 1 << 50} {
+		require.Equal(t, whole, solve(m, limit))
+		require.Equal(t, windows, solve(parts, limit))
+	}
+	o.MaxMemory = 1 << 10
+	o.Progress = func(Progress) { t.Error("a step was done") }
+	_, err := Solve(t.Context(), m, p, method, o)
+	require.ErrorContains(t, err, "a step on 20x24 pixels in one piece takes about ")
+	require.ErrorContains(t, err, ", weights included, the limit is 1.0 KiB (as asked for): --windows takes less")
+	require.Less(t, len(err.Error()), 300)
+	require.NoError(t, CheckOnePiece(parts, 24, 20, 1<<10, nil))
+	require.NoError(t, CheckOnePiece(m, 16, 16, 1<<10, nil), "one window")
+	require.NoError(t, CheckOnePiece(nil, 24, 20, 1<<10, nil))
+	require.Error(t, CheckOnePiece(m, 24, 20, 0, &Runtime{MaxMemory: 1 << 10}))
+	require.Error(t, CheckOnePiece(m, 24, 20, 1<<30, &Runtime{Runs: 1 << 20}))
+	large := *m
+	large.Whole = 1 << 60
+	require.ErrorContains(t, CheckOnePiece(&large, 1<<30, 1, 0, nil), "(what the machine has)")
+
+	o = Options{Keep: Keep{File: filepath.Join(t.TempDir(), "state")}}
+	stopAfter(t, parts, p, method, o, 1)
+	o.Keep.Resume = true
+	_, err = Solve(t.Context(), m, p, method, o)
+	require.ErrorContains(t, err, "layout is in one piece (larger than")
+	require.Equal(t, windows, solve(parts, 1<<50))
+}
+
 // metered is a device with memory of its own that knows what it has.
 type metered struct {
 	*devicetest.HiddenDevice

@@ -126,7 +126,12 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 	if err := spec.refuse(m, p.A); err != nil {
 		return nil, err
 	}
-	m, err := show(PriorFor(m, in.H, in.W, o.MaxMemory, o.Runtime), p)
+	if spec.Needs.Prior {
+		if err := CheckOnePiece(m, in.H, in.W, o.MaxMemory, o.Runtime); err != nil {
+			return nil, err
+		}
+	}
+	m, err := show(m, p)
 	if err != nil {
 		return nil, err
 	}
