@@ -12,22 +12,22 @@ import (
 
 // LanPaint (Zheng, Lan, Wang 2025) fills holes in latents without any gradient: at each of Karras's levels some
 // Langevin steps let what is known and what is not come to terms, before an Euler step goes to the next level. What is
-// known, y, is as in [DING]. At share a of signal, for a state x = sqrt(a) z0 + sqrt(1-a) e in which the prior sees the
-// clean z0, the drift of the hole is the score of all, that of the known part is a mixture,
+// known, y, is as in [DING]. At share a of signal, for a state x = sqrt(a) z0 + sqrt(1-a) e in which the prior sees
+// the clean z0, the drift of the hole is the score of all, that of the known part is a mixture,
 //
 //	hole   (sqrt(a) z0 - x) / (1-a)
 //	known  (1+Lambda) (sqrt(a) y - x) / (1-a) - Lambda (sqrt(a) z0 - x) / (1-a)
 //
-// so that what is known hears of the hole as well. Both are C - w x / (1-a), w = 1 in the hole and 1+Lambda in the known
-// part. With C held fixed that is an Ornstein-Uhlenbeck process, whose step of time StepSize (1-a) is exact; u is where
-// it tends to, k = exp(-w StepSize), n fresh noise:
+// so that what is known hears of the hole as well. Both are C - w x / (1-a), w = 1 in the hole and 1+Lambda in the
+// known part. With C held fixed that is an Ornstein-Uhlenbeck process, whose step of time StepSize (1-a) is exact; u is
+// where it tends to, k = exp(-w StepSize), n fresh noise:
 //
-//	u = sqrt(a) z0                                                       in the hole
-//	u = sqrt(a) y + Lambda / (1+Lambda) (x - sqrt(a) z0)                 in the known part
+//	u = sqrt(a) z0                                            in the hole
+//	u = sqrt(a) y + Lambda / (1+Lambda) (x - sqrt(a) z0)      in the known part
 //	x = k x + (1-k) u + sqrt((1-a) (1-k^2) / w) n
 //
-// The first step at a level is this one; a later one is half of it with the old u, x + w StepSize (u - old u) with the u
-// of there, and half of it with that. There are Inner (1-a) of them, rounded, and none at the last level. Each level
+// The first step at a level is this one; a later one is half of it with the old u, x + w StepSize (u - old u) with the
+// u of there, and half of it with that. There are Inner (1-a) of them, rounded, and none at the last level. Each level
 // begins with the known part at sqrt(a) y + sqrt(1-a) n0, with the n0 of the start at all of them.
 //
 // The Euler step goes on from the state that the Langevin steps end at. The published ComfyUI node hands its sampler
@@ -37,7 +37,7 @@ type LanPaint struct {
 	Steps    int     `json:"steps" range:"1..999" default:"20" help:"levels of noise, spaced as Karras's"`
 	Inner    int     `json:"inner" range:"0..100" default:"5" help:"Langevin steps at the noisiest level, at others less"`
 	Lambda   float64 `json:"lambda" range:"0..50" default:"5" help:"how much what is known hears of the hole"`
-	StepSize float64 `json:"step_size" range:">0..1" default:"0.2" help:"time of a Langevin step over the noise's variance"`
+	StepSize float64 `json:"step_size" range:">0..1" default:"0.2" help:"time of a Langevin step over 1-a"`
 	Strength float64 `json:"strength" range:">0..1" default:"1" help:"share of diffusion time; 1 starts from noise"`
 }
 

@@ -186,7 +186,8 @@ func (s *toyWorld) lanpaintLaw(t *testing.T, o *LanPaint) *affine {
 			}
 		}
 		next := levels[k+1]
-		step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) { // x' = (c + (s'/s) (x sqrt(1+s^2) - c)) / sqrt(1+s'^2)
+		// x' = (c + (s'/s) (x sqrt(1+s^2) - c)) / sqrt(1+s'^2)
+		step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) {
 			unit := 1 / math.Sqrt(1+next*next)
 			for j := range n {
 				f.Set(i, j, 0)
