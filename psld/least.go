@@ -36,7 +36,8 @@ func LeastMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 	return int64(pictureBytes*pixels + bytesPerPixel(m)*seen)
 }
 
-// solved are the heights and widths of what is solved, one after the other: windows around holes, or the whole picture.
+// solved are the heights and widths of what is solved, one after the other: windows around holes, or the whole
+// picture.
 func (o *Options) solved(m prior.Prior, d Damage, h, w int) (parts [][2]int) {
 	if t, err := task.Find(string(d.Task)); err == nil {
 		for _, v := range o.windows(t, m, d.Keep, h, w) {

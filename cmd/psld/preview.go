@@ -8,6 +8,14 @@ import (
 	"psld/psld/solver"
 )
 
+// lookHint tells of a run of minutes, which shows nothing until its end, how it would show more.
+func (r *restoration) lookHint() string {
+	if r.predicted < 2*time.Minute || *r.preview != "" || r.show.kind != "" {
+		return ""
+	}
+	return "; --preview FILE shows the picture from the first step on"
+}
+
 // look says after the first step how long a run of minutes will take, and writes the preview where it is time to. A
 // preview that cannot be made is a warning.
 func (r *restoration) look(p solver.Progress) {

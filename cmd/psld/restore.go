@@ -584,7 +584,7 @@ func (r *restoration) announce() {
 	}
 	switch {
 	case r.predicted > 0:
-		r.c.say("time      about %s", round(r.predicted))
+		r.c.say("time      about %s%s", round(r.predicted), r.lookHint())
 	case *r.maxTime > 0:
 		r.c.say("time      of method %s is known after two steps: --max-time refuses then", r.o.Method)
 	}

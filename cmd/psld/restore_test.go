@@ -83,6 +83,8 @@ func TestRestoreQualitySD(t *testing.T) {
 		at("in.png") + " --model " + tinySD(t))
 	_, log := must(t, append(args, "--out", at("out.png"))...)
 	require.Contains(t, log, "method    dpm, 8 steps, fits 4")
+	require.Less(t, strings.Index(log, "time      about "), strings.Index(log, "step 1/8"), "predicted before the start")
+	require.Contains(t, log, "time      about ")
 	look, plain := pixels(t, at("look.png")), sum(pixels(t, at("out.png")))
 	require.Equal(t, [2]int{60, 64}, [2]int{look.W, look.H})
 	require.NotEqual(t, sum(look), plain)

@@ -59,8 +59,8 @@ func addServeFlags(fs *flag.FlagSet) *serveFlags {
 			"it a name other than that of its file"),
 		dtype:  fs.String("dtype", "f32", "`precision` of their matrix products, as of restore"),
 		device: deviceFlag(fs),
-		windows: fs.Bool("windows", false, "latent models see pictures of more than 512 pixels in overlapping windows, as of "+
-			"restore"),
+		windows: fs.Bool("windows", false, "latent models see pictures of more than 512 pixels in overlapping windows, as "+
+			"of restore"),
 		open: fs.Bool("open", false, "open the page in the browser"),
 		token: fs.String("token", "", "`word` that requests must bring (PSLD_TOKEN keeps it out of the list of processes); "+
 			"needed where --listen is not this machine alone"),

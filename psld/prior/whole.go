@@ -24,8 +24,8 @@ func InWindows(p Prior) Prior {
 }
 
 // OnePiece is about the memory in bytes, weights included, that a step on a picture of h x w pixels takes where p sees
-// it in one piece though it might in windows; else it is 0. A gradient through the autoencoder, of which only the blocks'
-// results are kept, has 18 activations of its finest level at once, a step without gradients 16.
+// it in one piece though it might in windows; else it is 0. A gradient through the autoencoder, of which only the
+// blocks' results are kept, has 18 activations of its finest level at once, a step without gradients 16.
 func OnePiece(p Prior, h, w int) int64 {
 	m, ok := p.(*LatentDiffusion)
 	if !ok || m == nil || !m.inOnePiece(h, w) || m.Window == 0 || max(h, w) <= m.Window {

@@ -19,8 +19,8 @@ import (
 //	known  (1+Lambda) (sqrt(a) y - x) / (1-a) - Lambda (sqrt(a) z0 - x) / (1-a)
 //
 // so that what is known hears of the hole as well. Both are C - w x / (1-a), w = 1 in the hole and 1+Lambda in the
-// known part. With C held fixed that is an Ornstein-Uhlenbeck process, whose step of time StepSize (1-a) is exact; u is
-// where it tends to, k = exp(-w StepSize), n fresh noise:
+// known part. With C held fixed that is an Ornstein-Uhlenbeck process, whose step of time StepSize (1-a) is exact; u
+// is where it tends to, k = exp(-w StepSize), n fresh noise:
 //
 //	u = sqrt(a) z0                                            in the hole
 //	u = sqrt(a) y + Lambda / (1+Lambda) (x - sqrt(a) z0)      in the known part

@@ -207,9 +207,9 @@ func (s *toyWorld) lanpaintLaw(t *testing.T, o *LanPaint) *affine {
 }
 
 // TestLanPaintLaw: the samples have the law of the formulas. That is the posterior of the missing pixels given the
-// known ones, which are taken to have no noise, but for what Euler's steps lose, and Langevin's where there are not many
-// (Zheng et al. call it asymptotically exact). Without any it is the replacement of known pixels alone (Song et al.
-// 2021), whose mean hears too little of them.
+// known ones, which are taken to have no noise, but for what Euler's steps lose, and Langevin's where there are not
+// many (Zheng et al. call it asymptotically exact). Without any it is the replacement of known pixels alone (Song et
+// al. 2021), whose mean hears too little of them.
 func TestLanPaintLaw(t *testing.T) {
 	const samples = 200
 	s := newToyWorld(t, false)

@@ -50,8 +50,9 @@ func TestMaxMemory(t *testing.T) {
 	require.ErrorContains(t, err, "the limit is 1.0 MiB (GOMEMLIMIT): ")
 }
 
-// TestLayout: the limit of memory does not decide how a picture goes through a model, as that decides its bits: one that
-// has no room in one piece is refused before the first step, with the way out. A state of the other layout is refused.
+// TestLayout: the limit of memory does not decide how a picture goes through a model, as that decides its bits: one
+// that has no room in one piece is refused before the first step, with the way out. A state of the other layout is
+// refused.
 func TestLayout(t *testing.T) {
 	p, method, o := blurProblem(t, 24, 20), glued(2, 0.1, 1), Options{}
 	m := prior.RandomTiny(1)
