@@ -100,7 +100,7 @@ func OpenAny(ctx context.Context, path string, o Options, pixel bool) (Prior, er
 		return nil, errors.New("a pixel model has no autoencoder, knows no prompts and takes no LoRA")
 	}
 	if o.Windows {
-		return nil, errors.New("a pixel model sees large pictures in windows in any case: windows have no meaning for it")
+		return nil, errors.New("a pixel model sees large pictures in windows in any case: --windows has no meaning for it")
 	}
 	dev, err := devices.Open(o.Device, o.Precision)
 	if err != nil {

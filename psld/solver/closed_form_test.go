@@ -36,6 +36,9 @@ func TestClosedFormTable(t *testing.T) {
 	diffpir := func(steps int, zeta float64) Method {
 		return &DiffPIR{Steps: steps, From: 30, To: 0.02, Lambda: 1, Zeta: zeta, FitEvery: 1, Blend: 1, SNoise: 1}
 	}
+	langevin := func(inner int) Method {
+		return &LanPaint{Steps: 20, Inner: inner, Lambda: 5, StepSize: 0.2, Strength: 1}
+	}
 	rows := []struct {
 		name, words string
 		codec       bool
@@ -62,6 +65,8 @@ func TestClosedFormTable(t *testing.T) {
 		{"DCDP", "6 rounds of 4 steps", false, &DCDP{Rounds: 6, Steps: 4, Strength: 0.7, Lambda: 1}},
 		{"Guess", "4 guesses, 12 steps", false, &Guess{Guesses: 4, Steps: 12, FitEvery: 3, Strength: 0.5, Lambda: 1}},
 		{"DPM", "8 steps, 4 fits", false, &DPM{Steps: 8, Fits: 4, Strength: 1, To: 0.05, Lambda: 1}},
+		{"LanPaint", "20 levels, 5 Langevin steps", false, langevin(5)},
+		{"LanPaint", "20 levels, 100 Langevin steps", false, langevin(100)},
 	}
 	var table strings.Builder
 	table.WriteString("| method | | mean, measured | variance, measured | mean, missing | variance, missing |\n" +
