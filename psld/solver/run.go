@@ -59,13 +59,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 		p := Progress{Report: st, Step: now.Step, Steps: now.Steps, RMS: now.RMS, Timing: r.timing, State: now}
 		p.Kept, p.KeepErr = k.after(*now)
 		if r.o.Progress != nil {
-			p.Picture = func() ([]float32, error) {
-				res, err := r.result(m, now)
-				if err != nil {
-					return nil, err
-				}
-				return res.X, nil
-			}
+			p.Picture = func() ([]float32, error) { return r.preview(m, now) }
 			p.Memory, _ = memstat.Process()
 			r.o.Progress(p)
 		}
@@ -146,6 +140,19 @@ func (r *Run) result(m Stepper, now *State) (_ *Result, err error) {
 		return nil, err
 	}
 	return &Result{X: x, State: now.onHost(r.Device()), Steps: now.Step, RMS: now.RMS}, nil
+}
+
+// preview is the picture at a state, decoded by the light codec where there is one.
+func (r *Run) preview(m Stepper, now *State) ([]float32, error) {
+	if r.light != nil {
+		defer func(full prior.Codec) { r.codec = full }(r.codec)
+		r.codec = r.light
+	}
+	res, err := r.result(m, now)
+	if err != nil {
+		return nil, err
+	}
+	return res.X, nil
 }
 
 // broken makes the error of the step from the state now, which is kept: what is not finite, and which layer made it.

@@ -80,7 +80,7 @@ type Progress struct {
 	KeepErr     error  // why it is not, though it was time to; the run goes on
 	State       *State // read only, by State.Host, until Progress returns: its memory is used again
 	// Picture is what the result would be if the run stopped here, of shape A.In(). It decodes the state, at the
-	// work of a decoding, and must be called before Progress returns.
+	// work of a decoding, by the prior's light codec where it has one, and must be called before Progress returns.
 	Picture func() ([]float32, error)
 }
 

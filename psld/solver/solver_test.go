@@ -381,3 +381,26 @@ func TestStreams(t *testing.T) {
 		}
 	}
 }
+
+// TestLightPreview: a picture on the way is decoded by the light codec where there is one; the result is not.
+func TestLightPreview(t *testing.T) {
+	m, p := prior.RandomTiny(3), blurProblem(t, 16, 16)
+	var last []float32
+	o := Options{Progress: func(p Progress) {
+		var err error
+		last, err = p.Picture()
+		require.NoError(t, err)
+	}}
+	want, err := Solve(t.Context(), m, p, glued(3, 0.1, 1), o)
+	require.NoError(t, err)
+	require.Equal(t, want.X, last)
+	m.TAESD = vae.NewTAESD(vae.TAESDConfig{InChannels: 3, LatentChannels: 4, Channels: 8, EncoderBlocks: []int{1, 1},
+		DecoderBlocks: []int{1, 1}})
+	m.TAESD.Params.Init(3)
+	got, err := Solve(t.Context(), m, p, glued(3, 0.1, 1), o)
+	require.NoError(t, err)
+	require.Equal(t, want.X, got.X)
+	g := autograd.NoGrad(m.Device())
+	defer g.Release()
+	require.Equal(t, m.TAESD.Decode(g, g.Const(want.State.Vars["z"])).Host(), last)
+}
