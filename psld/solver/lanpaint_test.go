@@ -98,112 +98,130 @@ func lanpaintValue(s *scalar, o *LanPaint) float64 {
 	return z
 }
 
-// lanpaintLaw is the law of LanPaint's pictures for a normal prior without a codec: each of its steps is an affine map
-// of the state, the noise of the start and the force C, plus noise.
+// langevinLaw is the law of LanPaint's state for a normal prior without a codec, of the noise of the start, and of the
+// force C: each step is an affine map of them, plus noise.
+type langevinLaw struct {
+	affine // of x = z0 + s e over sqrt(1 + s^2), n0, C
+	o      *LanPaint
+	n      int
+	keep   []bool
+	y, p0  *mat.VecDense
+	p      *mat.Dense // E[z0 | x] = P x + p0
+	a      float64    // share of signal
+}
+
+// step applies what fill changes of the identity, row by row: x' = X x + N n0 + F C + shift + noise, and C' likewise.
+func (l *langevinLaw) step(fill func(i int, f, q *mat.Dense, shift *mat.VecDense)) {
+	f, q, shift := eye(3*l.n, 1), mat.NewDense(3*l.n, 3*l.n, nil), mat.NewVecDense(3*l.n, nil)
+	for i := range l.n {
+		fill(i, f, q, shift)
+	}
+	l.through(f, shift, q)
+}
+
+// replace sets the known part, at the start all, to y with the noise n0.
+func (l *langevinLaw) replace(all bool) {
+	l.step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) {
+		if all || l.keep[i/3] {
+			f.Set(i, i, 0)
+			f.Set(i, l.n+i, math.Sqrt(1-l.a))
+			shift.SetVec(i, math.Sqrt(l.a)*l.y.AtVec(i))
+		}
+	})
+}
+
+func (l *langevinLaw) rate(i int) float64 {
+	if l.keep[i/3] {
+		return (1 + l.o.Lambda) / (1 - l.a)
+	}
+	return 1 / (1 - l.a)
+}
+
+// advance is dx = (C - rate x) dt + sqrt(2) dW.
+func (l *langevinLaw) advance(dt float64) {
+	l.step(func(i int, f, q *mat.Dense, _ *mat.VecDense) {
+		r := l.rate(i)
+		f.Set(i, i, math.Exp(-r*dt))
+		f.Set(i, 2*l.n+i, (1-math.Exp(-r*dt))/r)
+		q.Set(i, i, (1-math.Exp(-2*r*dt))/r)
+	})
+}
+
+// force takes C' from x, and x' = x + (C' - C) dt.
+func (l *langevinLaw) force(dt float64) {
+	n, root := l.n, math.Sqrt(l.a)
+	l.step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) {
+		of, c := 1.0, 0.0
+		if l.keep[i/3] {
+			of, c = -l.o.Lambda, root*(1+l.o.Lambda)*l.y.AtVec(i)/(1-l.a)
+		}
+		c += of * root * l.p0.AtVec(i) / (1 - l.a)
+		for j := range n {
+			v := of * root * l.p.At(i, j) / (1 - l.a)
+			if i == j {
+				v += l.rate(i) - 1/(1-l.a)
+			}
+			f.Set(2*n+i, j, v)
+			f.Set(i, j, f.At(i, j)+dt*v)
+		}
+		f.Set(2*n+i, 2*n+i, 0)
+		f.Set(i, 2*n+i, -dt)
+		shift.SetVec(2*n+i, c)
+		shift.SetVec(i, dt*c)
+	})
+}
+
+// euler is x' = (c + (s'/s) (x sqrt(1+s^2) - c)) / sqrt(1+s'^2), c being the clean state.
+func (l *langevinLaw) euler(level, next float64) {
+	l.step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) {
+		unit, clean := 1/math.Sqrt(1+next*next), l.p0.AtVec(i)
+		for j := range l.n {
+			f.Set(i, j, 0)
+			if !l.keep[i/3] {
+				f.Set(i, j, unit*(1-next/level)*l.p.At(i, j))
+			}
+		}
+		f.Set(i, i, f.At(i, i)+unit*next/level/math.Sqrt(l.a))
+		if l.keep[i/3] {
+			clean = l.y.AtVec(i)
+		}
+		shift.SetVec(i, unit*(1-next/level)*clean)
+	})
+}
+
+// lanpaintLaw is the law of LanPaint's pictures, in the first of its values.
 func (s *toyWorld) lanpaintLaw(t *testing.T, o *LanPaint) *affine {
 	n := len(s.gauss.Mean)
-	keep, y := operator.MaskOf(s.p.A), mat.NewVecDense(n, nil)
-	var filled float64 // of the holes at the start: the measurement's mean
-	for _, v := range s.p.Y {
-		filled += float64(v) / float64(n)
-	}
+	l := &langevinLaw{o: o, n: n, keep: operator.MaskOf(s.p.A), y: mat.VecDenseCopyOf(s.y),
+		affine: affine{mat.NewVecDense(3*n, nil), mat.NewDense(3*n, 3*n, nil)}}
 	for i := range n {
-		y.SetVec(i, s.y.AtVec(i))
-		if !keep[i/3] {
-			y.SetVec(i, filled)
+		l.cov.Set(n+i, n+i, 1)
+		if !l.keep[i/3] { // filled at the start: the measurement's mean
+			l.y.SetVec(i, mat.Sum(s.y)/float64(n))
 		}
 	}
 	at := func(k int) float64 { a := float64(s.Schedule().AlphasCumprod[k]); return math.Sqrt(1/a - 1) }
 	levels := karrasLevels(at(999), at(0), o.Steps)
-	law := &affine{mat.NewVecDense(3*n, nil), mat.NewDense(3*n, 3*n, nil)} // z0 + s e over sqrt(1 + s^2), n0, C
-	for i := range n {
-		law.cov.Set(n+i, n+i, 1)
-	}
 	for k, level := range levels[:o.Steps] {
-		a := 1 / (1 + level*level)
-		p, _, p0, _ := s.denoiser(t, a)
-		// step applies x' = X x + N n0 + F C + shift + noise of such a variance, and C' likewise, row by row.
-		step := func(fill func(i int, f, q *mat.Dense, shift *mat.VecDense)) {
-			f, q, shift := eye(3*n, 1), mat.NewDense(3*n, 3*n, nil), mat.NewVecDense(3*n, nil)
-			for i := range n {
-				fill(i, f, q, shift)
-			}
-			law.through(f, shift, q)
-		}
-		step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) {
-			if k == 0 || keep[i/3] {
-				f.Set(i, i, 0)
-				f.Set(i, n+i, math.Sqrt(1-a))
-				shift.SetVec(i, math.Sqrt(a)*y.AtVec(i))
-			}
-		})
-		rate := func(i int) float64 {
-			if keep[i/3] {
-				return (1 + o.Lambda) / (1 - a)
-			}
-			return 1 / (1 - a)
-		}
-		advance := func(dt float64) {
-			step(func(i int, f, q *mat.Dense, _ *mat.VecDense) {
-				r := rate(i)
-				f.Set(i, i, math.Exp(-r*dt))
-				f.Set(i, 2*n+i, (1-math.Exp(-r*dt))/r)
-				q.Set(i, i, (1-math.Exp(-2*r*dt))/r)
-			})
-		}
-		force := func(dt float64) { // C' from x, and x' = x + (C' - C) dt
-			step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) {
-				of, shiftC := 1.0, 0.0
-				if keep[i/3] {
-					of, shiftC = -o.Lambda, math.Sqrt(a)*(1+o.Lambda)*y.AtVec(i)/(1-a)
-				}
-				shiftC += of * math.Sqrt(a) * p0.AtVec(i) / (1 - a)
-				for j := range n {
-					v := of * math.Sqrt(a) * p.At(i, j) / (1 - a)
-					if i == j {
-						v += rate(i) - 1/(1-a)
-					}
-					f.Set(2*n+i, j, v)
-					f.Set(i, j, f.At(i, j)+dt*v)
-				}
-				f.Set(2*n+i, 2*n+i, 0)
-				f.Set(i, 2*n+i, -dt)
-				shift.SetVec(2*n+i, shiftC)
-				shift.SetVec(i, dt*shiftC)
-			})
-		}
-		inner, dt := int(math.Round(float64(o.Inner)*(1-a))), o.StepSize*(1-a)
+		l.a = 1 / (1 + level*level)
+		l.p, _, l.p0, _ = s.denoiser(t, l.a)
+		l.replace(k == 0)
+		inner, dt := int(math.Round(float64(o.Inner)*(1-l.a))), o.StepSize*(1-l.a)
 		for j := range inner {
 			switch {
 			case k == o.Steps-1:
 			case j == 0:
-				force(0)
-				advance(dt)
+				l.force(0)
+				l.advance(dt)
 			default:
-				advance(dt / 2)
-				force(dt)
-				advance(dt / 2)
+				l.advance(dt / 2)
+				l.force(dt)
+				l.advance(dt / 2)
 			}
 		}
-		next := levels[k+1]
-		// x' = (c + (s'/s) (x sqrt(1+s^2) - c)) / sqrt(1+s'^2)
-		step(func(i int, f, _ *mat.Dense, shift *mat.VecDense) {
-			unit := 1 / math.Sqrt(1+next*next)
-			for j := range n {
-				f.Set(i, j, 0)
-				if !keep[i/3] {
-					f.Set(i, j, unit*(1-next/level)*p.At(i, j))
-				}
-			}
-			f.Set(i, i, f.At(i, i)+unit*next/level/math.Sqrt(a))
-			clean := p0.AtVec(i)
-			if keep[i/3] {
-				clean = y.AtVec(i)
-			}
-			shift.SetVec(i, unit*(1-next/level)*clean)
-		})
+		l.euler(level, levels[k+1])
 	}
-	return law
+	return &l.affine
 }
 
 // TestLanPaintLaw: the samples have the law of the formulas. That is the posterior of the missing pixels given the
