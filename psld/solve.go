@@ -98,6 +98,8 @@ type Result struct {
 	Noise   float64          // deviation that the measurement's noise was taken to have; 0 too where nothing tells it
 	Method  solver.Method    // with all its parameters
 	Windows int              // in which the holes of a large picture were painted, 0 for the whole at once
+
+	state *solver.State // of its last step
 }
 
 // quickFinish is the number of pixels up to which the last step takes no time that anybody notices.
@@ -240,7 +242,8 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if t.Direct && finished && err == nil {
 		allowForCutOff(x.Pix, y.Pix, noise)
 	}
-	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method}, err
+	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method,
+		state: res.State}, err
 }
 
 // noise is the deviation of y's noise, as told or estimated; sure is false where there is too little to estimate it

@@ -33,7 +33,8 @@ func Windows(m prior.Prior, d Damage, h, w int, o Options) int {
 }
 
 // solveWindows restores the holes of y in the windows, one after the other: each sees what those before it have
-// painted. Its states on disk are those of the window under way, which carry what is painted already.
+// painted. Its states on disk are those of the window under way, which carry what is painted already; where that was
+// stopped before its first step, the last one of the window before it.
 func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture, t *task.Task,
 	list []window, o Options) (*Result, error) {
 	c := &canvas{x: (&picture.Picture{W: y.W, H: y.H, Pix: slices.Clone(y.Pix), Alpha: slices.Clone(y.Alpha)}).As(y),
@@ -47,8 +48,9 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 	o.Keep.Since = time.Now()
 	o.facts = []solver.Fact{{Name: "whole picture", Value: solver.Digest(y.Pix)},
 		{Name: "whole mask", Value: maskDigest(d.Keep)}}
+	var last *solver.State // of the window before
 	for i := first; i < len(list); i++ {
-		sub := o
+		sub, begun := o, false
 		sub.Seed = o.Seed + uint64(i) // else all windows would have the same noise
 		sub.carry = map[string]*tensor.Tensor{windowVar: tensor.From([]float32{float32(i)}, 1)}
 		if len(c.painted) > 0 {
@@ -56,6 +58,7 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 		}
 		sub.Keep.Resume = o.Keep.Resume && i == first
 		sub.Progress = func(s solver.Progress) {
+			begun = true
 			if s.Kept {
 				o.Keep.Since = time.Now()
 			}
@@ -67,7 +70,13 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 		}
 		res, err := solveWhole(ctx, m, Damage{Task: d.Task, Keep: maskPart(c.keep, y.W, list[i].all)},
 			cropped(c.x, list[i].all), t, sub)
+		if err != nil && !begun && last != nil && o.Keep.File != "" {
+			if e := last.Write(o.Keep.File); e != nil {
+				err = fmt.Errorf("the state of the run cannot be kept: %w: %w", e, err)
+			}
+		}
 		if res != nil {
+			last = res.state
 			c.paint(list[i], func(x, y int) []float32 {
 				return res.Picture.Pix[3*((y-list[i].all.Min.Y)*res.Picture.W+x-list[i].all.Min.X):]
 			})

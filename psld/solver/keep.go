@@ -75,8 +75,7 @@ func (k *keeper) keep(s State) error {
 		return nil
 	}
 	k.last = time.Now() // after a failure, too: the next try is no sooner
-	s.Run = k.run
-	if err := s.onHost(k.dev).write(k.File); err != nil {
+	if err := s.onHost(k.dev).Write(k.File); err != nil {
 		return fmt.Errorf("the state of the run cannot be kept: %w", err)
 	}
 	k.step = s.Step

@@ -238,7 +238,7 @@ func TestResumeElsewhere(t *testing.T) {
 	require.Equal(t, "kernels", st.Run[0].Name)
 	st.Run[0].Value = "quantum"                                 // a machine with other kernels,
 	st.Run[3].Value, st.Run[4].Value = digest(nil), digest(nil) // where all else has other last bits
-	require.NoError(t, st.write(file))
+	require.NoError(t, st.Write(file))
 	_, err = Solve(context.Background(), m, p, glued(4, 0.5, 1), keep)
 	require.ErrorContains(t, err, "is the state of another run: kernels is ")
 	require.NotContains(t, err.Error(), "measurement")

@@ -33,6 +33,7 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 			return nil, err
 		}
 		maps.Copy(now.Vars, r.o.Carry)
+		now.Run = k.run
 	}
 	r.memory.start(r, r.o.MaxMemory)
 	defer r.memory.end()

@@ -87,7 +87,7 @@ type Progress struct {
 // Result is a restored picture.
 type Result struct {
 	X     []float32 // of shape A.In(), about [-1,1], not clamped
-	State *State    // that X is made of, in host memory
+	State *State    // that X is made of, in host memory; it knows its run where Options.Keep has a file
 	Steps int       // steps done, with those before a resume
 	RMS   float64   // of the last step
 }

@@ -52,8 +52,8 @@ func ReadState(path string) (*State, error) {
 	return s, nil
 }
 
-// write stores s at path, whole or not at all, and brings it to the disk.
-func (s *State) write(path string) error {
+// Write stores s, whose variables lie in host memory, at path, whole or not at all, and brings it to the disk.
+func (s *State) Write(path string) error {
 	data, err := s.encode()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

@@ -20,7 +20,7 @@ func someState() *State {
 func TestState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	want := someState()
-	require.NoError(t, want.write(path))
+	require.NoError(t, want.Write(path))
 	got, err := ReadState(path)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
