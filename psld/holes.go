@@ -24,6 +24,9 @@ const (
 // beyond, with too little around them here, and are another window's.
 type window struct{ all, inner image.Rectangle }
 
+// area is the number of pixels that are worked on.
+func (w window) area() int { return w.all.Dx() * w.all.Dy() }
+
 // holeWindows are windows that cover all holes of a picture of h x w pixels, of at least side pixels where the picture
 // has them, top to bottom. nil: the whole picture is one piece of work, since it is small or the windows would save
 // little.
@@ -38,7 +41,7 @@ func holeWindows(keep []bool, h, w, side int) []window {
 	list = merged(list)
 	area := 0
 	for _, v := range list {
-		area += v.all.Dx() * v.all.Dy()
+		area += v.area()
 	}
 	if 10*area > 6*h*w {
 		return nil

@@ -41,7 +41,7 @@ func Preset(m prior.Prior, d Damage, h, w int, o Options) (solver.Method, error)
 	}
 	method := spec.Default()
 	values := taskPreset(m, what, d, spec, o, math.Sqrt(float64(h*w)))
-	o.effort(values, m, spec.Name)
+	o.effort(values, m, spec)
 	if o.Reference {
 		maps.Copy(values, reference(spec, what))
 	}

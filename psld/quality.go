@@ -7,6 +7,7 @@ import (
 
 	"psld/psld/param"
 	"psld/psld/prior"
+	"psld/psld/solver"
 )
 
 // Names of Options.Quality.
@@ -59,10 +60,18 @@ func (o *Options) choose(d Damage, h, w int, m prior.Prior) string {
 	return name
 }
 
-// effort gives a preset's values the number of steps of the quality. Total variation converges in any case.
-func (o *Options) effort(values param.Values, m prior.Prior, method string) {
+// HasQuality tells whether Options.Quality means something to a method: total variation converges in any case, and
+// PatchMatch has as many steps as a picture has scales.
+func HasQuality(s solver.Spec) bool {
+	_, n := param.ValuesOf(s.Default()).Steps()
+	return s.Name != "tv" && n > 0
+}
+
+// effort gives a preset's values the number of steps of the quality.
+func (o *Options) effort(values param.Values, m prior.Prior, spec solver.Spec) {
 	share, ok := effort[o.Quality]
-	if !ok || method == "tv" {
+	method := spec.Name
+	if !ok || !HasQuality(spec) {
 		return
 	}
 	if full := fullSize[o.Quality]; isStableDiffusion(m) && method == full.method {
@@ -70,6 +79,9 @@ func (o *Options) effort(values param.Values, m prior.Prior, method string) {
 		return
 	}
 	name, n := values.Steps()
+	if n == 0 { // the preset leaves the method's own
+		name, n = param.ValuesOf(spec.Default()).Steps()
+	}
 	if all, ok := values["orientations"].(int); ok && all > 0 {
 		switch o.Quality {
 		case QualityPreview:
@@ -81,9 +93,7 @@ func (o *Options) effort(values param.Values, m prior.Prior, method string) {
 			}
 		}
 	}
-	if n > 0 {
-		values[name] = max(min(3, n-1), min(1000, int(share*float64(n)+0.5)))
-	}
+	values[name] = max(1, min(3, n-1), min(1000, int(share*float64(n)+0.5)))
 }
 
 // isStableDiffusion tells whether a prior, which may be nil, was opened from files of Stable Diffusion.

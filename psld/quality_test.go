@@ -46,6 +46,15 @@ func TestQuality(t *testing.T) {
 		_, n = steps(nil, task.SR4, Options{Method: "diffpir", Quality: q, Params: param.Values{"steps": 7}})
 		require.Equal(t, 7, n)
 	}
+	for _, spec := range solver.Specs() { // also where there is no preset
+		if HasQuality(spec) {
+			_, few := steps(tiny, task.Inpaint, Options{Method: spec.Name, Quality: QualityPreview})
+			_, many := steps(tiny, task.Inpaint, Options{Method: spec.Name, Quality: QualityBest})
+			require.Less(t, few, many, spec.Name)
+			continue
+		}
+		require.Contains(t, []string{"tv", "patchmatch"}, spec.Name)
+	}
 	// Noise goes in two steps, the best quality in all orientations; latents have none.
 	for q, want := range map[string][2]int{"preview": {1, 1}, "good": {2, 1}, "best": {2, 8}} {
 		m, err := Preset(nil, Damage{Task: task.Denoise}, 64, 64, Options{Method: "diffpir", Quality: q})

@@ -48,7 +48,14 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 	o.Keep.Since = time.Now()
 	o.facts = []solver.Fact{{Name: "whole picture", Value: solver.Digest(y.Pix)},
 		{Name: "whole mask", Value: maskDigest(d.Keep)}}
-	var last *solver.State // of the window before
+	var last *solver.State       // of the window before
+	done, area, areas := 0, 0, 0 // steps and pixels of the windows before, and pixels of all
+	for _, v := range list {
+		areas += v.area()
+	}
+	for _, v := range list[:first] {
+		area += v.area()
+	}
 	for i := first; i < len(list); i++ {
 		sub, begun := o, false
 		sub.Seed = o.Seed + uint64(i) // else all windows would have the same noise
@@ -58,11 +65,17 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 		}
 		sub.Keep.Resume = o.Keep.Resume && i == first
 		sub.Progress = func(s solver.Progress) {
-			begun = true
+			if begun = true; i == first {
+				done = i * s.Steps // those of an earlier run
+			}
 			if s.Kept {
 				o.Keep.Since = time.Now()
 			}
-			s.Step, s.Steps = s.Step+i*s.Steps, s.Steps*len(list)
+			if s.Share == 0 {
+				s.Share = float64(s.Step) / float64(s.Steps)
+			}
+			s.Share = (float64(area) + s.Share*float64(list[i].area())) / float64(areas)
+			s.Step, s.Steps = s.Step+done, s.Steps*(len(list)-i)+done
 			s.Picture = c.picture(list[i], s.Picture)
 			if report != nil {
 				report(s)
@@ -80,6 +93,10 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 			c.paint(list[i], func(x, y int) []float32 {
 				return res.Picture.Pix[3*((y-list[i].all.Min.Y)*res.Picture.W+x-list[i].all.Min.X):]
 			})
+			if i == first {
+				done = i * res.Steps
+			}
+			done, area = done+res.Steps, area+list[i].area()
 			total.Steps, total.Method = total.Steps+res.Steps, res.Method
 			total.RMS, total.Noise = max(total.RMS, res.RMS), res.Noise
 		}

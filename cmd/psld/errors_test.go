@@ -146,6 +146,8 @@ func TestErrorsOfFiles(t *testing.T) {
 		"random without hole": {f.task("inpaint-random"), "--mask"},
 		"nothing known":       {f.task("inpaint-random", "--in", f.at("black.png")), "320 of 320 pixels"},
 		"empty mask":          {f.task("inpaint", "--mask", f.at("black.png")), "0 of 320 pixels"},
+		"quality of none": {[]string{"restore", "--task", "denoise", "--in", f.at("y.png"), "--out", f.at("x.png"),
+			"--method", "tv", "--quality", "best"}, "--quality has no meaning for method tv"},
 		"mask without use":    {f.denoise("--mask", f.at("y.png")), "--mask has no meaning"},
 		"kernel without use":  {f.denoise("--kernel", f.at("y.png")), "--kernel has no meaning"},
 		"invert what":         {f.task("inpaint", "--invert-mask"), "--invert-mask needs --mask"},

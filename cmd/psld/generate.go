@@ -249,7 +249,7 @@ func (r *generation) show(i int, p prior.GenerationProgress) {
 	r.at = p
 	done, n := i*p.Steps+p.Step, *r.batch*p.Steps
 	if *r.asJSON {
-		_, left := r.bar.pace(done, n)
+		_, left := r.bar.pace(done, n, 0)
 		printJSON(r.c, map[string]any{"picture": i + 1, "pictures": *r.batch, "step": p.Step, "steps": p.Steps,
 			"seconds_left": left.Seconds()})
 	} else {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,10 @@ type progress struct {
 	bar          bool
 	start, first time.Time // the end of the first one that was seen
 	from, seen   int       // done by then, seen in all
+	fromShare    float64   // of the work, done by then
+	atMost       bool      // it may be done before the last unit
+	sure, news   bool      // the pace may be believed, and was not before
+	even         bool      // all units take the same
 	every        bool      // a line for each
 	per, left    time.Duration
 	tenth, width int
@@ -46,39 +51,53 @@ func (c *console) progress(unit string) *progress {
 	return p
 }
 
-// pace is told that done of n units are done, and estimates the time of one and of those to go. The first one also
-// sets up memory and packs weights, so it counts only while it is the only one. Work that was resumed begins with a
-// later one.
-func (p *progress) pace(done, n int) (per, left time.Duration) {
+// pace is told that done of n units are done, a share of the work that is 0 where all units take the same, and estimates
+// the time of one and of those to go. The first one also sets up memory and packs weights, so it counts only while it is
+// the only one. Work that was resumed begins with a later one.
+func (p *progress) pace(done, n int, share float64) (per, left time.Duration) {
 	now := time.Now()
-	if p.seen++; p.seen == 1 {
-		p.first, p.from = now, done
-		p.per = now.Sub(p.start)
-	} else {
-		p.per = now.Sub(p.first) / time.Duration(max(1, done-p.from))
+	if p.even = share == 0; p.even {
+		share = float64(done) / float64(n)
 	}
-	p.left = p.per * time.Duration(n-done)
+	togo := 0.0 // in units such as those that were done
+	if p.seen++; p.seen == 1 || share <= p.fromShare || done <= p.from {
+		p.first, p.from, p.fromShare = now, done, share
+		p.per, togo = now.Sub(p.start), (1-share)/share*float64(done)
+	} else {
+		p.per = now.Sub(p.first) / time.Duration(done-p.from)
+		togo = (1 - share) / (share - p.fromShare) * float64(done-p.from)
+	}
+	p.left = time.Duration(float64(p.per) * togo)
+	const settled = 2 * time.Second // of units that are not alike
+	p.news = !p.sure && p.seen > 1 && (p.even || now.Sub(p.start) > settled)
+	p.sure = p.sure || p.news
 	return p.per, p.left
 }
 
 // step reports that done of n units are done; note is shown behind.
 func (p *progress) step(done, n int, note string) {
-	p.pace(done, n)
+	p.pace(done, n, 0)
 	p.show(done, n, note)
 }
 
 // show prints the last pace, and note behind.
 func (p *progress) show(done, n int, note string) {
-	if p.seen == 2 {
+	atMost := ""
+	if p.atMost {
+		atMost = "at most "
+	}
+	if p.news {
 		p.clear()
-		what := "in all"
+		about, what := cmp.Or(atMost, "about "), "in all"
 		if p.from > 1 {
 			what = "from the resume on"
 		}
-		fmt.Fprintf(p.w, "predicted: about %s %s\n", round(time.Since(p.start)+p.left), what)
+		fmt.Fprintf(p.w, "predicted: %s%s %s\n", about, round(time.Since(p.start)+p.left), what)
 	}
-	text := fmt.Sprintf("%s %*d/%d  %.3g s/%s  %s left  %s", p.unit, len(fmt.Sprint(n)), done, n, p.per.Seconds(), p.unit,
-		round(p.left), note)
+	if p.sure || p.even {
+		note = fmt.Sprintf("%s%s left  %s", atMost, round(p.left), note)
+	}
+	text := fmt.Sprintf("%s %*d/%d  %.3g s/%s  %s", p.unit, len(fmt.Sprint(n)), done, n, p.per.Seconds(), p.unit, note)
 	if p.bar {
 		const cells = 12
 		full := cells * done / n

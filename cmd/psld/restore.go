@@ -114,7 +114,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		sigma: addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the "+
 			"picture)"),
 		maxTime: fs.Duration("max-time", 0, "`time` that the run may take by its prediction, such as 10m; a longer one is "+
-			"refused before the first step, without a model after the second (default: no limit)"),
+			"refused before the first step, without a model by the first steps; one that may converge early, as of "+
+			"method tv, when the time is over (default: no limit)"),
 		maxMem: fs.String("max-mem", "", "`size` of memory that the program may take, such as 8GiB: as many activations "+
 			"are "+
 			"kept as fit, the others are computed twice (default: GOMEMLIMIT, at most three quarters of what is available)"),
@@ -361,6 +362,8 @@ func (r *restoration) fit(name string) (err error) {
 		return fmt.Errorf("method %s fills holes, and task %s has none: take method diffpir or psld", name, r.t.Name)
 	case *r.methods.reference && !psld.HasReference(r.spec):
 		return fmt.Errorf("--reference has no meaning for method %s", name)
+	case set["quality"] && !psld.HasQuality(r.spec):
+		return fmt.Errorf("--quality has no meaning for method %s, whose number of steps is not to choose", name)
 	case set["cfg"] && r.spec.Needs.PrefersPixels() && *r.model.path == "":
 		return fmt.Errorf("--cfg has no meaning for method %s here: it takes no prompt", name)
 	}
@@ -523,18 +526,20 @@ func (r *restoration) tooLong(takes string) error {
 }
 
 // limit ends a run whose time was not predicted before, and by its first steps is above --max-time. The first one
-// also sets up memory, so it counts as what it took; left is what those to go will take by the second one.
+// also sets up memory, so it counts as what it took; left is what those to go will take, by the second one as a rule. Of
+// a run that may converge early that is no reason, but its time is.
 func (r *restoration) limit(p solver.Progress, left time.Duration) {
-	if r.limiter != nil && (r.bar.seen == 2 || p.Step >= p.Steps) {
+	done := p.Step >= p.Steps
+	if r.limiter != nil && (r.bar.sure && !p.AtMost || done) {
 		r.limiter.Stop()
 	}
-	if *r.maxTime <= 0 || r.predicted > 0 || r.bar.seen > 2 || p.Step >= p.Steps {
+	if *r.maxTime <= 0 || r.predicted > 0 || r.bar.sure && !r.bar.news || done {
 		return
 	}
 	switch spent := time.Since(r.start); {
 	case spent > *r.maxTime:
 		r.refuse(r.tooLong("more than " + round(spent).String()))
-	case r.bar.seen == 2 && spent+left > *r.maxTime:
+	case r.bar.news && !p.AtMost && spent+left > *r.maxTime:
 		r.refuse(r.tooLong(fmt.Sprintf("up to %s by its first steps", round(spent+left))))
 	}
 }
@@ -586,7 +591,7 @@ func (r *restoration) announce() {
 	case r.predicted > 0:
 		r.c.say("time      about %s%s", round(r.predicted), r.lookHint())
 	case *r.maxTime > 0:
-		r.c.say("time      of method %s is known after two steps: --max-time refuses then", r.o.Method)
+		r.c.say("time      of method %s is known by its first steps: --max-time refuses then, or ends it", r.o.Method)
 	}
 }
 
@@ -604,7 +609,8 @@ func (r *restoration) step(p solver.Progress) {
 			_ = r.screen.show(&picture.Picture{W: r.w, H: r.h, Pix: x})
 		}
 	}
-	per, left := r.bar.pace(p.Step, p.Steps)
+	r.bar.atMost = p.AtMost
+	per, left := r.bar.pace(p.Step, p.Steps, p.Share)
 	r.limit(p, left)
 	if p.KeepErr != nil {
 		r.bar.clear()

@@ -245,13 +245,29 @@ func TestPace(t *testing.T) {
 	var log bytes.Buffer
 	p := newProgress(&log, "step")
 	p.start = time.Now().Add(-10 * time.Second)
-	per, left := p.pace(51, 60)
+	per, left := p.pace(51, 60, 0)
 	require.InDelta(t, 10, per.Seconds(), 1)
 	require.InDelta(t, 90, left.Seconds(), 10)
 	p.first = time.Now().Add(-6 * time.Second)
-	per, left = p.pace(54, 60)
+	per, left = p.pace(54, 60, 0)
 	require.InDelta(t, 2, per.Seconds(), 0.5)
 	require.InDelta(t, 12, left.Seconds(), 3)
 	p.show(54, 60, "note")
 	require.Contains(t, log.String(), "step 54/60  2 s/step  12s left  note\n")
+
+	// Steps that are not alike tell their shares, and are believed after some seconds; the others' are a bound where
+	// they may end early.
+	log.Reset()
+	p = newProgress(&log, "step")
+	p.pace(1, 20, 0.001)
+	p.show(1, 20, "")
+	p.pace(2, 20, 0.002)
+	p.show(2, 20, "")
+	require.NotContains(t, log.String(), "predicted")
+	p.start, p.first = time.Now().Add(-9*time.Second), time.Now().Add(-8*time.Second)
+	_, left = p.pace(5, 20, 0.201)
+	require.InDelta(t, 8/0.2*0.799, left.Seconds(), 2)
+	p.atMost = true
+	p.show(5, 20, "")
+	require.Regexp(t, `predicted: at most 4\ds in all\nstep  5/20  2 s/step  at most 3\ds left`, log.String())
 }

@@ -40,22 +40,27 @@ func TestDiskFull(t *testing.T) {
 
 // TestLimit: a method that nothing predicts is refused by what its first two steps took.
 func TestLimit(t *testing.T) {
+	second := progress{sure: true, news: true}
+	early := second
+	early.atMost = true
 	for _, c := range []struct {
-		seen, step  int
+		bar         progress
+		step        int
 		spent, left time.Duration
 		want        string
 	}{
-		{1, 1, time.Minute, time.Hour, ""}, // the first one is slow
-		{1, 1, 11 * time.Minute, time.Hour, "it would take more than 11m0s, --max-time is 10m0s"},
-		{2, 2, time.Minute, 8 * time.Minute, ""},
-		{2, 2, time.Minute, 19 * time.Minute, "it would take up to 20m0s by its first steps, --max-time is 10m0s"},
-		{3, 3, time.Minute, time.Hour, ""}, // it is settled
-		{2, 9, time.Hour, 0, ""},           // nothing is left to do
+		{progress{}, 1, time.Minute, time.Hour, ""}, // the first one is slow
+		{progress{}, 1, 11 * time.Minute, time.Hour, "it would take more than 11m0s, --max-time is 10m0s"},
+		{second, 2, time.Minute, 8 * time.Minute, ""},
+		{second, 2, time.Minute, 19 * time.Minute, "it would take up to 20m0s by its first steps, --max-time is 10m0s"},
+		{early, 2, time.Minute, 19 * time.Minute, ""}, // it may converge
+		{progress{sure: true}, 3, time.Minute, time.Hour, ""},
+		{second, 9, time.Hour, 0, ""}, // nothing is left to do
 	} {
 		limit, got := 10*time.Minute, ""
-		r := &restoration{restoreFlags: &restoreFlags{maxTime: &limit}, bar: &progress{seen: c.seen},
+		r := &restoration{restoreFlags: &restoreFlags{maxTime: &limit}, bar: &c.bar,
 			start: time.Now().Add(-c.spent), refuse: func(err error) { got = err.Error() }}
-		r.limit(solver.Progress{Step: c.step, Steps: 9}, c.left)
+		r.limit(solver.Progress{Step: c.step, Steps: 9, Report: solver.Report{AtMost: c.bar.atMost}}, c.left)
 		require.Equal(t, c.want, strings.Split(got, ":")[0])
 	}
 	dir := t.TempDir()

@@ -35,7 +35,7 @@ func (l *level) blend(ctx context.Context, f field) error {
 	}
 	deep := depth(l.known, l.h, l.w)
 	relax := float32(2 / (1 + math.Sin(math.Pi/float64(2*deep+2))))
-	for range 8 * deep {
+	for range l.sweeps() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -55,6 +55,9 @@ func (l *level) blend(ctx context.Context, f field) error {
 	}
 	return nil
 }
+
+// sweeps is how often blend goes over the hole.
+func (l *level) sweeps() int { return 8 * depth(l.known, l.h, l.w) }
 
 // extremes are the least and the largest value of each colour among known pixels.
 func (l *level) extremes() (low, high [3]float32) {

@@ -25,7 +25,9 @@ const (
 // ErrNoSource says that too few patches of the picture are whole, so that there is nothing to fill a hole with.
 var ErrNoSource = errors.New("too few patches of 7x7 known pixels to fill the hole with")
 
-// Filler is a picture with a hole.
+// Filler is a picture with a hole. It is filled in steps, coarse to fine, each of which betters the matches of the one
+// before: for each place whose patch has something missing the row and column of the patch that is most like it, and
+// the mean squared difference of the two, [n][3]. The last step hides the seams.
 type Filler struct {
 	levels []*level // the picture, then ever smaller ones
 }
@@ -51,42 +53,120 @@ func New(pix []float32, keep []bool, h, w int, texture float64) (*Filler, error)
 	return &Filler{all}, nil
 }
 
-// Fill writes the missing pixels of pix [h][w][3]. The same seed gives the same bits at any number of threads. When
-// ctx ends it returns its error and leaves pix as it was.
-func (f *Filler) Fill(ctx context.Context, pix []float32, seed uint64) error {
-	var matches field
-	for i := len(f.levels) - 1; i >= 0; i-- {
-		l, rounds := f.levels[i], min(8, 2+2*i)
-		if matches == nil {
-			if err := l.peel(ctx); err != nil {
-				return err
-			}
-			matches = l.search(ctx, l.random(seed), seed, 8)
-		} else {
-			matches = l.refined(matches, f.levels[i+1], seed)
-			l.vote(matches)
+// on is the number of searches on a level. Three times as many are no better: 20.1 dB and LPIPS 0.183 in place of 20.2
+// and 0.180, over 16 photographs with a box.
+func on(level int) int { return min(8, 2+2*level) }
+
+// Len is the number of steps, at least 2.
+func (f *Filler) Len() int {
+	n := 1
+	for i := range f.levels {
+		n += on(i)
+	}
+	return n
+}
+
+// place is the level of a search, counted from 0, and its number there.
+func (f *Filler) place(step int) (level, round int) {
+	for level, round = len(f.levels)-1, step; level > 0 && round >= on(level); level-- {
+		round -= on(level)
+	}
+	return level, round
+}
+
+// Share is about the part of the whole work that the first steps are, 0 to 1.
+func (f *Filler) Share(steps int) float64 {
+	const sweeps = 300 // of the last step take as long as a search
+	done, all := 0.0, 0.0
+	for step := range f.Len() {
+		level, round := f.place(step)
+		l := f.levels[level]
+		n := float64(len(l.targets))
+		if round == on(level) {
+			n *= float64(l.sweeps()) / sweeps
 		}
-		for r := range rounds {
-			matches = l.search(ctx, matches, seed+uint64(1000*(i+1)+r), 2)
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if i == 0 && r == rounds-1 {
-				if err := l.blend(ctx, matches); err != nil {
-					return err
-				}
-				break
-			}
-			l.vote(matches)
+		if all += n; step < steps {
+			done += n
 		}
 	}
+	return done / max(1, all)
+}
+
+// Step does one of the steps but the last, counted from 0, and returns the matches after it; matches are those of the step before, and stay
+// as they are. The same seed gives the same bits at any number of threads. When ctx ends it returns its error.
+func (f *Filler) Step(ctx context.Context, step int, matches []float32, seed uint64) ([]float32, error) {
+	i, round := f.place(step)
+	l := f.levels[i]
+	var at field
+	switch {
+	case step == 0:
+		if err := l.peel(ctx); err != nil {
+			return nil, err
+		}
+		at = l.search(ctx, l.random(seed), seed, 8)
+	case round == 0:
+		c := f.levels[i+1]
+		at = l.refined(c.field(matches), c, seed)
+		l.vote(at)
+	default:
+		at = l.field(matches)
+		l.vote(at)
+	}
+	at = l.search(ctx, at, seed+uint64(1000*(i+1)+round), 2)
+	return l.values(at), ctx.Err()
+}
+
+// Paint writes what the matches after a number of steps, at least 1, put into the missing pixels of pix [h][w][3]; with
+// the last one, which has no matches of its own, without seams. When ctx ends it returns its error and leaves pix as it was.
+func (f *Filler) Paint(ctx context.Context, pix []float32, steps int, matches []float32, seed uint64) error {
+	whole := steps >= f.Len()
+	i, _ := f.place(min(steps, f.Len()-1) - 1)
+	at := f.levels[i].field(matches)
+	for ; i > 0; i-- {
+		at = f.levels[i-1].refined(at, f.levels[i], seed)
+	}
 	l := f.levels[0]
+	if !whole {
+		l.vote(at)
+	} else if err := l.blend(ctx, at); err != nil {
+		return err
+	}
 	for p, known := range l.known {
 		if !known {
 			copy(pix[3*p:3*p+3], l.pix[channels*p:])
 		}
 	}
 	return nil
+}
+
+// Fill writes the missing pixels of pix [h][w][3], by all steps. When ctx ends it returns its error and leaves pix as it
+// was.
+func (f *Filler) Fill(ctx context.Context, pix []float32, seed uint64) (err error) {
+	var matches []float32
+	for step := range f.Len() - 1 {
+		if matches, err = f.Step(ctx, step, matches, seed); err != nil {
+			return err
+		}
+	}
+	return f.Paint(ctx, pix, f.Len(), matches, seed)
+}
+
+// field has matches as a level counts pixels, values the other way round.
+func (l *level) field(matches []float32) field {
+	f := make(field, len(l.targets))
+	for i := range f {
+		m := matches[3*i:]
+		f[i] = match{int32(m[0])*int32(l.w) + int32(m[1]), m[2]}
+	}
+	return f
+}
+
+func (l *level) values(f field) []float32 {
+	var matches []float32
+	for _, m := range f {
+		matches = append(matches, float32(int(m.from)/l.w), float32(int(m.from)%l.w), m.d)
+	}
+	return matches
 }
 
 // level is one resolution.

@@ -327,8 +327,12 @@ func (r *sampler) progress(sample int, p solver.Progress) {
 	}
 	r.s.metrics.steps.Inc()
 	samples := r.j.Options.Samples
-	pace := time.Since(r.started).Seconds() / float64(p.Step-r.first)
-	left := pace * float64((samples-sample)*p.Steps-p.Step)
+	share := p.Share
+	if share == 0 {
+		share = float64(p.Step) / float64(p.Steps)
+	}
+	done := share * float64(p.Step-r.first) / float64(p.Step) // since the start or the resume
+	left := time.Since(r.started).Seconds() / done * (float64(samples-sample) - share)
 	shot := r.preview(p)
 	r.j.update(func() {
 		r.j.Step, r.j.Steps, r.j.SecondsLeft = sample*p.Steps+p.Step, samples*p.Steps, &left

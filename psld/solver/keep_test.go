@@ -72,7 +72,7 @@ func resumeCases(t *testing.T) map[string]resumeCase {
 			steps = 4 // and the last look at the clean state
 		case "lanpaint":
 			steps = 3 // and a Langevin step at two of the levels
-		case "patchmatch": // has one step
+		case "patchmatch": // its number of steps is that of the picture's scales: TestPatchMatchSteps
 			continue
 		}
 		if !spec.Needs.Pixel {

@@ -45,6 +45,10 @@ type Report struct {
 	Terms       []Term // further numbers, in the order in which they are shown
 	At          string // where in the method the step is, such as "t=501", for messages
 	Done        bool   // the method has converged: this step is the last one
+	// Share is the part of the whole work that is done with this step, 0 for as much as of the steps.
+	Share float64
+	// AtMost tells that the method may converge before its last step.
+	AtMost bool
 	// Inner holds values on the way that are not part of the state, where Options.Inner asks for them; read only.
 	Inner map[string][]float32
 }
@@ -146,7 +150,7 @@ var specs = []Spec{
 		"as often as there are gradient steps, two passes through the UNet and one through the decoder, and back",
 		Needs{Prior: true, Gradient: true}, true, func() Method { return new(STSL) }},
 	{"patchmatch", "PatchMatch (Barnes et al. 2009): fills holes with patches of the same picture: needs no model",
-		"the one step searches patches on each scale", Needs{Start: true, Mask: true}, false,
+		"a search of patches on one scale, coarse to fine; the last one hides seams", Needs{Mask: true}, false,
 		func() Method { return new(PatchMatch) }},
 	{"tv", "ADMM-TV, isotropic total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
 		"up to cg_steps products with A and its transpose", Needs{}, false, func() Method { return new(TV) }},

@@ -23,20 +23,24 @@ func (o *PatchMatch) Bind(r *Run) (Stepper, error) {
 	if in.C != 3 {
 		return nil, &Refused{fmt.Sprintf("method patchmatch is for pictures of 3 channels, this one has %d", in.C)}
 	}
-	f, err := patchmatch.New(r.Y, operator.MaskOf(r.A), in.H, in.W, o.Texture)
+	keep := operator.MaskOf(r.A)
+	if !slices.Contains(keep, false) {
+		return nil, &Refused{"method patchmatch fills holes, and this mask has none"}
+	}
+	f, err := patchmatch.New(r.Y, keep, in.H, in.W, o.Texture)
 	if err != nil {
 		return nil, &Refused{fmt.Sprintf("method patchmatch: %v: take method psld, pnp-admm or tv", err)}
 	}
 	return &patchMatch{r, f}, nil
 }
 
+// patchMatch has the variable x at the start and after the last step, and between them matches.
 type patchMatch struct {
 	r *Run
 	f *patchmatch.Filler
 }
 
-// Len is one: it has no states between that would be worth keeping.
-func (m *patchMatch) Len() int { return 1 }
+func (m *patchMatch) Len() int { return m.f.Len() }
 
 // Start is the rough picture, or the measurement with its hole.
 func (m *patchMatch) Start(s *State) error {
@@ -44,21 +48,48 @@ func (m *patchMatch) Start(s *State) error {
 	if x == nil {
 		x = slices.Clone(m.r.Y)
 	}
-	return m.set(s, x)
-}
-
-func (m *patchMatch) set(s *State, x []float32) error {
-	in := m.r.A.In()
-	s.Set("x", x, in.H, in.W, in.C)
+	m.set(s, x)
 	return nil
 }
 
-func (m *patchMatch) Step(ctx context.Context, s *State) (Report, error) {
-	x := slices.Clone(m.r.Y)
-	if err := m.f.Fill(ctx, x, m.r.o.Seed); err != nil {
-		return Report{}, err
-	}
-	return Report{}, m.set(s, x) // known pixels stay: |A x - y| is 0
+func (m *patchMatch) set(s *State, x []float32) {
+	in := m.r.A.In()
+	s.Set("x", x, in.H, in.W, in.C)
 }
 
-func (m *patchMatch) Picture(s *State) ([]float32, error) { return slices.Clone(s.Vars["x"].Data), nil }
+// Step tells no loss: known pixels stay, |A x - y| is 0.
+func (m *patchMatch) Step(ctx context.Context, s *State) (Report, error) {
+	var matches []float32
+	if t := s.Vars["matches"]; t != nil {
+		matches = t.Data
+	}
+	report := Report{Share: m.f.Share(s.Step + 1)}
+	if s.Step == m.Len()-1 {
+		x, err := m.paint(ctx, m.Len(), matches)
+		if err != nil {
+			return report, err
+		}
+		delete(s.Vars, "matches")
+		m.set(s, x)
+		return report, nil
+	}
+	matches, err := m.f.Step(ctx, s.Step, matches, m.r.o.Seed)
+	if err != nil {
+		return report, err
+	}
+	delete(s.Vars, "x")
+	s.Set("matches", matches, len(matches)/3, 3)
+	return report, nil
+}
+
+func (m *patchMatch) paint(ctx context.Context, steps int, matches []float32) ([]float32, error) {
+	x := slices.Clone(m.r.Y)
+	return x, m.f.Paint(ctx, x, steps, matches, m.r.o.Seed)
+}
+
+func (m *patchMatch) Picture(s *State) ([]float32, error) {
+	if x := s.Vars["x"]; x != nil {
+		return slices.Clone(x.Data), nil
+	}
+	return m.paint(context.Background(), s.Step, s.Vars["matches"].Data)
+}

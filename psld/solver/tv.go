@@ -123,7 +123,7 @@ func (m *admmTV) Step(ctx context.Context, s *State) (Report, error) {
 	// z step on the over-relaxed Dx, then the dual update.
 	fit, variation := m.objective(x)
 	m.setX(s, x)
-	report := Report{Measurement: math.Sqrt(fit), Loss: fit/2 + m.Lambda*variation}
+	report := Report{AtMost: true, Measurement: math.Sqrt(fit), Loss: fit/2 + m.Lambda*variation}
 	if math.IsNaN(report.Loss) || math.IsInf(report.Loss, 0) {
 		return report, nil // the loop looks for where it is from, in the state before the step
 	}
