@@ -118,7 +118,7 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 	return &evalFlags{
 		picturesFlags: addPicturesFlags(fs, 32, ""),
 		methods:       fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods; auto is what restore takes"),
-		metrics:       fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()),
+		metrics:       fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()+"; the usual LPIPS is lpips-alex"),
 		lpips: fs.String("lpips-weights", "",
 			"`file` or folder with the trained networks of lpips-alex, lpips-squeeze or lpips-vgg"),
 		incept: fs.String("inception-weights", "", "`file` of pytorch-fid's Inception-v3, for fid and kid"),

@@ -17,6 +17,7 @@ import (
 	"psld/internal/memstat"
 	"psld/psld/prior"
 	"psld/tensor/cpu"
+	"psld/tensor/devices"
 )
 
 // features are those that kernels use or may use.
@@ -128,12 +129,13 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 	if verify {
 		line("  values", "all finite")
 	}
-	for _, d := range []struct {
-		name  string
-		bytes float64
-	}{{"f32", 4}, {"bf16", 2}, {"int8", 1.1}} { // embeddings and scales are float32
-		generate := float64(params)*d.bytes + generateMemory
-		restore := float64(params)*d.bytes + restoreMemory
+	for _, name := range []string{"f32", "bf16", "int8"} {
+		d, _ := devices.Find(name)
+		weights := float64(params * d.Weight)
+		if d.Weight == 1 {
+			weights *= 1.1 // embeddings and scales are float32
+		}
+		generate, restore := weights+generateMemory, weights+restoreMemory
 		verdict := func(need float64) string {
 			switch {
 			case free == 0:
@@ -143,7 +145,7 @@ func inspect(ctx context.Context, line func(string, string, ...any), f *modelFla
 			}
 			return " (fits here)"
 		}
-		line("  "+d.name, "about %s to generate 512x512 pixels%s, at least %s to restore them%s",
+		line("  "+name, "about %s to generate 512x512 pixels%s, at least %s to restore them%s",
 			memstat.Words(int64(generate)), verdict(generate), memstat.Words(int64(restore)), verdict(restore))
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"psld/internal/memstat"
 	"psld/psld"
 	"psld/psld/param"
 	"psld/psld/solver"
@@ -215,6 +216,7 @@ func (f *deviationFlag) Set(text string) error {
 }
 
 // parseSize reads a size of memory: a number with B, KiB, MiB, GiB or TiB, of which "iB" may be left out; "" is 0.
+// A number alone is one of bytes: a small one was meant to have a unit.
 func parseSize(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
@@ -225,6 +227,9 @@ func parseSize(text string) (int64, error) {
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil || !ok || !(v > 0) || v*float64(int64(1)<<shift) > 1<<60 {
 		return 0, fmt.Errorf("%q, want a size such as 8GiB or 700MiB", text)
+	}
+	if text == number && v < 1<<20 {
+		return 0, fmt.Errorf("%q is %s: want a size with its unit, such as %sG or 700M", text, memstat.Words(int64(v)), text)
 	}
 	return int64(v * float64(int64(1)<<shift)), nil
 }

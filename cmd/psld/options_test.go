@@ -7,7 +7,7 @@ import (
 )
 
 func TestParseSize(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "1": 1, "512B": 512, "2k": 2048, "1.5KiB": 1536, "3MB": 3 << 20,
+	for text, want := range map[string]int64{"": 0, "1048576": 1 << 20, "512B": 512, "2k": 2048, "1.5KiB": 1536, "3MB": 3 << 20,
 		"6GiB": 6 << 30, "0.5g": 1 << 29, "1 TiB": 1 << 40} {
 		got, err := parseSize(text)
 		require.NoError(t, err, text)
@@ -17,4 +17,6 @@ func TestParseSize(t *testing.T) {
 		_, err := parseSize(text)
 		require.ErrorContains(t, err, "want a size such as", text)
 	}
+	_, err := parseSize("5")
+	require.EqualError(t, err, `"5" is 5 bytes: want a size with its unit, such as 5G or 700M`)
 }

@@ -188,6 +188,15 @@ func (f *trainFlags) check(network string) error {
 			return fmt.Errorf("--%s is missing (see psld help train)", g[0])
 		}
 	}
+	for _, g := range [][2]string{{"data", *f.data}, {"val", *f.val}} {
+		for _, dir := range list(g[1]) {
+			if info, err := os.Stat(dir); err != nil {
+				return fmt.Errorf("--%s: %w", g[0], err)
+			} else if !info.IsDir() {
+				return fmt.Errorf("--%s: %s is no folder", g[0], dir)
+			}
+		}
+	}
 	set := given(f.fs)
 	for _, name := range slices.Sorted(maps.Keys(ofNetwork)) {
 		if set[name] && !strings.Contains(ofNetwork[name], network) {

@@ -69,7 +69,7 @@ func Count(o Options) int {
 	return n
 }
 
-// Run measures the ceilings of every tier and then each operation on o.Tier with GOMAXPROCS
+// Run measures the ceilings of every tier and then each operation on o.Tier with cpu.Threads
 // threads, and hands each row to emit as soon as it is known. It stops between two
 // timings when ctx ends, with ctx's error. It switches the kernels of the whole process, so
 // that nothing else may compute meanwhile.

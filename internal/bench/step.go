@@ -18,6 +18,7 @@ import (
 	"psld/psld/solver"
 	"psld/tensor"
 	"psld/tensor/cpu"
+	"psld/tensor/devices"
 )
 
 // StepOptions says which step to measure.
@@ -75,11 +76,15 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	if o.Steps < 1 || o.Steps > 999 || o.Batch < 0 {
 		return StepResult{}, fmt.Errorf("%d steps and a batch of %d, want 1 to 999 steps", o.Steps, o.Batch)
 	}
+	precision, ok := devices.Find(o.DType) // of other processors too
+	if !ok {
+		return StepResult{}, fmt.Errorf("precision %q, want %s", o.DType, devices.Names())
+	}
 	work := StepWork(m, n, n)
 	cpu.Memory().Drop()
 	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: cpu.Threads(), Size: n,
 		Batch: max(1, o.Batch), Steps: o.Steps,
-		Weights:        int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * bytesOf(o.DType),
+		Weights:        int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * int64(precision.Weight),
 		UNetAloneTFLOP: work.UNet.Forward / 1e12}
 	rate := func() float64 { return ceiling(o.DType, r.Threads) }
 	if d, ok := m.Device().(interface {
@@ -142,17 +147,6 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	r.Predicted1000, r.Predicted200 = 1000*r.Seconds/float64(r.Batch), 200*r.Seconds/float64(r.Batch)
 	r.UNetAlone = unetAlone(m, n)
 	return r, nil
-}
-
-// bytesOf is what a weight takes in a precision.
-func bytesOf(dtype string) int64 {
-	switch dtype {
-	case "bf16", "bf16fast":
-		return 2
-	case "int8":
-		return 1
-	}
-	return 4
 }
 
 // solve runs o.Steps+1 steps on the first picture of a batch, and the others meanwhile; after is called after each

@@ -3,13 +3,19 @@ package nearest
 
 import "strings"
 
-// Hint is `; did you mean "sr4"?` with the name that is nearest to a misspelt one, "" where none is near: more than a
-// third of the letters, and more than one, would have to change.
+// Hint is `; did you mean "sr4"?` with the name that is nearest to a misspelt one, else the first that it begins, "" where
+// none is near: more than a third of the letters, and more than one, would have to change.
 func Hint(name string, names []string) string {
 	best, least := "", max(1, len(name)/3)+1
 	for _, n := range names {
 		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least {
 			best, least = n, d
+		}
+	}
+	const begins = 3 // letters, at least
+	for i := 0; i < len(names) && best == "" && len(name) >= begins; i++ {
+		if strings.HasPrefix(strings.ToLower(names[i]), strings.ToLower(name)) {
+			best = names[i]
 		}
 	}
 	if best == "" {

@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
 	"psld/psld/operator"
+	"psld/tensor/cpu"
 )
 
 // kinds are the extensions of picture files, in lower case.
@@ -85,7 +85,7 @@ func OpenSquares(dir string, n, size int) (*Squares, error) {
 	}
 	sums, errs := make([][sha256.Size]byte, n), make([]error, n)
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0)) // each holds a picture
+	slots := make(chan struct{}, cpu.Threads()) // each holds a picture
 	for i := range n {
 		slots <- struct{}{}
 		wg.Go(func() {

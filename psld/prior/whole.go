@@ -1,7 +1,7 @@
 package prior
 
 import (
-	"psld/tensor/cpu"
+	"psld/tensor/devices"
 )
 
 // WholePixels is how large pictures may be that the models which this package opens see in one piece: 1024x1024.
@@ -31,13 +31,6 @@ func OnePiece(p Prior, h, w int) int64 {
 	if !ok || m == nil || !m.inOnePiece(h, w) || m.Window == 0 || max(h, w) <= m.Window {
 		return 0
 	}
-	each := int64(4)
-	switch m.Device() {
-	case cpu.BF16, cpu.BF16Fast:
-		each = 2
-	case cpu.Int8:
-		each = 1
-	}
-	weights := int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * each
+	weights := int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * int64(devices.WeightBytes(m.Device()))
 	return weights + weights/16 + 18*4*int64(m.VAE.BlockOutChannels[0])*int64(h*w)
 }

@@ -22,7 +22,11 @@ func CachedPhotos(path string, min int, dirs ...string) (*Photos, error) {
 	if err := atomicfile.Check(path); err != nil {
 		return nil, fmt.Errorf("cache of photos: %w", err)
 	}
-	key, err := photosKey(min, dirs)
+	names, err := photoNames(dirs)
+	if err != nil {
+		return nil, err
+	}
+	key, err := photosKey(min, names)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +34,7 @@ func CachedPhotos(path string, min int, dirs ...string) (*Photos, error) {
 	if p != nil || err != nil {
 		return p, err
 	}
-	if p, err = LoadPhotos(min, dirs...); err != nil {
+	if p, err = readPhotos(min, names, dirs); err != nil {
 		return nil, err
 	}
 	if err := p.writeCache(path, key); err != nil {
@@ -44,21 +48,15 @@ func CachedPhotos(path string, min int, dirs ...string) (*Photos, error) {
 }
 
 // photosKey is a checksum of what tells whether a cache is of these photos.
-func photosKey(min int, dirs []string) (string, error) {
+func photosKey(min int, names []string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, min)
-	for _, dir := range dirs {
-		names, err := photoNames(dir)
+	for _, name := range names {
+		info, err := os.Stat(name)
 		if err != nil {
 			return "", err
 		}
-		for _, name := range names {
-			info, err := os.Stat(name)
-			if err != nil {
-				return "", err
-			}
-			fmt.Fprintf(h, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
-		}
+		fmt.Fprintf(h, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }

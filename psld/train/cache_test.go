@@ -63,7 +63,9 @@ func TestCachedPhotosErrors(t *testing.T) {
 	_, err = CachedPhotos(path, 16, dir)
 	require.ErrorContains(t, err, path+" is no cache of photos")
 
-	key, err := photosKey(16, []string{dir})
+	names, err := photoNames([]string{dir})
+	require.NoError(t, err)
+	key, err := photosKey(16, names)
 	require.NoError(t, err)
 	require.NoError(t, weights.Write(path, other, map[string]string{"photos": key, "left": "[]"}))
 	_, err = CachedPhotos(path, 16, dir)

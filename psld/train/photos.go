@@ -31,17 +31,15 @@ type photo struct {
 // LoadPhotos reads every picture of the folders, in the order of their names. Those that cannot be read, and those
 // with a side under min pixels, are left out; Left says why. None at all is an error.
 func LoadPhotos(min int, dirs ...string) (*Photos, error) {
-	var names []string
-	for _, dir := range dirs {
-		list, err := photoNames(dir)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, list...)
+	names, err := photoNames(dirs)
+	if err != nil {
+		return nil, err
 	}
-	if len(names) == 0 {
-		return nil, errors.New("no folders of photos are named")
-	}
+	return readPhotos(min, names, dirs)
+}
+
+// readPhotos is LoadPhotos where the names of the files are known.
+func readPhotos(min int, names, dirs []string) (*Photos, error) {
 	pics := make([]photo, len(names))
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
@@ -68,11 +66,17 @@ func LoadPhotos(min int, dirs ...string) (*Photos, error) {
 	return p, nil
 }
 
-// photoNames lists the pictures of a folder by name.
-func photoNames(dir string) ([]string, error) {
-	names, err := picture.Files(dir)
-	if err != nil {
-		return nil, fmt.Errorf("photos: %w", err)
+// photoNames lists the pictures of folders, of each by name; none at all is an error.
+func photoNames(dirs []string) (names []string, err error) {
+	for _, dir := range dirs {
+		list, err := picture.Files(dir)
+		if err != nil {
+			return nil, fmt.Errorf("photos: %w", err)
+		}
+		names = append(names, list...)
+	}
+	if len(names) == 0 {
+		return nil, errors.New("no folders of photos are named")
 	}
 	return names, nil
 }

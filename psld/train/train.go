@@ -61,10 +61,10 @@ func (o *Options) photos() (data, val *Photos, err error) {
 		load = func(min int, dirs ...string) (*Photos, error) { return CachedPhotos(o.Cache, min, dirs...) }
 	}
 	if data, err = load(o.Size, o.Data...); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("data: %w", err)
 	}
 	if val, err = LoadPhotos(o.Size, o.Val...); err != nil {
-		return nil, nil, errors.Join(err, data.Close())
+		return nil, nil, errors.Join(fmt.Errorf("val: %w", err), data.Close())
 	}
 	if left := slices.Concat(data.Left, val.Left); len(left) > 0 && o.LeftOut != nil {
 		o.LeftOut(left)

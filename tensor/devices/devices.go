@@ -11,19 +11,30 @@ import (
 
 // Entry is a precision of the processor's matrix products by the name that people give it.
 type Entry struct {
-	Name  string // a word without capitals
-	About string // what it is, in a few words
+	Name   string // a word without capitals
+	Weight int    // bytes that a weight of a product takes
+	About  string // what it is, in a few words
 	// Open returns the device, or an error that says what this machine lacks. It returns the same one each time.
 	Open func() (tensor.Device, error)
 }
 
 // All is the list; the first one is the one to take where nobody asks for another. Other processors: see [Backends].
 var All = []Entry{
-	{"f32", "the processor, in float32", always(cpu.F32)},
-	{"bf16", "the processor, factors of products rounded to bfloat16", always(cpu.BF16)},
-	{"bf16fast", "the processor, bf16 with transformed factors rounded too", always(cpu.BF16Fast)},
-	{"f32x3", "the processor, products as three of bfloat16 where that is quicker", always(cpu.F32X3)},
-	{"int8", "the processor, weights held in 8 bits", always(cpu.Int8)},
+	{"f32", 4, "the processor, in float32", always(cpu.F32)},
+	{"bf16", 2, "the processor, factors of products rounded to bfloat16", always(cpu.BF16)},
+	{"bf16fast", 2, "the processor, bf16 with transformed factors rounded too", always(cpu.BF16Fast)},
+	{"f32x3", 4, "the processor, products as three of bfloat16 where that is quicker", always(cpu.F32X3)},
+	{"int8", 1, "the processor, weights held in 8 bits", always(cpu.Int8)},
+}
+
+// WeightBytes is the Weight of the device's entry, 4 for one that is not in the list.
+func WeightBytes(dev tensor.Device) int {
+	for _, e := range All {
+		if d, err := e.Open(); err == nil && d == dev {
+			return e.Weight
+		}
+	}
+	return 4
 }
 
 func always(dev tensor.Device) func() (tensor.Device, error) {

@@ -24,6 +24,7 @@ func TestAll(t *testing.T) {
 		if dev, err := e.Open(); err == nil {
 			again, _ := e.Open()
 			require.Same(t, dev, again)
+			require.Equal(t, e.Weight, devices.WeightBytes(dev))
 		}
 	}
 	first, ok := devices.Find("")
@@ -31,6 +32,7 @@ func TestAll(t *testing.T) {
 	dev, err := first.Open()
 	require.NoError(t, err)
 	require.Same(t, cpu.F32, dev)
+	require.Equal(t, 4, devices.WeightBytes(nil), "what is not in the list")
 	_, ok = devices.Find("f8")
 	require.False(t, ok)
 }
