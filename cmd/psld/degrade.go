@@ -26,6 +26,8 @@ var degradeVerb = verb{
 	notes: `Missing pixels are black. Masks are written white where pixels are missing. The noise is
 Gaussian unless --noise names another; --sigma is on the scale [-1,1] of the models, or as in 12/255.
 Kernels are read and written as point-spread functions, pictures of how the blur draws a bright point.
+Where holes and random kernels lie is up to --seed; the rectangle of inpaint-box, as large as --box says, lies where
+--mask-box puts it in its place.
 Where --in is a folder, all pictures in it and in its subfolders are damaged, each with a seed of its own from
 --seed upwards, and --out, --mask-out and --kernel-out are folders for PNGs of the same names.
 

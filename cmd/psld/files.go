@@ -28,7 +28,10 @@ func checkOutput(flag, path string, exts []string, inputs ...string) error {
 	info, err := os.Stat(path)
 	special := err == nil && !info.Mode().IsRegular() && !info.IsDir()
 	pictures := slices.Contains(exts, ".png")
-	if pictures && path == std {
+	switch {
+	case pictures && path == std && isClosed(os.Stdout):
+		return fmt.Errorf("%s %s: standard output is closed, or the null device: name a file", flag, path)
+	case pictures && path == std:
 		return nil
 	}
 	if ext := strings.ToLower(filepath.Ext(path)); !slices.Contains(exts, ext) && !(pictures && special) {

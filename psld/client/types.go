@@ -23,8 +23,11 @@ type JobOptions struct {
 	MotionLength float64 `json:"motion_length,omitempty"` // of a straight motion in pixels
 	MotionAngle  float64 `json:"motion_angle,omitempty"`  // in degrees, counter-clockwise from the horizontal
 	InvertMask   bool    `json:"invert_mask,omitempty"`
-	Paste        *bool   `json:"paste,omitempty"` // keep known pixels exactly; nil stands for true
-	Prompt       string  `json:"prompt,omitempty"`
+	// MaskBox is a rectangle that is missing, in place of Input.Mask: x, y, width and height in pixels from the upper left
+	// corner; nil for none.
+	MaskBox []int  `json:"mask_box,omitempty"`
+	Paste   *bool  `json:"paste,omitempty"` // keep known pixels exactly; nil stands for true
+	Prompt  string `json:"prompt,omitempty"`
 	// Try says that the picture is whole: the server damages it first.
 	Try    bool         `json:"try,omitempty"`
 	Params param.Values `json:"params,omitempty"` // of the method, by name

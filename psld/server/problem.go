@@ -2,8 +2,10 @@ package server
 
 import (
 	"fmt"
+	"image"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"psld/psld"
@@ -64,6 +66,9 @@ func (s *Server) checkOptions(o client.JobOptions) (client.JobOptions, error) {
 	case (o.InvertMask || o.Paste != nil) && t.Needs != task.Mask:
 		return o, bad("invert_mask and paste have no meaning for task %s", t.Name)
 	}
+	if err := checkBox(t, o); err != nil {
+		return o, err
+	}
 	if o.Method != psld.Auto {
 		spec, err := solver.Lookup(o.Method)
 		if err != nil {
@@ -77,6 +82,22 @@ func (s *Server) checkOptions(o client.JobOptions) (client.JobOptions, error) {
 	}
 	_, err = blurOf(t, o)
 	return o, err
+}
+
+// checkBox looks at the rectangle in place of a mask. Whether it lies in the picture is seen later.
+func checkBox(t *task.Task, o client.JobOptions) error {
+	const most = 1 << 20 // a side, so that sums stay small
+	b := o.MaskBox
+	switch {
+	case b == nil:
+	case t.Needs != task.Mask:
+		return bad("mask_box has no meaning for task %s", t.Name)
+	case o.Try || o.InvertMask:
+		return bad("mask_box has no meaning beside try and invert_mask")
+	case len(b) != 4 || slices.Min(b) < 0 || slices.Max(b) > most || b[2] == 0 || b[3] == 0:
+		return bad("mask_box %v, want x, y, width and height in pixels, such as [40, 60, 128, 96]", b)
+	}
+	return nil
 }
 
 // blurOf are the parameters of a blur that the options tell; none for none.
@@ -167,6 +188,9 @@ func (s *Server) readProblem(o client.JobOptions, path func(name string) string)
 // findDamage makes out the damage of the picture as it is.
 func (p *problem) findDamage(o client.JobOptions, path func(string) string) (err error) {
 	told := psld.Told{InvertMask: o.InvertMask}
+	if b := o.MaskBox; b != nil {
+		told.Box = image.Rect(b[0], b[1], b[0]+b[2], b[1]+b[3])
+	}
 	for name, file := range map[string]*string{"mask": &told.Mask, "kernel": &told.Kernel} {
 		if has(path(name)) {
 			*file = path(name)

@@ -280,7 +280,7 @@ func (r *sampler) sample(ctx context.Context, i int) error {
 // record says how psld restore makes the sample of that seed from the measurement.
 func (r *sampler) record(seed uint64) psld.Record {
 	o := r.j.Options
-	flags := map[string]string{"task": o.Task, "quality": o.Quality, "seed": strconv.FormatUint(seed, 10)}
+	flags := map[string]string{"task": o.Task, "seed": strconv.FormatUint(seed, 10)}
 	files := map[string]string{}
 	put := func(name, value string, given bool) {
 		if given {
@@ -288,9 +288,11 @@ func (r *sampler) record(seed uint64) psld.Record {
 		}
 	}
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	put("quality", o.Quality, psld.HasQuality(solver.SpecOf(r.b.method)))
 	put("method", o.Method, o.Method != psld.Auto)
 	put("prompt", o.Prompt, o.Prompt != "")
 	put("invert-mask", "true", o.InvertMask)
+	put("mask-box", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(o.MaskBox)), ","), "[]"), o.MaskBox != nil)
 	put("paste", "false", o.Paste != nil && !*o.Paste)
 	latent, ok := r.b.prior.(*prior.LatentDiffusion)
 	put("windows", "true", ok && latent.Whole == 0)

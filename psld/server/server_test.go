@@ -116,6 +116,32 @@ func TestJob(t *testing.T) {
 	require.ErrorContains(t, err, "no such job")
 }
 
+// TestMaskBox: a rectangle is a mask of it, and the result says so to psld restore.
+func TestMaskBox(t *testing.T) {
+	_, c := serving(t, tiny(t.TempDir()))
+	pic := png(24, 16, 1)
+	j, err := c.Create(t.Context(), client.Input{Picture: bytes.NewReader(pic)},
+		client.JobOptions{Task: "inpaint", Method: "tv", MaskBox: []int{3, 4, 6, 5}})
+	require.NoError(t, err)
+	require.Contains(t, j.Notes[0], "30 of 384 pixels missing")
+	j, err = c.Wait(t.Context(), j.ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, client.Done, j.State, j.Error)
+	var got bytes.Buffer
+	require.NoError(t, c.Picture(t.Context(), &got, j.ID, "result", 0))
+	require.Contains(t, got.String(), "3,4,6,5", "its settings")
+	a, err := picture.Decode(&got)
+	require.NoError(t, err)
+	b, err := picture.Decode(bytes.NewReader(pic))
+	require.NoError(t, err)
+	for i := range a.Pix {
+		if x, y := i/3%24, i/3/24; x < 3 || x >= 9 || y < 4 || y >= 9 {
+			require.Equal(t, b.Pix[i], a.Pix[i])
+		}
+	}
+	require.NotEqual(t, b.Pix, a.Pix)
+}
+
 // What wrong requests are told, and with which status.
 func TestRefusals(t *testing.T) {
 	o := tiny(t.TempDir())
@@ -146,8 +172,18 @@ func TestRefusals(t *testing.T) {
 			"x"},
 		"auto": {good, nil, nil, client.JobOptions{Task: "denoise", Params: param.Values{"steps": 1}}, 400,
 			"other than auto"},
-		"samples":    {good, nil, nil, client.JobOptions{Task: "denoise", Samples: 9}, 400, "want 1 to 8"},
-		"paste":      {good, nil, nil, client.JobOptions{Task: "denoise", InvertMask: true}, 400, "no meaning"},
+		"samples": {good, nil, nil, client.JobOptions{Task: "denoise", Samples: 9}, 400, "want 1 to 8"},
+		"paste":   {good, nil, nil, client.JobOptions{Task: "denoise", InvertMask: true}, 400, "no meaning"},
+		"box of no mask": {good, nil, nil, client.JobOptions{Task: "denoise", MaskBox: []int{1, 1, 2, 2}}, 400,
+			"mask_box has no meaning for task denoise"},
+		"box and try": {good, nil, nil, client.JobOptions{Task: "inpaint-box", Try: true, MaskBox: []int{1, 1, 2, 2}}, 400,
+			"mask_box has no meaning beside try"},
+		"box of three": {good, nil, nil, client.JobOptions{Task: "inpaint", MaskBox: []int{1, 1, 2}}, 400,
+			"mask_box [1 1 2], want x, y, width and height"},
+		"empty box":   {good, nil, nil, client.JobOptions{Task: "inpaint", MaskBox: []int{1, 1, 0, 2}}, 400, "want x, y"},
+		"box outside": {good, nil, nil, client.JobOptions{Task: "inpaint", MaskBox: []int{9, 9, 9, 2}}, 400, "a box of 9x2"},
+		"box and mask": {good, good, nil, client.JobOptions{Task: "inpaint", MaskBox: []int{1, 1, 2, 2}}, 400,
+			"a box has no meaning beside a mask"},
 		"no mask":    {good, nil, nil, client.JobOptions{Task: "inpaint"}, 400, "mask"},
 		"mask size":  {good, png(8, 8, 1), nil, client.JobOptions{Task: "inpaint"}, 400, "8x8"},
 		"mask task":  {good, good, nil, client.JobOptions{Task: "denoise"}, 400, "no meaning"},
