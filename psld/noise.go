@@ -26,17 +26,22 @@ const (
 // (see smoothest). keep tells which pixels count, nil for all. ok is false where too few 2x2 blocks are known, or y or
 // keep are too short.
 func EstimateNoise(y []float32, h, w int, keep []bool) (sigma float64, ok bool) {
+	sigma, _, ok = estimateNoise(y, h, w, keep)
+	return sigma, ok
+}
+
+// estimateNoise is EstimateNoise; white tells that it is noise for sure, and no texture.
+func estimateNoise(y []float32, h, w int, keep []bool) (sigma float64, white, ok bool) {
 	if h < 1 || w < 1 || len(y) < 3*h*w || keep != nil && len(keep) < h*w {
-		return 0, false
+		return 0, false, false
 	}
-	sigma, ok = smoothest(y, h, w, keep)
-	if !ok {
-		return 0, false
+	if sigma, ok = smoothest(y, h, w, keep); !ok {
+		return 0, false, false
 	}
-	if white, found := whiteNoise(y, h, w, keep); found && white >= leastWhite && white >= leastShare*sigma {
-		sigma = white
+	if s, found := whiteNoise(y, h, w, keep); found && s >= leastWhite && s >= leastShare*sigma {
+		return s, true, true
 	}
-	return sigma, true
+	return sigma, false, true
 }
 
 // smoothest is the deviation of the finest diagonal wavelet coefficients in the parts of the picture that have least
@@ -245,17 +250,21 @@ func diagonals(y []float32, h, w int, keep []bool, f func(r, c int, d float64, c
 }
 
 // NoiseOf is EstimateNoise for the measurement of a task. A picture that was made smaller has texture in its finest
-// detail everywhere, and little noise as a rule: there a quarter of the estimate is taken.
+// detail everywhere, and little noise as a rule: a quarter of the estimate is taken, but for noise that is told from
+// texture by its colours. For sr4 of 12 photographs the error, as a root of a mean square, is 0.014, 0.006, 0.003 and
+// 0.003 at deviations 0, 0.02, 0.05 and 0.1; of the quarter alone 0.014, 0.014, 0.037 and 0.075, of the whole 0.056,
+// 0.025, 0.003 and 0.003.
 func NoiseOf(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, ok bool) {
 	if t == nil || y.Validate() != nil {
 		return 0, false
 	}
+	white := false
 	if y.Lossy {
 		sigma, ok = smoothest(y.Pix, y.H, y.W, keep)
 	} else {
-		sigma, ok = EstimateNoise(y.Pix, y.H, y.W, keep)
+		sigma, white, ok = estimateNoise(y.Pix, y.H, y.W, keep)
 	}
-	if t.Scale > 1 {
+	if t.Scale > 1 && !white {
 		sigma /= 4
 	}
 	return sigma, ok

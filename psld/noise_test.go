@@ -96,3 +96,25 @@ func TestEstimateNoiseOfOneColour(t *testing.T) {
 	require.True(t, ok)
 	require.InEpsilon(t, sigma, got, 0.1)
 }
+
+// TestNoiseOfSmaller: of what is to be enlarged white noise counts as it is, and where there is none a quarter of the
+// texture.
+func TestNoiseOfSmaller(t *testing.T) {
+	const n, sigma = 64, 0.05
+	x, texture := waves(n, n), make([]float32, n*n)
+	operator.AddGaussian(texture, 0.1, 4)
+	for i := range x.Pix {
+		x.Pix[i] = 0.7*x.Pix[i] + []float32{1, 0.8, 0.6}[i%3]*texture[i/3]
+	}
+	for _, name := range []Task{SR4, Denoise} {
+		y := &picture.Picture{W: n, H: n, Pix: append([]float32(nil), x.Pix...)}
+		got, ok := NoiseOf(task.Must(name), y, nil)
+		require.True(t, ok)
+		scale := map[Task]float64{SR4: 0.25, Denoise: 1}[name]
+		require.InEpsilon(t, 0.08*scale, got, 0.3, "the mean of the colours' texture")
+		operator.AddGaussian(y.Pix, sigma, 3)
+		got, ok = NoiseOf(task.Must(name), y, nil)
+		require.True(t, ok)
+		require.InEpsilon(t, sigma, got, 0.06)
+	}
+}

@@ -34,7 +34,9 @@ same pictures, seconds and memory. --out takes table.md, table.csv and table.jso
 of pictures for each task, plots of quality over time, and every finished cell (picture, task, method): after Ctrl-C or
 a crash the same command goes on with the rest. The same folder may take further tasks and methods: the tables are of
 those that the command names, and only what is new, or has other parameters or another model, is measured. A
-method that a task has no use for is n/a, with the reason below.
+method that a task has no use for is n/a, with the reason below. --model, a latent one or one of pixels, is that of all
+methods that need one; without it some run on the embedded latent model, those that are better off on the embedded one
+of pixels.
   psld eval --data photos --tasks sr4,denoise --methods tv,psld,diffpir --out results
 
 Several processes or machines may share the pictures, each with a part; merge puts the parts together, to the bits of
@@ -152,7 +154,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	m, err := f.model.open(ctx, c)
+	m, err := f.model.openAny(ctx, c, false)
 	if err != nil {
 		return err
 	}

@@ -381,6 +381,27 @@ func TestEval(t *testing.T) {
 	require.Contains(t, failure(t, "eval", "merge", "--out", "x", "--n", "3"), "--n has no meaning for eval merge")
 }
 
+// TestEvalPixelModel: a file of a pixel model is that of all methods, to the numbers that the embedded one gives those
+// that prefer it.
+func TestEvalPixelModel(t *testing.T) {
+	file := filepath.Join("..", "..", "psld", "prior", "default", "pixel.safetensors")
+	args := []string{"eval", "--data", folderOf(t), "--n", "1", "--size", "16", "--tasks", "sr4", "--steps", "2"}
+	numbers := func(args ...string) (rows []string) {
+		out, _ := must(t, args...)
+		for line := range strings.Lines(out) {
+			if cells := strings.Split(line, "|"); len(cells) > 6 && strings.Contains(cells[2], "diffpir") {
+				rows = append(rows, cells[4], cells[5])
+			}
+		}
+		return rows
+	}
+	own := numbers(append(args, "--methods", "diffpir")...)
+	require.Len(t, own, 2)
+	require.Equal(t, own, numbers(append(args, "--methods", "diffpir,psld", "--model", file)...)[:2])
+	require.Contains(t, failure(t, "generate", "--model", file, "--out", filepath.Join(t.TempDir(), "x.png")),
+		"is a model of pixels, want a latent one")
+}
+
 // An evaluation that was killed goes on with its finished cells, and parts are merged, to the numbers of one without a
 // break.
 func TestEvalParts(t *testing.T) {

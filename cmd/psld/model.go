@@ -80,10 +80,14 @@ func checkVariant(name string) error {
 	return fmt.Errorf("--variant %q, want fp16, bf16 or non_ema", name)
 }
 
-// open loads the model, and says what of its files was not understood.
+// open loads a latent model, and says what of its files was not understood.
 func (f *modelFlags) open(ctx context.Context, c *console) (*prior.LatentDiffusion, error) {
 	if err := f.check(); err != nil {
 		return nil, err
+	}
+	if prior.IsPixel(*f.path) {
+		return nil, fmt.Errorf("--model %s is a model of pixels, want a latent one: psld restore, eval and tune take either",
+			*f.path)
 	}
 	m, err := prior.Open(ctx, *f.path, f.options())
 	if err != nil {

@@ -102,7 +102,7 @@ func (f *tuneFlags) run(ctx context.Context, c *console, _ []string) error {
 		}
 		s.Pictures = append(s.Pictures, p)
 	}
-	m, err := f.model.open(ctx, c)
+	m, err := f.model.openAny(ctx, c, false)
 	if err != nil {
 		return err
 	}
