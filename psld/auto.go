@@ -15,10 +15,18 @@ const thinHoles = 8
 
 // Best is the method that restores a damaged picture of h x w pixels best with the model m, and where the damage
 // decided, why, in words: the choice of its task, which was measured on the embedded models, for these (m is nil) and
-// for pixel priors; PSLD for other latent models. Where all holes are thin, what is around them says what was there.
+// for pixel priors. Other latent models have PSLD, and for holes, but with Stable Diffusion, what that begins. Where
+// all holes are thin, what is around them says what was there.
 func Best(d Damage, h, w int, m prior.Prior) (method, why string) {
 	t, err := task.Find(string(d.Task))
-	if _, latent := m.(prior.Codec); latent || err != nil {
+	if err != nil {
+		return "psld", ""
+	}
+	best := or(t.Best, "psld")
+	if _, latent := m.(prior.Codec); latent {
+		if best == "psld-patchmatch" && !isStableDiffusion(m) {
+			return best, ""
+		}
 		return "psld", ""
 	}
 	if t.Thin != "" && len(d.Keep) == h*w {
@@ -26,7 +34,7 @@ func Best(d Damage, h, w int, m prior.Prior) (method, why string) {
 			return t.Thin, fmt.Sprintf("the holes are thin, at most %d pixels across", n)
 		}
 	}
-	return or(t.Best, "psld"), ""
+	return best, ""
 }
 
 // Choose is the method of a run whose model is not open yet: the one that is named, "" for psld, and for Auto that of

@@ -12,7 +12,7 @@ import (
 )
 
 // TestBest: where all holes are thin, another method is best for inpainting than where one is thick; not with latent
-// models, nor for other tasks.
+// models, nor for other tasks. Latent models but Stable Diffusion fill holes by what is PSLD but for deep ones.
 func TestBest(t *testing.T) {
 	const h, w = 40, 60
 	lines := func(width int) []bool {
@@ -34,8 +34,14 @@ func TestBest(t *testing.T) {
 		require.Equal(t, usual, name)
 		require.Empty(t, why)
 	}
-	name, _ = Best(Damage{Task: task.Inpaint, Keep: lines(3)}, h, w, prior.RandomTiny(1))
-	require.Equal(t, "psld", name)
+	for _, sd := range []bool{false, true} {
+		m := prior.RandomTiny(1)
+		m.StableDiffusion = sd
+		name, _ = Best(Damage{Task: task.Inpaint, Keep: lines(3)}, h, w, m)
+		require.Equal(t, map[bool]string{false: usual, true: "psld"}[sd], name)
+		name, _ = Best(Damage{Task: task.Denoise}, h, w, m)
+		require.Equal(t, "psld", name)
+	}
 	name, _ = Best(Damage{Task: task.Destripe, Keep: lines(3)}, h, w, nil)
 	require.Equal(t, task.Must(task.Destripe).Best, name)
 }

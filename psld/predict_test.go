@@ -1,6 +1,8 @@
 package psld
 
 import (
+	"image"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,11 +17,16 @@ import (
 func TestPredict(t *testing.T) {
 	m := prior.RandomTiny(1)
 	eps, encode, decode := m.MACs(64, 64)
-	require.Equal(t, 2*float64(eps+encode+decode), runMACs(m, m, glued(1, 1), 64, 64))
-	require.Equal(t, 6*float64(eps+encode+decode), runMACs(m, m, glued(3, 1), 61, 63), "padded")
-	require.Equal(t, float64(14*eps+6*encode+14*decode), runMACs(m, m, glued(7, 3), 64, 64))
-	require.Equal(t, 7*float64(eps+encode+decode), runMACs(m, m, &solver.DiffPIR{Steps: 7}, 64, 64))
-	require.Equal(t, float64(7*eps+3*encode+3*decode), runMACs(m, m, &solver.DiffPIR{Steps: 7, FitEvery: 3}, 64, 64))
+	require.Equal(t, 2*float64(eps+encode+decode), runMACs(m, m, glued(1, 1), nil, 64, 64))
+	require.Equal(t, 6*float64(eps+encode+decode), runMACs(m, m, glued(3, 1), nil, 61, 63), "padded")
+	require.Equal(t, float64(14*eps+6*encode+14*decode), runMACs(m, m, glued(7, 3), nil, 64, 64))
+	require.Equal(t, 7*float64(eps+encode+decode), runMACs(m, m, &solver.DiffPIR{Steps: 7}, nil, 64, 64))
+	require.Equal(t, float64(7*eps+3*encode+3*decode),
+		runMACs(m, m, &solver.DiffPIR{Steps: 7, FitEvery: 3}, nil, 64, 64))
+	small := &solver.PSLDPatchMatch{PSLD: *glued(3, 1), Depth: 16}
+	require.Equal(t, 2*3*float64(eps+encode+decode), runMACs(m, m, small, box(256, 128), 256, 256))
+	eps, encode, decode = m.MACs(256, 256)
+	require.Equal(t, 2*3*float64(eps+encode+decode), runMACs(m, m, small, box(256, 30), 256, 256), "shallow")
 	method := glued(7, 1)
 	require.Equal(t, 7, stepsOf(method))
 	require.Positive(t, Predict(m, method, Damage{Task: Denoise}, 64, 64, Options{}))
@@ -41,4 +48,13 @@ func TestPredictFrom(t *testing.T) {
 	p.Timing.UNet.Backward = 2
 	require.Equal(t, 80*time.Second, PredictFrom(glued(10, 1), p))
 	require.Equal(t, 80*time.Second, PredictFrom(&solver.LatentDAPS{Steps: 10, Inner: 30, Flow: 2}, p))
+}
+
+// box is a mask of n x n pixels without the side x side ones in its upper left quarter.
+func box(n, side int) []bool {
+	keep := slices.Repeat([]bool{true}, n*n)
+	for i := range keep {
+		keep[i] = !image.Pt(i%n, i/n).In(image.Rect(32, 32, 32+side, 32+side))
+	}
+	return keep
 }

@@ -17,18 +17,7 @@ const (
 // in their place (Perez, Gangnet, Blake 2003, "Poisson image editing"). Where patches do not agree at all on what lies
 // at a seam, the difference there counts little, so that colours do not bleed over edges.
 func (l *level) blend(ctx context.Context, f field) error {
-	b := &blender{level: l, number: make([]int32, l.h*l.w)}
-	for p, known := range l.known {
-		b.number[p] = -1
-		if !known {
-			b.number[p] = int32(len(b.pixels))
-			b.pixels = append(b.pixels, int32(p))
-		}
-	}
-	b.from = make([]int32, len(b.pixels))
-	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.from[i] = int32(l.origin(f, int(b.pixels[i]))) })
-	b.rows = make([]row, len(b.pixels))
-	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.rows[i] = b.row(i) })
+	b := l.equations(f)
 	x := make([][3]float32, len(b.pixels))
 	for i, from := range b.from {
 		x[i] = l.colour(int(from))
@@ -86,6 +75,23 @@ type blender struct {
 	rows   []row
 }
 
+// equations are those of the missing pixels, by the patches of f.
+func (l *level) equations(f field) *blender {
+	b := &blender{level: l, number: make([]int32, l.h*l.w)}
+	for p, known := range l.known {
+		b.number[p] = -1
+		if !known {
+			b.number[p] = int32(len(b.pixels))
+			b.pixels = append(b.pixels, int32(p))
+		}
+	}
+	b.from = make([]int32, len(b.pixels))
+	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.from[i] = int32(l.origin(f, int(b.pixels[i]))) })
+	b.rows = make([]row, len(b.pixels))
+	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.rows[i] = b.row(i) })
+	return b
+}
+
 // row is the equation of a missing pixel: total x = right + sum over the neighbours of weight x_neighbour.
 type row struct {
 	right     [3]float32
@@ -140,15 +146,19 @@ func (b *blender) row(i int) row {
 		q, expected := y*b.w+x, b.colour(from+o[0]*b.w+o[1])
 		there, n := b.colour(q), b.number[q]
 		step := difference(own, expected)
-		if n >= 0 { // both patches say what the difference is
+		weight := trust(difference(expected, there))
+		if n >= 0 {
+			// Both patches say what the difference is, and how far it is to be trusted: the neighbour's equation has
+			// the same weight, without which over-relaxation may diverge.
 			origin := int(b.from[n])
 			there = b.colour(origin)
-			other := difference(b.colour(origin-o[0]*b.w-o[1]), there)
+			back := b.colour(origin - o[0]*b.w - o[1])
+			other := difference(back, there)
 			for c := range step {
 				step[c] = (step[c] + other[c]) / 2
 			}
+			weight = (trust(difference(expected, there)) + trust(difference(back, own))) / 2
 		}
-		weight := trust(difference(expected, there))
 		r.total += weight
 		for c := range step {
 			r.right[c] += weight * step[c]

@@ -30,6 +30,7 @@ var ErrNoSource = errors.New("too few patches of 7x7 known pixels to fill the ho
 // the mean squared difference of the two, [n][3]. The last step hides the seams.
 type Filler struct {
 	levels []*level // the picture, then ever smaller ones
+	guided bool     // what is in the hole at the smallest one is known from elsewhere, see Guided
 }
 
 // New readies the filling of the pixels of pix [h][w][3], about [-1,1], where keep [h][w] is false. texture says how
@@ -50,7 +51,33 @@ func New(pix []float32, keep []bool, h, w int, texture float64) (*Filler, error)
 	if len(all) == 0 {
 		return nil, ErrNoSource
 	}
-	return &Filler{all}, nil
+	return &Filler{levels: all}, nil
+}
+
+// Guided is a filler that begins with a picture of which smaller ones are right, to 1/2^halvings of the sides: Guide
+// tells it before the first step. It has the levels down to there, and peels nothing.
+func (f *Filler) Guided(halvings int) *Filler {
+	return &Filler{levels: f.levels[:min(halvings+1, len(f.levels))], guided: true}
+}
+
+// Guide tells a guided filler before its first step what is in the hole: pix [h][w][3], all of it.
+func (f *Filler) Guide(pix []float32) {
+	top, i := f.levels[0], len(f.levels)-1
+	l := f.levels[i]
+	for p, known := range l.known {
+		if known {
+			continue
+		}
+		side := 1 << i
+		var sum [3]float32
+		for k := range side * side {
+			q := (p/l.w*side+k/side)*top.w + p%l.w*side + k%side
+			for c := range sum {
+				sum[c] += pix[3*q+c] / float32(side*side)
+			}
+		}
+		copy(l.pix[channels*p:channels*p+3], sum[:])
+	}
 }
 
 // on is the number of searches on a level. Three times as many are no better: 20.1 dB and LPIPS 0.183 in place of 20.2
@@ -99,6 +126,16 @@ func (f *Filler) Step(ctx context.Context, step int, matches []float32, seed uin
 	l := f.levels[i]
 	var at field
 	switch {
+	case step == 0 && f.guided: // of the texture in the hole nothing is known yet
+		colours := *l
+		colours.pix = slices.Clone(l.pix)
+		for i := range colours.pix {
+			if i%channels >= 3 {
+				colours.pix[i] = 0
+			}
+		}
+		at = colours.search(ctx, l.random(seed), seed, 16)
+		l.vote(at)
 	case step == 0:
 		if err := l.peel(ctx); err != nil {
 			return nil, err

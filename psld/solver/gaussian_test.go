@@ -251,7 +251,8 @@ func distance(a, b *mat.VecDense) float64 {
 // TestDiffPIRPosterior and TestLATINOSpread say what they give. DING knows other latents than its measurement has, and
 // LatentDAPS and STSL are held to their formulas step by step (TestDINGSteps, TestLatentDAPSSteps, TestSTSLSteps).
 // LanPaint takes known pixels to have no noise: TestLanPaintLaw has the law and the posterior of that.
-// The methods that want a prior of pixels are in TestPixelLaws and TestPnPADMM.
+// PSLD-PatchMatch is PSLD where it does not take patches, which have no law. The methods that want a prior of pixels
+// are in TestPixelLaws and TestPnPADMM.
 func TestClosedForm(t *testing.T) {
 	const samples = 200
 	ddim := DDIM{Steps: 40, Strength: 1, Eta: 1}
@@ -268,7 +269,7 @@ func TestClosedForm(t *testing.T) {
 		"tv":     {},
 	}
 	elsewhere := []string{"diffpir", "dps", "mcg", "score-sde", "ddrm", "pnp-admm", "latino", "treg", "dcdp",
-		"guess", "dpm", "ding", "lanpaint", "latentdaps", "stsl", "patchmatch"}
+		"guess", "dpm", "ding", "lanpaint", "latentdaps", "stsl", "patchmatch", "psld-patchmatch"}
 	for _, spec := range Specs() {
 		if slices.Contains(elsewhere, spec.Name) {
 			continue

@@ -30,8 +30,9 @@ type Run struct {
 	y      *tensor.Tensor  // the measurement on the device; nil until it is asked for
 	seen   *tensor.Tensor  // a picture on the device that a method decoded last; nil for none
 
-	at           int // the number of the step under way
-	orientations int // of each noise estimate, see Equivariant
+	small        *Run // for a smaller picture, of a method that begins there; nil for none
+	at           int  // the number of the step under way
+	orientations int  // of each noise estimate, see Equivariant
 	turned       orientations
 }
 
@@ -107,6 +108,9 @@ func (r *Run) release() {
 		r.y = nil
 	}
 	r.see(nil)
+	if r.small != nil {
+		r.small.release()
+	}
 }
 
 // see notes a picture of the device's Get in place of the one before, which goes back.

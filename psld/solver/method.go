@@ -152,6 +152,9 @@ var specs = []Spec{
 	{"patchmatch", "PatchMatch (Barnes et al. 2009): fills holes with patches of the same picture: needs no model",
 		"a search of patches on one scale, coarse to fine; the last one hides seams", Needs{Mask: true}, false,
 		func() Method { return new(PatchMatch) }},
+	{"psld-patchmatch", "PSLD in a smaller picture, and from there PatchMatch (Yang et al. 2017): for deep holes",
+		latentStep + "; then as patchmatch", Needs{Prior: true, Gradient: true, Mask: true, Start: true}, true,
+		func() Method { return new(PSLDPatchMatch) }},
 	{"tv", "ADMM-TV, isotropic total variation (Rudin, Osher, Fatemi 1992) by ADMM: needs no model",
 		"up to cg_steps products with A and its transpose", Needs{}, false, func() Method { return new(TV) }},
 }

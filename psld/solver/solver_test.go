@@ -287,7 +287,8 @@ func TestErrors(t *testing.T) {
 	require.EqualError(t, err, "method psld needs a model")
 	_, err = Lookup("magic")
 	require.EqualError(t, err, `unknown method "magic", want one of psld, gmldps, ldps, dps, mcg, score-sde, ddrm, `+
-		`diffpir, pnp-admm, latino, treg, dcdp, guess, dpm, ding, lanpaint, latentdaps, stsl, patchmatch, tv`)
+		`diffpir, pnp-admm, latino, treg, dcdp, guess, dpm, ding, lanpaint, latentdaps, stsl, patchmatch, `+
+		`psld-patchmatch, tv`)
 	alias, err := Lookup("admm-tv")
 	require.NoError(t, err)
 	require.Equal(t, "tv", alias.Name)

@@ -14,7 +14,7 @@ var inpaint = Task{
 	Lost:  "the white part of a mask, or the transparent part of the picture",
 	Looks: "Something is to go, or a part is gone.",
 	Does:  "repaint the white part of the mask, or the transparent part of the picture",
-	Thin:  "pnp-admm", Operator: masked, Rough: interpolated, TV: 0.003,
+	Best:  "psld-patchmatch", Thin: "pnp-admm", Operator: masked, Rough: interpolated, TV: 0.003,
 }
 
 // masked is zero where pixels are missing.

@@ -10,7 +10,7 @@ var inpaintBox = Task{
 	Lost:  "a rectangle",
 	Looks: "A block in the picture is empty.",
 	Does:  "the same for a rectangle",
-	Thin:  "pnp-admm", Operator: masked, Rough: interpolated, TV: 0.03,
+	Best:  "psld-patchmatch", Thin: "pnp-admm", Operator: masked, Rough: interpolated, TV: 0.03,
 	// More strength than PSNR asks for: with less the hole would stay smooth.
 	Parameters: []Parameter{{Name: "box", Usage: "`sides` of the box over those of the picture", Default: 0.5}},
 	Draw: func(h, w int, v Values, seed uint64) (d Damage, err error) {
