@@ -26,7 +26,7 @@ func TestLook(t *testing.T) {
 		_ = os.Remove(path)
 		p.Step = step
 		r.look(p)
-		r.bar.pace(p.Step, p.Steps)
+		r.bar.pace(p.Step, p.Steps, 0)
 		_, err := os.Stat(path)
 		return err == nil
 	}

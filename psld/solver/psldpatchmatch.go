@@ -16,14 +16,14 @@ import (
 // PSLDPatchMatch fills deep holes at two scales (Yang et al. 2017, "High-resolution image inpainting using multi-scale
 // neural patch synthesis"): PSLD paints them in a picture made so much smaller that the prior sees all of a hole, and
 // what surrounds it, at once; then [PatchMatch] goes from there to the full size, with patches of the picture itself.
-// The one knows what may be there, the other has its texture and its edges. Where no hole is deeper than Depth, and
+// The one knows what may be there, the other has its texture and its edges. Where no hole is deeper than HoleDepth, and
 // where the smaller picture would be smaller than those that the prior was trained on, it is PSLD alone.
 //
 // The weights are those of PSLD for a picture of the full size. Noise stays as it is, in the hole too.
 type PSLDPatchMatch struct {
 	PSLD
-	Depth   int     `json:"depth" range:"4..1024" default:"16" help:"pixels from a hole's middle to its rim, for PSLD"`
-	Texture float64 `json:"texture" range:"0..1e6" help:"weight of texture's strength beside colours"`
+	HoleDepth int     `json:"hole_depth" range:"4..1024" default:"16" help:"pixels from a hole's middle to its rim, for PSLD"`
+	Texture   float64 `json:"texture" range:"0..1e6" help:"weight of texture's strength beside colours"`
 }
 
 // Bind implements [Method].
@@ -60,7 +60,7 @@ type Smaller interface {
 func (o *PSLDPatchMatch) Halvings(m prior.Prior, keep []bool, h, w int) (n int) {
 	deep := int(slices.Max(operator.Depths(keep, h, w, 1, 1)))
 	least := max(32, m.Info().TrainSize)
-	for deep >= o.Depth<<(n+1) && min(h, w) >= least<<(n+1) {
+	for deep >= o.HoleDepth<<(n+1) && min(h, w) >= least<<(n+1) {
 		n++
 	}
 	return n

@@ -55,7 +55,7 @@ func TestPSLDPatchMatch(t *testing.T) {
 			rough[3*i], rough[3*i+1], rough[3*i+2] = 0.1, 0.2, 0.3
 		}
 	}
-	o := &PSLDPatchMatch{Depth: 8, PSLD: PSLD{DDIM: DDIM{Steps: 3, Eta: 0.5, Strength: 0.6}, Back: "adjoint",
+	o := &PSLDPatchMatch{HoleDepth: 8, PSLD: PSLD{DDIM: DDIM{Steps: 3, Eta: 0.5, Strength: 0.6}, Back: "adjoint",
 		Fit: Fit{Omega: 0.4}, Gluing: Gluing{Gamma: 0.2, GluingEvery: 1}}}
 
 	small := make([]bool, h/2*(w/2))
@@ -124,7 +124,7 @@ func TestPSLDPatchMatch(t *testing.T) {
 func TestPSLDPatchMatchShallow(t *testing.T) {
 	m := prior.RandomTiny(3)
 	p, _ := boxProblem(t, 80, 72, 20)
-	o := &PSLDPatchMatch{Depth: 8, PSLD: *glued(2, 0.5, 1)}
+	o := &PSLDPatchMatch{HoleDepth: 8, PSLD: *glued(2, 0.5, 1)}
 	got, err := Solve(t.Context(), m, p, o, Options{Seed: 1})
 	require.NoError(t, err)
 	want, err := Solve(t.Context(), m, p, &o.PSLD, Options{Seed: 1})
