@@ -22,7 +22,7 @@ import (
 // The weights are those of PSLD for a picture of the full size. Noise stays as it is, in the hole too.
 type PSLDPatchMatch struct {
 	PSLD
-	HoleDepth int     `json:"hole_depth" range:"4..1024" default:"16" help:"pixels from a hole's middle to its rim, for PSLD"`
+	HoleDepth int     `json:"hole_depth" range:"4..1024" default:"16" help:"pixels from middle to rim that PSLD fills"`
 	Texture   float64 `json:"texture" range:"0..1e6" help:"weight of texture's strength beside colours"`
 }
 
