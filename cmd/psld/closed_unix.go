@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isClosed tells whether f was closed when the program began: the runtime of Go then opens the null device in its place,
-// for reading and writing. Whoever did so on purpose, as some parents of programs do, looks the same.
+// isClosed tells whether f was closed when the program began: the runtime of Go then opens the null device in its
+// place, for reading and writing. Whoever did so on purpose, as some parents of programs do, looks the same.
 func isClosed(f *os.File) bool {
 	info, err := f.Stat()
 	null, e := os.Stat(os.DevNull)

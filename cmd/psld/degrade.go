@@ -206,6 +206,9 @@ func (d degradation) measure(c *console) (m measured, err error) {
 	if m.d, err = d.damage(m.x); err != nil {
 		return m, err
 	}
+	if m.d.Keep != nil && !slices.Contains(m.d.Keep, true) {
+		return m, fmt.Errorf("%s: all of its %dx%d pixels would be missing, want some that are left", d.in, m.x.W, m.x.H)
+	}
 	if m.y, err = task.MeasureWith(m.x, m.d, d.noise, d.seed); err != nil {
 		return m, err
 	}

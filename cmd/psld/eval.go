@@ -120,7 +120,8 @@ func addEvalFlags(fs *flag.FlagSet) *evalFlags {
 	return &evalFlags{
 		picturesFlags: addPicturesFlags(fs, 32, ""),
 		methods:       fs.String("methods", "tv,ldps,gmldps,psld", "`list` of methods; auto is what restore takes"),
-		metrics:       fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()+"; the usual LPIPS is lpips-alex"),
+		metrics: fs.String("metrics", "psnr,ssim", "`list` of metrics: "+metricNames()+
+			"; the usual LPIPS is lpips-alex"),
 		lpips: fs.String("lpips-weights", "",
 			"`file` or folder with the trained networks of lpips-alex, lpips-squeeze or lpips-vgg"),
 		incept: fs.String("inception-weights", "", "`file` of pytorch-fid's Inception-v3, for fid and kid"),
@@ -381,6 +382,12 @@ func (f *evalFlags) check(c *console) (o eval.Options, err error) {
 			return o, fmt.Errorf("--task-config: %w", err)
 		}
 	}
+	for flag, names := range map[string][]string{"methods": o.Methods, "metrics": list(*f.metrics),
+		"tasks": list(*f.tasks)} {
+		if name := twice(names); name != "" {
+			return o, fmt.Errorf("--%s names %s twice", flag, name)
+		}
+	}
 	if len(o.Tasks) == 0 || len(o.Methods) == 0 {
 		return o, fmt.Errorf("--tasks and --methods need at least one name")
 	}
@@ -416,6 +423,16 @@ func metricNames() string {
 		names = append(names, e.Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// twice is the first name that is in a list a second time, "" for none.
+func twice(names []string) string {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return name
+		}
+	}
+	return ""
 }
 
 // openMetrics opens the metrics of the list; those that lack their weights stand as not available in the table.

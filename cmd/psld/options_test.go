@@ -7,7 +7,8 @@ import (
 )
 
 func TestParseSize(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "1048576": 1 << 20, "512B": 512, "2k": 2048, "1.5KiB": 1536, "3MB": 3 << 20,
+	for text, want := range map[string]int64{"": 0, "1048576": 1 << 20, "512B": 512, "2k": 2048, "1.5KiB": 1536,
+		"3MB":  3 << 20,
 		"6GiB": 6 << 30, "0.5g": 1 << 29, "1 TiB": 1 << 40} {
 		got, err := parseSize(text)
 		require.NoError(t, err, text)

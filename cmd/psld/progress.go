@@ -51,9 +51,9 @@ func (c *console) progress(unit string) *progress {
 	return p
 }
 
-// pace is told that done of n units are done, a share of the work that is 0 where all units take the same, and estimates
-// the time of one and of those to go. The first one also sets up memory and packs weights, so it counts only while it is
-// the only one. Work that was resumed begins with a later one.
+// pace is told that done of n units are done, a share of the work that is 0 where all units take the same, and
+// estimates the time of one and of those to go. The first one also sets up memory and packs weights, so it counts only
+// while it is the only one. Work that was resumed begins with a later one.
 func (p *progress) pace(done, n int, share float64) (per, left time.Duration) {
 	now := time.Now()
 	if p.even = share == 0; p.even {

@@ -525,9 +525,9 @@ func (r *restoration) tooLong(takes string) error {
 		takes, *r.maxTime)
 }
 
-// limit ends a run whose time was not predicted before, and by its first steps is above --max-time. The first one
-// also sets up memory, so it counts as what it took; left is what those to go will take, by the second one as a rule. Of
-// a run that may converge early that is no reason, but its time is.
+// limit ends a run whose time was not predicted before, and by its first steps is above --max-time. The first one also
+// sets up memory, so it counts as what it took; left is what those to go will take, by the second one as a rule. Of a
+// run that may converge early that is no reason, but its time is.
 func (r *restoration) limit(p solver.Progress, left time.Duration) {
 	done := p.Step >= p.Steps
 	if r.limiter != nil && (r.bar.sure && !p.AtMost || done) {
@@ -552,6 +552,9 @@ func (r *restoration) deviation() float64 {
 	return *r.o.Sigma
 }
 
+// blurTold tells whether the user says what blurred the picture.
+func (r *restoration) blurTold() bool { return *r.kernel != "" || len(r.blur) > 0 }
+
 // announce says what is about to be done.
 func (r *restoration) announce() {
 	r.c.say("picture   %s, %dx%d; result %dx%d", *r.in, r.y.W, r.y.H, r.w, r.h)
@@ -567,6 +570,11 @@ func (r *restoration) announce() {
 	}
 	if note := psld.NoiseNote(r.y); note != "" && r.noise == "estimated" {
 		r.c.say("          %s (--sigma tells it)", note)
+	}
+	if r.blurTold() {
+		if doubt := psld.KernelDoubt(r.y, r.d, r.deviation()); doubt != "" {
+			r.c.warn([]string{doubt})
+		}
 	}
 	r.c.say("method    %s, seed %d", psld.DescribeMethod(r.method), r.o.Seed)
 	if r.why != "" {

@@ -65,32 +65,11 @@ var luma = [3]float64{0.299, 0.587, 0.114}
 // [-1,1], nil for none: bands where they leave mostly less than their own rounding error have a count of 0.
 func spectrum(y []float32, h, w, most int, steps *[64]float64) (power, count [bands]float64) {
 	nh, nw := min(h, most), min(w, most)
-	top, left := (h-nh)/2, (w-nw)/2
-	wy, wx := hann(nh), hann(nw)
-	v := make([]complex128, nh*nw)
-	weights := [3]float64{1.0 / 3, 1.0 / 3, 1.0 / 3}
+	weights := even
 	if steps != nil {
 		weights = luma // what the steps are of
 	}
-	var mean float64
-	for i := range v {
-		px := y[3*((top+i/nw)*w+left+i%nw):]
-		grey := weights[0]*float64(px[0]) + weights[1]*float64(px[1]) + weights[2]*float64(px[2])
-		v[i] = complex(grey, 0)
-		mean += grey * wy[i/nw] * wx[i%nw]
-	}
-	var sy, sx float64
-	for _, a := range wy {
-		sy += a
-	}
-	for _, a := range wx {
-		sx += a
-	}
-	mean /= sy * sx
-	for i := range v {
-		v[i] = complex((real(v[i])-mean)*wy[i/nw]*wx[i%nw], 0)
-	}
-	transform(v, nh, nw)
+	v := seen(y, h, w, nh, nw, weights)
 	var weak [bands]float64
 	cell := cells(v, nh, nw)
 	for i, t := range v {
@@ -112,6 +91,37 @@ func spectrum(y []float32, h, w, most int, steps *[64]float64) (power, count [ba
 		}
 	}
 	return power, count
+}
+
+// even are the weights of grey as the mean of the colours.
+var even = [3]float64{1.0 / 3, 1.0 / 3, 1.0 / 3}
+
+// seen is the transform of the middle nh x nw pixels in grey, without their mean, under a Hann window that keeps the
+// mean square.
+func seen(y []float32, h, w, nh, nw int, weights [3]float64) []complex128 {
+	top, left := (h-nh)/2, (w-nw)/2
+	wy, wx := hann(nh), hann(nw)
+	v := make([]complex128, nh*nw)
+	var mean float64
+	for i := range v {
+		px := y[3*((top+i/nw)*w+left+i%nw):]
+		grey := weights[0]*float64(px[0]) + weights[1]*float64(px[1]) + weights[2]*float64(px[2])
+		v[i] = complex(grey, 0)
+		mean += grey * wy[i/nw] * wx[i%nw]
+	}
+	var sy, sx float64
+	for _, a := range wy {
+		sy += a
+	}
+	for _, a := range wx {
+		sx += a
+	}
+	mean /= sy * sx
+	for i := range v {
+		v[i] = complex((real(v[i])-mean)*wy[i/nw]*wx[i%nw], 0)
+	}
+	transform(v, nh, nw)
+	return v
 }
 
 // norm is the power of a coefficient of a transform of h x w values.

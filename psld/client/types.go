@@ -23,8 +23,8 @@ type JobOptions struct {
 	MotionLength float64 `json:"motion_length,omitempty"` // of a straight motion in pixels
 	MotionAngle  float64 `json:"motion_angle,omitempty"`  // in degrees, counter-clockwise from the horizontal
 	InvertMask   bool    `json:"invert_mask,omitempty"`
-	// MaskBox is a rectangle that is missing, in place of Input.Mask: x, y, width and height in pixels from the upper left
-	// corner; nil for none.
+	// MaskBox is a rectangle that is missing, in place of Input.Mask: x, y, width and height in pixels from the upper
+	// left corner; nil for none.
 	MaskBox []int  `json:"mask_box,omitempty"`
 	Paste   *bool  `json:"paste,omitempty"` // keep known pixels exactly; nil stands for true
 	Prompt  string `json:"prompt,omitempty"`

@@ -119,8 +119,9 @@ func (f *Filler) Share(steps int) float64 {
 	return done / max(1, all)
 }
 
-// Step does one of the steps but the last, counted from 0, and returns the matches after it; matches are those of the step before, and stay
-// as they are. The same seed gives the same bits at any number of threads. When ctx ends it returns its error.
+// Step does one of the steps but the last, counted from 0, and returns the matches after it; matches are those of the
+// step before, and stay as they are. The same seed gives the same bits at any number of threads. When ctx ends it
+// returns its error.
 func (f *Filler) Step(ctx context.Context, step int, matches []float32, seed uint64) ([]float32, error) {
 	i, round := f.place(step)
 	l := f.levels[i]
@@ -153,8 +154,9 @@ func (f *Filler) Step(ctx context.Context, step int, matches []float32, seed uin
 	return l.values(at), ctx.Err()
 }
 
-// Paint writes what the matches after a number of steps, at least 1, put into the missing pixels of pix [h][w][3]; with
-// the last one, which has no matches of its own, without seams. When ctx ends it returns its error and leaves pix as it was.
+// Paint writes what the matches after a number of steps, at least 1, put into the missing pixels of pix [h][w][3];
+// with the last one, which has no matches of its own, without seams. When ctx ends it returns its error and leaves pix
+// as it was.
 func (f *Filler) Paint(ctx context.Context, pix []float32, steps int, matches []float32, seed uint64) error {
 	whole := steps >= f.Len()
 	i, _ := f.place(min(steps, f.Len()-1) - 1)
@@ -176,8 +178,8 @@ func (f *Filler) Paint(ctx context.Context, pix []float32, steps int, matches []
 	return nil
 }
 
-// Fill writes the missing pixels of pix [h][w][3], by all steps. When ctx ends it returns its error and leaves pix as it
-// was.
+// Fill writes the missing pixels of pix [h][w][3], by all steps. When ctx ends it returns its error and leaves pix as
+// it was.
 func (f *Filler) Fill(ctx context.Context, pix []float32, seed uint64) (err error) {
 	var matches []float32
 	for step := range f.Len() - 1 {

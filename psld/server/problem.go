@@ -182,6 +182,11 @@ func (s *Server) readProblem(o client.JobOptions, path func(name string) string)
 			p.notes = append(p.notes, note)
 		}
 	}
+	if told := o.KernelStd > 0 || o.MotionLength > 0 || has(path("kernel")); told && !o.Try && p.sigma != nil {
+		if doubt := psld.KernelDoubt(p.y, p.damage, *p.sigma); doubt != "" {
+			p.notes = append(p.notes, doubt)
+		}
+	}
 	return p, nil
 }
 
