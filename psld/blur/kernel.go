@@ -22,7 +22,7 @@ type Another struct {
 // the noise of any photograph there must be noise alone, and power of 1.7 times the noise tells that k is too large.
 //
 // found is false where neither is clear, and in pictures of less than 48 pixels a side. Which end of a kernel is up,
-// and kernels that are too small, which do little harm, are not seen.
+// and kernels that are too small, are not seen.
 func Doubt(y []float32, h, w int, k []float64, size int, sigma float64) (a Another, found bool) {
 	const (
 		least, most = 48, 192
