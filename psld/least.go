@@ -30,22 +30,26 @@ func LeastMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 		return int64(variationBytes * pixels)
 	}
 	seen := 0.0 // at once
-	for _, part := range o.solved(m, d, h, w) {
+	for _, part := range o.solved(m, method, d, h, w) {
 		seen = max(seen, seenAtOnce(m, part[0], part[1]))
 	}
 	return int64(pictureBytes*pixels + bytesPerPixel(m)*seen)
 }
 
-// solved are the heights and widths of what is solved, one after the other: windows around holes, or the whole
+// solved are the heights and widths of what the model sees, one after the other: windows around holes, or the whole
 // picture.
-func (o *Options) solved(m prior.Prior, d Damage, h, w int) (parts [][2]int) {
+func (o *Options) solved(m prior.Prior, method solver.Method, d Damage, h, w int) (parts [][2]int) {
+	see := func(keep []bool, h, w int) {
+		h, w = solver.Seen(method, m, keep, h, w)
+		parts = append(parts, [2]int{h, w})
+	}
 	if t, err := task.Find(string(d.Task)); err == nil {
 		for _, v := range o.windows(t, m, d.Keep, h, w) {
-			parts = append(parts, [2]int{v.all.Dy(), v.all.Dx()})
+			see(maskPart(d.Keep, w, v.all), v.all.Dy(), v.all.Dx())
 		}
 	}
 	if parts == nil {
-		return [][2]int{{h, w}}
+		see(d.Keep, h, w)
 	}
 	return parts
 }
@@ -76,7 +80,7 @@ func CheckMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 	if err := errors.Join(checkModel(m), CheckSize(h, w)); err != nil {
 		return err
 	}
-	for _, part := range o.solved(m, d, h, w) {
+	for _, part := range o.solved(m, method, d, h, w) {
 		if !solver.SpecOf(method).Needs.Prior {
 			break
 		}

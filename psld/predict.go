@@ -56,10 +56,7 @@ func Work(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) (w
 // runMACs are the multiply-adds of a run on h x w pixels, of which those of keep are known where it is of that size.
 // The gradient to the input costs as much as the way forward.
 func runMACs(c prior.Costed, m prior.Prior, method solver.Method, keep []bool, h, w int) float64 {
-	if s, ok := method.(solver.Smaller); ok && len(keep) == h*w {
-		n := s.Halvings(m, keep, h, w)
-		h, w = (h+1<<n-1)>>n, (w+1<<n-1)>>n // rounded up
-	}
+	h, w = solver.Seen(method, m, keep, h, w)
 	k := m.Multiple()
 	eps, encode, decode := c.MACs((h+k-1)/k*k, (w+k-1)/k*k)
 	pass := func(n int64) solver.Passes { return solver.Passes{Forward: float64(n), Backward: float64(n)} }

@@ -588,7 +588,7 @@ func (r *restoration) announce() {
 		if n := psld.Windows(r.m, r.d, r.h, r.w, r.o); n > 0 {
 			r.c.say("layout    solved in %d windows around the holes", n)
 		} else {
-			r.c.say("layout    solved %s", prior.Layout(r.m, r.w, r.h))
+			r.c.say("layout    solved %s", r.layout())
 		}
 	}
 	r.c.say("machine   %s", machine())
@@ -601,6 +601,16 @@ func (r *restoration) announce() {
 	case *r.maxTime > 0:
 		r.c.say("time      of method %s is known by its first steps: --max-time refuses then, or ends it", r.o.Method)
 	}
+}
+
+// layout says how the model sees the picture.
+func (r *restoration) layout() string {
+	h, w := solver.Seen(r.method, r.m, r.d.Keep, r.h, r.w)
+	how := prior.Layout(r.m, w, h)
+	if h < r.h {
+		how = fmt.Sprintf("at %dx%d pixels first, %s", w, h, how)
+	}
+	return how
 }
 
 // step prints the progress of a step.

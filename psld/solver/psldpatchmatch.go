@@ -56,6 +56,17 @@ type Smaller interface {
 	Halvings(m prior.Prior, keep []bool, h, w int) int
 }
 
+// Seen is the size of the picture that the prior sees in a run on h x w pixels, which has holes where keep is not: it
+// is smaller for a [Smaller] method. Without a mask keep is nil.
+func Seen(method Method, m prior.Prior, keep []bool, h, w int) (int, int) {
+	s, ok := method.(Smaller)
+	if !ok || m == nil || len(keep) != h*w {
+		return h, w
+	}
+	n := s.Halvings(m, keep, h, w)
+	return (h + 1<<n - 1) >> n, (w + 1<<n - 1) >> n
+}
+
 // Halvings implements [Smaller].
 func (o *PSLDPatchMatch) Halvings(m prior.Prior, keep []bool, h, w int) (n int) {
 	deep := int(slices.Max(operator.Depths(keep, h, w, 1, 1)))

@@ -127,7 +127,8 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, method Method, o Optio
 		return nil, err
 	}
 	if spec.Needs.Prior {
-		if err := CheckOnePiece(m, in.H, in.W, o.MaxMemory, o.Runtime); err != nil {
+		h, w := Seen(method, m, operator.MaskOf(p.A), in.H, in.W)
+		if err := CheckOnePiece(m, h, w, o.MaxMemory, o.Runtime); err != nil {
 			return nil, err
 		}
 	}
