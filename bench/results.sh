@@ -66,9 +66,9 @@ for file in "$out"/*.png; do cp "$file" "$docs/results/"; done
 
 Made by \`bench/results.sh PHOTOS FLOWERS ALEXNET$options\` with $n photographs of ${size}x$size pixels that trained no
 model, half of them of flowers. psld, gmldps and ldps run on the embedded latent model, tv on none, all others on the
-embedded pixel model; their parameters stand at the end. Those of ddrm, and of psld and dps on random inpainting, were
-found on training photographs, the others on a few validation photographs (\`psld/presets.yaml\` tells), of which some
-may be among these.
+embedded pixel model; their parameters stand at the end. Those of psld and ddrm, and of
+dps on random inpainting, were found or held on training photographs, the others on a few validation photographs
+(\`psld/presets.yaml\` tells), of which some may be among these.
 
 In short: PSNR in dB / LPIPS (AlexNet), the best of each task in bold, and seconds a picture, the mean over the tasks.
 

@@ -54,6 +54,16 @@ func New(pix []float32, keep []bool, h, w int, texture float64) (*Filler, error)
 	return &Filler{levels: all}, nil
 }
 
+// CanFill tells whether New finds enough known patches in a picture of h x w pixels.
+func CanFill(keep []bool, h, w int) bool {
+	if len(keep) != h*w {
+		return false
+	}
+	l := &level{h: h, w: w, known: keep}
+	l.prepare()
+	return len(l.sources) >= least
+}
+
 // Guided is a filler that begins with a picture of which smaller ones are right, to 1/2^halvings of the sides: Guide
 // tells it before the first step. It has the levels down to there, and peels nothing.
 func (f *Filler) Guided(halvings int) *Filler {

@@ -16,8 +16,9 @@ import (
 // PSLDPatchMatch fills deep holes at two scales (Yang et al. 2017, "High-resolution image inpainting using multi-scale
 // neural patch synthesis"): PSLD paints them in a picture made so much smaller that the prior sees all of a hole, and
 // what surrounds it, at once; then [PatchMatch] goes from there to the full size, with patches of the picture itself.
-// The one knows what may be there, the other has its texture and its edges. Where no hole is deeper than HoleDepth,
-// and where the smaller picture would be smaller than those that the prior was trained on, it is PSLD alone.
+// The one knows what may be there, the other has its texture and its edges. Where no hole is twice as deep as
+// HoleDepth, where the smaller picture would be smaller than those that the prior was trained on, and where too little
+// is known for patches, it is PSLD alone.
 //
 // The weights are those of PSLD for a picture of the full size. Noise stays as it is, in the hole too.
 type PSLDPatchMatch struct {
@@ -73,6 +74,9 @@ func (o *PSLDPatchMatch) Halvings(m prior.Prior, keep []bool, h, w int) (n int) 
 	least := max(32, m.Info().TrainSize)
 	for deep >= o.HoleDepth<<(n+1) && min(h, w) >= least<<(n+1) {
 		n++
+	}
+	if n > 0 && !patchmatch.CanFill(keep, h, w) {
+		return 0
 	}
 	return n
 }

@@ -120,14 +120,23 @@ func TestPSLDPatchMatch(t *testing.T) {
 	}
 }
 
-// TestPSLDPatchMatchShallow: where no hole is deep the method is PSLD.
-func TestPSLDPatchMatchShallow(t *testing.T) {
+// TestPSLDPatchMatchAlone: where no hole is deep, and where next to nothing is known, the method is PSLD.
+func TestPSLDPatchMatchAlone(t *testing.T) {
+	const h, w = 80, 72
 	m := prior.RandomTiny(3)
-	p, _ := boxProblem(t, 80, 72, 20)
+	shallow, _ := boxProblem(t, h, w, 20)
+	rim := slices.Repeat([]bool{true}, h*w)
+	for i := range rim {
+		rim[i] = i < 3*w || i%w < 3
+	}
+	mask, err := operator.NewMask(h, w, 3, rim)
+	require.NoError(t, err)
 	o := &PSLDPatchMatch{HoleDepth: 8, PSLD: *glued(2, 0.5, 1)}
-	got, err := Solve(t.Context(), m, p, o, Options{Seed: 1})
-	require.NoError(t, err)
-	want, err := Solve(t.Context(), m, p, &o.PSLD, Options{Seed: 1})
-	require.NoError(t, err)
-	require.Equal(t, want.X, got.X)
+	for name, p := range map[string]Problem{"shallow": shallow, "rim": {A: mask, Y: make([]float32, h*w*3)}} {
+		got, err := Solve(t.Context(), m, p, o, Options{Seed: 1})
+		require.NoError(t, err, name)
+		want, err := Solve(t.Context(), m, p, &o.PSLD, Options{Seed: 1})
+		require.NoError(t, err)
+		require.Equal(t, want.X, got.X, name)
+	}
 }
