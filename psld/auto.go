@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"psld/psld/prior"
+	"psld/psld/solver"
 	"psld/psld/task"
 )
 
@@ -15,8 +16,8 @@ const thinHoles = 8
 
 // Best is the method that restores a damaged picture of h x w pixels best with the model m, and where the damage
 // decided, why, in words: the choice of its task, which was measured on the embedded models, for these (m is nil) and
-// for pixel priors. Other latent models have PSLD, and for holes, but with Stable Diffusion, what that begins. Where
-// all holes are thin, what is around them says what was there.
+// for pixel priors. Other latent models have it where it is better off on latents, else PSLD, which Stable Diffusion
+// has in any case. Where all holes are thin, what is around them says what was there.
 func Best(d Damage, h, w int, m prior.Prior) (method, why string) {
 	t, err := task.Find(string(d.Task))
 	if err != nil {
@@ -24,10 +25,10 @@ func Best(d Damage, h, w int, m prior.Prior) (method, why string) {
 	}
 	best := or(t.Best, "psld")
 	if _, latent := m.(prior.Codec); latent {
-		if best == "psld-patchmatch" && !isStableDiffusion(m) {
-			return best, ""
+		if spec, err := solver.Lookup(best); err != nil || spec.Needs.PrefersPixels() || isStableDiffusion(m) {
+			best = "psld"
 		}
-		return "psld", ""
+		return best, ""
 	}
 	if t.Thin != "" && len(d.Keep) == h*w {
 		if n := thickness(d.Keep, h, w); n <= thinHoles {

@@ -71,10 +71,7 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 			if s.Kept {
 				o.Keep.Since = time.Now()
 			}
-			if s.Share == 0 {
-				s.Share = float64(s.Step) / float64(s.Steps)
-			}
-			s.Share = (float64(area) + s.Share*float64(list[i].area())) / float64(areas)
+			s.Share = (float64(area) + s.Done()*float64(list[i].area())) / float64(areas)
 			s.Step, s.Steps = s.Step+done, s.Steps*(len(list)-i)+done
 			s.Picture = c.picture(list[i], s.Picture)
 			if report != nil {

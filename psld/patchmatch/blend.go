@@ -22,9 +22,8 @@ func (l *level) blend(ctx context.Context, f field) error {
 	for i, from := range b.from {
 		x[i] = l.colour(int(from))
 	}
-	deep := depth(l.known, l.h, l.w)
-	relax := float32(2 / (1 + math.Sin(math.Pi/float64(2*deep+2))))
-	for range l.sweeps() {
+	relax, sweeps := l.relaxation()
+	for range sweeps {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -45,8 +44,20 @@ func (l *level) blend(ctx context.Context, f field) error {
 	return nil
 }
 
-// sweeps is how often blend goes over the hole.
-func (l *level) sweeps() int { return 8 * depth(l.known, l.h, l.w) }
+// relaxation is the factor of successive over-relaxation that suits the hole, and how often to go over it.
+func (l *level) relaxation() (factor float32, sweeps int) {
+	deep := depth(l.known, l.h, l.w)
+	return float32(2 / (1 + math.Sin(math.Pi/float64(2*deep+2)))), 8 * deep
+}
+
+// beside is the pixel that lies so many rows and columns from p, -1 beyond the border.
+func (l *level) beside(p, rows, columns int) int {
+	y, x := p/l.w+rows, p%l.w+columns
+	if y < 0 || y >= l.h || x < 0 || x >= l.w {
+		return -1
+	}
+	return y*l.w + x
+}
 
 // extremes are the least and the largest value of each colour among known pixels.
 func (l *level) extremes() (low, high [3]float32) {
@@ -139,11 +150,11 @@ func (b *blender) row(i int) row {
 		r.right[c] = screen * own[c]
 	}
 	for k, o := range [4][2]int{{0, 1}, {1, 0}, {0, -1}, {-1, 0}} {
-		y, x := p/b.w+o[0], p%b.w+o[1]
-		if y < 0 || y >= b.h || x < 0 || x >= b.w {
+		q := b.beside(p, o[0], o[1])
+		if q < 0 {
 			continue
 		}
-		q, expected := y*b.w+x, b.colour(from+o[0]*b.w+o[1])
+		expected := b.colour(from + o[0]*b.w + o[1])
 		there, n := b.colour(q), b.number[q]
 		step := difference(own, expected)
 		weight := trust(difference(expected, there))

@@ -121,7 +121,8 @@ func (f *Filler) Share(steps int) float64 {
 		l := f.levels[level]
 		n := float64(len(l.targets))
 		if round == on(level) {
-			n *= float64(l.sweeps()) / sweeps
+			_, all := l.relaxation()
+			n *= float64(all) / sweeps
 		}
 		if all += n; step < steps {
 			done += n

@@ -64,17 +64,16 @@ func (t table) sum(top, bottom, left, right int) float64 {
 // spreadTexture gives missing pixels the strength of texture that goes on smoothly from the known ones (Laplace's
 // equation, by over-relaxation): where colours are known from elsewhere, of the texture nothing else is.
 func (l *level) spreadTexture() {
-	deep := depth(l.known, l.h, l.w)
-	relax := float32(2 / (1 + math.Sin(math.Pi/float64(2*deep+2))))
-	for range 8 * deep {
+	relax, sweeps := l.relaxation()
+	for range sweeps {
 		for p, known := range l.known {
 			if known {
 				continue
 			}
 			for c := 3; c < channels; c++ {
 				var sum, n float32
-				for _, q := range l.neighbours(p) {
-					if q >= 0 {
+				for _, o := range [4][2]int{{0, -1}, {0, 1}, {-1, 0}, {1, 0}} {
+					if q := l.beside(p, o[0], o[1]); q >= 0 {
 						sum += l.pix[channels*q+c]
 						n++
 					}
@@ -83,15 +82,4 @@ func (l *level) spreadTexture() {
 			}
 		}
 	}
-}
-
-// neighbours are the pixels beside, above and below p, -1 beyond the border.
-func (l *level) neighbours(p int) [4]int {
-	list := [4]int{p - 1, p + 1, p - l.w, p + l.w}
-	for k, outside := range [4]bool{p%l.w == 0, p%l.w == l.w-1, p < l.w, p >= (l.h-1)*l.w} {
-		if outside {
-			list[k] = -1
-		}
-	}
-	return list
 }

@@ -329,10 +329,7 @@ func (r *sampler) progress(sample int, p solver.Progress) {
 	}
 	r.s.metrics.steps.Inc()
 	samples := r.j.Options.Samples
-	share := p.Share
-	if share == 0 {
-		share = float64(p.Step) / float64(p.Steps)
-	}
+	share := p.Done()
 	done := share * float64(p.Step-r.first) / float64(p.Step) // since the start or the resume
 	left := time.Since(r.started).Seconds() / done * (float64(samples-sample) - share)
 	shot := r.preview(p)

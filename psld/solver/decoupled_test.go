@@ -225,6 +225,11 @@ func TestDINGKnown(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	_, err = Solve(context.Background(), m, blurProblem(t, 16, 16), method(t, "ding", 3), Options{})
 	require.ErrorAs(t, err, &refused)
+	requireUnseen(t, m, "ding")
+}
+
+// requireUnseen: nothing of what stands in a hole is in the result of a method.
+func requireUnseen(t *testing.T, m prior.Prior, name string) {
 	run := func(hole float32) []float32 {
 		p := holeProblem(t, 24, 20)
 		for i, k := range operator.MaskOf(p.A) {
@@ -232,7 +237,7 @@ func TestDINGKnown(t *testing.T) {
 				p.Y[3*i], p.Y[3*i+1], p.Y[3*i+2] = hole, hole, hole
 			}
 		}
-		res, err := Solve(context.Background(), m, p, method(t, "ding", 3), Options{Start: make([]float32, 24*20*3)})
+		res, err := Solve(context.Background(), m, p, method(t, name, 3), Options{Start: make([]float32, 24*20*3)})
 		require.NoError(t, err)
 		return res.X
 	}

@@ -2,6 +2,7 @@ package solver
 
 import (
 	"context"
+	"image"
 	"math"
 	"path/filepath"
 	"slices"
@@ -12,22 +13,29 @@ import (
 	"psld/psld/operator"
 )
 
-// TestPatchMatch: what is known stays, the hole has the picture's pattern, and what it cannot do is refused before the
-// first step.
-func TestPatchMatch(t *testing.T) {
-	const h, w = 48, 40
-	truth, keep := make([]float32, h*w*3), make([]bool, h*w)
-	for p := range keep {
-		y, x := p/w, p%w
-		keep[p] = y < 16 || y >= 28 || x < 10 || x >= 30
+// patterned is a picture that repeats itself every rows rows and 8 columns, and the problem of its hole.
+func patterned(t *testing.T, h, w, rows int, hole image.Rectangle) (truth []float32, keep []bool, p Problem) {
+	truth, keep = make([]float32, h*w*3), make([]bool, h*w)
+	for i := range keep {
+		y, x := i/w, i%w
+		keep[i] = !image.Pt(x, y).In(hole)
 		for c := range 3 {
-			truth[3*p+c] = float32(0.7 * math.Sin(float64(y%6)+2*float64(x%8)+float64(c)))
+			truth[3*i+c] = float32(0.7 * math.Sin(float64(y%rows)+2*float64(x%8)+float64(c)))
 		}
 	}
 	mask, err := operator.NewMask(h, w, 3, keep)
 	require.NoError(t, err)
-	y := make([]float32, len(truth))
-	mask.Apply(y, truth)
+	p = Problem{A: mask, Y: make([]float32, len(truth))}
+	mask.Apply(p.Y, truth)
+	return truth, keep, p
+}
+
+// TestPatchMatch: what is known stays, the hole has the picture's pattern, and what it cannot do is refused before the
+// first step.
+func TestPatchMatch(t *testing.T) {
+	const h, w = 48, 40
+	truth, _, p := patterned(t, h, w, 6, image.Rect(10, 16, 30, 28))
+	mask, y := p.A, p.Y
 	res, err := Solve(context.Background(), nil, Problem{A: mask, Y: y}, method(t, "patchmatch", 1), Options{Seed: 1})
 	require.NoError(t, err)
 	require.Zero(t, res.RMS)
@@ -56,18 +64,7 @@ func TestPatchMatch(t *testing.T) {
 // how much of the work each step is.
 func TestPatchMatchSteps(t *testing.T) {
 	const h, w = 96, 88
-	truth, keep := make([]float32, h*w*3), make([]bool, h*w)
-	for p := range keep {
-		y, x := p/w, p%w
-		keep[p] = y < 30 || y >= 60 || x < 25 || x >= 55
-		for c := range 3 {
-			truth[3*p+c] = float32(0.7 * math.Sin(float64(y%8)+2*float64(x%8)+float64(c)))
-		}
-	}
-	mask, err := operator.NewMask(h, w, 3, keep)
-	require.NoError(t, err)
-	p := Problem{A: mask, Y: make([]float32, len(truth))}
-	mask.Apply(p.Y, truth)
+	truth, keep, p := patterned(t, h, w, 8, image.Rect(25, 30, 55, 60))
 	run := func(o Options, end int) (*Result, error) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()

@@ -109,7 +109,8 @@ func (r *Run) smaller(n int) (*Run, error) {
 	return r.small, nil
 }
 
-// blockMeans are the means of the blocks of n x n pixels, smaller at the right and lower border.
+// blockMeans are the means of the blocks of n x n pixels, smaller at the right and lower border, which
+// [operator.NewAveragePool] leaves out.
 func blockMeans(x []float32, in operator.Shape, n int) []float32 {
 	h, w := (in.H+n-1)/n, (in.W+n-1)/n
 	sums, count := make([]float64, h*w*in.C), make([]float64, h*w)

@@ -84,6 +84,14 @@ type Progress struct {
 	Picture func() ([]float32, error)
 }
 
+// Done is the part of the work that is done, 0 to 1.
+func (p Progress) Done() float64 {
+	if p.Share > 0 {
+		return p.Share
+	}
+	return float64(p.Step) / float64(p.Steps)
+}
+
 // Result is a restored picture.
 type Result struct {
 	X     []float32 // of shape A.In(), about [-1,1], not clamped
