@@ -125,13 +125,15 @@ func (l *level) search(ctx context.Context, f field, seed uint64, rounds int) fi
 		if ctx.Err() != nil {
 			return f
 		}
-		parallel.Rows(len(f), 16*len(f)*patch, func(i int) { next[i] = l.better(f, i, seed+uint64(r)<<32) })
+		raised := l.repeats(f)
+		parallel.Rows(len(f), 16*len(f)*patch, func(i int) { next[i] = l.better(f, raised, i, seed+uint64(r)<<32) })
 		f, next = next, f
 	}
 	return f
 }
 
-func (l *level) better(f field, i int, seed uint64) match {
+// better is the best match that target i finds in one round, by its distance and what that is raised by.
+func (l *level) better(f field, raised []float32, i int, seed uint64) match {
 	p, best := int(l.targets[i]), f[i]
 	y, x := p/l.w, p%l.w
 	try := func(qy, qx int) {
@@ -139,7 +141,11 @@ func (l *level) better(f field, i int, seed uint64) match {
 			return
 		}
 		q := qy*l.w + qx
-		if d := l.distance(p, q, best.d); d < best.d {
+		most := best.d + raised[best.from] - raised[q]
+		if most <= 0 {
+			return
+		}
+		if d := l.distance(p, q, most); d < most {
 			best = match{int32(q), d}
 		}
 	}
