@@ -31,11 +31,13 @@ func Best(d Damage, h, w int, m prior.Prior) (method, why string) {
 		return best, ""
 	}
 	if t.Thin != "" && len(d.Keep) == h*w {
-		if n := thickness(d.Keep, h, w); n <= thinHoles {
+		n := thickness(d.Keep, h, w)
+		if n <= thinHoles {
 			return t.Thin, fmt.Sprintf("the holes are thin, at most %d pixels across", n)
 		}
+		why = fmt.Sprintf("the holes are not thin, up to %d pixels across", n)
 	}
-	return best, ""
+	return best, why
 }
 
 // Choose is the method of a run whose model is not open yet: the one that is named, "" for psld, and for Auto that of

@@ -29,10 +29,11 @@ func TestBest(t *testing.T) {
 	name, why := Best(Damage{Task: task.Inpaint, Keep: lines(3)}, h, w, nil)
 	require.Equal(t, task.Must(task.Inpaint).Thin, name)
 	require.Equal(t, "the holes are thin, at most 4 pixels across", why)
-	for _, d := range []Damage{{Task: task.Inpaint, Keep: lines(20)}, {Task: task.Inpaint}} {
+	for want, d := range map[string]Damage{"the holes are not thin, up to 20 pixels across": {Task: task.Inpaint,
+		Keep: lines(20)}, "": {Task: task.Inpaint}} {
 		name, why = Best(d, h, w, nil)
 		require.Equal(t, usual, name)
-		require.Empty(t, why)
+		require.Equal(t, want, why)
 	}
 	for _, sd := range []bool{false, true} {
 		m := prior.RandomTiny(1)

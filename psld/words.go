@@ -28,10 +28,13 @@ func DescribeMethod(m solver.Method) string {
 	if isNil(m) {
 		return "none"
 	}
-	words := []string{solver.SpecOf(m).Name}
+	words, of := []string{solver.SpecOf(m).Name}, ""
+	if _, ok := m.(solver.Smaller); ok {
+		of = " of psld" // which those of patches follow
+	}
 	for _, f := range param.Fields(m) {
 		if f.Name == "steps" {
-			words = append(words, fmt.Sprintf("%v steps", f.Of(m)))
+			words = append(words, fmt.Sprintf("%v steps%s", f.Of(m), of))
 			continue
 		}
 		name, value := strings.ReplaceAll(f.Name, "_", " "), fmt.Sprint(f.Of(m))

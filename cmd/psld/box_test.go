@@ -41,6 +41,10 @@ func TestMaskBox(t *testing.T) {
 	require.Equal(t, pixels("mask.png"), pixels("box.png"))
 	restore("like.png", "--like", at("box.png"))
 	require.Equal(t, pixels("box.png"), pixels("like.png"))
+	restore("a.png", "--task", "inpaint-box", "--mask-box", "5,4,8,6", "--sheet", at("hole.png"))
+	must(t, "restore", "--method", "tv", "--task", "inpaint-box", "--in", at("x.png"), "--mask-box", "5,4,8,6", "--out",
+		at("a.png"), "--sheet", at("photo.png"))
+	require.Equal(t, pixels("hole.png"), pixels("photo.png"), "what lies under the box is not part of the measurement")
 
 	for want, flags := range map[string][]string{
 		"--mask-box: want x,y,width,height in pixels": {"--mask-box", "5,4,8"},

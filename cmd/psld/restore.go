@@ -6,8 +6,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +148,7 @@ type restoration struct {
 	why       string // the method, where the damage decided
 	h, w      int    // of the result
 	total     int    // steps
+	before    int    // of them, done before a resume
 	m         prior.Prior
 	spec      solver.Spec // of the method
 	method    solver.Method
@@ -432,7 +435,8 @@ func (r *restoration) load(context.Context) (err error) {
 			r.o.Sigma, r.noise = &sigma, "estimated"
 		}
 	}
-	r.total, err = r.keep.look(r.c, r.o.Keep) // may be a little more than asked for: the schedule divides 1000
+	// There may be a little more than asked for: the schedule divides 1000.
+	r.before, r.total, err = r.keep.look(r.c, r.o.Keep)
 	return err
 }
 
@@ -512,11 +516,21 @@ func (r *restoration) open(context.Context) (err error) {
 	if err := psld.CheckMemory(r.m, r.method, r.d, r.h, r.w, r.o); err != nil {
 		return err
 	}
-	r.predicted = psld.Predict(r.m, r.method, r.d, r.h, r.w, r.o)
+	r.predicted = r.predict()
 	if *r.maxTime > 0 && r.predicted > *r.maxTime {
 		return r.tooLong("about " + round(r.predicted).String())
 	}
 	return nil
+}
+
+// predict is about how long the steps to go take, 0 for unknown. States of a run in windows do not tell how far the
+// whole is, only the window under way.
+func (r *restoration) predict() time.Duration {
+	t := psld.Predict(r.m, r.method, r.d, r.h, r.w, r.o)
+	if r.before > 0 && psld.Windows(r.m, r.d, r.h, r.w, r.o) == 0 {
+		t = time.Duration(float64(t) * float64(r.total-r.before) / float64(r.total))
+	}
+	return t
 }
 
 // tooLong is the error of a run that --max-time refuses.
@@ -596,10 +610,14 @@ func (r *restoration) announce() {
 		r.c.say("settings  %s", r.record().Text().Value)
 	}
 	switch {
+	case r.predicted > 0 && r.o.Keep.Resume:
+		r.c.say("time      about %s from the resume on%s", round(r.predicted), r.lookHint())
 	case r.predicted > 0:
 		r.c.say("time      about %s%s", round(r.predicted), r.lookHint())
 	case *r.maxTime > 0:
 		r.c.say("time      of method %s is known by its first steps: --max-time refuses then, or ends it", r.o.Method)
+	default:
+		r.c.say("time      of method %s is known by its first steps", r.o.Method)
 	}
 }
 
@@ -608,7 +626,7 @@ func (r *restoration) layout() string {
 	h, w := solver.Seen(r.method, r.m, r.d.Keep, r.h, r.w)
 	how := prior.Layout(r.m, w, h)
 	if h < r.h {
-		how = fmt.Sprintf("at %dx%d pixels first, %s", w, h, how)
+		how = fmt.Sprintf("at %dx%d pixels first, %s; then with patches of the picture", w, h, how)
 	}
 	return how
 }
@@ -619,7 +637,11 @@ func (r *restoration) step(p solver.Progress) {
 	r.total, r.kept = p.Steps, r.kept || p.Kept
 	r.look(p)
 	if *r.curves != "" {
-		r.losses, r.residuals = append(r.losses, p.Loss), append(r.residuals, p.RMS)
+		loss, rms := p.Loss, p.RMS
+		if !p.HasLoss() {
+			loss, rms = math.NaN(), math.NaN() // left out
+		}
+		r.losses, r.residuals = append(r.losses, loss), append(r.residuals, rms)
 	}
 	if r.screen.due() && p.Step < p.Steps && r.bar.seen > 2 {
 		if x, err := p.Picture(); err == nil { // else the run itself will tell
@@ -644,7 +666,9 @@ func (r *restoration) step(p solver.Progress) {
 	if p.Memory > 0 {
 		note = append(note, memstat.Words(p.Memory))
 	}
-	note = append(note, fmt.Sprintf("loss %.4g", p.Loss), fmt.Sprintf("measurement %.4g", p.Measurement))
+	if p.HasLoss() {
+		note = append(note, fmt.Sprintf("loss %.4g", p.Loss), fmt.Sprintf("measurement %.4g", p.Measurement))
+	}
 	for _, t := range p.Terms {
 		note = append(note, fmt.Sprintf("%s %.4g", t.Name, t.Value))
 	}
@@ -673,13 +697,28 @@ func (r *restoration) save(res *psld.Result) error {
 		return err
 	}
 	s, err := picture.Sheet([]picture.Panel{
-		{Title: "Measurement", Sub: string(r.t.Name), Pic: r.y},
+		{Title: "Measurement", Sub: string(r.t.Name), Pic: r.measurement()},
 		{Title: "Restoration", Sub: fmt.Sprintf("%s, %s, seed %d", psld.MethodTitle(r.o.Method), steps(res.Steps),
 			r.o.Seed), Pic: res.Picture}}, 0)
 	if err != nil {
 		return err
 	}
 	return r.c.savePicture(*r.sheet, s)
+}
+
+// measurement is the damaged picture as it is looked at: a mask or a box may lie over a photo that has no hole.
+func (r *restoration) measurement() *picture.Picture {
+	if r.d.Keep == nil {
+		return r.y
+	}
+	y := *r.y
+	y.Pix = slices.Clone(y.Pix)
+	for i, known := range r.d.Keep {
+		if !known { // black, as degrade makes them
+			copy(y.Pix[3*i:3*i+3], []float32{-1, -1, -1})
+		}
+	}
+	return &y
 }
 
 // steps is a number of them, in words.
@@ -716,8 +755,12 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 			r.c.wrote("its state is in %s; to go on:\n  %s", r.o.Keep.File, goOn)
 		}
 	default:
+		took := round(time.Since(r.start)).String()
+		if r.o.Keep.Resume {
+			took += " from the resume on"
+		}
 		r.c.wrote("wrote %s in %s; the restoration differs from the measurement by %.3f RMS on [-1,1]%s",
-			*r.out, round(time.Since(r.start)), res.RMS, pastedWords(*r.out, r.pasted()))
+			*r.out, took, res.RMS, pastedWords(*r.out, r.pasted()))
 	}
 	if doubt != "" {
 		r.c.warn([]string{doubt})

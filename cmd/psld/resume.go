@@ -82,28 +82,28 @@ func stateName(out string) string {
 	return out + ".state"
 }
 
-// look says what state is there already, and refuses to take the place of a file that is none. It returns the number
-// of steps of the run to resume, 0 for none.
-func (f *keepFlags) look(c *console, k solver.Keep) (steps int, err error) {
+// look says what state is there already, and refuses to take the place of a file that is none. It returns how
+// many steps of the run to resume are done, and of how many: 0 for none.
+func (f *keepFlags) look(c *console, k solver.Keep) (done, steps int, err error) {
 	if k.File == "" {
-		return 0, nil
+		return 0, 0, nil
 	}
 	st, err := solver.ReadState(k.File)
 	switch {
 	case k.Resume && err == nil:
 		c.say("resume    from %s, after step %d of %d", k.File, st.Step, st.Steps)
-		return st.Steps, nil
+		return st.Step, st.Steps, nil
 	case k.Resume && errors.Is(err, fs.ErrNotExist):
-		return 0, fmt.Errorf("--resume: there is no state %s", k.File)
+		return 0, 0, fmt.Errorf("--resume: there is no state %s", k.File)
 	case k.Resume:
-		return 0, fmt.Errorf("--resume: %w", err)
+		return 0, 0, fmt.Errorf("--resume: %w", err)
 	case err == nil:
 		c.say("note      %s is there from a run that ended after step %d of %d. --resume goes on with that; this run "+
 			"starts from the beginning and will replace it", k.File, st.Step, st.Steps)
 	case !errors.Is(err, fs.ErrNotExist):
-		return 0, fmt.Errorf("--save-state: %w; remove it or name another file", err)
+		return 0, 0, fmt.Errorf("--save-state: %w; remove it or name another file", err)
 	}
-	return 0, nil
+	return 0, 0, nil
 }
 
 // command is the line that goes on with the run of the given flags and seed.

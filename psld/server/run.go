@@ -339,7 +339,7 @@ func (r *sampler) progress(sample int, p solver.Progress) {
 			r.j.Loss = r.j.Loss[:0]
 			r.j.curve++
 		}
-		if loss := float64(p.Loss); !math.IsNaN(loss) && len(r.j.Loss) < 1000 {
+		if loss := float64(p.Loss); p.HasLoss() && !math.IsNaN(loss) && len(r.j.Loss) < 1000 {
 			r.j.Loss = append(r.j.Loss, loss)
 		}
 		if shot != nil {

@@ -53,6 +53,9 @@ type Report struct {
 	Inner map[string][]float32
 }
 
+// HasLoss tells whether the step has told numbers of its own: one that only copies what is known has none.
+func (r Report) HasLoss() bool { return r.Loss != 0 || r.Measurement != 0 }
+
 // Term is a number with its name.
 type Term struct {
 	Name  string
