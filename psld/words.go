@@ -20,6 +20,10 @@ func MethodTitle(name string) string {
 	if strings.HasPrefix(plain(title), plain(name)) {
 		return title
 	}
+	first, rest, two := strings.Cut(name, "-")
+	if _, err := solver.Lookup(rest); two && err == nil { // one method, then another
+		return MethodTitle(first) + "-" + MethodTitle(rest)
+	}
 	return strings.ToUpper(name) // the words do not begin with the name
 }
 
@@ -34,7 +38,11 @@ func DescribeMethod(m solver.Method) string {
 	}
 	for _, f := range param.Fields(m) {
 		if f.Name == "steps" {
-			words = append(words, fmt.Sprintf("%v steps%s", f.Of(m), of))
+			unit := "steps"
+			if f.Of(m) == 1 {
+				unit = "step"
+			}
+			words = append(words, fmt.Sprintf("%v %s%s", f.Of(m), unit, of))
 			continue
 		}
 		name, value := strings.ReplaceAll(f.Name, "_", " "), fmt.Sprint(f.Of(m))

@@ -19,6 +19,19 @@ import (
 //go:embed NOTICE
 var credit string
 
+// printNames prints a list of names and what they are, in two columns.
+func printNames[T any](w io.Writer, list []T, of func(T) (name, what string)) {
+	width := 0
+	for _, v := range list {
+		name, _ := of(v)
+		width = max(width, len(name))
+	}
+	for _, v := range list {
+		name, what := of(v)
+		fmt.Fprintf(w, "  %-*s  %s\n", width, name, what)
+	}
+}
+
 func help(w io.Writer, args []string) error {
 	if len(args) > 0 {
 		v := find(args[0])
@@ -40,9 +53,7 @@ func help(w io.Writer, args []string) error {
 			v.notes)
 		if fs.Lookup("method") != nil || fs.Lookup("methods") != nil {
 			fmt.Fprintln(w, "Methods:")
-			for _, s := range solver.Specs() {
-				fmt.Fprintf(w, "  %-10s %s\n", s.Name, s.Doc)
-			}
+			printNames(w, solver.Specs(), func(s solver.Spec) (string, string) { return s.Name, s.Doc })
 			fmt.Fprintln(w)
 		}
 		printFlags(w, fs)
@@ -58,11 +69,9 @@ Usage:
 
 Commands:
 `)
-	for _, v := range verbs {
-		fmt.Fprintf(w, "  %-10s %s\n", v.name, v.short)
-	}
-	fmt.Fprintf(w, `  version    print the version
-
+	all := append(slices.Clone(verbs), &verb{name: "version", short: "print the version"})
+	printNames(w, all, func(v *verb) (string, string) { return v.name, v.short })
+	fmt.Fprintf(w, `
 Tasks: %s.
 Models: --model takes what psld train makes, and Stable Diffusion 1.x: a diffusers folder, a file
 (.safetensors, .ckpt), or the id of one in the Hugging Face cache (HF_HUB_CACHE, else HF_HOME/hub).

@@ -56,7 +56,7 @@ func pictureInfo(c *console, path string, asJSON bool) error {
 		fmt.Fprintf(c.out, "%-10s %s\n", name, strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 11)))
 	}
 	line("picture", "%s", path)
-	line("size", "%dx%d pixels, %.2f megapixels", p.W, p.H, float64(p.W)*float64(p.H)/1e6)
+	line("size", "%dx%d pixels, %.3g megapixels", p.W, p.H, float64(p.W)*float64(p.H)/1e6)
 	colours := "colour"
 	if p.Grey {
 		colours = "grey"

@@ -3,6 +3,7 @@ package server
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +48,15 @@ func TestScreenshots(t *testing.T) {
 	b.wait(`visible("#download") && visible("#divider")`)
 	look("result")
 
+	// Each damage is mended by three clicks.
+	for _, title := range []string{"Pixels lost", "Noisy", "Blurred", "Shaken", "Too small"} {
+		b.click("#home")
+		sample(title)
+		b.click("#restore")
+		b.wait(`visible("#download") && visible("#divider")`)
+		b.shoot(filepath.Join(dir, strings.ReplaceAll(strings.ToLower(title), " ", "-")+"-result.png"))
+	}
+
 	b.click("#home")
 	sample("Shaken")
 	look("shaken")
@@ -68,6 +78,7 @@ func TestScreenshots(t *testing.T) {
 	}
 	b.click("#home")
 	b.wait(`visible("#history-list .card")`)
+	b.box("#history-list")
 	look("history")
 }
 
