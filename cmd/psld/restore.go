@@ -110,7 +110,7 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 			"every minute: .png or .jpg"),
 		model:  addModelFlags(fs),
 		paste:  fs.Bool("paste", true, "keep the known pixels exactly (inpainting)"),
-		sheet:  fs.String("sheet", "", "also write a `PNG` with both pictures side by side"),
+		sheet:  fs.String("sheet", "", "also write a `PNG` with the pictures before and after, side by side"),
 		curves: fs.String("curves", "", "also write a `PNG` with the curves of loss and residual over the steps"),
 		asJSON: fs.Bool("json", false, "print progress and result as JSON lines"),
 		sigma: addDeviationFlag(fs, 0, "`deviation` of the picture's noise on [-1,1] (default: estimated from the "+
@@ -696,29 +696,35 @@ func (r *restoration) save(res *psld.Result) error {
 	if err != nil || *r.sheet == "" {
 		return err
 	}
-	s, err := picture.Sheet([]picture.Panel{
-		{Title: "Measurement", Sub: string(r.t.Name), Pic: r.measurement()},
+	y, hides := r.measurement()
+	panels := []picture.Panel{{Title: "Measurement", Sub: string(r.t.Name), Pic: y},
 		{Title: "Restoration", Sub: fmt.Sprintf("%s, %s, seed %d", psld.MethodTitle(r.o.Method), steps(res.Steps),
-			r.o.Seed), Pic: res.Picture}}, 0)
+			r.o.Seed), Pic: res.Picture}}
+	if hides {
+		panels = append([]picture.Panel{{Title: "Picture", Pic: r.y}}, panels...)
+	}
+	s, err := picture.Sheet(panels, 0)
 	if err != nil {
 		return err
 	}
 	return r.c.savePicture(*r.sheet, s)
 }
 
-// measurement is the damaged picture as it is looked at: a mask or a box may lie over a photo that has no hole.
-func (r *restoration) measurement() *picture.Picture {
+// measurement is what is known of the picture, with black holes, as degrade makes them. hides tells that there is
+// something else in the picture there: a mask or a box lies over it.
+func (r *restoration) measurement() (y *picture.Picture, hides bool) {
 	if r.d.Keep == nil {
-		return r.y
+		return r.y, false
 	}
-	y := *r.y
+	y = new(*r.y)
 	y.Pix = slices.Clone(y.Pix)
 	for i, known := range r.d.Keep {
-		if !known { // black, as degrade makes them
-			copy(y.Pix[3*i:3*i+3], []float32{-1, -1, -1})
+		if px := y.Pix[3*i : 3*i+3]; !known {
+			hides = hides || max(px[0], px[1], px[2]) > -1
+			px[0], px[1], px[2] = -1, -1, -1
 		}
 	}
-	return &y
+	return y, hides
 }
 
 // steps is a number of them, in words.

@@ -15,7 +15,7 @@ sheet() {
   local name=$1
   shift
   "$psld" restore --quiet --in y.png --out x.png --sheet sheet.png "$@"
-  convert sheet.png -resize '512x>' -quality 90 -strip "$out/$name.jpg"
+  convert sheet.png -resize '768x309>' -quality 90 -strip "$out/$name.jpg"
   echo "$name"
 }
 
