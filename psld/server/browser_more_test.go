@@ -78,6 +78,11 @@ func TestBrowserInput(t *testing.T) {
 	b.wait(`document.querySelector("#method").value === "patchmatch"`)
 	b.accessible("hole")
 
+	// How many times larger.
+	b.click(`.tile:has(input[value="small"])`)
+	b.wait(`document.querySelector('input[name="scale"][value="sr4"]').checked && visible("#restore")`)
+	require.Contains(t, b.text("#scale-size"), "256 × 192")
+
 	// The width of a blur, and the direction of a shake.
 	b.click(`.tile:has(input[value="blurred"])`)
 	b.wait(`document.querySelector("#method").value === "auto"`)

@@ -38,7 +38,7 @@ export class Options {
     const scales = this.kinds.find((k) => k.part === "scale")?.tasks ?? [];
     $("scales").replaceChildren(...scales.toSorted((a, b) => a.scale - b.scale).map((t) => el("label", {},
       el("input", { type: "radio", name: "scale", value: t.name, className: "hidden-input",
-        checked: t === scales[0] }),
+        defaultChecked: t === scales[0] }), // so that a reset of the form leaves one
       el("span", {}, `${t.scale} ×`))));
     const other = this.kinds.find((k) => k.id === "other")?.tasks ?? [];
     $("other-task").replaceChildren(...other.map((t) => el("option", { value: t.name }, t.looks)));
