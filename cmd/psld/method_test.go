@@ -68,7 +68,7 @@ func TestMethodOfAnotherPackage(t *testing.T) {
 	writePicture(t, "y.png", 24, 20)
 	model := writeModel(t, nil)
 	text, _ := must(t, "help", "restore")
-	require.Regexp(t, `\n  toy +noisy descent, for tests\n`, help)
+	require.Regexp(t, `\n  toy +noisy descent, for tests\n`, text)
 	require.Contains(t, text, "--toy-rate length      length of a step (default: the task's preset, else 0.001)")
 
 	args := []string{"restore", "--task", "denoise", "--method", "toy", "--in", "y.png", "--model", model}
