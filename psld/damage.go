@@ -40,12 +40,14 @@ func FindDamage(t *task.Task, y *picture.Picture, told Told) (d Damage, words []
 	d.Grey = y.Grey
 	blur := told.Kernel != "" || len(told.Blur) > 0
 	switch {
-	case (told.Mask != "" || !told.Box.Empty()) && t.Needs != task.Mask:
+	case (told.Mask != "" || told.InvertMask || !told.Box.Empty()) && t.Needs != task.Mask:
 		return d, nil, fmt.Errorf("a mask has no meaning for task %s", t.Name)
 	case told.Mask != "" && !told.Box.Empty():
 		return d, nil, errors.New("a box has no meaning beside a mask")
 	case told.InvertMask && !told.Box.Empty():
 		return d, nil, errors.New("a box cannot be inverted: want a mask")
+	case told.InvertMask && told.Mask == "":
+		return d, nil, errors.New("there is no mask that could be inverted")
 	case blur && t.Needs != task.Kernel:
 		return d, nil, fmt.Errorf("a kernel has no meaning for task %s", t.Name)
 	case told.Kernel != "" && len(told.Blur) > 0:

@@ -91,7 +91,7 @@ func CheckMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 	limits := []struct {
 		bytes int64
 		name  string
-	}{{o.MaxMemory, "asked for"}, {debug.SetMemoryLimit(-1), "GOMEMLIMIT"}}
+	}{{o.MaxMemory, "--max-mem"}, {debug.SetMemoryLimit(-1), "GOMEMLIMIT"}}
 	now, _ := memstat.Process()
 	space, left := memstat.AddressSpace(), int64(0)
 	if space > 0 {
@@ -104,13 +104,15 @@ func CheckMemory(m prior.Prior, method solver.Method, d Damage, h, w int, o Opti
 	least := LeastMemory(m, method, d, h, w, o)
 	for _, l := range limits {
 		if l.bytes > 0 && now+least > l.bytes {
-			return fmt.Errorf("at least %s of memory are needed, the limit is %s (%s): a smaller picture or a higher limit "+
-				"would do", memstat.Words(now+least), memstat.Words(l.bytes), l.name)
+			need := now + least
+			return fmt.Errorf("at least %s of memory are needed, %s is %s: want %s there at the least, or a smaller picture",
+				memstat.Words(need), l.name, memstat.Words(l.bytes), memstat.Setting(need+need/16)) // now varies a little
 		}
 	}
 	if space > 0 && least > left {
 		return fmt.Errorf("at least %s of memory are needed beside what is taken, the address space has %s left "+
-			"(ulimit -v): a smaller picture or a higher limit would do", memstat.Words(least), memstat.Words(left))
+			"(ulimit -v): want %s more there at the least, or a smaller picture", memstat.Words(least), memstat.Words(left),
+			memstat.Words(least-left))
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package psld
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,8 +54,14 @@ func TestCheckMemory(t *testing.T) {
 	check := func(most int64) error {
 		return CheckMemory(nil, tv, Damage{Task: task.Denoise}, 2000, 2000, Options{MaxMemory: most})
 	}
-	require.ErrorContains(t, check(1<<28), "MiB of memory are needed, the limit is 256.0 MiB (asked for)")
-	require.ErrorContains(t, check(1<<20), "the limit is 1.0 MiB (asked for)")
+	require.ErrorContains(t, check(1<<28), "MiB of memory are needed, --max-mem is 256.0 MiB: want ")
+	err = check(1 << 20)
+	require.ErrorContains(t, err, "--max-mem is 1.0 MiB: want ")
+	var enough int64
+	_, rest, _ := strings.Cut(err.Error(), "want ")
+	_, e := fmt.Sscanf(rest, "%dMiB there at the least", &enough)
+	require.NoError(t, e, rest)
+	require.NoError(t, check(enough<<20))
 	require.NoError(t, check(1<<40))
 	require.NoError(t, check(0))
 }

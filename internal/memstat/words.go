@@ -2,6 +2,9 @@ package memstat
 
 import "fmt"
 
+// Setting is a size of at least so many bytes as flags and GOMEMLIMIT take it, such as "1536MiB".
+func Setting(bytes int64) string { return fmt.Sprintf("%dMiB", (bytes+1<<20-1)>>20) }
+
 // Words is a size of memory in words, such as "1.5 GiB", in the largest unit of which there is at least one: the bytes
 // of less than a KiB.
 func Words(bytes int64) string {

@@ -13,3 +13,9 @@ func TestWords(t *testing.T) {
 		require.Equal(t, want, Words(bytes), bytes)
 	}
 }
+
+func TestSetting(t *testing.T) {
+	for bytes, want := range map[int64]string{1: "1MiB", 1 << 20: "1MiB", 1<<20 + 1: "2MiB", 3 << 29: "1536MiB"} {
+		require.Equal(t, want, Setting(bytes), bytes)
+	}
+}

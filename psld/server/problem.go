@@ -61,6 +61,8 @@ func (s *Server) checkOptions(o client.JobOptions) (client.JobOptions, error) {
 		return o, bad("the prompt has %d bytes, want at most 2000", len(o.Prompt))
 	case o.Try && t.Draw == nil:
 		return o, bad("task %s has no damage of its own to try", t.Name)
+	case o.Try && o.InvertMask:
+		return o, bad("invert_mask has no meaning beside try")
 	case o.Seed > 1<<53:
 		return o, bad("seed %d, want at most 2^53", o.Seed)
 	case (o.InvertMask || o.Paste != nil) && t.Needs != task.Mask:
@@ -151,7 +153,7 @@ func (s *Server) readProblem(o client.JobOptions, path func(name string) string)
 	}
 	p.y = y
 	if o.Try {
-		err = p.damageFirst(o)
+		err = p.damageFirst(o, path)
 	} else {
 		err = p.findDamage(o, path)
 	}
@@ -213,7 +215,12 @@ func (p *problem) findDamage(o client.JobOptions, path func(string) string) (err
 }
 
 // damageFirst damages the picture, whose sides are cut to multiples of the task's scale.
-func (p *problem) damageFirst(o client.JobOptions) error {
+func (p *problem) damageFirst(o client.JobOptions, path func(string) string) error {
+	for _, name := range []string{"mask", "kernel"} {
+		if has(path(name)) {
+			return bad("a %s has no meaning beside try, which damages the picture by one of its own", name)
+		}
+	}
 	n := p.task.Scale
 	x, err := picture.CropCentre(p.y, p.y.W/n*n, p.y.H/n*n)
 	if err != nil {

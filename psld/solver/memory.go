@@ -34,6 +34,11 @@ func (m *memory) start(r *Run, asked int64) {
 	}
 	if most := m.budget.MaxMemory; most > 0 && (asked == 0 || most < asked) {
 		asked = most
+		defer func() {
+			if m.name == maxMem {
+				m.name = budgetMem
+			}
+		}()
 	}
 	if d, ok := r.Device().(tensor.Meter); ok {
 		m.device = d
@@ -58,6 +63,12 @@ func (m *memory) start(r *Run, asked int64) {
 	}
 }
 
+// Names of limits of memory in errors: of the command's flag, which is [Options].MaxMemory, and of the runs' budget.
+const (
+	maxMem    = "--max-mem"
+	budgetMem = "Runtime.MaxMemory"
+)
+
 // CheckOnePiece refuses a run whose model sees a picture of h x w pixels in one piece, though it might in windows
 // ([prior.InWindows]), where that takes more memory than there is: the lowest of maxMemory, the runtime's limit,
 // GOMEMLIMIT, and what the process has and the machine has available. Nothing takes windows by itself: the same seed
@@ -81,7 +92,7 @@ func CheckOnePiece(m prior.Prior, h, w int, maxMemory int64, b *Runtime) error {
 		bytes int64
 		of    string
 	}
-	limits := []limit{{maxMemory, "as asked for"}, {b.MaxMemory, "as asked for"},
+	limits := []limit{{maxMemory, maxMem}, {b.MaxMemory, budgetMem},
 		{debug.SetMemoryLimit(-1), "GOMEMLIMIT"}}
 	if _, available := memstat.System(); available > 0 {
 		now, _ := memstat.Process()
@@ -90,8 +101,8 @@ func CheckOnePiece(m prior.Prior, h, w int, maxMemory int64, b *Runtime) error {
 	for _, l := range limits {
 		if share := l.bytes / int64(max(1, b.Runs)); share > 0 && need > share {
 			return fmt.Errorf("a step on %dx%d pixels in one piece takes about %s, weights included, the limit is %s (%s): "+
-				"--windows takes less, and gives other pixels; else bf16 products, a smaller picture or a higher limit would do",
-				w, h, memstat.Words(need), memstat.Words(share), l.of)
+				"--windows takes less, and gives other pixels; else want %s there at the least, bf16 products or a smaller "+
+				"picture", w, h, memstat.Words(need), memstat.Words(share), l.of, memstat.Setting(need*int64(max(1, b.Runs))))
 		}
 	}
 	return nil
@@ -112,7 +123,7 @@ func (m *memory) step() {
 // though the runtime counts its heap only, without packed weights, which lie outside: who sets it means the program.
 func (m *memory) limits(asked, runtime, now, available int64) {
 	if asked > 0 {
-		m.named, m.name = asked, "as asked for"
+		m.named, m.name = asked, maxMem
 	}
 	if runtime < math.MaxInt64 && (m.named == 0 || runtime < m.named) {
 		m.named, m.name = runtime, "GOMEMLIMIT"
@@ -134,8 +145,8 @@ func (m *memory) choose() error {
 	}
 	if m.named > 0 && peak > m.named {
 		return fmt.Errorf("a step takes %s at the least, weights included, the limit is %s (%s): "+
-			"bf16 products, a smaller picture or a higher limit would do",
-			memstat.Words(peak), memstat.Words(m.named), m.name)
+			"want %s there at the least, bf16 products or a smaller picture",
+			memstat.Words(peak), memstat.Words(m.named), m.name, memstat.Setting(peak+peak/16))
 	}
 	switch {
 	case m.device != nil: // what others take is in the peak

@@ -42,7 +42,7 @@ func TestMaxMemory(t *testing.T) {
 	}
 	o.MaxMemory = 1 << 20
 	_, err = Solve(context.Background(), m, p, method, o)
-	require.ErrorContains(t, err, " at the least, weights included, the limit is 1.0 MiB (as asked for): ")
+	require.ErrorContains(t, err, " at the least, weights included, the limit is 1.0 MiB (--max-mem): ")
 
 	o.MaxMemory = 0
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 20))
@@ -75,7 +75,7 @@ func TestLayout(t *testing.T) {
 	o.Progress = func(Progress) { t.Error("a step was done") }
 	_, err := Solve(t.Context(), m, p, method, o)
 	require.ErrorContains(t, err, "a step on 20x24 pixels in one piece takes about ")
-	require.ErrorContains(t, err, ", weights included, the limit is 1.0 KiB (as asked for): --windows takes less")
+	require.ErrorContains(t, err, ", weights included, the limit is 1.0 KiB (--max-mem): --windows takes less")
 	require.Less(t, len(err.Error()), 300)
 	require.NoError(t, CheckOnePiece(parts, 24, 20, 1<<10, nil))
 	require.NoError(t, CheckOnePiece(m, 16, 16, 1<<10, nil), "one window")
@@ -134,12 +134,12 @@ func TestMemoryLimits(t *testing.T) {
 	}{
 		{0, none, 1 * gib, 0, 0, 0, ""}, // a system that does not tell
 		{0, none, 1 * gib, 8 * gib, 7 * gib, 0, ""},
-		{5 * gib, none, 1 * gib, 8 * gib, 5 * gib, 5 * gib, "as asked for"},
-		{5 * gib, none, 1 * gib, 0, 5 * gib, 5 * gib, "as asked for"},
-		{9 * gib, none, 1 * gib, 8 * gib, 7 * gib, 9 * gib, "as asked for"}, // the machine has less
+		{5 * gib, none, 1 * gib, 8 * gib, 5 * gib, 5 * gib, "--max-mem"},
+		{5 * gib, none, 1 * gib, 0, 5 * gib, 5 * gib, "--max-mem"},
+		{9 * gib, none, 1 * gib, 8 * gib, 7 * gib, 9 * gib, "--max-mem"}, // the machine has less
 		{0, 3 * gib, 1 * gib, 8 * gib, 3 * gib, 3 * gib, "GOMEMLIMIT"},
 		{5 * gib, 3 * gib, 1 * gib, 8 * gib, 3 * gib, 3 * gib, "GOMEMLIMIT"},
-		{2 * gib, 3 * gib, 1 * gib, 8 * gib, 2 * gib, 2 * gib, "as asked for"},
+		{2 * gib, 3 * gib, 1 * gib, 8 * gib, 2 * gib, 2 * gib, "--max-mem"},
 		{0, 20 * gib, 1 * gib, 8 * gib, 7 * gib, 20 * gib, "GOMEMLIMIT"},
 	} {
 		var m memory

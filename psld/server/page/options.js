@@ -315,7 +315,7 @@ export class Options {
 
   kernelFile() {
     const input = { blur: "blur-file", motion: "motion-file" }[this.part];
-    if (!input || radio(this.part) !== "file") return null;
+    if (!input || this.trying || radio(this.part) !== "file") return null;
     return $(input).files[0] ?? this.kernel;
   }
 
@@ -330,7 +330,8 @@ export class Options {
       return ["details-error", "Choose a mask file."];
     }
     if (["blur", "motion"].includes(part) && radio(part) === "file" && !this.kernelFile()) {
-      return ["details-error", "Choose the file of the blur."];
+      return ["details-error", this.trying ? "To try it, the blur is made here: choose another in place of the file."
+        : "Choose the file of the blur."];
     }
     const wrong = this.wrong();
     if (!wrong) return null;
