@@ -98,10 +98,7 @@ func (c *console) warn(warnings []string) {
 // run does what args ask for and returns the exit code: 0, 1 for an error, 130 after Ctrl-C.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	checked := &checkedWriter{w: stdout}
-	err := checkAddressSpace()
-	if err == nil {
-		err = dispatch(ctx, args, &console{out: checked, log: stderr})
-	}
+	err := dispatch(ctx, args, &console{out: checked, log: stderr})
 	if checked.err != nil && err == nil {
 		err = fmt.Errorf("standard output: %w", checked.err)
 	}
@@ -198,6 +195,11 @@ func dispatch(ctx context.Context, args []string, c *console) error {
 	}
 	if err := applyLike(v, fs, &log); err != nil {
 		return err
+	}
+	if v.talks { // the others compute nothing
+		if err := checkAddressSpace(); err != nil {
+			return err
+		}
 	}
 	return work(ctx, c, rest)
 }
