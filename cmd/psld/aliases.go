@@ -13,7 +13,7 @@ var aliases = map[string]string{
 	"ddim-steps": "steps", "num-inference-steps": "steps", "ddim-eta": "eta",
 	"cfg-scale": "cfg", "guidance-scale": "cfg", "negative-prompt": "negative", "sampling-method": "sampler",
 	"init-img": "init", "init-image": "init", "batch-count": "batch", "W": "width", "H": "height",
-	"ckpt": "model", "output": "out", "input": "in",
+	"ckpt": "model", "output": "out", "input": "in", "o": "out", "i": "in",
 }
 
 // known is the flag that is meant by a name that no flag has, "" for none: underscores are hyphens, and an alias its

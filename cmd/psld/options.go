@@ -198,6 +198,9 @@ func addDeviationFlag(fs *flag.FlagSet, value float64, usage string) *float64 {
 
 func (f *deviationFlag) String() string { return f.text }
 
+// mostDeviation of noise is the whole range: what is larger was meant on 0 to 255.
+const mostDeviation = 2
+
 // Set reads a number, with /255 behind it or not.
 func (f *deviationFlag) Set(text string) error {
 	number, bytes := strings.CutSuffix(strings.TrimSpace(text), "/255")
@@ -208,8 +211,12 @@ func (f *deviationFlag) Set(text string) error {
 	if bytes {
 		v /= 127.5 // [-1,1] is 255 wide
 	}
-	if !(v >= 0 && v <= 100) {
-		return errors.New("want 0 to 100")
+	if !(v >= 0 && v <= mostDeviation) { // NaN too
+		text := fmt.Sprintf("want 0 to %d on [-1,1]", mostDeviation)
+		if v <= 255 {
+			text += fmt.Sprintf(", or %s/255", number)
+		}
+		return errors.New(text)
 	}
 	f.text, f.value = text, v
 	return nil

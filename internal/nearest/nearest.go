@@ -6,7 +6,7 @@ import "strings"
 // Hint is `; did you mean "sr4"?` with the name that is nearest to a misspelt one, else the first that it begins, ""
 // where none is near: more than a third of the letters, and more than one, would have to change.
 func Hint(name string, names []string) string {
-	best, least := "", max(1, len(name)/3)+1
+	best, least := "", max(1, len(strings.TrimLeft(name, "-"))/3)+1
 	for _, n := range names {
 		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least {
 			best, least = n, d

@@ -8,11 +8,11 @@ import (
 )
 
 func TestHint(t *testing.T) {
-	names := []string{"restore", "sr2", "sr4", "inpaint", "inpaint-random", "psld", "steps"}
+	names := []string{"restore", "sr2", "sr4", "inpaint", "inpaint-random", "psld", "steps", "--size"}
 	for name, want := range map[string]string{
 		"resotre": "restore", "restroe": "restore", "RESTORE": "restore", "retsore": "restore", "sr5": "sr2", "rs4": "sr4",
 		"inpaint-randm": "inpaint-random", "inp": "inpaint", "Inpaint-": "inpaint", "in": "",
-		"pdsl": "", "psdl": "psld", "step": "steps", "quux": "", "": "",
+		"pdsl": "", "psdl": "psld", "step": "steps", "quux": "", "": "", "--hide": "", "--sise": "--size",
 		strings.Repeat("x", 1000): "",
 	} {
 		got := Hint(name, names)
