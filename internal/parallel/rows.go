@@ -2,6 +2,7 @@
 package parallel
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -13,13 +14,23 @@ const serialWork = 1 << 17
 
 // Rows runs f(i) for i in [0,n), in parallel when work (multiply-adds in all) is worth it. Each row must write its own
 // output only; then the result does not depend on how rows fall on threads.
-func Rows(n, work int, f func(i int)) {
+func Rows(n, work int, f func(i int)) { _ = RowsUntil(context.Background(), n, work, f) }
+
+// RowsUntil is Rows that ends early when ctx does, and then returns its error: some rows were not run.
+func RowsUntil(ctx context.Context, n, work int, f func(i int)) error {
 	workers := min(cpu.Threads(), n)
-	if workers < 2 || work < serialWork {
+	if work < serialWork {
+		workers = 1
+	}
+	if workers < 2 {
+		const block = 1 << 10
 		for i := range n {
+			if i%block == 0 && ctx.Err() != nil {
+				break
+			}
 			f(i)
 		}
-		return
+		return ctx.Err()
 	}
 	block := max(8, n/(64*workers)) // rows may be single pixels
 	var next atomic.Int64
@@ -28,7 +39,7 @@ func Rows(n, work int, f func(i int)) {
 		wg.Go(func() {
 			for {
 				hi := int(next.Add(int64(block)))
-				if hi-block >= n {
+				if hi-block >= n || ctx.Err() != nil {
 					return
 				}
 				for i := hi - block; i < min(hi, n); i++ {
@@ -38,4 +49,5 @@ func Rows(n, work int, f func(i int)) {
 		})
 	}
 	wg.Wait()
+	return ctx.Err()
 }

@@ -1,6 +1,8 @@
 package parallel
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,5 +26,22 @@ func TestEachOnce(t *testing.T) {
 		for r, times := range done {
 			require.Equal(t, 1, times, "row %d of %d", r, n)
 		}
+	}
+}
+
+// TestRowsUntil: rows are left out once the context has ended, on one thread and on several, and an error says so.
+func TestRowsUntil(t *testing.T) {
+	const n = 1 << 20
+	for _, work := range []int{0, serialWork} {
+		ctx, cancel := context.WithCancel(t.Context())
+		var done atomic.Int64
+		err := RowsUntil(ctx, n, work, func(int) {
+			if done.Add(1) == n/4 {
+				cancel()
+			}
+		})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Less(t, done.Load(), int64(n/2), "work %d", work)
+		require.NoError(t, RowsUntil(t.Context(), 10, work, func(int) {}))
 	}
 }

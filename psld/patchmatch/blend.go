@@ -17,7 +17,10 @@ const (
 // in their place (Perez, Gangnet, Blake 2003, "Poisson image editing"). Where patches do not agree at all on what lies
 // at a seam, the difference there counts little, so that colours do not bleed over edges.
 func (l *level) blend(ctx context.Context, f field) error {
-	b := l.equations(f)
+	b, err := l.equations(ctx, f)
+	if err != nil {
+		return err
+	}
 	x := make([][3]float32, len(b.pixels))
 	for i, from := range b.from {
 		x[i] = l.colour(int(from))
@@ -87,7 +90,7 @@ type blender struct {
 }
 
 // equations are those of the missing pixels, by the patches of f.
-func (l *level) equations(f field) *blender {
+func (l *level) equations(ctx context.Context, f field) (*blender, error) {
 	b := &blender{level: l, number: make([]int32, l.h*l.w)}
 	for p, known := range l.known {
 		b.number[p] = -1
@@ -97,10 +100,14 @@ func (l *level) equations(f field) *blender {
 		}
 	}
 	b.from = make([]int32, len(b.pixels))
-	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.from[i] = int32(l.origin(f, int(b.pixels[i]))) })
 	b.rows = make([]row, len(b.pixels))
-	parallel.Rows(len(b.pixels), len(b.pixels)*patch, func(i int) { b.rows[i] = b.row(i) })
-	return b
+	err := parallel.RowsUntil(ctx, len(b.pixels), len(b.pixels)*patch, func(i int) {
+		b.from[i] = int32(l.origin(f, int(b.pixels[i])))
+	})
+	if err == nil {
+		err = parallel.RowsUntil(ctx, len(b.pixels), len(b.pixels)*patch, func(i int) { b.rows[i] = b.row(i) })
+	}
+	return b, err
 }
 
 // row is the equation of a missing pixel: total x = right + sum over the neighbours of weight x_neighbour.

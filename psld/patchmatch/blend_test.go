@@ -24,8 +24,10 @@ func TestBlendSolves(t *testing.T) {
 	f, err := New(pix, keep, h, w, 0)
 	require.NoError(t, err)
 	l := f.levels[0]
-	matches := l.search(t.Context(), l.random(3), 3, 1)
-	b := l.equations(matches)
+	matches, err := l.search(t.Context(), l.random(3), 3, 1)
+	require.NoError(t, err)
+	b, err := l.equations(t.Context(), matches)
+	require.NoError(t, err)
 	for _, r := range b.rows {
 		for k, n := range r.neighbour {
 			if n >= 0 {

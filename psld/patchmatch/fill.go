@@ -138,30 +138,36 @@ func (f *Filler) Step(ctx context.Context, step int, matches []float32, seed uin
 	i, round := f.place(step)
 	l := f.levels[i]
 	var at field
+	var err error
 	switch {
 	case step == 0 && f.guided:
-		at = l.search(ctx, l.random(seed), seed, 16)
-		l.vote(at)
-	case step == 0:
-		if err := l.peel(ctx); err != nil {
-			return nil, err
+		if at, err = l.search(ctx, l.random(seed), seed, 16); err == nil {
+			err = l.vote(ctx, at, 1)
 		}
-		at = l.search(ctx, l.random(seed), seed, 8)
+	case step == 0:
+		if err = l.peel(ctx); err == nil {
+			at, err = l.search(ctx, l.random(seed), seed, 8)
+		}
 	case round == 0:
 		c := f.levels[i+1]
 		at = l.refined(c.field(matches), c, seed)
-		l.vote(at)
+		err = l.vote(ctx, at, 1)
 	default:
 		at = l.field(matches)
-		l.vote(at)
+		err = l.vote(ctx, at, 1)
 	}
-	at = l.search(ctx, at, seed+uint64(1000*(i+1)+round), 2)
-	return l.values(at), ctx.Err()
+	if err == nil {
+		at, err = l.search(ctx, at, seed+uint64(1000*(i+1)+round), 2)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.values(at), nil
 }
 
 // Paint writes what the matches after a number of steps, at least 1, put into the missing pixels of pix [h][w][3];
-// with the last one, which has no matches of its own, without seams. When ctx ends it returns its error and leaves pix
-// as it was.
+// with the last one, which has no matches of its own, without seams. Before that it is rough, to be there at once. When
+// ctx ends it returns its error and leaves pix as it was.
 func (f *Filler) Paint(ctx context.Context, pix []float32, steps int, matches []float32, seed uint64) error {
 	whole := steps >= f.Len()
 	i, _ := f.place(min(steps, f.Len()-1) - 1)
@@ -170,9 +176,11 @@ func (f *Filler) Paint(ctx context.Context, pix []float32, steps int, matches []
 		at = f.levels[i-1].refined(at, f.levels[i], seed)
 	}
 	l := f.levels[0]
+	paint := l.blend
 	if !whole {
-		l.vote(at)
-	} else if err := l.blend(ctx, at); err != nil {
+		paint = func(ctx context.Context, at field) error { return l.vote(ctx, at, radius) }
+	}
+	if err := paint(ctx, at); err != nil {
 		return err
 	}
 	for p, known := range l.known {

@@ -110,7 +110,8 @@ func TestSearchFindsNearest(t *testing.T) {
 	known := hole(h, w, 12, 12, 10, 10)
 	l := &level{h: h, w: w, pix: withTexture(pix, known, h, w, 50), known: known}
 	l.prepare()
-	f := l.search(context.Background(), l.random(1), 1, 20)
+	f, err := l.search(context.Background(), l.random(1), 1, 20)
+	require.NoError(t, err)
 	var best, found float64
 	for i, p := range l.targets {
 		least := float32(math.Inf(1))
@@ -137,4 +138,15 @@ func TestFillErrors(t *testing.T) {
 	out := append([]float32(nil), pix...)
 	require.ErrorIs(t, f.Fill(ctx, out, 1), context.Canceled)
 	require.Equal(t, pix, out)
+
+	// Each part ends in its middle, and says so.
+	l := f.levels[0]
+	_, err = l.search(ctx, l.random(1), 1, 2)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = l.equations(ctx, l.random(1))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, l.peel(ctx), context.Canceled)
+	before := append([]float32(nil), l.pix...)
+	require.ErrorIs(t, l.vote(ctx, l.random(1), 1), context.Canceled)
+	require.Equal(t, before, l.pix)
 }

@@ -40,10 +40,12 @@ func TestRepeats(t *testing.T) {
 func TestSourcesAreSpread(t *testing.T) {
 	const h, w = 96, 80
 	l := noise(h, w)
-	f := l.search(context.Background(), l.random(1), 1, 8)
+	f, err := l.search(context.Background(), l.random(1), 1, 8)
+	require.NoError(t, err)
 	for round := range 6 {
-		l.vote(f)
-		f = l.search(context.Background(), f, uint64(2+round), 2)
+		require.NoError(t, l.vote(context.Background(), f, 1))
+		f, err = l.search(context.Background(), f, uint64(2+round), 2)
+		require.NoError(t, err)
 	}
 	taken := map[int32]int{}
 	for _, m := range f {

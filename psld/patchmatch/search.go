@@ -46,7 +46,7 @@ func (l *level) peel(ctx context.Context) error {
 			return nil
 		}
 		best := make([]int32, len(rim))
-		parallel.Rows(len(rim), len(rim)*most*patch, func(i int) {
+		err := parallel.RowsUntil(ctx, len(rim), len(rim)*most*patch, func(i int) {
 			least := float32(math.Inf(1))
 			for k := 0; k < len(l.sources); k += every {
 				q := l.sources[k]
@@ -55,6 +55,9 @@ func (l *level) peel(ctx context.Context) error {
 				}
 			}
 		})
+		if err != nil {
+			return err
+		}
 		for i, p := range rim {
 			copy(l.pix[channels*p:channels*(p+1)], l.pix[channels*best[i]:])
 			filled[p] = true
@@ -115,21 +118,20 @@ func (l *level) refined(coarse field, c *level, seed uint64) field {
 // search betters a field: each target looks at the sources beside those of the targets one, two, four and eight pixels
 // away, and at random ones, ever closer to its own. All look at the field of the round before, so that they do not
 // depend on each other's order.
-func (l *level) search(ctx context.Context, f field, seed uint64, rounds int) field {
+func (l *level) search(ctx context.Context, f field, seed uint64, rounds int) (field, error) {
 	f = slices.Clone(f)
-	parallel.Rows(len(f), len(f)*patch, func(i int) {
+	err := parallel.RowsUntil(ctx, len(f), len(f)*patch, func(i int) {
 		f[i].d = l.distance(int(l.targets[i]), int(f[i].from), float32(math.Inf(1)))
 	})
 	next := make(field, len(f))
-	for r := range rounds {
-		if ctx.Err() != nil {
-			return f
-		}
+	for r := 0; r < rounds && err == nil; r++ {
 		raised := l.repeats(f)
-		parallel.Rows(len(f), 16*len(f)*patch, func(i int) { next[i] = l.better(f, raised, i, seed+uint64(r)<<32) })
+		err = parallel.RowsUntil(ctx, len(f), 16*len(f)*patch, func(i int) {
+			next[i] = l.better(f, raised, i, seed+uint64(r)<<32)
+		})
 		f, next = next, f
 	}
-	return f
+	return f, err
 }
 
 // better is the best match that target i finds in one round, by its distance and what that is raised by.
@@ -170,19 +172,20 @@ func (l *level) better(f field, raised []float32, i int, seed uint64) match {
 	return best
 }
 
-// vote sets each missing pixel to the mean of what the patches over it would put there, weighted by how well they fit.
-func (l *level) vote(f field) {
+// vote sets each missing pixel to the mean of what the patches over it would put there, weighted by how well they fit:
+// of those that are so many pixels apart from each other, 1 for all. When ctx ends nothing is set.
+func (l *level) vote(ctx context.Context, f field, apart int) error {
 	spread := l.spread(f)
 	out := make([]float32, len(l.pix))
-	parallel.Rows(len(l.known), len(l.targets)*patch, func(p int) {
+	err := parallel.RowsUntil(ctx, len(l.known), len(l.targets)*patch, func(p int) {
 		if l.known[p] {
 			return
 		}
 		top, bottom, left, right := l.window(p)
 		var sum [channels]float64
 		var total float64
-		for dy := top; dy <= bottom; dy++ {
-			for dx := left; dx <= right; dx++ { // the patch about p+d has p at -d
+		for dy := top + (-top)%apart; dy <= bottom; dy += apart {
+			for dx := left + (-left)%apart; dx <= right; dx += apart { // the patch about p+d has p at -d
 				i := l.at[p+dy*l.w+dx]
 				m := f[i]
 				weight := math.Exp(-float64(m.d)/spread) + 1e-12
@@ -197,11 +200,15 @@ func (l *level) vote(f field) {
 			out[channels*p+c] = float32(sum[c] / total)
 		}
 	})
+	if err != nil {
+		return err
+	}
 	for p, k := range l.known {
 		if !k {
 			copy(l.pix[channels*p:channels*(p+1)], out[channels*p:])
 		}
 	}
+	return nil
 }
 
 // spread is twice the 75th percentile of the distances, as Wexler et al. take it.
