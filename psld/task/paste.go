@@ -45,7 +45,9 @@ func paste(ctx context.Context, x, y []float32, keep []bool, size [2]int, rounds
 	var all sync.WaitGroup
 	for c := range 3 { // nothing of a channel goes into another
 		all.Go(func() {
-			start(d, x, y, keep, c)
+			if !start(d, x, y, keep, c) {
+				return // known pixels are right as they are: there is nothing to smooth
+			}
 			for n := 0; n < rounds && ctx.Err() == nil; n++ {
 				smooth(d, holes, size[0], size[1], c, relax)
 			}
@@ -65,8 +67,8 @@ func paste(ctx context.Context, x, y []float32, keep []bool, size [2]int, rounds
 	return nil
 }
 
-// start sets channel c of d to the difference of y and x, and in the holes to its mean.
-func start(d, x, y []float32, keep []bool, c int) {
+// start sets channel c of d to the difference of y and x, and in the holes to its mean. It tells whether there is any.
+func start(d, x, y []float32, keep []bool, c int) (differs bool) {
 	var mean float64
 	known := 0
 	for i, k := range keep {
@@ -74,6 +76,7 @@ func start(d, x, y []float32, keep []bool, c int) {
 			known++
 			d[j] = y[j] - x[j]
 			mean += float64(d[j])
+			differs = differs || d[j] != 0 // NaN too
 		}
 	}
 	for i, k := range keep {
@@ -81,6 +84,7 @@ func start(d, x, y []float32, keep []bool, c int) {
 			d[3*i+c] = float32(mean / float64(known))
 		}
 	}
+	return differs
 }
 
 // smooth moves each value of channel c in the holes towards the mean of its neighbours.
