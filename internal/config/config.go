@@ -5,6 +5,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -20,11 +21,22 @@ type Keys map[string][]string
 // and a key of v that is a number, text or truth value may not be null.
 func Parse(data []byte, v any, keys Keys) error {
 	data = Plain(data)
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("config.json: %w", err)
-	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
+		return fmt.Errorf("config.json: %w", err)
+	}
+	var mistyped *json.UnmarshalTypeError
+	switch err := json.Unmarshal(data, v); {
+	case errors.As(err, &mistyped):
+		name := mistyped.Field // with the names of structs that it lies in, and of objects inside of it
+		for part := range strings.SplitSeq(mistyped.Field, ".") {
+			if fields[part] != nil {
+				name = part
+				break
+			}
+		}
+		return fmt.Errorf("config.json: %s is %.80s, want %s", name, fields[name], words(mistyped.Type.Kind()))
+	case err != nil:
 		return fmt.Errorf("config.json: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
@@ -42,6 +54,21 @@ func Parse(data []byte, v any, keys Keys) error {
 		}
 	}
 	return nil
+}
+
+// words says what a value of a kind is in JSON.
+func words(kind reflect.Kind) string {
+	switch {
+	case kind >= reflect.Int && kind <= reflect.Uint64:
+		return "a whole number"
+	case kind == reflect.Float32 || kind == reflect.Float64:
+		return "a number"
+	case kind == reflect.Bool:
+		return "true or false"
+	case kind == reflect.String:
+		return "a text"
+	}
+	return "a list or an object"
 }
 
 // Unknown lists the keys of a configuration that are neither in v nor in keys, in alphabetical order. Those that begin

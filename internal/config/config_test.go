@@ -24,9 +24,10 @@ func TestParse(t *testing.T) {
 		{`{"scale": 2}`, "scale is 2"},
 		{`{"scale": Infinity}`, `scale is "Infinity"`},
 		{`{"list": [1]}`, "list is [1]"},
-		{`{"N": "three"}`, "config.json"},
+		{`{"N": "three"}`, `config.json: N is "three", want a whole number`},
+		{`{"opt": 1.5}`, "config.json: opt is 1.5, want a whole number"},
 		{`{"N": null}`, "N is null"},
-		{`{"N": NaN}`, "config.json"},
+		{`{"N": NaN}`, `config.json: N is "NaN", want a whole number`},
 		{`[]`, "config.json"},
 		{``, "config.json"},
 	} {
