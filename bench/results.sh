@@ -65,10 +65,11 @@ for file in "$out"/*.png; do cp "$file" "$docs/results/"; done
 # All methods on the tasks of the poster
 
 Made by \`bench/results.sh PHOTOS FLOWERS ALEXNET$options\` with $n photographs of ${size}x$size pixels that trained no
-model, half of them of flowers. psld, gmldps and ldps run on the embedded latent model, tv on none, all others on the
-embedded pixel model; their parameters stand at the end. Those of psld and ddrm, and of
-dps on random inpainting, were found or held on training photographs, the others on a few validation photographs
-(\`psld/presets.yaml\` tells), of which some may be among these.
+model, half of them of flowers. psld, gmldps and ldps run on the embedded latent model, but in all tasks except
+\`inpaint-box\` from what diffpir makes on the embedded pixel model (\`from_diffpir\`); tv runs on none, all others on
+the pixel model. Their parameters stand at the end. Those of psld and ddrm, of dps, mcg and score-sde in boxes, of dps
+on random inpainting, and of score-sde and pnp-admm in sr4 were found or held on training photographs, the others on a
+few validation photographs (\`psld/presets.yaml\` tells), of which some may be among these.
 
 In short: PSNR in dB / LPIPS (AlexNet), the best of each task in bold, and seconds a picture, the mean over the tasks.
 

@@ -42,13 +42,19 @@ func Work(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) (w
 	if !ok || isNil(method) || checkModel(m) != nil || CheckSize(h, w) != nil {
 		return 0
 	}
+	run := func(d Damage, h, w int) float64 {
+		begin, _ := o.beginning(m, method, d, h, w) // Solve says what is wrong
+		return runMACs(c, m, method, d.Keep, h, w) + begin.work(d, h, w)
+	}
 	if t, err := task.Find(string(d.Task)); err == nil {
 		for _, v := range o.windows(t, m, d.Keep, h, w) {
-			work += runMACs(c, m, method, maskPart(d.Keep, w, v.all), v.all.Dy(), v.all.Dx())
+			part := d
+			part.Keep = maskPart(d.Keep, w, v.all)
+			work += run(part, v.all.Dy(), v.all.Dx())
 		}
 	}
 	if work == 0 {
-		work = runMACs(c, m, method, d.Keep, h, w)
+		work = run(d, h, w)
 	}
 	return work
 }

@@ -74,8 +74,8 @@ type Options struct {
 	// Keep says where the state of the run is kept on disk, and whether it goes on from there.
 	Keep solver.Keep `json:"keep,omitzero"`
 
-	// Start, when set, is called for the rough picture of a run that begins from one (strength below 1), in place of
-	// the task's own. What it returns is only read.
+	// Start, when set, is called for the rough picture of a run that begins from one (strength below 1, see solver.DDIM),
+	// in place of the task's own. What it returns is only read.
 	Start func(context.Context) ([]float32, error) `json:"-"`
 
 	// Runtime is the budget that the run shares with others, nil for that of the process.
@@ -195,7 +195,23 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		sigma *= greyNoise
 	}
 	prob.Sigma = sigma
-	if o.startsRough(t, method) {
+	begin, err := withSigma.beginning(m, method, d, h, w)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case begin != nil:
+		// What the run itself would refuse is refused before this one.
+		err := errors.Join(solver.Check(m, method, sigma), solver.CheckOnePiece(m, h, w, o.MaxMemory, o.Runtime))
+		if err != nil {
+			return nil, err
+		}
+		first, err := begin.solve(ctx, d, y, t)
+		if err != nil {
+			return first, err
+		}
+		so.Start, so.Progress = first.Picture.Pix, begin.after(o.Progress)
+	case o.startsRough(t, method):
 		if o.Start == nil {
 			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, slices.Clone(prob.Y), d) }
 		}

@@ -18,6 +18,9 @@ type DDIM struct {
 	Eta   float64 `json:"eta" range:"0..1" help:"share of fresh noise in each step"`
 	// Below 1 the run starts from a rough restoration ("come closer, diffuse faster", Chung et al. 2022).
 	Strength float64 `json:"strength" range:">0..1" default:"1" help:"share of diffusion time; 1 starts from noise"`
+	// FromDiffPIR: a run of package psld then starts from what DiffPIR makes on the embedded pixel model, in place of
+	// the task's rough restoration. One of this package has its [Options].Start.
+	FromDiffPIR bool `json:"from_diffpir" help:"start a strength below 1 from the picture of method diffpir"`
 }
 
 // Schedule is the times of the run. With a picture to start from all steps lie in the share Strength of the diffusion

@@ -1,0 +1,94 @@
+package psld
+
+import (
+	"context"
+	"errors"
+
+	"psld/psld/param"
+	"psld/psld/picture"
+	"psld/psld/prior"
+	"psld/psld/solver"
+	"psld/psld/task"
+)
+
+// beginning is the run of DiffPIR on the embedded pixel model whose result a method begins from, see solver.DDIM. The
+// pixel model errs less, the latent one draws sharper: what PSLD makes of that picture has some of both.
+type beginning struct {
+	model   prior.Prior
+	options Options
+	steps   int     // its own
+	all     int     // with those of the method
+	share   float64 // of the work
+}
+
+// beginsFrom tells whether a method begins from DiffPIR's result.
+func beginsFrom(method solver.Method) bool {
+	v := param.ValuesOf(method)
+	strength, _ := v["strength"].(float64)
+	return v["from_diffpir"] == true && strength < 1
+}
+
+// beginning readies the run that the method m begins from, nil for none. o has the deviation of the noise.
+func (o *Options) beginning(m prior.Prior, method solver.Method, d Damage, h, w int) (*beginning, error) {
+	if o.Params["from_diffpir"] == true && param.ValuesOf(method)["from_diffpir"] == true && !beginsFrom(method) {
+		return nil, errors.New("from_diffpir with strength 1, which starts from noise: want a strength below 1")
+	}
+	if !beginsFrom(method) || m == nil {
+		return nil, nil
+	}
+	pixels, err := prior.OpenPixel("", m.Device())
+	if err != nil {
+		return nil, err
+	}
+	first := Options{Method: "diffpir", Presets: o.Presets, Seed: o.Seed, Quality: o.Quality, Sigma: o.Sigma, Raw: o.Raw,
+		PasteKnown: o.PasteKnown, MaxMemory: o.MaxMemory, Runtime: o.Runtime, Progress: o.Progress}
+	its, err := Preset(pixels, d, h, w, first)
+	if err != nil {
+		return nil, err
+	}
+	b := &beginning{model: pixels, options: first, steps: stepsOf(its), share: 0.5}
+	b.all = b.steps + stepsOf(method)
+	own := runMACs(pixels, pixels, its, d.Keep, h, w)
+	if c, ok := m.(prior.Costed); ok {
+		b.share = own / (own + runMACs(c, m, method, d.Keep, h, w))
+	}
+	return b, nil
+}
+
+// work is the multiply-adds of the run, 0 for none.
+func (b *beginning) work(d Damage, h, w int) float64 {
+	if b == nil {
+		return 0
+	}
+	its, err := Preset(b.model, d, h, w, b.options)
+	if err != nil {
+		return 0 // Solve says so
+	}
+	return Work(b.model, its, d, h, w, b.options)
+}
+
+// solve runs it. When ctx ends early it returns the best picture so far as well.
+func (b *beginning) solve(ctx context.Context, d Damage, y *picture.Picture, t *task.Task) (*Result, error) {
+	o := b.options
+	if report := o.Progress; report != nil {
+		o.Progress = func(p solver.Progress) {
+			p.Share = b.share * p.Done()
+			p.Loss, p.Measurement, p.Terms = 0, 0, nil // another one than the method's
+			p.Steps, p.Timing = b.all, solver.Timing{} // by which nobody shall predict the method's
+			report(p)
+		}
+	}
+	return solveWhole(ctx, b.model, d, y, t, o)
+}
+
+// after is the report of the steps behind it.
+func (b *beginning) after(report func(solver.Progress)) func(solver.Progress) {
+	if report == nil {
+		return nil
+	}
+	return func(p solver.Progress) {
+		p.Share = b.share + (1-b.share)*p.Done()
+		p.Step, p.Steps = p.Step+b.steps, p.Steps+b.steps
+		report(p)
+	}
+}
