@@ -3,6 +3,9 @@ package psld
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
 
 	"psld/psld/param"
 	"psld/psld/picture"
@@ -16,9 +19,10 @@ import (
 type beginning struct {
 	model   prior.Prior
 	options Options
-	steps   int     // its own
-	all     int     // with those of the method
-	share   float64 // of the work
+	steps   int         // its own
+	all     int         // with those of the method
+	share   float64     // of the work
+	keep    solver.Keep // of the method's run
 }
 
 // beginsFrom tells whether a method begins from DiffPIR's result.
@@ -41,12 +45,13 @@ func (o *Options) beginning(m prior.Prior, method solver.Method, d Damage, h, w 
 		return nil, err
 	}
 	first := Options{Method: "diffpir", Presets: o.Presets, Seed: o.Seed, Quality: o.Quality, Sigma: o.Sigma, Raw: o.Raw,
-		PasteKnown: o.PasteKnown, MaxMemory: o.MaxMemory, Runtime: o.Runtime, Progress: o.Progress}
+		PasteKnown: o.PasteKnown, MaxMemory: o.MaxMemory, Runtime: o.Runtime, Progress: o.Progress, Keep: o.Keep,
+		carry: o.carry, facts: o.facts}
 	its, err := Preset(pixels, d, h, w, first)
 	if err != nil {
 		return nil, err
 	}
-	b := &beginning{model: pixels, options: first, steps: stepsOf(its), share: 0.5}
+	b := &beginning{model: pixels, options: first, steps: stepsOf(its), share: 0.5, keep: o.Keep}
 	b.all = b.steps + stepsOf(method)
 	own := runMACs(pixels, pixels, its, d.Keep, h, w)
 	if c, ok := m.(prior.Costed); ok {
@@ -67,8 +72,30 @@ func (b *beginning) work(d Damage, h, w int) float64 {
 	return Work(b.model, its, d, h, w, b.options)
 }
 
+// resume decides which of the two runs a state on disk is of: one file has those of both, one after the other. Where
+// it is the method's, this run is made again, which gives the same bits.
+func (b *beginning) resume() error {
+	if !b.keep.Resume {
+		return nil
+	}
+	st, err := solver.ReadState(b.keep.File)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // the solver says so
+	case err != nil:
+		return err
+	case slices.Contains(st.Run, solver.Fact{Name: "method", Value: b.options.Method}):
+		b.keep.Resume = false
+	default:
+		b.options.Keep = solver.Keep{}
+	}
+	return nil
+}
+
 // solve runs it. When ctx ends early it returns the best picture so far as well.
 func (b *beginning) solve(ctx context.Context, d Damage, y *picture.Picture, t *task.Task) (*Result, error) {
+	if err := b.resume(); err != nil {
+		return nil, err
+	}
 	o := b.options
 	if report := o.Progress; report != nil {
 		o.Progress = func(p solver.Progress) {
@@ -79,6 +106,18 @@ func (b *beginning) solve(ctx context.Context, d Damage, y *picture.Picture, t *
 		}
 	}
 	return solveWhole(ctx, b.model, d, y, t, o)
+}
+
+// stopped keeps the last state of the run, which ended well, where the method's was stopped before its first step; err
+// says so.
+func (b *beginning) stopped(res *Result, err error) error {
+	if b.options.Keep.File == "" {
+		return err
+	}
+	if e := res.state.Write(b.options.Keep.File); e != nil {
+		return fmt.Errorf("the state of the run cannot be kept: %w: %w", e, err)
+	}
+	return err
 }
 
 // after is the report of the steps behind it.

@@ -12,8 +12,8 @@ import (
 	"psld/psld/solver"
 )
 
-// A run that begins from DiffPIR is that of DiffPIR, and then the method's own with its picture to start from: the same
-// bits as the two by hand. Its progress counts the steps of both.
+// A run that begins from DiffPIR is that of DiffPIR, and then the method's own with its picture to start from: the
+// same bits as the two by hand. Its progress counts the steps of both.
 func TestBeginsFromDiffPIR(t *testing.T) {
 	m, y := prior.RandomTiny(1), stripes(16)
 	problem := Problem{Damage: Damage{Task: SR4}, Measurement: y}
@@ -61,6 +61,33 @@ func TestStopsInBeginning(t *testing.T) {
 	require.Equal(t, "diffpir", solver.SpecOf(got.Method).Name)
 	require.Equal(t, 1, got.Steps)
 	require.Len(t, got.Picture.Pix, 64*64*3)
+}
+
+// It goes on from a state of either run to the same bits.
+func TestResumesBeginning(t *testing.T) {
+	sigma := 0.0
+	problem := Problem{Damage: Damage{Task: SR4}, Measurement: stripes(16)}
+	run := func(stop int, k solver.Keep) (*Result, error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		return Solve(ctx, prior.RandomTiny(1), problem, Options{Sigma: &sigma, Presets: threeSteps(), Keep: k,
+			Params: param.Values{"steps": 3, "strength": 0.4, "from_diffpir": true}, Progress: func(p solver.Progress) {
+				if p.Step == stop {
+					cancel()
+				}
+			}})
+	}
+	want, err := run(0, solver.Keep{})
+	require.NoError(t, err)
+	for _, stop := range []int{1, 2, 3, 4, 5} {
+		k := solver.Keep{File: t.TempDir() + "/state"}
+		_, err := run(stop, k)
+		require.ErrorIs(t, err, context.Canceled, "step %d", stop)
+		k.Resume = true
+		got, err := run(0, k)
+		require.NoError(t, err, "step %d", stop)
+		require.Equal(t, want.Picture.Pix, got.Picture.Pix, "step %d", stop)
+	}
 }
 
 func TestFromDiffPIRNeedsStrength(t *testing.T) {

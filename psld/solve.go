@@ -94,6 +94,7 @@ type Runtime = solver.Runtime
 type Result struct {
 	Picture *picture.Picture // of the size of the undamaged picture
 	Steps   int              // steps done
+	Begun   int              // steps before them, of the run whose picture it began from (from_diffpir)
 	RMS     float64          // of A x - y over the measured values, on [-1,1]; in windows that of the worst one
 	Noise   float64          // deviation that the measurement's noise was taken to have; 0 too where nothing tells it
 	Method  solver.Method    // with all its parameters
@@ -199,6 +200,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if err != nil {
 		return nil, err
 	}
+	var first *Result // of the run that it begins from
 	switch {
 	case begin != nil:
 		// What the run itself would refuse is refused before this one.
@@ -206,11 +208,10 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		if err != nil {
 			return nil, err
 		}
-		first, err := begin.solve(ctx, d, y, t)
-		if err != nil {
+		if first, err = begin.solve(ctx, d, y, t); err != nil {
 			return first, err
 		}
-		so.Start, so.Progress = first.Picture.Pix, begin.after(o.Progress)
+		so.Start, so.Progress, so.Keep = first.Picture.Pix, begin.after(o.Progress), begin.keep
 	case o.startsRough(t, method):
 		if o.Start == nil {
 			o.Start = func(ctx context.Context) ([]float32, error) { return t.Start(ctx, a, slices.Clone(prob.Y), d) }
@@ -220,6 +221,9 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		}
 	}
 	res, err := solver.Solve(ctx, m, prob, method, so)
+	if first != nil && err != nil && errors.Is(err, ctx.Err()) && (res == nil || res.Steps == 0) {
+		return first, begin.stopped(first, err)
+	}
 	if res == nil {
 		return nil, err
 	}
@@ -258,8 +262,11 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if t.Direct && finished && err == nil {
 		allowForCutOff(x.Pix, y.Pix, noise)
 	}
-	return &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method,
-		state: res.State}, err
+	whole := &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method, state: res.State}
+	if first != nil {
+		whole.Begun = first.Steps
+	}
+	return whole, err
 }
 
 // noise is the deviation of y's noise, as told or estimated; sure is false where there is too little to estimate it

@@ -91,10 +91,10 @@ func solveWindows(ctx context.Context, m prior.Prior, d Damage, y *picture.Pictu
 				return res.Picture.Pix[3*((y-list[i].all.Min.Y)*res.Picture.W+x-list[i].all.Min.X):]
 			})
 			if i == first {
-				done = i * res.Steps
+				done = i * (res.Steps + res.Begun)
 			}
-			done, area = done+res.Steps, area+list[i].area()
-			total.Steps, total.Method = total.Steps+res.Steps, res.Method
+			done, area = done+res.Steps+res.Begun, area+list[i].area()
+			total.Steps, total.Begun, total.Method = total.Steps+res.Steps, total.Begun+res.Begun, res.Method
 			total.RMS, total.Noise = max(total.RMS, res.RMS), res.Noise
 		}
 		switch {

@@ -187,7 +187,9 @@ func TestDegradeRestore(t *testing.T) {
 			require.Contains(t, out, at("r.png"))
 			require.Contains(t, log, "kernels "+asm.Active().String())
 			require.Contains(t, log, "in one piece (larger than the 16x16 pictures of the training)")
-			require.Contains(t, log, "predicted: about")
+			if !strings.Contains(log, "from diffpir true") { // whose steps are not alike: there it takes two seconds
+				require.Contains(t, log, "predicted: about")
+			}
 			r, err := picture.Load(at("r.png"))
 			require.NoError(t, err)
 			if c.task == "sr4" { // ceil(37/4) and ceil(30/4), times 4
@@ -210,7 +212,11 @@ func TestDegradeRestore(t *testing.T) {
 			file, err := os.ReadFile(at("r.png"))
 			require.NoError(t, err)
 			require.Contains(t, string(file), "parameters\x00Task: "+c.task)
-			require.Contains(t, string(file), "Steps: 4, Done: 4 of 4")
+			done := "4 of 4"
+			if strings.Contains(log, "from diffpir true") {
+				done = "24 of 24"
+			}
+			require.Contains(t, string(file), "Steps: 4, Done: "+done)
 		})
 	}
 }

@@ -231,7 +231,7 @@ func (r *restoration) restore(ctx context.Context) error {
 	}
 	r.bar.clear()
 	if r.screen != nil {
-		if r.bar.bar && res.Steps == r.total && r.screen.rows > 0 {
+		if r.bar.bar && res.Steps+res.Begun == r.total && r.screen.rows > 0 {
 			r.screen.rows++ // the bar ended its line
 		}
 		_ = r.screen.show(res.Picture)
@@ -690,7 +690,7 @@ func (r *restoration) save(res *psld.Result) error {
 		model = r.m.Info().Name
 	}
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-		r.t.Name, psld.MethodSettings(r.method, res.Steps, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w,
+		r.t.Name, psld.MethodSettings(r.method, res.Steps+res.Begun, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w,
 		r.h, version())
 	err := r.c.savePicture(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings}, r.record().Text())
 	if err != nil || *r.sheet == "" {
@@ -752,7 +752,7 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 	}
 	switch {
 	case *r.asJSON:
-		printJSON(r.c, map[string]any{"out": *r.out, "steps_done": res.Steps, "rms": res.RMS, "warning": doubt,
+		printJSON(r.c, map[string]any{"out": *r.out, "steps_done": res.Steps + res.Begun, "rms": res.RMS, "warning": doubt,
 			"seed":    r.o.Seed,
 			"seconds": time.Since(r.start).Seconds(), "stopped": stopped != nil, "resume": goOn})
 	case stopped != nil:

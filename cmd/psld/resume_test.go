@@ -75,7 +75,7 @@ func TestKilled(t *testing.T) {
 		"psld":    "--in y.png --task denoise --strength 1 --eta 1 --reference --loop-noise 0.05",
 		"ldps":    "--task sr4 --method ldps --in small.png",
 		"gmldps":  "--in y.png --task deblur-gaussian --kernel-std 3 --method gmldps --strength 0.3 --seed 3",
-		"in hole": "--in y.png --task inpaint-random --mask m.png --invert-mask --strength 0.7",
+		"in hole": "--in y.png --task inpaint-random --mask m.png --invert-mask --strength 0.7 --from-diffpir=false",
 	} {
 		t.Run(name, func(t *testing.T) {
 			must(t, "degrade", "--task", "inpaint-random", "--in", "y.png", "--out", "d.png", "--mask-out", "m.png",

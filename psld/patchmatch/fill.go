@@ -166,8 +166,8 @@ func (f *Filler) Step(ctx context.Context, step int, matches []float32, seed uin
 }
 
 // Paint writes what the matches after a number of steps, at least 1, put into the missing pixels of pix [h][w][3];
-// with the last one, which has no matches of its own, without seams. Before that it is rough, to be there at once. When
-// ctx ends it returns its error and leaves pix as it was.
+// with the last one, which has no matches of its own, without seams. Before that it is rough, to be there at once.
+// When ctx ends it returns its error and leaves pix as it was.
 func (f *Filler) Paint(ctx context.Context, pix []float32, steps int, matches []float32, seed uint64) error {
 	whole := steps >= f.Len()
 	i, _ := f.place(min(steps, f.Len()-1) - 1)

@@ -4,9 +4,9 @@ import "slices"
 
 const repeat = 0.3 // of 0, 0.1, 0.3, 1 and 3 the best LPIPS over 24 training photographs, see the docs
 
-// repeats is what the distance of a source is raised by in a search, [h][w], for matches that take the same few sources
-// again and again, which shows as a pattern that the picture has not (Kaspar et al. 2015, "Self tuning texture
-// optimization"): the middle of all distances, times how often the sources about it are taken beyond what would be even.
+// repeats is what the distance of a source is raised by in a search, [h][w], for matches that take the same few
+// sources again and again, which shows as a pattern that the picture has not (Kaspar et al. 2015, "Self tuning texture
+// optimization"): the middle of all distances, times how often the sources about it are taken beyond what is even.
 func (l *level) repeats(f field) []float32 {
 	count, distances := make([]float64, l.h*l.w), make([]float32, len(f))
 	for i, m := range f {
