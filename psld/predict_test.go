@@ -24,7 +24,9 @@ func TestPredict(t *testing.T) {
 	require.Equal(t, float64(7*eps+3*encode+3*decode),
 		runMACs(m, m, &solver.DiffPIR{Steps: 7, FitEvery: 3}, nil, 64, 64))
 	small := &solver.PSLDPatchMatch{PSLD: *glued(3, 1), HoleDepth: 16}
-	require.Equal(t, 1.5*2*3*float64(eps+encode+decode), runMACs(m, m, small, box(256, 128), 256, 256))
+	require.Equal(t, 2*3*float64(eps+encode+decode)+patchMACs(box(256, 128), 256, 256),
+		runMACs(m, m, small, box(256, 128), 256, 256))
+	require.Equal(t, 128*128*(2e6+16e3*64.0), patchMACs(box(256, 128), 256, 256))
 	eps, encode, decode = m.MACs(256, 256)
 	require.Equal(t, 2*3*float64(eps+encode+decode), runMACs(m, m, small, box(256, 30), 256, 256), "shallow")
 	method := glued(7, 1)
