@@ -77,8 +77,8 @@ func runMACs(c prior.Costed, m prior.Prior, method solver.Method, keep []bool, h
 }
 
 // patchMACs are the multiply-adds of networks that take about as long as to fill holes with patches: they are looked
-// for on all scales, and the seams hidden by sweeps whose number grows with the hole's depth. Measured with two threads
-// of AVX-512; the one grows with the other on other processors.
+// for on all scales, and the seams hidden by sweeps whose number grows with the hole's depth. Measured with two
+// threads of AVX-512; on a slower processor both are slower.
 func patchMACs(keep []bool, h, w int) float64 {
 	const search, sweeps = 2e6, 16e3
 	missing := 0

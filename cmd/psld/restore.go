@@ -690,8 +690,8 @@ func (r *restoration) save(res *psld.Result) error {
 		model = r.m.Info().Name
 	}
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Paste: %v, Model: %s, Kernels: %s, Size: %dx%d, Version: psld %s",
-		r.t.Name, psld.MethodSettings(r.method, res.Steps+res.Begun, r.total), r.o.Seed, r.pasted(), model, asm.Active(), r.w,
-		r.h, version())
+		r.t.Name, psld.MethodSettings(r.method, res.Steps+res.Begun, r.total), r.o.Seed, r.pasted(), model, asm.Active(),
+		r.w, r.h, version())
 	err := r.c.savePicture(*r.out, res.Picture, picture.Text{Key: "parameters", Value: settings}, r.record().Text())
 	if err != nil || *r.sheet == "" {
 		return err

@@ -254,10 +254,11 @@ func (r *sampler) sample(ctx context.Context, i int) error {
 	if err != nil && (res == nil || draining || res.Steps == 0) {
 		return err
 	}
-	done := client.Result{Sample: i, Seed: o.Seed, Steps: res.Steps + res.Begun, Partial: err != nil, RMS: res.RMS,
+	steps := res.Steps + res.Begun
+	done := client.Result{Sample: i, Seed: o.Seed, Steps: steps, Partial: err != nil, RMS: res.RMS,
 		Seconds: time.Since(r.started).Seconds()}
 	settings := fmt.Sprintf("Task: %s, %s, Seed: %d, Model: %s, Size: %dx%d, Version: psld %s", r.p.task.Name,
-		psld.MethodSettings(res.Method, res.Steps+res.Begun, res.Steps+res.Begun), o.Seed, r.j.Options.Model, r.p.w, r.p.h, r.s.o.Version)
+		psld.MethodSettings(res.Method, steps, steps), o.Seed, r.j.Options.Model, r.p.w, r.p.h, r.s.o.Version)
 	if e := picture.Save(r.path(resultName(i)), res.Picture, picture.Text{Key: "parameters", Value: settings},
 		r.record(o.Seed).Text()); e != nil {
 		return e
