@@ -16,6 +16,7 @@ import (
 	"psld/psld"
 	"psld/psld/eval"
 	"psld/psld/metric"
+	"psld/psld/param"
 	"psld/psld/picture"
 	"psld/psld/prior"
 	"psld/psld/solver"
@@ -315,6 +316,12 @@ func modelFacts(m prior.Prior, o eval.Options) (list []eval.Fact) {
 			add(own, name)
 		case err != nil || spec.Needs.Prior:
 			add(m, name)
+		}
+		if err != nil || m == nil || param.ValuesOf(spec.Default())["from_diffpir"] == nil {
+			continue
+		}
+		if pixels, err := prior.OpenPixel("", m.Device()); err == nil { // it may begin there
+			add(pixels, name)
 		}
 	}
 	return list
