@@ -68,7 +68,7 @@ Made by \`bench/results.sh PHOTOS FLOWERS ALEXNET$options\` with $n photographs 
 model, half of them of flowers. psld, gmldps and ldps run on the embedded latent model, but in all tasks except
 \`inpaint-box\` from what diffpir makes on the embedded pixel model (\`from_diffpir\`); tv runs on none, all others on
 the pixel model. Their parameters stand at the end. Those of psld and ddrm, of dps, mcg and score-sde in boxes, of dps
-on random inpainting, and of score-sde and pnp-admm in sr4 were found or held on training photographs, the others on a
+on random inpainting, and of score-sde in sr4 were found or held on training photographs, the others on a
 few validation photographs (\`psld/presets.yaml\` tells), of which some may be among these.
 
 In short: PSNR in dB / LPIPS (AlexNet), the best of each task in bold, and seconds a picture, the mean over the tasks.
