@@ -21,7 +21,8 @@ type beginning struct {
 	options Options
 	steps   int         // its own
 	all     int         // with those of the method
-	share   float64     // of the work
+	work    float64     // its multiply-adds
+	share   float64     // of the work of both
 	keep    solver.Keep // of the method's run
 }
 
@@ -51,25 +52,13 @@ func (o *Options) beginning(m prior.Prior, method solver.Method, d Damage, h, w 
 	if err != nil {
 		return nil, err
 	}
-	b := &beginning{model: pixels, options: first, steps: stepsOf(its), share: 0.5, keep: o.Keep}
+	b := &beginning{model: pixels, options: first, steps: stepsOf(its), share: 0.5, keep: o.Keep,
+		work: runMACs(pixels, pixels, its, d.Keep, h, w)}
 	b.all = b.steps + stepsOf(method)
-	own := runMACs(pixels, pixels, its, d.Keep, h, w)
 	if c, ok := m.(prior.Costed); ok {
-		b.share = own / (own + runMACs(c, m, method, d.Keep, h, w))
+		b.share = b.work / (b.work + runMACs(c, m, method, d.Keep, h, w))
 	}
 	return b, nil
-}
-
-// work is the multiply-adds of the run, 0 for none.
-func (b *beginning) work(d Damage, h, w int) float64 {
-	if b == nil {
-		return 0
-	}
-	its, err := Preset(b.model, d, h, w, b.options)
-	if err != nil {
-		return 0 // Solve says so
-	}
-	return Work(b.model, its, d, h, w, b.options)
 }
 
 // resume decides which of the two runs a state on disk is of: one file has those of both, one after the other. Where
@@ -91,9 +80,17 @@ func (b *beginning) resume() error {
 	return nil
 }
 
-// solve runs it. When ctx ends early it returns the best picture so far as well.
-func (b *beginning) solve(ctx context.Context, d Damage, y *picture.Picture, t *task.Task) (*Result, error) {
-	if err := b.resume(); err != nil {
+// solve runs it before method, on the model m with noise of deviation sigma: what that would refuse is refused now.
+// When ctx ends early it returns the best picture so far as well.
+func (b *beginning) solve(ctx context.Context, m prior.Prior, method solver.Method, sigma float64, d Damage,
+	y *picture.Picture, t *task.Task) (*Result, error) {
+	h, w := t.Scale*y.H, t.Scale*y.W
+	err := errors.Join(solver.Check(m, method, sigma),
+		solver.CheckOnePiece(m, h, w, b.options.MaxMemory, b.options.Runtime))
+	if err == nil {
+		err = b.resume()
+	}
+	if err != nil {
 		return nil, err
 	}
 	o := b.options

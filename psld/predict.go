@@ -45,8 +45,11 @@ func Work(m prior.Prior, method solver.Method, d Damage, h, w int, o Options) (w
 		return 0
 	}
 	run := func(d Damage, h, w int) float64 {
-		begin, _ := o.beginning(m, method, d, h, w) // Solve says what is wrong
-		return runMACs(c, m, method, d.Keep, h, w) + begin.work(d, h, w)
+		own := runMACs(c, m, method, d.Keep, h, w)
+		if begin, _ := o.beginning(m, method, d, h, w); begin != nil { // Solve says what is wrong
+			own += begin.work
+		}
+		return own
 	}
 	if t, err := task.Find(string(d.Task)); err == nil {
 		for _, v := range o.windows(t, m, d.Keep, h, w) {

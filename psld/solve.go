@@ -203,12 +203,7 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	var first *Result // of the run that it begins from
 	switch {
 	case begin != nil:
-		// What the run itself would refuse is refused before this one.
-		err := errors.Join(solver.Check(m, method, sigma), solver.CheckOnePiece(m, h, w, o.MaxMemory, o.Runtime))
-		if err != nil {
-			return nil, err
-		}
-		if first, err = begin.solve(ctx, d, y, t); err != nil {
+		if first, err = begin.solve(ctx, m, method, sigma, d, y, t); err != nil {
 			return first, err
 		}
 		so.Start, so.Progress, so.Keep = first.Picture.Pix, begin.after(o.Progress), begin.keep
@@ -221,13 +216,10 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		}
 	}
 	res, err := solver.Solve(ctx, m, prob, method, so)
-	if first != nil && err != nil && errors.Is(err, ctx.Err()) && (res == nil || res.Steps == 0) {
+	switch stopped := err != nil && errors.Is(err, ctx.Err()); {
+	case first != nil && stopped && (res == nil || res.Steps == 0):
 		return first, begin.stopped(first, err)
-	}
-	if res == nil {
-		return nil, err
-	}
-	if err != nil && !errors.Is(err, ctx.Err()) {
+	case res == nil, err != nil && !stopped:
 		return nil, err
 	}
 	x := (&picture.Picture{W: w, H: h, Pix: res.X}).As(y)
