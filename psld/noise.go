@@ -223,15 +223,6 @@ func noiseOf(eigenvalues []float64) float64 {
 	return max(0, eigenvalues[0])
 }
 
-// NoiseNote says why the estimate of a picture's noise is unsure: of a lossy file, whose compression takes noise away.
-// "" where nothing speaks against it.
-func NoiseNote(y *picture.Picture) string {
-	if y == nil || !y.Lossy {
-		return ""
-	}
-	return "unsure, since the file is lossy: compression takes noise away, of which there may be up to twice as much"
-}
-
 // diagonals calls f with the size of the finest diagonal wavelet coefficient of each known 2x2 block, for each
 // channel, and whether one of its values is at an end of the range, where noise may have been cut off.
 func diagonals(y []float32, h, w int, keep []bool, f func(r, c int, d float64, cut bool)) {
@@ -253,10 +244,12 @@ func diagonals(y []float32, h, w int, keep []bool, f func(r, c int, d float64, c
 // detail everywhere, and little noise as a rule: a quarter of the estimate is taken, but for noise that is told from
 // texture by its colours. For sr4 of 12 photographs the error, as a root of a mean square, is 0.014, 0.006, 0.003 and
 // 0.003 at deviations 0, 0.02, 0.05 and 0.1; of the quarter alone 0.014, 0.014, 0.037 and 0.075, of the whole 0.056,
-// 0.025, 0.003 and 0.003.
-func NoiseOf(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, ok bool) {
+// 0.025, 0.003 and 0.003. Of what is to be denoised, noise that is not white counts by what it has of coarse specks
+// (see coarseNoise). note says where the estimate is unsure, or of noise that is not white; "" where nothing is to be
+// said.
+func NoiseOf(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, note string, ok bool) {
 	if t == nil || y.Validate() != nil {
-		return 0, false
+		return 0, "", false
 	}
 	white := false
 	if y.Lossy {
@@ -264,10 +257,21 @@ func NoiseOf(t *task.Task, y *picture.Picture, keep []bool) (sigma float64, ok b
 	} else {
 		sigma, white, ok = estimateNoise(y.Pix, y.H, y.W, keep)
 	}
+	if !ok {
+		return 0, "", false
+	}
 	if t.Scale > 1 && !white {
 		sigma /= 4
 	}
-	return sigma, ok
+	if t.Direct && !white {
+		if coarse, seen := coarseNoise(y.Pix, y.H, y.W); seen && coarse > sigma {
+			return coarse, "coarse noise, as of a camera: that of white noise with as much of what is coarse", true
+		}
+	}
+	if y.Lossy {
+		note = "unsure, since the file is lossy: compression takes noise away, of which there may be up to twice as much"
+	}
+	return sigma, note, true
 }
 
 // extreme tells whether one of the values is at an end of the range of pictures.

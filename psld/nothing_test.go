@@ -78,6 +78,6 @@ func TestNothing(t *testing.T) {
 	require.Equal(t, "none", psld.DescribeMethod(nil))
 	_, ok := psld.EstimateNoise(nil, 64, 64, nil)
 	require.False(t, ok)
-	_, ok = psld.NoiseOf(nil, nil, nil)
+	_, _, ok = psld.NoiseOf(nil, nil, nil)
 	require.False(t, ok)
 }

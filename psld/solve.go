@@ -143,7 +143,7 @@ func Solve(ctx context.Context, m prior.Prior, p Problem, o Options) (*Result, e
 			return nil, err
 		}
 		if o.Sigma == nil {
-			if sigma, ok := NoiseOf(t, y, p.Keep); ok {
+			if sigma, _, ok := NoiseOf(t, y, p.Keep); ok {
 				o.Sigma = &sigma
 			}
 		}
@@ -267,7 +267,8 @@ func (o *Options) noise(t *task.Task, y *picture.Picture, keep []bool) (sigma fl
 	if o.Sigma != nil {
 		return *o.Sigma, true
 	}
-	return NoiseOf(t, y, keep)
+	sigma, _, sure = NoiseOf(t, y, keep)
+	return sigma, sure
 }
 
 // withoutHoles clears what stands in the holes of y, which was not measured, and returns y.

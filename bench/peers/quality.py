@@ -4,7 +4,8 @@
     python3 bench/peers/quality.py --pictures DIR [DIR...] --psld ./psld --out runs/quality
 
 Every picture is cut to its centre of at most 256 pixels a side, damaged by `psld degrade`, and restored from that
-file by all: what a tool cannot read in an 8-bit PNG, none of them can. The parameters of each classical tool are the
+file by all: what a tool cannot read in an 8-bit PNG, none of them can. Of denoise-camera the file is a JPEG, as of a
+telephone at night. The parameters of each classical tool are the
 best, by the mean PSNR over these very pictures, of a small grid, which flatters it; psld runs with its defaults.
 Results are kept in --out, so that a run that was stopped goes on. PSNR is over all pixels; LPIPS is that of AlexNet
 with the weights of --lpips.
@@ -27,6 +28,7 @@ TASKS = {  # name: arguments of degrade, arguments of restore, noise on [0,1]
     "denoise-15": (["--task", "denoise", "--sigma", str(15 / 127.5)], [], 15 / 255),
     "denoise-25": (["--task", "denoise", "--sigma", str(25 / 127.5)], [], 25 / 255),
     "denoise-50": (["--task", "denoise", "--sigma", str(50 / 127.5)], [], 50 / 255),
+    "denoise-camera": ([], [], 0.1),  # see camera()
     "inpaint-random": (["--task", "inpaint-random", "--sigma", "0.05"], ["--paste=false"], 0.025),
     "inpaint-box": (["--task", "inpaint-box", "--sigma", "0"], [], 0),
     "sr4": (["--task", "sr4", "--sigma", "0"], [], 0),
@@ -123,18 +125,38 @@ def interpolated(y, hole, kind):
     return x
 
 
+def camera(x, seed):
+    """Is what a camera makes of x in little light: noise of the light and of reading, in one colour of three a pixel;
+    the other two are means of their neighbours. On [0,1], as x."""
+    from scipy.ndimage import convolve
+    light = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    light += np.random.default_rng(seed).standard_normal(light.shape) * np.sqrt(0.012 * light + 0.0005)
+    seen = np.zeros_like(light)  # red, green, green, blue
+    seen[0::2, 0::2, 0] = seen[0::2, 1::2, 1] = seen[1::2, 0::2, 1] = seen[1::2, 1::2, 2] = 1
+    green = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
+    other = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+    light = [convolve((light * seen)[..., c], green if c == 1 else other, mode="mirror") for c in range(3)]
+    light = np.clip(np.stack(light, -1), 0, 1)
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
 def candidates(task, d, sigma):
     """Yields (tool, parameter, function) for a damaged picture in the folder d."""
     import cv2
     from skimage import restoration
     y = load(d / "y.png")
     if task.startswith("denoise"):
-        for f in (0.9, 1.0, 1.15):
+        factors = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8) if task == "denoise-camera" else (0.9, 1.0, 1.15)
+        for f in factors:
             x = []  # computed once
             yield "BM3D", f, lambda f=f, x=x: x.append(bm3d(y, f * sigma)) or x[0]
             yield "BM3D, cut-off noise allowed for", f, lambda f=f, x=x: uncut(x[0] if x else bm3d(y, f * sigma), sigma)
-        for w in (0.6, 0.9, 1.3):
+        for w in factors if task == "denoise-camera" else (0.6, 0.9, 1.3):
             yield "TV", w, lambda w=w: restoration.denoise_tv_chambolle(y, weight=w * sigma, channel_axis=-1)
+    if task == "denoise-camera":
+        bytes_ = np.round(y * 255).astype(np.uint8)
+        for h in (5, 10, 15, 20, 30):
+            yield "NLM", h, lambda h=h: cv2.fastNlMeansDenoisingColored(bytes_, None, h, h) / 255
     if task.startswith("inpaint"):
         hole = load(d / "m.png", "L") > 0.5
         for kind in ("linear", "biharmonic"):
@@ -176,6 +198,11 @@ def prepare(args, task, path, d):
     w, h = (min(256, s) // 8 * 8 for s in im.size)
     left, top = (im.size[0] - w) // 2, (im.size[1] - h) // 2
     im.crop((left, top, left + w, top + h)).save(d / "x.png")
+    if task == "denoise-camera":
+        y = np.round(camera(load(d / "x.png"), sum(path.stem.encode())) * 255).astype(np.uint8)
+        Image.fromarray(y).save(d / "y.jpg", quality=90, subsampling=2)
+        Image.open(d / "y.jpg").save(d / "y.png")
+        return
     extra = []
     if task.startswith("inpaint"):
         extra = ["--mask-out", str(d / "m.png")]
@@ -193,7 +220,7 @@ def run(command):
 def restore(args, task, d, name, flags):
     out = d / f"psld-{name}.png"
     command = [args.psld, "restore", "--task", task.split("-")[0] if task.startswith("denoise") else task,
-               "--in", str(d / "y.png"), "--out", str(out), "--seed", "1"] + TASKS[task][1] + flags
+               "--in", str(d / ("y.jpg" if (d / "y.jpg").exists() else "y.png")), "--out", str(out), "--seed", "1"] + TASKS[task][1] + flags
     if task.startswith("inpaint"):
         command += ["--mask", str(d / "m.png")]
     if task.startswith("deblur"):

@@ -145,6 +145,7 @@ type restoration struct {
 	d         psld.Damage
 	words     string // of the damage
 	noise     string // where its deviation is from
+	noiseNote string // what is to be said of an estimate
 	why       string // the method, where the damage decided
 	h, w      int    // of the result
 	total     int    // steps
@@ -431,8 +432,8 @@ func (r *restoration) load(context.Context) (err error) {
 	r.noise = "as given"
 	if r.o.Sigma == nil {
 		r.noise = "unknown"
-		if sigma, ok := psld.NoiseOf(r.t, r.y, r.d.Keep); ok {
-			r.o.Sigma, r.noise = &sigma, "estimated"
+		if sigma, note, ok := psld.NoiseOf(r.t, r.y, r.d.Keep); ok {
+			r.o.Sigma, r.noise, r.noiseNote = &sigma, "estimated", note
 		}
 	}
 	// There may be a little more than asked for: the schedule divides 1000.
@@ -582,8 +583,8 @@ func (r *restoration) announce() {
 	} else {
 		r.c.say("noise     deviation %.3g on [-1,1] (%.3g of 255), %s", *r.o.Sigma, *r.o.Sigma*127.5, r.noise)
 	}
-	if note := psld.NoiseNote(r.y); note != "" && r.noise == "estimated" {
-		r.c.say("          %s (--sigma tells it)", note)
+	if r.noiseNote != "" {
+		r.c.say("          %s (--sigma tells it)", r.noiseNote)
 	}
 	if r.blurTold() {
 		if doubt := psld.KernelDoubt(r.y, r.d, r.deviation()); doubt != "" {

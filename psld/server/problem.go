@@ -175,10 +175,10 @@ func (s *Server) readProblem(o client.JobOptions, path func(name string) string)
 		sigma := psld.DefaultSigma
 		p.sigma = &sigma
 	default:
-		if sigma, ok := psld.NoiseOf(t, p.y, p.damage.Keep); ok {
+		if sigma, why, ok := psld.NoiseOf(t, p.y, p.damage.Keep); ok {
 			p.sigma = &sigma
 			note := fmt.Sprintf("noise estimated: deviation %.1f of 255", sigma*127.5)
-			if why := psld.NoiseNote(p.y); why != "" {
+			if why != "" {
 				note += ", " + why
 			}
 			p.notes = append(p.notes, note)
