@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"strings"
 
 	"psld/psld/operator"
 	"psld/psld/picture"
@@ -100,22 +101,22 @@ func findMask(t *task.Task, y *picture.Picture, told Told) (keep []bool, words [
 // findKernel is the kernel that the user tells.
 func findKernel(t *task.Task, y *picture.Picture, told Told) (k *operator.Kernel, words []string, err error) {
 	if told.Kernel != "" {
-		k, err = operator.LoadKernel(told.Kernel)
-	} else {
-		var d Damage
-		d, err = t.DrawDamage(y.H, y.W, told.Blur, 0)
-		k = d.Kernel
+		if k, err = operator.LoadKernel(told.Kernel); err != nil {
+			return nil, nil, err
+		}
+		return k, []string{fmt.Sprintf("kernel of %dx%d pixels", k.Size, k.Size)}, nil
 	}
+	d, err := t.DrawDamage(y.H, y.W, told.Blur, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	text := fmt.Sprintf("kernel of %dx%d pixels", k.Size, k.Size)
+	var blur []string // in the words of the flags, but without their hyphens: the web page shows them, too
 	for _, p := range t.Parameters {
 		if v, ok := told.Blur[p.Name]; ok {
-			text += fmt.Sprintf(", %s %v", p.Name, v)
+			blur = append(blur, fmt.Sprintf("%s %v", strings.ReplaceAll(p.Name, "-", " "), v))
 		}
 	}
-	return k, []string{text}, nil
+	return d.Kernel, []string{strings.Join(blur, ", ")}, nil
 }
 
 // markMissing makes the pixels that are not kept opaque and counts them.
