@@ -26,24 +26,33 @@ func TestBest(t *testing.T) {
 	require.Equal(t, 8, thickness(lines(8), h, w))
 	require.Zero(t, thickness(lines(0), h, w))
 	usual := or(task.Must(task.Inpaint).Best, "psld")
-	name, why := Best(Damage{Task: task.Inpaint, Keep: lines(3)}, h, w, nil)
+	name, why := Best(Damage{Task: task.Inpaint, Keep: lines(3)}, h, w, nil, "")
 	require.Equal(t, task.Must(task.Inpaint).Thin, name)
 	require.Equal(t, "the holes are thin, at most 4 pixels across", why)
 	for want, d := range map[string]Damage{"the holes are not thin, up to 20 pixels across": {Task: task.Inpaint,
 		Keep: lines(20)}, "": {Task: task.Inpaint}} {
-		name, why = Best(d, h, w, nil)
+		name, why = Best(d, h, w, nil, "")
 		require.Equal(t, usual, name)
 		require.Equal(t, want, why)
 	}
 	for _, sd := range []bool{false, true} {
 		m := prior.RandomTiny(1)
 		m.StableDiffusion = sd
-		name, _ = Best(Damage{Task: task.Inpaint, Keep: lines(3)}, h, w, m)
+		name, _ = Best(Damage{Task: task.Inpaint, Keep: lines(3)}, h, w, m, "")
 		require.Equal(t, map[bool]string{false: usual, true: "psld"}[sd], name)
-		name, _ = Best(Damage{Task: task.Denoise}, h, w, m)
+		name, _ = Best(Damage{Task: task.Denoise}, h, w, m, "")
 		require.Equal(t, "psld", name)
 	}
-	name, _ = Best(Damage{Task: task.Destripe, Keep: lines(3)}, h, w, nil)
+	pixel, err := prior.DefaultPixel()
+	require.NoError(t, err)
+	for quality, want := range map[string]string{"": "diffpir", QualityGood: "diffpir", QualityBest: "psld"} {
+		name, why = Choose(Auto, Damage{Task: task.SR4}, h, w, false, quality)
+		require.Equal(t, want, name)
+		require.Equal(t, want == "psld", why != "")
+		name, _ = Best(Damage{Task: task.SR4}, h, w, pixel, quality)
+		require.Equal(t, "diffpir", name)
+	}
+	name, _ = Best(Damage{Task: task.Destripe, Keep: lines(3)}, h, w, nil, "")
 	require.Equal(t, task.Must(task.Destripe).Best, name)
 }
 

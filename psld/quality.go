@@ -56,7 +56,7 @@ func (o *Options) choose(d Damage, h, w int, m prior.Prior) string {
 	case isStableDiffusion(m) && o.Quality != "":
 		return or(fullSize[o.Quality].method, "psld") // a quality that there is not is an error elsewhere
 	}
-	name, _ := Best(d, h, w, m)
+	name, _ := Best(d, h, w, m, o.Quality)
 	return name
 }
 
@@ -77,6 +77,9 @@ func (o *Options) effort(values param.Values, m prior.Prior, spec solver.Spec) {
 	if full := fullSize[o.Quality]; isStableDiffusion(m) && method == full.method {
 		maps.Copy(values, full.values)
 		return
+	}
+	if begun, _ := values["from_diffpir"].(bool); begun && o.Quality == QualityBest {
+		return // what DiffPIR has found gets no better by more steps
 	}
 	name, n := values.Steps()
 	if n == 0 { // the preset leaves the method's own

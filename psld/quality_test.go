@@ -74,6 +74,10 @@ func TestQuality(t *testing.T) {
 		require.Equal(t, want.method, name, want.quality)
 		require.Equal(t, want.steps, n, want.quality)
 	}
+	// What begins from DiffPIR's picture has no use for more steps.
+	_, good := steps(tiny, task.SR4, Options{Method: "psld", Quality: QualityGood})
+	_, best := steps(tiny, task.SR4, Options{Method: "psld", Quality: QualityBest})
+	require.Equal(t, good, best)
 	_, err := Preset(nil, Damage{Task: task.Denoise}, 64, 64, Options{Method: "diffpir", Quality: "fast"})
 	require.ErrorContains(t, err, "want preview, good, best")
 }

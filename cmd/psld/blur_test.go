@@ -29,7 +29,7 @@ func TestBlurOfPicture(t *testing.T) {
 	require.Regexp(t, `noise     deviation 0\.0[12]\d* on \[-1,1\] \(\d\.?\d* of 255\), estimated`, words)
 	_, log = must(t, append(restore, "--kernel-std", "1.5", "--sigma", "2.55/255", "--max-time", "1h")...)
 	require.Contains(t, log, "of method tv is known by its first steps: --max-time refuses then, or ends it")
-	require.Contains(t, log, "kernel-std 1.5")
+	require.Contains(t, log, "kernel std 1.5")
 	require.Contains(t, log, "deviation 0.02 on [-1,1] (2.55 of 255), as given")
 
 	flat := picture.New(64, 64)

@@ -98,7 +98,7 @@ func (f *demoFlags) run(ctx context.Context, c *console, _ []string) (err error)
 		return nothing(ctx, stopped, "picture")
 	}
 	panels, names = append(panels, *restored), append(names, "restoration")
-	if best, _ := psld.Best(r.d, r.x.H, r.x.W, nil); stopped == nil && *f.model.path == "" && best != "psld" {
+	if best, _ := psld.Best(r.d, r.x.H, r.x.W, nil, ""); stopped == nil && *f.model.path == "" && best != "psld" {
 		pixel, err := f.model.openAny(ctx, c, true)
 		if err != nil {
 			return err

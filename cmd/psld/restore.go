@@ -104,8 +104,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		told:   addParameterFlags(fs, func(t *task.Task) bool { return t.Needs == task.Kernel }, false),
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
-		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps, and with Stable Diffusion "+
-			"the method, DPM or for best PSLD (default: good; with Stable Diffusion PSLD with more steps than best has)"),
+		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps; with auto for sr4 the "+
+			"method, for best PSLD, and with Stable Diffusion, DPM or for best PSLD (default: good; with Stable Diffusion PSLD with more steps than best has)"),
 		preview: fs.String("preview", "", "`file` that shows the picture in the making, after the first step and then "+
 			"every minute: .png or .jpg"),
 		model:  addModelFlags(fs),
@@ -314,11 +314,15 @@ func (r *restoration) candidates() (names []string, why string) {
 	for _, name := range latentFlags {
 		latent = latent || set[name]
 	}
-	best, why := psld.Choose(*r.methodName, r.d, r.h, r.w, latent)
+	quality := *r.quality
+	if *r.model.path != "" {
+		quality = ""
+	}
+	best, why := psld.Choose(*r.methodName, r.d, r.h, r.w, latent, quality)
 	if why == "" {
 		return []string{best}, ""
 	}
-	usual, _ := psld.Choose(*r.methodName, psld.Damage{Task: r.t.Name}, r.h, r.w, latent)
+	usual, _ := psld.Choose(*r.methodName, psld.Damage{Task: r.t.Name}, r.h, r.w, latent, "")
 	return []string{best, usual}, why
 }
 

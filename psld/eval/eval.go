@@ -256,8 +256,8 @@ func (e *run) standsFor(method string, d psld.Damage, h, w int) string {
 	if method != psld.Auto {
 		return method
 	}
-	name, _ := psld.Best(d, h, w, nil)
-	name, _ = psld.Best(d, h, w, e.prior(name))
+	name, _ := psld.Best(d, h, w, nil, "")
+	name, _ = psld.Best(d, h, w, e.prior(name), "")
 	return name
 }
 

@@ -25,7 +25,17 @@ var (
 
 // DefaultPixel is the embedded pixel prior, a small one trained on photographs. It is loaded once; all callers share
 // it.
-var DefaultPixel = sync.OnceValues(func() (*Pixel, error) { return embeddedPixel(cpu.F32) })
+func DefaultPixel() (*Pixel, error) { return defaultPixels[cpu.F32]() }
+
+// defaultPixels has it in each precision of the processor: the run that a method begins from asks for it again and again.
+// On another device it is loaded for each run, since it goes with the device.
+var defaultPixels = func() map[tensor.Device]func() (*Pixel, error) {
+	all := map[tensor.Device]func() (*Pixel, error){}
+	for _, dev := range []tensor.Device{cpu.F32, cpu.BF16, cpu.BF16Fast, cpu.F32X3, cpu.Int8} {
+		all[dev] = sync.OnceValues(func() (*Pixel, error) { return embeddedPixel(dev) })
+	}
+	return all
+}()
 
 func embeddedPixel(dev tensor.Device) (*Pixel, error) {
 	f, err := weights.Parse(defaultPixel)

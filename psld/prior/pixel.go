@@ -47,8 +47,8 @@ func PixelSchedule() schedule.Noise { return schedule.Linear(1e-4, 0.02, schedul
 // in a file of the same name that ends in .json.
 func OpenPixel(path string, dev tensor.Device) (*Pixel, error) {
 	if path == "" {
-		if dev == cpu.F32 {
-			return DefaultPixel()
+		if shared := defaultPixels[dev]; shared != nil {
+			return shared()
 		}
 		return embeddedPixel(dev)
 	}

@@ -59,7 +59,11 @@ type bound struct {
 // bind finds them; d may be without mask and kernel.
 func (s *Server) bind(ctx context.Context, m *model, t *task.Task, d psld.Damage, h, w int, o psld.Options) (b bound,
 	err error) {
-	name, _ := psld.Choose(o.Method, d, h, w, m.Kind == "latent")
+	quality := o.Quality
+	if m.Kind != "embedded" {
+		quality = ""
+	}
+	name, _ := psld.Choose(o.Method, d, h, w, m.Kind == "latent", quality)
 	spec, err := solver.Lookup(name)
 	if err != nil {
 		return b, bad("%s", err)

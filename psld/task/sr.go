@@ -32,6 +32,7 @@ func enlarging(name Name, n int, lost, does string) Task {
 		Best: "diffpir",
 	}
 	if n == 4 {
+		t.Sharper = "psld"
 		t.ByDamage = map[string]Preset{"diffpir": refining}
 	}
 	return t

@@ -12,5 +12,5 @@ var sr4Mean = Task{
 	Does:     "enlarge four times what was averaged",
 	Operator: func(h, w int, _ Damage) (operator.Linear, error) { return operator.NewAveragePool(h, w, 3, 4) },
 	Draw:     nothing, TV: 0.005,
-	Best: "diffpir",
+	Best: "diffpir", Sharper: "psld",
 }

@@ -72,6 +72,9 @@ type Task struct {
 	Best string
 	// Thin is the method that is better than Best where all holes are thin; "" for none.
 	Thin string
+	// Sharper is the method that takes Best's place where the best quality is asked for: its LPIPS is a fifth better at
+	// the least, at more error, which keeps it out of there; "" for none.
+	Sharper string
 	// ByDamage are parameters of methods that depend on the noise or on the kernel, by the methods' names. They win over
 	// the file of presets that comes with the program, which has all others (psld/presets.yaml).
 	ByDamage map[string]Preset
