@@ -105,7 +105,8 @@ func addRestoreFlags(fs *flag.FlagSet) *restoreFlags {
 		methodName: fs.String("method", psld.Auto, "`M`: auto (what restores the task best; psld with Stable Diffusion), "+
 			strings.Join(solver.Names(), ", ")),
 		quality: fs.String("quality", "", "`Q`: preview, good or best: the number of steps; with auto for sr4 the "+
-			"method, for best PSLD, and with Stable Diffusion, DPM or for best PSLD (default: good; with Stable Diffusion PSLD with more steps than best has)"),
+			"method, for best PSLD, and with Stable Diffusion, DPM or for best PSLD (default: good; "+
+			"with Stable Diffusion PSLD with more steps than best has)"),
 		preview: fs.String("preview", "", "`file` that shows the picture in the making, after the first step and then "+
 			"every minute: .png or .jpg"),
 		model:  addModelFlags(fs),

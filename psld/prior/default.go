@@ -27,8 +27,8 @@ var (
 // it.
 func DefaultPixel() (*Pixel, error) { return defaultPixels[cpu.F32]() }
 
-// defaultPixels has it in each precision of the processor: the run that a method begins from asks for it again and again.
-// On another device it is loaded for each run, since it goes with the device.
+// defaultPixels has it in each precision of the processor: the run that a method begins from asks for it again and
+// again. On another device it is loaded for each run, since it goes with the device.
 var defaultPixels = func() map[tensor.Device]func() (*Pixel, error) {
 	all := map[tensor.Device]func() (*Pixel, error){}
 	for _, dev := range []tensor.Device{cpu.F32, cpu.BF16, cpu.BF16Fast, cpu.F32X3, cpu.Int8} {
