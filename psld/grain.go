@@ -6,9 +6,9 @@ import (
 )
 
 // The noise of photographs is coarse: a camera fills two of three colours in from the neighbours, JPEG takes the
-// finest noise away and halves the resolution of colours, and specks are left that are some pixels wide. What estimates
-// white noise looks at the finest detail, finds next to nothing there, and a denoiser that is told so takes the specks
-// for picture. It must be told the deviation of white noise that has as much of what is coarse.
+// finest noise away and halves the resolution of colours, and specks are left that are some pixels wide. What
+// estimates white noise looks at the finest detail, finds next to nothing there, and a denoiser that is told so takes
+// the specks for picture. It must be told the deviation of white noise that has as much of what is coarse.
 
 // Blocks of a picture and their bands: coefficients of the cosine transform by the sum of their two frequencies. What
 // is coarser than the first band is shading.
@@ -93,8 +93,8 @@ func bandOf(sum int) int {
 // from 780 pictures made of 60 training photographs of 160 to 192 pixels, with the noise of a camera (shot and read
 // noise, a mosaic of colours filled in linearly) of three strengths, in files of JPEG with all and with half the
 // resolution of colours: noise of deviations 0.28, 0.17 and 0.1 was seen in 112, 89 and 53 of 120, and of most of
-// these the estimate is 0.8 to 1.2, 0.6 to 1.7 and 0.6 to 2.7 times what is right; of photographs without noise 1 in 60 was
-// taken to have some, of those through a mosaic alone 5 in 60.
+// these the estimate is 0.8 to 1.2, 0.6 to 1.7 and 0.6 to 2.7 times what is right; of photographs without noise 1 in 60
+// was taken to have some, of those through a mosaic alone 5 in 60.
 func coarseNoise(y []float32, h, w int) (sigma float64, ok bool) {
 	const mostUneven, mostOfLuminance = 24, 4
 	g, ok := grainOf(y, h, w)
