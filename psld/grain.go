@@ -93,8 +93,8 @@ func bandOf(sum int) int {
 // from 780 pictures made of 60 training photographs of 160 to 192 pixels, with the noise of a camera (shot and read
 // noise, a mosaic of colours filled in linearly) of three strengths, in files of JPEG with all and with half the
 // resolution of colours: noise of deviations 0.28, 0.17 and 0.1 was seen in 112, 89 and 53 of 120, and of most of
-// these the estimate is 0.8 to 1.2, 0.6 to 1.7 and 0.6 to 2.7 times what is right; of photographs without noise 1 in 60
-// was taken to have some, of those through a mosaic alone 5 in 60.
+// these the estimate is 0.8 to 1.2, 0.6 to 1.7 and 0.6 to 2.7 times what is right; of photographs without noise 1 in
+// 60 was taken to have some, of those through a mosaic alone 5 in 60.
 func coarseNoise(y []float32, h, w int) (sigma float64, ok bool) {
 	const mostUneven, mostOfLuminance = 24, 4
 	g, ok := grainOf(y, h, w)
