@@ -47,7 +47,7 @@ func inspect(data []byte, format string) fileInfo {
 	case "tiff":
 		if t, ok := openTIFF(data); ok {
 			f.tags(t)
-			f.ICC = t.bytes(tagICC)
+			f.ICC, f.EXIF = t.bytes(tagICC), exifOf(t)
 			f.several = t.next() != 0
 		}
 	case "gif":

@@ -3,20 +3,36 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // Tags of TIFF and EXIF.
 const (
 	tagSubfile     = 254
+	tagDescription = 270
+	tagMake        = 271
+	tagModel       = 272
 	tagOrientation = 274
 	tagXResolution = 282
 	tagYResolution = 283
 	tagUnit        = 296
+	tagSoftware    = 305
+	tagDateTime    = 306
+	tagArtist      = 315
+	tagCopyright   = 33432
+	tagEXIF        = 34665 // where a directory of its own lies
 	tagICC         = 34675
+	tagGPS         = 34853 // another one
+	tagMakerNote   = 37500
+	tagInterop     = 40965 // a directory inside of EXIF's
 	tagDNG         = 50706
 )
 
-// tiff is the first directory of a TIFF structure.
+// sizes are those of one value of a kind, in bytes.
+var sizes = map[uint16]uint64{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
+	13: 4}
+
+// tiff is a directory of a TIFF structure: the first one, unless it says otherwise.
 type tiff struct {
 	data  []byte
 	order binary.ByteOrder
@@ -36,12 +52,20 @@ func openTIFF(data []byte) (t tiff, ok bool) {
 	default:
 		return t, false
 	}
-	at := uint64(t.order.Uint32(data[4:]))
-	if t.order.Uint16(data[2:]) != 42 || at+6 > uint64(len(data)) {
+	if t.order.Uint16(data[2:]) != 42 {
 		return t, false
 	}
-	t.data, t.at, t.n = data, int(at), int(t.order.Uint16(data[at:]))
-	return t, t.at+2+12*t.n+4 <= len(data)
+	t.data = data
+	return t.directory(t.order.Uint32(data[4:]))
+}
+
+// directory is the one that lies there.
+func (t tiff) directory(at uint32) (tiff, bool) {
+	if uint64(at)+6 > uint64(len(t.data)) {
+		return t, false
+	}
+	t.at, t.n = int(at), int(t.order.Uint16(t.data[at:]))
+	return t, t.at+2+12*t.n+4 <= len(t.data)
 }
 
 // find tells where the values of a tag lie, of which kind and how many they are; at is 0 where there is no such.
@@ -52,16 +76,27 @@ func (t tiff) find(tag uint16) (at int, kind uint16, count uint64) {
 			continue
 		}
 		kind, count = t.order.Uint16(t.data[e+2:]), uint64(t.order.Uint32(t.data[e+4:]))
-		size := count * map[uint16]uint64{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}[kind]
-		if size <= 4 {
-			return e + 8, kind, count
+		if at, _ = t.values(e); at == 0 {
+			return 0, 0, 0
 		}
-		if from := uint64(t.order.Uint32(t.data[e+8:])); from+size <= uint64(len(t.data)) {
-			return int(from), kind, count
-		}
-		return 0, 0, 0
+		return at, kind, count
 	}
 	return 0, 0, 0
+}
+
+// values tells where the values of the entry at e lie, and their bytes; at is 0 where they are not in the file, or of
+// no kind that is known.
+func (t tiff) values(e int) (at int, size uint64) {
+	size = uint64(t.order.Uint32(t.data[e+4:])) * sizes[t.order.Uint16(t.data[e+2:])]
+	switch from := uint64(t.order.Uint32(t.data[e+8:])); {
+	case size == 0:
+		return 0, 0
+	case size <= 4:
+		return e + 8, size
+	case from+size <= uint64(len(t.data)):
+		return int(from), size
+	}
+	return 0, 0
 }
 
 // number is the first value of a tag of whole numbers.
@@ -119,4 +154,90 @@ func (t tiff) raw() bool {
 	_, dng := t.number(tagDNG)
 	sub, _ := t.number(tagSubfile)
 	return dng || sub&1 != 0 || len(t.data) > 10 && string(t.data[8:10]) == "CR"
+}
+
+// described are the tags of a TIFF file's directory that tell of the picture, and not of how it is stored.
+var described = []uint16{tagDescription, tagMake, tagModel, tagSoftware, tagDateTime, tagArtist, tagCopyright, tagEXIF,
+	tagGPS}
+
+// mostEXIF is how many bytes an EXIF block in a JPEG may have, about.
+const mostEXIF = 64000
+
+// exifOf is an EXIF block of what a TIFF file's first directory tells of the picture, nil where that is nothing. What
+// would make it larger than a JPEG may have is left out, and so are maker notes: where they point to is not known.
+func exifOf(t tiff) []byte {
+	const start = 8
+	room := mostEXIF
+	list := t.entries(&room, func(tag uint16) bool { return slices.Contains(described, tag) })
+	if list == nil {
+		return nil
+	}
+	order := t.order.(binary.AppendByteOrder)
+	return appendDirectory(order.AppendUint32(order.AppendUint16(bytes.Clone(t.data[:2]), 42), start), order, list)
+}
+
+// tiffEntry is one of a directory.
+type tiffEntry struct {
+	head   []byte      // tag, kind, count
+	values []byte      // nil for a directory
+	inner  []tiffEntry // that directory
+}
+
+// entries are those of a directory for whose tags of is true, and of the directories that they point to. room is the
+// number of bytes that are left for them.
+func (t tiff) entries(room *int, of func(tag uint16) bool) (list []tiffEntry) {
+	const entry = 12 // bytes
+	seen := map[uint16]bool{}
+	for i := range t.n {
+		e := t.at + 2 + entry*i
+		tag := t.order.Uint16(t.data[e:])
+		at, size := t.values(e)
+		if at == 0 || !of(tag) || seen[tag] || size > uint64(max(0, *room-entry-1)) {
+			continue
+		}
+		seen[tag] = true
+		one := tiffEntry{head: t.data[e : e+8], values: t.data[at : at+int(size)]}
+		*room -= entry + int(size) + 1 // at an even place
+		if tag == tagEXIF || tag == tagGPS {
+			d, ok := tiff{}, false
+			if size == 4 {
+				d, ok = t.directory(t.order.Uint32(one.values))
+			}
+			if ok {
+				one.values, one.inner = nil, d.entries(room, func(tag uint16) bool {
+					return !slices.Contains([]uint16{tagEXIF, tagGPS, tagMakerNote, tagInterop}, tag)
+				})
+			}
+			if one.inner == nil {
+				continue
+			}
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// appendDirectory appends a directory, the last of its chain, and what its entries point to.
+func appendDirectory(out []byte, order binary.AppendByteOrder, list []tiffEntry) []byte {
+	put := order.(binary.ByteOrder)
+	out = order.AppendUint16(out, uint16(len(list)))
+	at := len(out)
+	for _, e := range list {
+		out = append(append(out, e.head...), make([]byte, 4)...)
+	}
+	out = order.AppendUint32(out, 0)
+	for i, e := range list {
+		if len(e.values) <= 4 && e.inner == nil {
+			copy(out[at+12*i+8:], e.values)
+			continue
+		}
+		out = append(out, make([]byte, len(out)%2)...)
+		put.PutUint32(out[at+12*i+8:], uint32(len(out)))
+		if e.inner != nil {
+			out = appendDirectory(out, order, e.inner)
+		} else {
+			out = append(out, e.values...)
+		}
+	}
+	return out
 }
