@@ -103,8 +103,9 @@ type Result struct {
 	state *solver.State // of its last step
 }
 
-// quickFinish is the number of pixels up to which the last step takes no time that anybody notices.
-const quickFinish = 1 << 20
+// quickFinish is the number of pixels up to which the last step takes no time that anybody notices, on a busy machine
+// either.
+const quickFinish = 1 << 18
 
 // MaxPixels is the largest picture that Solve takes on. A large one takes long, and some 60 bytes a pixel.
 const MaxPixels = 1 << 28
@@ -241,7 +242,11 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		task.Paste(x.Pix, y.Pix, d.Keep, h, w)
 	case err != nil && h*w > quickFinish: // stopped: who waits shall not wait long
 	case finished:
-		switch e := finish(ctx, x.Pix, prob, sigma); {
+		within := ctx
+		if err != nil { // of a small picture that was stopped, too
+			within = context.WithoutCancel(ctx)
+		}
+		switch e := finish(within, x.Pix, prob, sigma); {
 		case e != nil && ctx.Err() != nil && errors.Is(e, ctx.Err()):
 			err = fmt.Errorf("stopped behind the last step, before the result was moved to the measurement: %w", e)
 		case e != nil:

@@ -99,7 +99,7 @@ func (f *degradeFlags) run(ctx context.Context, c *console, _ []string) (err err
 	if err := d.checkFiles(); err != nil {
 		return err
 	}
-	m, err := d.measure(c)
+	m, err := d.measure(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -158,8 +158,8 @@ func (d degradation) folder(ctx context.Context, c *console) error {
 				*out = filepath.Join(*outs[k], stem+".png")
 			}
 		}
-		m, err := one.measure(c)
-		if errors.Is(err, errDisk) {
+		m, err := one.measure(ctx, c)
+		if errors.Is(err, errDisk) || ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
@@ -194,7 +194,20 @@ type measured struct {
 }
 
 // measure reads the picture and damages it.
-func (d degradation) measure(c *console) (m measured, err error) {
+func (d degradation) measure(ctx context.Context, c *console) (measured, error) {
+	var m measured
+	err := untilStopped(ctx, func() (err error) {
+		m, err = d.damaged(c)
+		return err
+	}, nil)
+	if err != nil {
+		return measured{}, err
+	}
+	return m, nil
+}
+
+// damaged does it at any length.
+func (d degradation) damaged(c *console) (m measured, err error) {
 	if m.x, err = c.loadPicture(d.in); err != nil {
 		return m, err
 	}

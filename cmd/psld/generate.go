@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"psld/psld/picture"
@@ -212,8 +213,7 @@ func (r *generation) checkFiles() error {
 // picture makes picture i.
 func (r *generation) picture(ctx context.Context, i int) error {
 	r.o.Seed = r.first + uint64(i)
-	r.o.Progress = func(p prior.GenerationProgress) { r.show(i, p) }
-	images, err := r.m.Generate(ctx, r.o)
+	images, err := r.generate(ctx, i)
 	r.bar.clear()
 	if i == 0 && len(images) == 0 {
 		return nothing(ctx, err, "picture")
@@ -242,6 +242,27 @@ func (r *generation) picture(ctx context.Context, i int) error {
 		r.c.wrote("%s %s (seed %d) in %s", wrote, r.name(i), r.o.Seed, round(time.Since(r.start)))
 	}
 	return err
+}
+
+// generate is Generate for picture i. Where ctx ends before its first step is done there is nothing to wait for.
+func (r *generation) generate(ctx context.Context, i int) ([]image.Image, error) {
+	var begun atomic.Bool
+	o, out := r.o, make(chan []image.Image, 1)
+	o.Progress = func(p prior.GenerationProgress) {
+		begun.Store(true)
+		r.show(i, p)
+	}
+	err := untilStopped(ctx, func() error {
+		images, err := r.m.Generate(ctx, o)
+		out <- images
+		return err
+	}, &begun)
+	select {
+	case images := <-out:
+		return images, err
+	default: // it is still under way
+		return nil, err
+	}
 }
 
 // show prints the progress of picture i, and its preview.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"psld/asm"
@@ -204,14 +205,13 @@ func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
 
 // restore does the work, the flags of which are checked.
 func (r *restoration) restore(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{r.load, r.choose, r.openModel, r.open} {
-		if err := step(ctx); err != nil {
+	for _, step := range []func(context.Context) error{r.load, r.choose, r.openModel, r.open, r.announce} {
+		if err := untilStopped(ctx, func() error { return step(ctx) }, nil); err != nil {
 			return r.nothing(ctx, err)
 		}
 	}
-	r.announce()
 	r.start, r.bar, r.kept = time.Now(), r.c.progress("step"), r.o.Keep.Resume
-	r.o.Progress, r.screen = r.step, r.c.screen(r.show.kind)
+	r.screen = r.c.screen(r.show.kind)
 	r.waiting = time.AfterFunc(8*time.Second, func() { r.c.say("the first step is under way") })
 	defer r.waiting.Stop()
 	limited, refuse := context.WithCancelCause(ctx)
@@ -221,7 +221,7 @@ func (r *restoration) restore(ctx context.Context) error {
 		r.limiter = time.AfterFunc(*r.maxTime, func() { refuse(r.tooLong("more than that")) })
 		defer r.limiter.Stop()
 	}
-	res, err := psld.Solve(limited, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, r.o)
+	res, err := r.solve(ctx, limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
 		return context.Cause(limited)
 	}
@@ -243,6 +243,28 @@ func (r *restoration) restore(ctx context.Context) error {
 	}
 	r.report(res, err)
 	return err
+}
+
+// solve is psld.Solve within limited. Where ctx ends before the first step is done there is nothing to write, and
+// nothing to wait for.
+func (r *restoration) solve(ctx, limited context.Context) (*psld.Result, error) {
+	var begun atomic.Bool
+	o, out := r.o, make(chan *psld.Result, 1)
+	o.Progress = func(p solver.Progress) {
+		begun.Store(true)
+		r.step(p)
+	}
+	err := untilStopped(ctx, func() error {
+		res, err := psld.Solve(limited, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, o)
+		out <- res
+		return err
+	}, &begun)
+	select {
+	case res := <-out:
+		return res, err
+	default: // it is still under way
+		return nil, err
+	}
 }
 
 // nothing is the error of a run that has no picture to write: where Ctrl-C ended it, it says so.
@@ -576,7 +598,7 @@ func (r *restoration) deviation() float64 {
 func (r *restoration) blurTold() bool { return *r.kernel != "" || len(r.blur) > 0 }
 
 // announce says what is about to be done.
-func (r *restoration) announce() {
+func (r *restoration) announce(context.Context) error {
 	r.c.say("picture   %s, %dx%d; result %dx%d", *r.in, r.y.W, r.y.H, r.w, r.h)
 	words := string(r.t.Name)
 	if r.words != "" {
@@ -625,6 +647,7 @@ func (r *restoration) announce() {
 	default:
 		r.c.say("time      of method %s is known by its first steps", r.o.Method)
 	}
+	return nil
 }
 
 // layout says how the model sees the picture.

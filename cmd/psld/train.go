@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"psld/internal/nearest"
 	"psld/psld/prior"
@@ -130,18 +131,12 @@ func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 	if err := f.threads(); err != nil {
 		return err
 	}
-	o.Begin = func() { c.say("%s %v channels, %s", args[0], chs, machine()) }
-	switch args[0] {
-	case "pixel":
-		err = f.pixel(ctx, c, o, chs)
-	case "vae":
-		err = trainVAE(ctx, c, train.VAEOptions{Options: o, KL: *f.kl, Edge: *f.edge, Config: vae.Config{InChannels: 3,
-			LatentChannels: *f.latent, BlockOutChannels: chs, LayersPerBlock: *f.layers, NormNumGroups: *f.groups,
-			ScalingFactor: 1, MidAttention: *f.mid, PatchSize: *f.patch}})
-	default:
-		err = trainUNet(ctx, c, train.UNetOptions{Options: o, Low: *f.low, Config: f.unet(chs)}, *f.vae)
+	var begun atomic.Bool
+	o.Begin = func() {
+		begun.Store(true)
+		c.say("%s %v channels, %s", args[0], chs, machine())
 	}
-	err = inFlags(err)
+	err = inFlags(untilStopped(ctx, func() error { return f.train(ctx, c, args[0], o, chs) }, &begun))
 	if !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -150,6 +145,20 @@ func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 	}
 	c.say("the checkpoint is in %s: the same command with --resume goes on from it", *f.out)
 	return err
+}
+
+// train trains a network.
+func (f *trainFlags) train(ctx context.Context, c *console, network string, o train.Options, chs []int) error {
+	switch network {
+	case "pixel":
+		return f.pixel(ctx, c, o, chs)
+	case "vae":
+		return trainVAE(ctx, c, train.VAEOptions{Options: o, KL: *f.kl, Edge: *f.edge, Config: vae.Config{InChannels: 3,
+			LatentChannels: *f.latent, BlockOutChannels: chs, LayersPerBlock: *f.layers, NormNumGroups: *f.groups,
+			ScalingFactor: 1, MidAttention: *f.mid, PatchSize: *f.patch}})
+	default:
+		return trainUNet(ctx, c, train.UNetOptions{Options: o, Low: *f.low, Config: f.unet(chs)}, *f.vae)
+	}
 }
 
 // flagWords are the flags that stand for the fields of configurations in errors.

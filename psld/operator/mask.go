@@ -156,27 +156,38 @@ func RectangleMask(h, w int, r image.Rectangle) ([]bool, error) {
 // transformations in digital images"). 0 for kept ones; straight (h + w) where none is kept.
 func Depths(keep []bool, h, w int, straight, diagonal int32) []int32 {
 	d := make([]int32, len(keep))
-	least := func(p int, ok bool, q int, step int32) {
-		if ok {
-			d[p] = min(d[p], d[q]+step)
+	// pass looks at those neighbours of a missing pixel that lie before it in the order of the pass, which is back one
+	// in its row, and up one row.
+	pass := func(p, back, up int, inRow, ahead, rows bool) {
+		least := d[p]
+		if inRow {
+			least = min(least, d[p+back]+straight)
+		}
+		if rows {
+			least = min(least, d[p+up]+straight)
+			if inRow {
+				least = min(least, d[p+up+back]+diagonal)
+			}
+			if ahead {
+				least = min(least, d[p+up-back]+diagonal)
+			}
+		}
+		d[p] = least
+	}
+	for y := range h {
+		for x := range w {
+			if p := y*w + x; !keep[p] { // most are kept
+				d[p] = straight * int32(h+w)
+				pass(p, -1, -w, x > 0, x < w-1, y > 0)
+			}
 		}
 	}
-	for p, k := range keep {
-		if d[p] = straight * int32(h+w); k {
-			d[p] = 0
+	for y := h - 1; y >= 0; y-- {
+		for x := w - 1; x >= 0; x-- {
+			if p := y*w + x; !keep[p] {
+				pass(p, 1, w, x < w-1, x > 0, y < h-1)
+			}
 		}
-		above, left, right := p >= w, p%w > 0, p%w < w-1
-		least(p, above, p-w, straight)
-		least(p, left, p-1, straight)
-		least(p, above && left, p-w-1, diagonal)
-		least(p, above && right, p-w+1, diagonal)
-	}
-	for p := len(d) - 1; p >= 0; p-- {
-		below, left, right := p+w < len(d), p%w > 0, p%w < w-1
-		least(p, below, p+w, straight)
-		least(p, right, p+1, straight)
-		least(p, below && right, p+w+1, diagonal)
-		least(p, below && left, p+w-1, diagonal)
 	}
 	return d
 }

@@ -7,6 +7,7 @@ import (
 	"image"
 	"math"
 	"reflect"
+	"time"
 
 	"psld/autograd"
 	"psld/psld/picture"
@@ -113,7 +114,7 @@ const maxSide = 4096
 // image-to-image as Stable Diffusion users know them. The same options give the same bits.
 //
 // When ctx ends, Generate returns ctx's error with the pictures made so far, the last of them as its steps
-// expected it to become.
+// expected it to become; a large one in a coarser resolution, which is decoded soon.
 func (p *LatentDiffusion) Generate(ctx context.Context, o Generation) ([]image.Image, error) {
 	if ctx == nil {
 		return nil, errors.New("ctx is nil, want a context such as context.Background()")
@@ -199,7 +200,11 @@ func (p *painting) generate(ctx context.Context, o Generation, i int, conds Cond
 	if z == nil {
 		return nil, err
 	}
-	img, decodeErr := p.toImage(z, o.Tile)
+	decode := p.toImage
+	if n := Halvings(p, p.VAE.Factor()*z.Dim(1), p.VAE.Factor()*z.Dim(2), p.estimate); err != nil && n > 0 {
+		decode = func(z *tensor.Tensor, _ int) (image.Image, error) { return p.coarseImage(z, n) }
+	}
+	img, decodeErr := decode(z, o.Tile)
 	if decodeErr == nil && p.keep != nil {
 		x := picture.FromImage(img)
 		p.paste(x.Pix)
@@ -250,12 +255,23 @@ func (p *painting) sample(ctx context.Context, o Generation, i int, conds Condit
 	}
 	in := tensor.New(z.Shape...)
 	var z0 *tensor.Tensor // of the last step
+	stopped := func(k int) error {
+		return fmt.Errorf("stopped at step %d of %d of picture %d: %w", k-first, s.Len()-first, i+1, ctx.Err())
+	}
 	for k := first; k < s.Len(); k++ {
 		if ctx.Err() != nil {
-			return z0, fmt.Errorf("stopped at step %d of %d of picture %d: %w", k-first, s.Len()-first, i+1, ctx.Err())
+			return z0, stopped(k)
 		}
 		s.ScaleInput(in.Data, z.Data, k)
-		out := p.guided(in, s.Time(k), conds, o.GuidanceScale)
+		start := time.Now()
+		out, err := p.guided(ctx, in, s.Time(k), conds, o.GuidanceScale)
+		if err != nil && errors.Is(err, ctx.Err()) {
+			return z0, stopped(k)
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.estimate = time.Since(start).Seconds()
 		z0 = tensor.New(z.Shape...)
 		s.Z0(z0.Data, z.Data, out, k)
 		s.Step(z.Data, out, k, noise)
@@ -286,9 +302,13 @@ func drawLatent(src rng.Source, dst []float32, shape []int) {
 	copy(dst, tensor.FromNCHW(planes, shape[0], shape[3], shape[1], shape[2]).Data)
 }
 
-// guided is what the UNet gives for z, with classifier-free guidance where it has an effect.
-func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scale float64) []float32 {
+// guided is what the UNet gives for z, with classifier-free guidance where it has an effect. When ctx ends it returns
+// its error.
+func (p *LatentDiffusion) guided(ctx context.Context, z *tensor.Tensor, t float32, c Conditions,
+	scale float64) (_ []float32, err error) {
+	defer tensor.Catch(&err)
 	g := autograd.NoGrad(p.Device())
+	g.Stop = ctx.Err
 	defer g.Release()
 	in := p.input(g, g.Const(z))
 	e := p.output(g, in, t, c.Prompt)
@@ -296,7 +316,7 @@ func (p *LatentDiffusion) guided(z *tensor.Tensor, t float32, c Conditions, scal
 		un := p.output(g, in, t, c.Negative)
 		e = guide(g, e, un, scale)
 	}
-	return append([]float32(nil), g.Device().Host(e.T)...)
+	return append([]float32(nil), g.Device().Host(e.T)...), nil
 }
 
 // encodeInit writes a sample of the init picture's latent to z.
@@ -351,6 +371,17 @@ func (p *LatentDiffusion) toImage(z *tensor.Tensor, tile int) (image.Image, erro
 	g := autograd.NoGrad(p.Device())
 	defer g.Release()
 	return imageOf(g.Device().Host(p.Decode(g, g.Const(z)).T), z, f), nil
+}
+
+// coarseImage decodes a scaled latent whose sides are halved n times, for who stopped a run and waits; by the tiny
+// autoencoder as it is where there is one.
+func (p *LatentDiffusion) coarseImage(z *tensor.Tensor, n int) (image.Image, error) {
+	if p.TAESD != nil {
+		return p.Preview(z)
+	}
+	g := autograd.NoGrad(p.Device())
+	defer g.Release()
+	return imageOf(g.Device().Host(DecodeCoarse(g, p, g.Const(z), n).T), z, p.VAE.Factor()), nil
 }
 
 // imageOf rounds the picture x that a latent z at 1/f of its sides stands for.

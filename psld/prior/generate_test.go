@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"psld/autograd"
 	"psld/internal/golden"
 	"psld/nn"
 	"psld/psld/picture"
@@ -143,6 +144,66 @@ func TestGenerateStops(t *testing.T) {
 	out, err = m.Generate(ctx, o) // before the first step
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, out)
+}
+
+// endsAfter is a context that ends when it has been asked so often.
+type endsAfter struct {
+	context.Context
+	left int
+}
+
+func (c *endsAfter) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestGenerateStopsInStep: a step looks at its context many times, and one that ends in the middle leaves the picture
+// of the step before.
+func TestGenerateStopsInStep(t *testing.T) {
+	m := RandomTiny(1)
+	const many = 1 << 30
+	count := &endsAfter{t.Context(), many}
+	var last image.Image
+	o := Generation{Steps: 4, Progress: func(p GenerationProgress) {
+		if p.Step < 3 {
+			last, _ = p.Preview()
+		}
+	}}
+	_, err := m.Generate(count, o)
+	require.NoError(t, err)
+	perStep := (many - count.left) / 4
+	require.Greater(t, perStep, 20)
+	out, err := m.Generate(&endsAfter{t.Context(), 2*perStep + perStep/2}, o)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "step 2 of 4")
+	require.Equal(t, pixels(t, last), pixels(t, out[0]))
+}
+
+// TestHalvings: a latent whose decoding would take long is decoded from the means of its squares.
+func TestHalvings(t *testing.T) {
+	m := RandomTiny(1)
+	side := 32 * m.VAE.Factor()
+	eps, _, decode := m.MACs(side, side)
+	for n, seconds := range []float64{0.9, 3.9} {
+		require.Equal(t, n, Halvings(m, side, side, seconds*float64(eps)/float64(decode)))
+	}
+	require.Equal(t, 1, Halvings(m, side, side, 1e9), "not below 16 squares of a latent")
+	require.Zero(t, Halvings(m, side, side, 0))
+	require.Zero(t, Halvings(nil, side, side, 10))
+	g := autograd.NoGrad(m.Device())
+	defer g.Release()
+	z := tensor.New(1, 2, 4, 1)
+	for i := range z.Data {
+		z.Data[i] = float32(i)
+	}
+	require.Equal(t, []float32{2.5, 2.5, 4.5, 4.5, 2.5, 2.5, 4.5, 4.5},
+		DecodeCoarse(g, identity{}, g.Const(z), 1).Host())
+	require.Equal(t, z.Data, DecodeCoarse(g, identity{}, g.Const(z), 0).Host())
+	img, err := m.coarseImage(tensor.New(m.Shape(side, side)...), 1)
+	require.NoError(t, err)
+	require.Equal(t, image.Rect(0, 0, side, side), img.Bounds())
 }
 
 func (p *LatentDiffusion) mustGenerate(t *testing.T, steps int) image.Image {

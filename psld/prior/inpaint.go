@@ -92,6 +92,8 @@ type painting struct {
 	mask  *tensor.Tensor // of the latent, nil without one
 	clean []float32      // latent of the picture, in samples of a model that does not paint by itself
 	fresh []float32      // noise with which it began
+
+	estimate float64 // seconds that its last noise estimate took
 }
 
 // paintingOf scales the picture and the mask of a generation, and shows them to a model that paints.

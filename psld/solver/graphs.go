@@ -30,6 +30,9 @@ type Run struct {
 	y      *tensor.Tensor  // the measurement on the device; nil until it is asked for
 	seen   *tensor.Tensor  // a picture on the device that a method decoded last; nil for none
 
+	estimate float64 // seconds that the noise estimates of the last step took
+	coarse   int     // how often the sides of states are halved that are decoded to pictures; 0 but after a stop
+
 	small        *Run // for a smaller picture, of a method that begins there; nil for none
 	at           int  // the number of the step under way
 	orientations int  // of each noise estimate, see Equivariant
@@ -271,7 +274,7 @@ func (r *Run) EncodePicture(x []float32) []float32 {
 func (r *Run) DecodePicture(z *tensor.Tensor) []float32 {
 	g := r.NoGrad()
 	defer g.Release()
-	return slices.Clone(g.Device().Host(r.Crop(g, r.codec.Decode(g, g.Const(z))).T))
+	return slices.Clone(g.Device().Host(r.Crop(g, prior.DecodeCoarse(g, r.codec, g.Const(z), r.coarse)).T))
 }
 
 // expect is the clean picture that a pixel prior expects of x at time t, whose share of signal is a, and the noise;

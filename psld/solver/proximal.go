@@ -286,7 +286,11 @@ func (m *proximal) Picture(s *State) ([]float32, error) {
 	}
 	g := m.r.NoGrad()
 	defer g.Release()
-	return slices.Clone(m.decode(g, m.r.codec.Decode, g.Const(s.Vars["z0"]))), nil
+	z0 := g.Const(s.Vars["z0"])
+	for range m.r.coarse { // what decode enlarges
+		z0 = g.Mean2x2(z0)
+	}
+	return slices.Clone(m.decode(g, m.r.codec.Decode, z0)), nil
 }
 
 // levels fall geometrically from one level to another one, both within those of the schedule.

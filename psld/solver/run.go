@@ -57,6 +57,9 @@ func (r *Run) drive(ctx context.Context, spec Spec, method Method, m Stepper) (*
 		}
 		now.release(r.Device(), next)
 		now = next
+		if s := r.timing.UNet.Forward; s > 0 {
+			r.estimate = s
+		}
 		p := Progress{Report: st, Step: now.Step, Steps: now.Steps, RMS: now.RMS, Timing: r.timing, State: now}
 		p.Kept, p.KeepErr = k.after(*now)
 		if r.o.Progress != nil {
@@ -109,11 +112,14 @@ func (r *Run) step(ctx context.Context, m Stepper, now *State) (_ *State, st Rep
 // which there is nothing to see yet.
 const longDecoding = 1 << 20
 
-// stopped is the result of a run that ctx has ended; nil before the first step of a large picture in latents.
+// stopped is the result of a run that ctx has ended, of which large latents are decoded in a coarser resolution; nil
+// before the first step of a large picture in latents.
 func (r *Run) stopped(m Stepper, now *State, k *keeper, cause error) (*Result, error) {
 	if _, latent := r.Prior.(prior.Codec); latent && now.Step == 0 && r.H*r.W > longDecoding {
 		return nil, fmt.Errorf("stopped before the first step: %w", cause)
 	}
+	r.coarse = prior.Halvings(r.Prior, r.H, r.W, r.estimate)
+	defer func() { r.coarse = 0 }()
 	res, err := r.result(m, now)
 	if err != nil {
 		return nil, err

@@ -76,9 +76,9 @@ func TestTrainingCopies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			task.params().Init(1)
 			r := newTrainer(o, photos, task)
-			require.NoError(t, r.step())
+			require.NoError(t, r.step(t.Context()))
 			dev.Copies()
-			require.NoError(t, r.step())
+			require.NoError(t, r.step(t.Context()))
 			got := dev.Copies()
 			batch := int64(4 * 4 * 3 * 16 * 16)
 			require.EqualValues(t, 4, got.LargestDown, "%+v", got)

@@ -87,14 +87,18 @@ func run(ctx context.Context, o Options, photos *Photos, t task) (err error) {
 func (r *trainer) steps(ctx context.Context, log *csv.Writer) error {
 	o := r.Options
 	for r.opt.step < o.Steps {
-		if ctx.Err() != nil {
-			var err error
-			if r.saved != r.opt.step {
-				err = r.save(log)
-			}
-			return errors.Join(err, fmt.Errorf("stopped at step %d: %w", r.opt.step, ctx.Err()))
+		err := ctx.Err()
+		if err == nil {
+			err = r.step(ctx)
 		}
-		if err := r.step(); err != nil {
+		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			var saved error
+			if r.saved != r.opt.step {
+				saved = r.saveSoon()
+			}
+			return errors.Join(saved, fmt.Errorf("stopped at step %d: %w", r.opt.step, ctx.Err()))
+		}
+		if err != nil {
 			return err
 		}
 		s := r.opt.step
@@ -110,10 +114,14 @@ func (r *trainer) steps(ctx context.Context, log *csv.Writer) error {
 	return nil
 }
 
-// step does one step of the optimizer.
-func (r *trainer) step() error {
+// step does one step of the optimizer. Where ctx ends before it has all gradients it changes no weights and returns
+// ctx's error.
+func (r *trainer) step(ctx context.Context) error {
 	s := r.opt.step
-	terms := r.gradients(rand.New(rand.NewPCG(r.Seed, uint64(s))))
+	terms, err := r.gradients(ctx, rand.New(rand.NewPCG(r.Seed, uint64(s))))
+	if err != nil {
+		return err
+	}
 	norm, err := r.opt.Step(rate(r.Options, s))
 	if err != nil {
 		return err
@@ -124,21 +132,22 @@ func (r *trainer) step() error {
 }
 
 // gradients adds those of a batch's mean loss to the parameters' and returns the loss's terms.
-func (r *trainer) gradients(random *rand.Rand) []term {
+func (r *trainer) gradients(ctx context.Context, random *rand.Rand) (terms []term, err error) {
+	defer tensor.Catch(&err)
 	micro := max(1, r.Micro)
-	var terms []term
 	for range micro {
 		started := time.Now()
 		x := r.photos.Batch(random, r.Batch/micro, r.Size)
 		r.since.input += time.Since(started)
-		terms = add(terms, r.backward(x, random, micro), 1/float64(micro))
+		terms = add(terms, r.backward(ctx, x, random, micro), 1/float64(micro))
 	}
-	return terms
+	return terms, nil
 }
 
 // backward adds the gradients of a part of a batch, one of so many, and returns its loss's terms.
-func (r *trainer) backward(x *tensor.Tensor, random *rand.Rand, parts int) []term {
+func (r *trainer) backward(ctx context.Context, x *tensor.Tensor, random *rand.Rand, parts int) []term {
 	g := autograd.NewGraph(r.device())
+	g.Stop = ctx.Err
 	defer g.Release()
 	loss, terms := r.loss(g, x, random)
 	if parts > 1 {
@@ -192,6 +201,21 @@ func (r *trainer) save(log *csv.Writer) error {
 		fmt.Fprintln(r.Log, "curves:", err)
 	}
 	r.since.started = r.since.started.Add(time.Since(started))
+	return nil
+}
+
+// saveSoon writes checkpoint and model for who stopped the run and waits: without validation and sample sheet.
+func (r *trainer) saveSoon() error {
+	r.opt.Swap()
+	err := r.ready()
+	if err == nil {
+		err = saveModel(filepath.Join(r.Out, "model.safetensors"), r.task, r.device())
+	}
+	r.opt.Swap()
+	if err := errors.Join(err, r.opt.Save(r.checkpoint(), r.checkpointMetadata())); err != nil {
+		return err
+	}
+	r.saved = r.opt.step
 	return nil
 }
 

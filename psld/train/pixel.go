@@ -103,6 +103,8 @@ func (t *pixelTask) validate() ([]term, error) {
 	return line, nil
 }
 
+func (t *pixelTask) ready() error { return nil }
+
 // sheet samples pictures from noise by 40 DDIM steps, equal in the logarithm of the noise.
 func (t *pixelTask) sheet() *picture.Picture {
 	const n, steps = 8, 40

@@ -53,7 +53,7 @@ func Bench(ctx context.Context, network string, o Options, steps int) (Speed, er
 		if s == 2 {
 			r.since = meter{started: time.Now()}
 		}
-		if err := r.step(); err != nil {
+		if err := r.step(ctx); err != nil {
 			return Speed{}, err
 		}
 	}

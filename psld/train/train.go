@@ -107,6 +107,8 @@ type task interface {
 	loss(g *autograd.Graph, x *tensor.Tensor, r *rand.Rand) (*autograd.Value, []term)
 	// validate measures on the validation photos; the first term is the one to quote.
 	validate() ([]term, error)
+	// ready sees to what the metadata need where validate has not been called.
+	ready() error
 	// sheet makes a sample picture.
 	sheet() *picture.Picture
 	macs() int64 // multiply-adds of one forward pass of one training picture

@@ -139,6 +139,8 @@ func (t *unetTask) validate() ([]term, error) {
 	return []term{{"val loss", sum / count}}, nil
 }
 
+func (t *unetTask) ready() error { return nil }
+
 // sheet shows pictures made from noise alone by 25 DDIM steps.
 func (t *unetTask) sheet() *picture.Picture {
 	f := t.VAE.Factor()

@@ -30,6 +30,8 @@ type vaeTask struct {
 	model *vae.Model
 	val   *Photos
 	diff  differenceMaps
+
+	measured bool // the scaling factor is
 }
 
 // VAE trains an autoencoder: L1 + MSE of the picture, Edge times the L1 distance of
@@ -158,11 +160,23 @@ func peakRatio(y, x []float32) float64 {
 
 // validate reports the mean PSNR of the reconstruction of all validation photos,
 // and the standard deviation of the latents, whose inverse is the scaling factor.
-func (t *vaeTask) validate() ([]term, error) {
+func (t *vaeTask) validate() ([]term, error) { return t.measure(t.val.Len()) }
+
+// ready has the scaling factor from some photos.
+func (t *vaeTask) ready() error {
+	if t.measured {
+		return nil
+	}
+	_, err := t.measure(min(t.val.Len(), 8))
+	return err
+}
+
+// measure validates on the first photos, and takes the scaling factor from them.
+func (t *vaeTask) measure(photos int) ([]term, error) {
 	const batch = 32
 	var psnr, sq, sum, count float64
-	for from := 0; from < t.val.Len(); from += batch {
-		n := min(batch, t.val.Len()-from)
+	for from := 0; from < photos; from += batch {
+		n := min(batch, photos-from)
 		x := t.val.Centre(from, n, t.Size)
 		y, z := t.reconstruct(x)
 		per := x.Len() / n
@@ -180,8 +194,8 @@ func (t *vaeTask) validate() ([]term, error) {
 	if !(std > 0) || math.IsInf(std, 0) {
 		return nil, fmt.Errorf("the latents of the validation photos have deviation %v: the training has failed", std)
 	}
-	t.model.ScalingFactor = float32(1 / std)
-	return []term{{"val PSNR", psnr / float64(t.val.Len())}, {"latent mean", mu}, {"latent std", std}}, nil
+	t.model.ScalingFactor, t.measured = float32(1/std), true
+	return []term{{"val PSNR", psnr / float64(photos)}, {"latent mean", mu}, {"latent std", std}}, nil
 }
 
 // sheet shows photos above their reconstructions.
