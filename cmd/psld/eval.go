@@ -87,14 +87,26 @@ func (f *picturesFlags) check() error {
 }
 
 // open finds the pictures, and says which it leaves out, and where there are fewer than asked for.
-func (f *picturesFlags) open(c *console) (*picture.Squares, error) {
-	pics, err := picture.OpenSquares(*f.data, *f.n, *f.size)
+func (f *picturesFlags) open(ctx context.Context, c *console) (*picture.Squares, error) {
+	var pics *picture.Squares
+	err := untilStopped(ctx, func() error {
+		all, err := picture.OpenSquares(*f.data, *f.n, *f.size)
+		pics = all
+		return err
+	}, nil)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
 	c.leftOut(pics.Left)
-	if n := pics.Len() + len(pics.Left); n < *f.n {
-		c.say("note      %s has %d pictures, --n asks for %d: all are taken", *f.data, n, *f.n)
+	if n := pics.Len(); n < *f.n {
+		that := ""
+		if len(pics.Left) > 0 {
+			that = " that can be read"
+		}
+		c.say("note      %s has %d pictures%s, --n asks for %d: all are taken", *f.data, n, that, *f.n)
 	}
 	return pics, nil
 }
@@ -152,7 +164,7 @@ func (f *evalFlags) run(ctx context.Context, c *console, args []string) error {
 	if err := f.threads(); err != nil {
 		return err
 	}
-	pics, err := f.open(c)
+	pics, err := f.open(ctx, c)
 	if err != nil {
 		return err
 	}

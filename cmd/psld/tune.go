@@ -91,11 +91,14 @@ func (f *tuneFlags) run(ctx context.Context, c *console, _ []string) error {
 	if err := f.threads(); err != nil {
 		return err
 	}
-	pics, err := f.open(c)
+	pics, err := f.open(ctx, c)
 	if err != nil {
 		return err
 	}
 	for i := range pics.Len() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		p, err := pics.At(i)
 		if err != nil {
 			return err

@@ -71,7 +71,8 @@ type Squares struct {
 }
 
 // OpenSquares takes n pictures (all if n is 0, or if there are fewer) of a folder, spread evenly over its files in the
-// order of their names. Those that cannot be read are left out; Left says why. None at all is an error.
+// order of their names. One that cannot be read is left out, and the next one that is free takes its place; Left says
+// why. None at all is an error.
 func OpenSquares(dir string, n, size int) (*Squares, error) {
 	if n < 0 || size < MinSide {
 		return nil, fmt.Errorf("%d pictures of %d pixels a side, want at least 0 of %d", n, size, MinSide)
@@ -83,32 +84,56 @@ func OpenSquares(dir string, n, size int) (*Squares, error) {
 	if n == 0 || n > len(paths) {
 		n = len(paths)
 	}
-	sums, errs := make([][sha256.Size]byte, n), make([]error, n)
+	sums, errs := make([][sha256.Size]byte, len(paths)), make([]error, len(paths))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, cpu.Threads()) // each holds a picture
-	for i := range n {
+	tried := make([]bool, len(paths))
+	for k := range n {
+		i := k * len(paths) / n
+		tried[i] = true
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			sums[i], errs[i] = tryPicture(paths[i*len(paths)/n])
+			sums[i], errs[i] = tryPicture(paths[i])
 		})
 	}
 	wg.Wait()
+	for k := range n {
+		for i := k * len(paths) / n; errs[i] != nil; { // the next one in place of it, around the end
+			if i = nextFree(tried, i); i < 0 {
+				break
+			}
+			tried[i] = true
+			sums[i], errs[i] = tryPicture(paths[i])
+		}
+	}
 	s := &Squares{Size: size}
 	h := sha256.New()
-	for i := range n {
-		if errs[i] != nil {
+	for i, taken := range tried {
+		switch {
+		case !taken:
+		case errs[i] != nil:
 			s.Left = append(s.Left, errs[i])
-			continue
+		default:
+			h.Write(sums[i][:])
+			s.paths = append(s.paths, paths[i])
 		}
-		h.Write(sums[i][:])
-		s.paths = append(s.paths, paths[i*len(paths)/n])
 	}
 	if len(s.paths) == 0 {
 		return nil, fmt.Errorf("no picture of %s can be read: %w", dir, s.Left[0])
 	}
 	s.Digest = hex.EncodeToString(h.Sum(nil)[:8])
 	return s, nil
+}
+
+// nextFree is the first place behind i, around the end, that is not taken; -1 for none.
+func nextFree(taken []bool, i int) int {
+	for k := 1; k < len(taken); k++ {
+		if at := (i + k) % len(taken); !taken[at] {
+			return at
+		}
+	}
+	return -1
 }
 
 // tryPicture tells whether the file is a picture, and the checksum of what it holds.

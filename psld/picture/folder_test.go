@@ -3,6 +3,7 @@ package picture
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,6 +54,43 @@ func TestLoadSquaresBroken(t *testing.T) {
 	require.Len(t, pics, 1)
 	require.Len(t, left, 1)
 	require.ErrorContains(t, left[0], bad)
+}
+
+// TestOpenSquaresReplaces: for one that is broken the next free file is taken, so that there are as many as asked for,
+// and those that were taken without it stay.
+func TestOpenSquaresReplaces(t *testing.T) {
+	dir := t.TempDir()
+	const files = 9
+	name := func(i int) string { return filepath.Join(dir, string(rune('a'+i))+".png") }
+	for i := range files {
+		require.NoError(t, Save(name(i), New(10+i, 10)))
+	}
+	taken := func(n int, broken ...int) (list string) {
+		for _, i := range broken {
+			require.NoError(t, os.WriteFile(name(i), []byte("no picture"), 0o644))
+		}
+		s, err := OpenSquares(dir, n, 10)
+		require.NoError(t, err)
+		for _, path := range s.paths {
+			list += filepath.Base(path)[:1]
+		}
+		list += " "
+		for _, err := range s.Left {
+			require.ErrorContains(t, err, dir)
+			for i := range files {
+				if strings.Contains(err.Error(), name(i)) {
+					list += name(i)[len(dir)+1:][:1]
+				}
+			}
+		}
+		return list
+	}
+	require.Equal(t, "adg ", taken(3))
+	require.Equal(t, "aeg d", taken(3, 3))
+	require.Equal(t, "aeg d", taken(3), "the same again")
+	require.Equal(t, "abe dghi", taken(3, 6, 7, 8), "around the end")
+	require.Equal(t, "abcef dghi", taken(0))
+	require.Equal(t, "abcef dghi", taken(7), "there are no more")
 }
 
 // TestFiles: subfolders are walked in the order of names, hidden ones are not.
