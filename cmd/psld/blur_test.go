@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"psld/psld/operator"
 	"psld/psld/picture"
 )
 
@@ -31,6 +32,20 @@ func TestBlurOfPicture(t *testing.T) {
 	require.Contains(t, log, "of method tv is known by its first steps: --max-time refuses then, or ends it")
 	require.Contains(t, log, "kernel std 1.5")
 	require.Contains(t, log, "deviation 0.02 on [-1,1] (2.55 of 255), as given")
+
+	sharp := append([]string{}, restore...)
+	for i, v := range sharp {
+		if v == at("y.png") {
+			sharp[i] = at("small.png")
+		}
+	}
+	whole, err := picture.Load("flower.jpg")
+	require.NoError(t, err)
+	whole, err = picture.Resize(whole, 128, 128, operator.CubicSmall)
+	require.NoError(t, err)
+	require.NoError(t, picture.Save(at("small.png"), whole))
+	require.Regexp(t, `the picture looks sharp, or blurred by less than 0\.\d+ pixels, .* --kernel-std S tells it`,
+		failure(t, sharp...))
 
 	flat := picture.New(64, 64)
 	require.NoError(t, picture.Save(at("y.png"), flat))

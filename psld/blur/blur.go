@@ -22,9 +22,15 @@ type Gaussian struct {
 }
 
 // Sure tells whether the estimate may be used without asking: an error of at most 18 %, inside of the range that is
-// looked for, of a picture that has a photograph's spectrum.
+// looked for, of a picture that is not sharp and has a photograph's spectrum.
 func (g Gaussian) Sure() bool {
-	return g.Error < 0.18 && g.Std > 1.12*Least && g.Std < Most/1.12 && g.Odd < 3
+	return g.Error < 0.18 && g.Std > 1.12*Least && g.Std < Most/1.12 && g.Odd < 2 && !g.Sharp()
+}
+
+// Sharp tells whether the picture may be as sharp as photographs are, or little blurred: to sharpen it would harm it.
+func (g Gaussian) Sharp() bool {
+	low, _ := g.Range()
+	return low < Least
 }
 
 // Range is where the deviation lies with a probability of 95 %.

@@ -114,6 +114,40 @@ func TestEstimatePhotos(t *testing.T) {
 	require.GreaterOrEqual(t, strong.share(), 0.9)
 }
 
+// TestSharp: of a sharp picture no blur is believed, whatever its noise and the file that it was in.
+func TestSharp(t *testing.T) {
+	for seed := range uint64(2) {
+		for _, sigma := range []float64{0, 0.05} {
+			x := leaves(128, 128, seed)
+			y := blurred(t, x, 0.1, sigma, 0) // a kernel of one pixel
+			g, err := Estimate(y.Pix, y.H, y.W, nil)
+			require.NoError(t, err)
+			require.False(t, g.Sure(), "%+v", g)
+			require.True(t, g.Sharp(), "%+v", g)
+		}
+	}
+	paths, err := filepath.Glob("../../../shared/photos/val/*.jpg")
+	require.NoError(t, err)
+	sure, n := 0, 0
+	for i := 0; i < len(paths); i += 18 {
+		x, err := picture.Load(paths[i])
+		require.NoError(t, err)
+		x, err = picture.CropCentre(x, min(x.W, x.H), min(x.W, x.H))
+		require.NoError(t, err)
+		for _, side := range []int{96, 128, 160} {
+			y, err := picture.Resize(x, side, side, operator.CubicSmall)
+			require.NoError(t, err)
+			g, err := Estimate(y.Pix, side, side, nil)
+			require.NoError(t, err)
+			if n++; g.Sure() {
+				sure++
+				t.Logf("%s, %d pixels: %+v", filepath.Base(paths[i]), side, g)
+			}
+		}
+	}
+	require.LessOrEqual(t, sure, n/50, "of %d", n)
+}
+
 // TestLaw: the numbers of photographs.txt are what photographs show. The squared distance of a spectrum from the mean,
 // in deviations of the law, is one for each band.
 func TestLaw(t *testing.T) {

@@ -32,7 +32,12 @@ var deblurGaussian = Task{
 		if err != nil {
 			return d, "", err
 		}
-		if low, high := g.Range(); !g.Sure() {
+		low, high := g.Range()
+		if g.Sharp() && high < sharpest {
+			return d, "", fmt.Errorf("the picture looks sharp, or blurred by less than %.2g pixels, and to sharpen it "+
+				"might harm it", high)
+		}
+		if !g.Sure() {
 			return d, "", fmt.Errorf("how strongly the picture is blurred cannot be told from it (perhaps %.2g, "+
 				"between %.2g and %.2g pixels)", g.Std, low, high)
 		}
@@ -55,6 +60,9 @@ func sharpening(_, width float64) param.Values {
 	return param.Values{"steps": 20, "from": 0.5, "to": between(0.05, 0.06), "lambda": between(1, 0.7),
 		"zeta": between(1, 0.85)}
 }
+
+// sharpest is the deviation in pixels below which a blur is hardly seen.
+const sharpest = 0.8
 
 // gaussian is a Gaussian kernel in a window of at least 61 pixels.
 func gaussian(std float64) (d Damage, err error) {
