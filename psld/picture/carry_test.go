@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -173,4 +174,70 @@ func TestOtherFormats(t *testing.T) {
 	b.Reset()
 	require.NoError(t, tiffs.Encode(&b, deep, nil))
 	require.True(t, decode(t, b.Bytes()).Deep)
+}
+
+// TestColourChunks: what a PNG says of its colours without a profile is kept by a PNG, in front of the pixels, each
+// kind once.
+func TestColourChunks(t *testing.T) {
+	img := image.NewNRGBA(image.Rect(0, 0, 9, 8))
+	file := encodePNG(t, img)
+	const head = 8 + 25
+	var chunks []byte
+	chunks = appendChunk(chunks, "cICP", []byte{9, 16, 0, 1})
+	chunks = appendChunk(chunks, "gAMA", []byte{0, 1, 0x86, 0xa0})
+	chunks = appendChunk(chunks, "cHRM", make([]byte, 32))
+	twice := appendChunk(bytes.Clone(chunks), "gAMA", []byte{0, 0, 0, 1})
+	p := decode(t, slices.Concat(file[:head], twice, file[head:]))
+	require.Equal(t, chunks, p.Meta.PNGColours)
+	var out bytes.Buffer
+	require.NoError(t, EncodePNG(&out, p))
+	require.Equal(t, chunks, out.Bytes()[head:head+len(chunks)])
+	require.Equal(t, p.Meta, decode(t, out.Bytes()).Meta)
+}
+
+// TestBMPResolution: pixels a metre stand in the header.
+func TestBMPResolution(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, bmp.Encode(&b, image.NewNRGBA(image.Rect(0, 0, 9, 8))))
+	file := b.Bytes()
+	binary.LittleEndian.PutUint32(file[38:], 11811)
+	binary.LittleEndian.PutUint32(file[42:], 5906)
+	require.Equal(t, [2]uint32{11811, 5906}, decode(t, file).Meta.PerMetre)
+}
+
+// TestKinds: what is not read of a format that is read is told from what is damaged.
+func TestKinds(t *testing.T) {
+	var b bytes.Buffer
+	require.NoError(t, tiffs.Encode(&b, image.NewGray(image.Rect(0, 0, 9, 8)), nil))
+	file := b.Bytes()
+	d, ok := openTIFF(file)
+	require.True(t, ok)
+	for tag, v := range map[uint16]uint32{tagCompression: 7, tagPhotometric: 8} { // JPEG, Lab
+		other := bytes.Clone(file)
+		at, kind, _ := d.find(tag)
+		tiff{data: other, order: d.order}.set(at, kind, v)
+		_, err := Decode(bytes.NewReader(other))
+		require.ErrorContains(t, err, "of a kind that is not read")
+	}
+	_, err := Decode(bytes.NewReader(file[:len(file)/2]))
+	require.ErrorContains(t, err, "damaged")
+	_, err = Decode(bytes.NewReader([]byte("II+\x00\x08\x00\x00\x00")))
+	require.ErrorContains(t, err, "a BigTIFF, which is not read")
+}
+
+// TestFax: a fax has white runs in front, and its 0 is what the file says it is, as in libtiff: eight rows of eight
+// white pixels (T.6: vertical mode 0, a bit of 1 a row).
+func TestFax(t *testing.T) {
+	for zero, want := range map[uint16]float32{0: 1, 1: -1} {
+		for mark, order := range tiffOrders {
+			short := func(tag, v uint16) field { return field{tag, 3, 1, order.AppendUint16(nil, v), nil} }
+			data := order.AppendUint32(order.AppendUint16([]byte(mark), 42), 12)
+			data = append(data, 0xff, 0x00, 0x10, 0x01) // eight rows, and the end
+			data = withDirectory(data, order, []field{short(256, 8), short(257, 8), short(258, 1), short(259, 4),
+				short(262, zero), short(273, 8), short(277, 1), short(278, 8), short(279, 4)})
+			for _, v := range decode(t, data).Pix {
+				require.Equal(t, want, v)
+			}
+		}
+	}
 }

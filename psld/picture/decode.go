@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"image"
 	_ "image/gif" // the formats that Decode reads
-	_ "image/jpeg"
-	_ "image/png"
+	"image/jpeg"
+	"image/png"
 	"io"
 	"os"
 
-	_ "golang.org/x/image/bmp"
-	_ "golang.org/x/image/tiff"
+	"golang.org/x/image/bmp"
+	tiffs "golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp"
 
 	"psld/internal/memstat"
@@ -72,7 +72,7 @@ func Decode(r io.Reader) (*Picture, error) {
 		img, _, err = image.Decode(bytes.NewReader(data))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("truncated or damaged %s picture: %w", format, err)
+		return nil, damaged(format, err)
 	}
 	read := reader
 	if format == "webp" {
@@ -85,12 +85,33 @@ func Decode(r io.Reader) (*Picture, error) {
 	if p.W != cfg.Width || p.H != cfg.Height { // a frame that is smaller than the canvas
 		p = FromImage(onCanvas(p, at, cfg.Width, cfg.Height))
 	}
+	if info.negative {
+		for i, v := range p.Pix {
+			p.Pix[i] = -v
+		}
+	}
 	p.Meta, p.Steps, p.Lossy = info.Meta, info.steps, lossy(img, format)
 	if info.several {
 		p.Note = map[bool]string{true: "of several pages the first is taken",
 			false: "it is animated: the first frame is taken"}[format == "tiff"]
 	}
 	return p.upright(info.orientation), nil
+}
+
+// damaged is the error of a file that cannot be decoded: it is of a kind that is not read, or not whole.
+func damaged(format string, err error) error {
+	var (
+		tiff tiffs.UnsupportedError
+		jpeg jpeg.UnsupportedError
+		png  png.UnsupportedError
+	)
+	switch {
+	case errors.As(err, &tiff), errors.As(err, &jpeg), errors.As(err, &png), errors.Is(err, bmp.ErrUnsupported):
+		return fmt.Errorf("a picture of a kind that is not read (%w): save it as PNG first", err)
+	case format != "":
+		format += " "
+	}
+	return fmt.Errorf("truncated or damaged %spicture: %w", format, err)
 }
 
 // lossy tells whether a picture was decoded from a lossy format, which WebP is where it gives brightness and colour.
@@ -115,7 +136,7 @@ func header(data []byte) (cfg image.Config, format string, err error) {
 	case errors.Is(err, image.ErrFormat):
 		return cfg, format, errors.New("not a PNG, JPEG, WebP, TIFF, BMP or GIF picture")
 	case err != nil:
-		return cfg, format, fmt.Errorf("truncated or damaged picture: %w", err)
+		return cfg, format, damaged("", err)
 	case cfg.Width < MinSide || cfg.Height < MinSide:
 		return cfg, format, fmt.Errorf("picture is %dx%d: each side must be at least %d pixels",
 			cfg.Width, cfg.Height, MinSide)

@@ -136,7 +136,7 @@ func foreign(data []byte) string {
 		{0, "IIRO", "a camera's RAW file (ORF)"}, {0, "IIRS", "a camera's RAW file (ORF)"},
 		{0, "MMOR", "a camera's RAW file (ORF)"}, {0, "IIU\x00", "a camera's RAW file (RW2)"},
 		{0, "\xff\x0a", "a JPEG XL picture"}, {4, "JXL ", "a JPEG XL picture"}, {4, "jP  ", "a JPEG 2000 picture"},
-		{0, "8BPS", "a Photoshop file"}, {0, "%PDF", "a PDF"}, {0, "gimp xcf", "a GIMP file"},
+		{0, "II+\x00", "a BigTIFF"}, {0, "MM\x00+", "a BigTIFF"}, {0, "8BPS", "a Photoshop file"}, {0, "%PDF", "a PDF"}, {0, "gimp xcf", "a GIMP file"},
 		{0, "\x76\x2f\x31\x01", "an OpenEXR picture"}, {0, "<svg", "an SVG drawing"}, {0, "<?xml", "an XML file"},
 		{0, "#?RADIANCE", "a Radiance HDR picture"}, {0, "MRM", "a camera's RAW file (MRW)"},
 		{0, "FOVb", "a camera's RAW file (X3F)"}, {0, "BM", "a BMP picture of an unknown kind"},

@@ -14,6 +14,9 @@ type Meta struct {
 	ICC      []byte    // colour profile
 	EXIF     []byte    // a TIFF structure, upright and without thumbnail
 	PerMetre [2]uint32 // pixels a metre, across and down; 0 for unknown
+	// PNGColours are the chunks of a PNG that tell what its colours are without a profile (gAMA, cHRM, sRGB, cICP), each
+	// as it stands in the file; a PNG keeps them.
+	PNGColours []byte
 }
 
 // fileInfo is what the frame of a file tells.
@@ -21,6 +24,7 @@ type fileInfo struct {
 	Meta
 	orientation int  // EXIF orientation, 1 to 8
 	several     bool // frames or pages
+	negative    bool // the decoder gives black for white
 	steps       *[64]float64
 }
 
@@ -49,6 +53,12 @@ func inspect(data []byte, format string) fileInfo {
 			f.tags(t)
 			f.ICC, f.EXIF = t.bytes(tagICC), exifOf(t)
 			f.several = t.next() != 0
+			f.negative = t.negativeFax()
+		}
+	case "bmp":
+		const header, across = 40, 38 // bytes of the kind that has it, and where the resolution is
+		if len(data) >= across+8 && binary.LittleEndian.Uint32(data[14:]) >= header {
+			f.PerMetre = [2]uint32{binary.LittleEndian.Uint32(data[across:]), binary.LittleEndian.Uint32(data[across+4:])}
 		}
 	case "gif":
 		f.several = gifFrames(data) > 1
@@ -78,6 +88,10 @@ func (f *fileInfo) png(data []byte) {
 			}
 		case "eXIf":
 			f.exif(body)
+		case "gAMA", "cHRM", "sRGB", "cICP":
+			if chunk := rest[:12+n]; n <= 32 && !bytes.Contains(f.PNGColours, rest[4:8]) {
+				f.PNGColours = append(f.PNGColours, chunk...)
+			}
 		case "acTL":
 			f.several = true
 		}

@@ -165,6 +165,7 @@ func (p *Picture) appendChunks(out []byte) []byte {
 		_ = z.Close()
 		out = appendChunk(out, "iCCP", body.Bytes())
 	}
+	out = append(out, p.Meta.PNGColours...)
 	if r := p.Meta.PerMetre; r[0] > 0 && r[1] > 0 {
 		body := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, r[0]), r[1])
 		out = appendChunk(out, "pHYs", append(body, 1))

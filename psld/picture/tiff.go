@@ -9,6 +9,8 @@ import (
 // Tags of TIFF and EXIF.
 const (
 	tagSubfile     = 254
+	tagCompression = 259
+	tagPhotometric = 262
 	tagDescription = 270
 	tagMake        = 271
 	tagModel       = 272
@@ -148,6 +150,14 @@ func (t tiff) next() uint32 { return t.order.Uint32(t.data[t.at+2+12*t.n:]) }
 
 // cut makes the first directory the only one.
 func (t tiff) cut() { t.order.PutUint32(t.data[t.at+2+12*t.n:], 0) }
+
+// negativeFax tells a fax (CCITT) of which 0 is black: the decoder takes the white of a fax for white in any case, where
+// it is 0.
+func (t tiff) negativeFax() bool {
+	compression, _ := t.number(tagCompression)
+	zero, ok := t.number(tagPhotometric)
+	return (compression == 3 || compression == 4) && ok && zero == 1
+}
 
 // raw tells a camera's raw file from a TIFF picture: what a decoder finds in it is a small preview.
 func (t tiff) raw() bool {
