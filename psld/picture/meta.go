@@ -58,7 +58,10 @@ func inspect(data []byte, format string) fileInfo {
 	case "bmp":
 		const header, across = 40, 38 // bytes of the kind that has it, and where the resolution is
 		if len(data) >= across+8 && binary.LittleEndian.Uint32(data[14:]) >= header {
-			f.PerMetre = [2]uint32{binary.LittleEndian.Uint32(data[across:]), binary.LittleEndian.Uint32(data[across+4:])}
+			x, y := binary.LittleEndian.Uint32(data[across:]), binary.LittleEndian.Uint32(data[across+4:])
+			if max(x, y) < 1<<31 { // they have a sign
+				f.PerMetre = [2]uint32{x, y}
+			}
 		}
 	case "gif":
 		f.several = gifFrames(data) > 1

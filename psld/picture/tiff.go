@@ -151,8 +151,8 @@ func (t tiff) next() uint32 { return t.order.Uint32(t.data[t.at+2+12*t.n:]) }
 // cut makes the first directory the only one.
 func (t tiff) cut() { t.order.PutUint32(t.data[t.at+2+12*t.n:], 0) }
 
-// negativeFax tells a fax (CCITT) of which 0 is black: the decoder takes the white of a fax for white in any case, where
-// it is 0.
+// negativeFax tells a fax (CCITT) of which 0 is black: the decoder takes the white of a fax for white in any case,
+// where it is 0.
 func (t tiff) negativeFax() bool {
 	compression, _ := t.number(tagCompression)
 	zero, ok := t.number(tagPhotometric)
