@@ -287,8 +287,8 @@ func (m *proximal) Picture(s *State) ([]float32, error) {
 	g := m.r.NoGrad()
 	defer g.Release()
 	z0 := g.Const(s.Vars["z0"])
-	for range m.r.coarse { // what decode enlarges
-		z0 = g.Mean2x2(z0)
+	for least := m.r.Shape()[1] >> m.r.coarse; z0.T.Dim(1) > least; { // a state of half the sides may be small enough
+		z0 = g.Mean2x2(z0) // decode enlarges it
 	}
 	return slices.Clone(m.decode(g, m.r.codec.Decode, z0)), nil
 }

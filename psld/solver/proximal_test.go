@@ -329,6 +329,30 @@ func TestHalf(t *testing.T) {
 	require.ErrorContains(t, err, "whose sides are multiples of 8, or a little less, this one has 18x16")
 }
 
+// TestCoarsePicture: of a run that was stopped a state of half the resolution, with sides that are odd, is decoded as it
+// is where one of the full resolution would be halved once.
+func TestCoarsePicture(t *testing.T) {
+	r := newRun(prior.RandomTiny(3), blurProblem(t, 20, 28), Options{})
+	m := &proximal{r: r}
+	small, full := &State{Vars: map[string]*tensor.Tensor{}}, &State{Vars: map[string]*tensor.Tensor{}}
+	small.Set("z0", noise(3, 5*7*4, 0.3), 1, 5, 7, 4)
+	whole, err := m.Picture(small)
+	require.NoError(t, err)
+	r.coarse = 1
+	half, err := m.Picture(small)
+	require.NoError(t, err)
+	require.Equal(t, whole, half)
+	big := make([]float32, 10*14*4) // each of small's values four times
+	for i := range big {
+		y, x, c := i/4/14, i/4%14, i%4
+		big[i] = small.Vars["z0"].Data[(y/2*7+x/2)*4+c]
+	}
+	full.Set("z0", big, 1, 10, 14, 4)
+	of, err := m.Picture(full)
+	require.NoError(t, err)
+	require.Equal(t, half, of)
+}
+
 // TestFitStopsInside: a fit by conjugate gradients ends in its middle, with the picture of the steps before it.
 func TestFitStopsInside(t *testing.T) {
 	c := newDiffPIRCase(t, 0.1)
