@@ -235,20 +235,23 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		rms = math.Sqrt(square)
 	}
 	finished := sure && !o.Raw && !o.Reference
+	within := ctx
+	if err != nil { // a small picture that was stopped is finished, too
+		within = context.WithoutCancel(ctx)
+	}
 	switch {
 	case o.pastes() && t.Needs == task.Mask && err != nil && h*w > quickFinish:
 		task.PasteSoon(x.Pix, y.Pix, d.Keep, h, w)
 	case o.pastes() && t.Needs == task.Mask:
-		task.Paste(x.Pix, y.Pix, d.Keep, h, w)
+		if e := task.Paste(within, x.Pix, y.Pix, d.Keep, h, w); e != nil {
+			task.PasteSoon(x.Pix, y.Pix, d.Keep, h, w)
+			err = stoppedBehind(res.State, so.Keep, fmt.Errorf("before the seam was hidden: %w", e))
+		}
 	case err != nil && h*w > quickFinish: // stopped: who waits shall not wait long
 	case finished:
-		within := ctx
-		if err != nil { // of a small picture that was stopped, too
-			within = context.WithoutCancel(ctx)
-		}
 		switch e := finish(within, x.Pix, prob, sigma); {
 		case e != nil && ctx.Err() != nil && errors.Is(e, ctx.Err()):
-			err = fmt.Errorf("stopped behind the last step, before the result was moved to the measurement: %w", e)
+			err = stoppedBehind(res.State, so.Keep, fmt.Errorf("before the result was moved to the measurement: %w", e))
 		case e != nil:
 			return nil, e
 		}
@@ -264,6 +267,19 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 		whole.Begun = first.Steps
 	}
 	return whole, err
+}
+
+// stoppedBehind keeps the state after the last step of a run that ctx ended in what comes after it: a solver keeps
+// none of a run that it has done.
+func stoppedBehind(last *solver.State, keep solver.Keep, why error) error {
+	err := fmt.Errorf("stopped behind the last step, %w", why)
+	if keep.File == "" {
+		return err
+	}
+	if e := last.Write(keep.File); e != nil {
+		return fmt.Errorf("the state of the run cannot be kept: %w: %w", e, err)
+	}
+	return err
 }
 
 // noise is the deviation of y's noise, as told or estimated; sure is false where there is too little to estimate it

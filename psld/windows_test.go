@@ -117,7 +117,7 @@ func TestWindowsResume(t *testing.T) {
 	o := Options{Params: param.Values{"steps": 4}, Seed: 3}
 	whole, err := Solve(context.Background(), m, p, o)
 	require.NoError(t, err)
-	for _, end := range []int{3, 4, 4*whole.Windows - 1} { // 4: between two windows
+	for _, end := range []int{3, 4, 4*whole.Windows - 1, 4 * whole.Windows} { // 4: behind the steps of a window
 		ctx, cancel := context.WithCancel(context.Background())
 		stopped := o
 		stopped.Keep.File = filepath.Join(t.TempDir(), "state")

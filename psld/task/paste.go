@@ -15,9 +15,9 @@ const (
 // Paste puts the known pixels of y into x, both [h,w,3]. At the rim of a hole x and y differ a
 // little; the difference is continued into the hole by the smoothest field there
 // is (Laplace's equation, as in Poisson image editing, Pérez et al. 2003), so that no
-// seam shows.
-func Paste(x, y []float32, keep []bool, h, w int) {
-	_ = paste(context.Background(), x, y, keep, [2]int{h, w}, pasteRounds, relaxation(h, w))
+// seam shows. Where ctx ends it returns ctx's error and leaves x as it is.
+func Paste(ctx context.Context, x, y []float32, keep []bool, h, w int) error {
+	return paste(ctx, x, y, keep, [2]int{h, w}, pasteRounds, relaxation(h, w))
 }
 
 // relaxation is the factor of successive over-relaxation; far from the rim the field may stay approximate.

@@ -133,7 +133,11 @@ func TestPasteIsSeamless(t *testing.T) {
 		x[i] += 0.2 + 0.01*float32(i/3%w)
 	}
 	ramp := slices.Clone(x)
-	Paste(x, want, keep, h, w)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	require.ErrorIs(t, Paste(ended, x, want, keep, h, w), context.Canceled)
+	require.Equal(t, ramp, x, "as it was")
+	require.NoError(t, Paste(t.Context(), x, want, keep, h, w))
 	for i, v := range want {
 		require.InDelta(t, v, x[i], 1e-3)
 	}
