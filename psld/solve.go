@@ -99,6 +99,7 @@ type Result struct {
 	Noise   float64          // deviation that the measurement's noise was taken to have; 0 too where nothing tells it
 	Method  solver.Method    // with all its parameters
 	Windows int              // in which the holes of a large picture were painted, 0 for the whole at once
+	Coarse  int              // how often the sides of a large latent were halved, to decode it soon after a stop
 
 	state *solver.State // of its last step
 }
@@ -262,7 +263,8 @@ func solveWhole(ctx context.Context, m prior.Prior, d Damage, y *picture.Picture
 	if t.Direct && finished && err == nil {
 		allowForCutOff(x.Pix, y.Pix, noise)
 	}
-	whole := &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method, state: res.State}
+	whole := &Result{Picture: clipped(x), Steps: res.Steps, RMS: rms, Noise: noise, Method: method, state: res.State,
+		Coarse: res.Coarse}
 	if first != nil {
 		whole.Begun = first.Steps
 	}

@@ -74,7 +74,7 @@ func TestEvalFolder(t *testing.T) {
 		"--methods",
 		"tv")
 	require.Contains(t, stdout, "| denoise | tv | 3 |")
-	require.Contains(t, stderr, "has 4 pictures, --n asks for 40")
+	require.Contains(t, stderr, "has 3 pictures that can be read, --n asks for 40")
 	require.Contains(t, stderr, "bad.png")
 }
 

@@ -785,7 +785,11 @@ func (r *restoration) report(res *psld.Result, stopped error) {
 			"seed":    r.o.Seed,
 			"seconds": time.Since(r.start).Seconds(), "stopped": stopped != nil, "resume": goOn})
 	case stopped != nil:
-		r.c.wrote("stopped: the best picture so far is in %s", *r.out)
+		haste := ""
+		if res.Coarse > 0 {
+			haste = fmt.Sprintf(", for haste of 1/%d of its resolution", 1<<res.Coarse)
+		}
+		r.c.wrote("stopped: the best picture so far is in %s%s", *r.out, haste)
 		if goOn != "" {
 			r.c.wrote("its state is in %s; to go on:\n  %s", r.o.Keep.File, goOn)
 		}

@@ -329,8 +329,8 @@ func TestHalf(t *testing.T) {
 	require.ErrorContains(t, err, "whose sides are multiples of 8, or a little less, this one has 18x16")
 }
 
-// TestCoarsePicture: of a run that was stopped a state of half the resolution, with sides that are odd, is decoded as it
-// is where one of the full resolution would be halved once.
+// TestCoarsePicture: of a run that was stopped a state of half the resolution, with sides that are odd, is decoded as
+// it is where one of the full resolution would be halved once.
 func TestCoarsePicture(t *testing.T) {
 	r := newRun(prior.RandomTiny(3), blurProblem(t, 20, 28), Options{})
 	m := &proximal{r: r}

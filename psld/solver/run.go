@@ -124,6 +124,7 @@ func (r *Run) stopped(m Stepper, now *State, k *keeper, cause error) (*Result, e
 	if err != nil {
 		return nil, err
 	}
+	res.Coarse = r.coarse
 	at := fmt.Sprintf("stopped after step %d of %d", now.Step, now.Steps)
 	if err := k.keep(*now); err != nil {
 		return res, fmt.Errorf("%s; %w: %w", at, err, cause)

@@ -98,6 +98,8 @@ type Result struct {
 	State *State    // that X is made of, in host memory; it knows its run where Options.Keep has a file
 	Steps int       // steps done, with those before a resume
 	RMS   float64   // of the last step
+	// Coarse is how often the sides of the state were halved for X, since nobody waits for a large one after a stop.
+	Coarse int
 }
 
 // Solve runs a method on a problem; m may be nil for methods that need no prior. When ctx ends early it returns the
