@@ -7,7 +7,9 @@ import (
 
 	"psld/psld"
 	"psld/psld/operator"
+	"psld/psld/param"
 	"psld/psld/prior"
+	"psld/psld/solver"
 	"psld/psld/task"
 	"psld/tensor/cpu"
 	"psld/tensor/devicetest"
@@ -26,15 +28,27 @@ func TestHostNote(t *testing.T) {
 	defer remove()
 	m := prior.RandomTiny(1)
 	hidden := m.On(devicetest.Hidden(cpu.F32))
+	diffpir, latent := methodOf(t, "diffpir"), methodOf(t, "psld")
 	for name, d := range map[string]psld.Damage{"vignette": {Task: "vignette"}, "denoise": {Task: psld.Denoise},
 		"sr4": {Task: psld.SR4}} {
-		require.Empty(t, psld.HostNote(nil, d, "diffpir", 32, 32))
-		require.Empty(t, psld.HostNote(m, d, "diffpir", 32, 32))
-		require.Contains(t, psld.HostNote(hidden, d, "diffpir", 32, 32), "method diffpir fits pictures")
+		require.Empty(t, psld.HostNote(nil, d, diffpir, 32, 32))
+		require.Empty(t, psld.HostNote(m, d, diffpir, 32, 32))
+		require.Contains(t, psld.HostNote(hidden, d, diffpir, 32, 32), "method diffpir fits pictures")
 		if name == "vignette" {
-			require.Contains(t, psld.HostNote(hidden, d, "psld", 32, 32), "vignette is computed on the host")
+			require.Contains(t, psld.HostNote(hidden, d, latent, 32, 32), "vignette is computed on the host")
 		} else {
-			require.Empty(t, psld.HostNote(hidden, d, "psld", 32, 32))
+			require.Empty(t, psld.HostNote(hidden, d, latent, 32, 32))
+			begins := methodOf(t, "psld")
+			require.NoError(t, param.Values{"from_diffpir": true, "strength": 0.4}.Apply(begins))
+			require.Contains(t, psld.HostNote(hidden, d, begins, 32, 32), "DiffPIR, which it begins from")
+			require.Empty(t, psld.HostNote(m, d, begins, 32, 32))
 		}
 	}
+}
+
+// methodOf is a method with its defaults.
+func methodOf(t *testing.T, name string) solver.Method {
+	spec, err := solver.Lookup(name)
+	require.NoError(t, err)
+	return spec.Default()
 }

@@ -624,7 +624,7 @@ func (r *restoration) announce(context.Context) error {
 	}
 	if r.m != nil {
 		r.c.say("model     %s", prior.Describe(r.m))
-		if note := psld.HostNote(r.m, r.d, r.o.Method, r.h, r.w); note != "" {
+		if note := psld.HostNote(r.m, r.d, r.method, r.h, r.w); note != "" {
 			r.c.say("          %s", note)
 		}
 		if n := psld.Windows(r.m, r.d, r.h, r.w, r.o); n > 0 {

@@ -47,12 +47,17 @@ func RunCases(t *testing.T, dev tensor.Device, products float64, keep func(c *Ca
 	}
 }
 
-// skipMissing, deferred, skips the test where the device said that it does not implement something.
+// skipMissing, deferred, skips the test where the device said that it does not implement something. A device that has
+// failed fails the test, and leaves the others to say whether it goes on.
 func skipMissing(t *testing.T) {
 	switch r := recover().(type) {
 	case nil:
 	case tensor.NotImplemented:
 		t.Skip(r.Error())
+	case *tensor.Stopped:
+		t.Error(r)
+	case *tensor.OutOfMemory:
+		t.Error(r)
 	default:
 		panic(r)
 	}
