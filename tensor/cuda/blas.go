@@ -45,8 +45,8 @@ type plan struct {
 // mostWorkspace is the memory that a product may take beside its factors, in bytes.
 const mostWorkspace = 32 << 20
 
-// openBlas gives nil where there is no library, or PSLD_CUBLASLT=none.
-func openBlas() *blas {
+// blasLibrary is nil where there is no library, or PSLD_CUBLASLT=none.
+func blasLibrary() *dynlib.Library {
 	names := []string{"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11"}
 	if runtime.GOOS == "windows" {
 		names = []string{"cublasLt64_13.dll", "cublasLt64_12.dll", "cublasLt64_11.dll"}
@@ -61,6 +61,16 @@ func openBlas() *blas {
 	if err != nil {
 		return nil
 	}
+	return lib
+}
+
+// openBlas gives nil where there is no library that can be used.
+func openBlas() *blas {
+	lib := blasLibrary()
+	if lib == nil {
+		return nil
+	}
+	var err error
 	b := &blas{of: map[shape]int{}, one: 1, from: leastWork}
 	for name, f := range map[string]*uintptr{"Create": &b.create, "Destroy": &b.destroy,
 		"MatmulDescCreate": &b.descCreate, "MatmulDescSetAttribute": &b.descSet, "MatmulDescDestroy": &b.descDestroy,

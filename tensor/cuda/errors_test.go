@@ -56,6 +56,24 @@ func TestErrorsOfOpening(t *testing.T) {
 	require.ErrorContains(t, err, "cuda: the NVIDIA driver is too old: libc.so.6 has no cu")
 }
 
+// TestNamed: a library that somebody names is used, or the device is not opened.
+func TestNamed(t *testing.T) {
+	newDevice(t)
+	require.Equal(t, "kernels from the PTX in the program, no cuBLASLt", Libraries())
+	for _, name := range []string{"PSLD_NVRTC", "PSLD_CUBLASLT"} {
+		t.Run(name, func(t *testing.T) {
+			for _, value := range []string{"libnothing.so", "libc.so.6"} {
+				t.Setenv(name, value)
+				_, err := newGPU(0)
+				require.ErrorContains(t, err, "cuda: "+name+"="+value+", want a library or none: ")
+			}
+		})
+	}
+	driver := os.Getenv("PSLD_CUDA_DRIVER")
+	t.Setenv("PSLD_CUBLASLT", driver)
+	require.Contains(t, Libraries(), "products by "+driver)
+}
+
 func TestList(t *testing.T) {
 	newDevice(t)
 	defer fakeCall("fakeReset")

@@ -128,6 +128,9 @@ func newGPU(number int) (g *gpu, err error) {
 	if g.Err != nil {
 		return nil, g.Err
 	}
+	if err := checkNamed(); err != nil {
+		return nil, err
+	}
 	if err := d.call("cuDevicePrimaryCtxRetain", d.retain, uintptr(unsafe.Pointer(&g.context)),
 		uintptr(g.handle)); err != nil {
 		return nil, fmt.Errorf("cuda: %s: %w", g.Info.Name, err)

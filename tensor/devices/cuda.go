@@ -17,7 +17,7 @@ func listCUDA() (list []Info, err error) {
 	found, err := cuda.List()
 	for _, v := range found {
 		list = append(list, Info{Name: v.Name, Memory: v.Bytes, Err: v.Err,
-			About: fmt.Sprintf("compute capability %d.%d", v.Capability/10, v.Capability%10)})
+			About: fmt.Sprintf("compute capability %d.%d, %s", v.Capability/10, v.Capability%10, cuda.Libraries())})
 	}
 	return list, err
 }
