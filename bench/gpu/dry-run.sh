@@ -2,6 +2,7 @@
 # Runs run.sh to its end on a machine without a GPU, with what there is in its place: the emulated driver, and programs
 # that only look like PyTorch, nvidia-smi and compute-sanitizer:  bench/gpu/dry-run.sh [FOLDER]
 #
+# It builds the programs first, and lets run.sh find no Go, as on a machine that has none.
 # It shows that each part starts, that parts which fail do not stop the rest, and that the summary reads what the parts
 # write. Its numbers mean nothing. FOLDER gets the results. It needs g++, or the emulated driver in PSLD_CUDA_DRIVER.
 set -euo pipefail
@@ -28,6 +29,7 @@ cat >"$tmp/bin/python-mock" <<'END'
 echo '{"seconds": 0.2, "unet_s": 0.1, "decoder_s": 0.05, "encoder_s": 0.05, "unet_alone_s": 0.02,' \
   '"peak_device_bytes": 12345678}'
 END
+echo 'exit 127' >"$tmp/bin/go"
 chmod +x "$tmp"/bin/*
 
 driver=${PSLD_CUDA_DRIVER:-}
@@ -35,9 +37,10 @@ if [[ -z $driver ]]; then
   TMPDIR=$tmp go test -tags cuda -count=1 ./tensor/cuda/emulator
   driver=$(find "$tmp" -name 'psld-cuda-emulator-*.so')
 fi
+bash bench/gpu/run.sh --build "$tmp/built"
 status=0
 PATH=$tmp/bin:$PATH PYTHON=$tmp/bin/python-mock PSLD_CUDA_DRIVER=$driver PSLD_NVRTC=none PSLD_CUBLASLT=$driver \
-  bash bench/gpu/run.sh --quick --out "$out" --patience 10 --minutes 95 | tee "$tmp/said" || status=$?
+  bash bench/gpu/run.sh --quick --built "$tmp/built" --out "$out" --patience 10 --minutes 95 | tee "$tmp/said" || status=$?
 
 [[ $status == 1 ]] # two parts fail by intent
 grep -q '^FAILED: sanitizer-racecheck' "$tmp/said"

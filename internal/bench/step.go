@@ -24,7 +24,7 @@ import (
 // StepOptions says which step to measure.
 type StepOptions struct {
 	Model     *prior.LatentDiffusion
-	DType     string // of products: a name of devices.All; the model was loaded for it
+	DType     string // of products: a precision of devices.Backends; the model was loaded for it
 	Size      int    // pixels a side
 	Steps     int    // timed ones, after one that is not
 	Batch     int    // pictures that are solved at the same time; 0 for 1
@@ -76,15 +76,11 @@ func Step(ctx context.Context, o StepOptions) (StepResult, error) {
 	if o.Steps < 1 || o.Steps > 999 || o.Batch < 0 {
 		return StepResult{}, fmt.Errorf("%d steps and a batch of %d, want 1 to 999 steps", o.Steps, o.Batch)
 	}
-	precision, ok := devices.Find(o.DType) // of other processors too
-	if !ok {
-		return StepResult{}, fmt.Errorf("precision %q, want %s", o.DType, devices.Names())
-	}
 	work := StepWork(m, n, n)
 	cpu.Memory().Drop()
 	r := StepResult{DType: o.DType, Tier: asm.Active().String(), Threads: cpu.Threads(), Size: n,
 		Batch: max(1, o.Batch), Steps: o.Steps,
-		Weights:        int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * int64(precision.Weight),
+		Weights:        int64(m.UNet.Params.Count()+m.VAE.Params.Count()) * int64(devices.WeightBytes(m.Device())),
 		UNetAloneTFLOP: work.UNet.Forward / 1e12}
 	rate := func() float64 { return ceiling(o.DType, r.Threads) }
 	if d, ok := m.Device().(interface {

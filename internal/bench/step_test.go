@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 	"psld/psld/prior"
 	"psld/tensor"
 	"psld/tensor/cpu"
+	"psld/tensor/devices"
+	"psld/tensor/devicetest"
 	"psld/unet"
 	"psld/vae"
 )
@@ -32,4 +35,27 @@ func TestStep(t *testing.T) {
 	r, err := Step(context.Background(), StepOptions{Model: m, DType: "f32", Size: 32, Steps: 2, Batch: 2})
 	require.NoError(t, err)
 	t.Logf("%+v", r)
+}
+
+// TestStepPrecisions times a step in each precision of each device that is there, and on one that the list lacks.
+func TestStepPrecisions(t *testing.T) {
+	step := func(dev tensor.Device, precision string) StepResult {
+		m, err := RandomModel(true, dev)
+		require.NoError(t, err)
+		r, err := Step(t.Context(), StepOptions{Model: m, DType: precision, Size: 16, Steps: 1})
+		require.NoError(t, err, "%s on %s", precision, dev.Name())
+		return r
+	}
+	four := step(devicetest.Hidden(cpu.F32), "f16").Weights
+	for _, b := range devices.Backends {
+		for _, precision := range b.Precisions {
+			dev, err := b.Open(0, precision)
+			if err != nil {
+				t.Log(err)
+				continue
+			}
+			bytes := map[string]int64{"bf16": 2, "bf16fast": 2, "f16": 2, "int8": 1}[precision]
+			require.Equal(t, four/4*cmp.Or(bytes, 4), step(dev, precision).Weights, "%s on %s", precision, b.Name)
+		}
+	}
 }

@@ -106,6 +106,14 @@ func (d *device) Name() string {
 	return d.deviceName()
 }
 
+// WeightBytes are the bytes of a weight of products.
+func (d *device) WeightBytes() int {
+	if d.kind == "bf16" || d.kind == "f16" {
+		return 2
+	}
+	return 4
+}
+
 // Get implements [tensor.Device].
 func (d *device) Get(shape ...int) *tensor.Tensor {
 	d.begin()

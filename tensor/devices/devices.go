@@ -27,8 +27,11 @@ var All = []Entry{
 	{"int8", 1, "the processor, weights held in 8 bits", always(cpu.Int8)},
 }
 
-// WeightBytes is the Weight of the device's entry, 4 for one that is not in the list.
+// WeightBytes is the Weight of the device's entry. One that is not in the list says it itself, or has 4.
 func WeightBytes(dev tensor.Device) int {
+	if d, ok := dev.(interface{ WeightBytes() int }); ok {
+		return d.WeightBytes()
+	}
 	for _, e := range All {
 		if d, err := e.Open(); err == nil && d == dev {
 			return e.Weight

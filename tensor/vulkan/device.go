@@ -375,6 +375,14 @@ func (d *Device) Name() string {
 	return "vulkan/" + d.physical.name()
 }
 
+// WeightBytes are the bytes of a weight of products.
+func (d *Device) WeightBytes() int {
+	if d.halves {
+		return 2
+	}
+	return 4
+}
+
 // Get implements [tensor.Device].
 func (d *Device) Get(shape ...int) *tensor.Tensor {
 	n := tensor.Len(shape)
