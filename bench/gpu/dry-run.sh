@@ -40,7 +40,8 @@ fi
 bash bench/gpu/run.sh --build "$tmp/built"
 status=0
 PATH=$tmp/bin:$PATH PYTHON=$tmp/bin/python-mock PSLD_CUDA_DRIVER=$driver PSLD_NVRTC=none PSLD_CUBLASLT=$driver \
-  bash bench/gpu/run.sh --quick --built "$tmp/built" --out "$out" --patience 10 --minutes 95 | tee "$tmp/said" || status=$?
+  bash bench/gpu/run.sh --quick --built "$tmp/built" --out "$out" --patience 10 --minutes 95 | tee "$tmp/said" ||
+  status=$?
 
 [[ $status == 1 ]] # two parts fail by intent
 grep -q '^FAILED: sanitizer-racecheck' "$tmp/said"
