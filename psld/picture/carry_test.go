@@ -195,6 +195,36 @@ func TestColourChunks(t *testing.T) {
 	require.Equal(t, p.Meta, decode(t, out.Bytes()).Meta)
 }
 
+// TestBehindEnd: chunks behind a PNG's end are not carried; the decoder does not look at their checksums.
+func TestBehindEnd(t *testing.T) {
+	file := encodePNG(t, image.NewNRGBA(image.Rect(0, 0, 9, 8)))
+	broken := appendChunk(nil, "gAMA", []byte{0, 0, 0, 1})
+	broken[len(broken)-1]++
+	require.Equal(t, Meta{}, decode(t, slices.Concat(file, broken)).Meta)
+}
+
+// TestQuickPNG: a large picture is packed quickly, a small one well, and both hold what they were made of.
+func TestQuickPNG(t *testing.T) {
+	p := uneven(64, 64)
+	for _, level := range []png.CompressionLevel{png.DefaultCompression, png.BestSpeed} {
+		var got, want bytes.Buffer
+		require.NoError(t, EncodePNG(&got, p))
+		require.NoError(t, (&png.Encoder{CompressionLevel: level}).Encode(&want, p.ToImage()))
+		require.True(t, bytes.Equal(want.Bytes(), got.Bytes()))
+		require.Equal(t, p.ToImage(), decode(t, got.Bytes()).ToImage())
+		p = uneven(1<<11, quickPNG>>11+1)
+	}
+}
+
+// uneven is a picture of which one packing is smaller than another one.
+func uneven(w, h int) *Picture {
+	p := New(w, h)
+	for i := range p.Pix {
+		p.Pix[i] = float32(i/3%w*(i/3/w)%(7+i%3))/7 - 0.9
+	}
+	return p
+}
+
 // TestBMPResolution: pixels a metre stand in the header.
 func TestBMPResolution(t *testing.T) {
 	var b bytes.Buffer
@@ -203,6 +233,8 @@ func TestBMPResolution(t *testing.T) {
 	binary.LittleEndian.PutUint32(file[38:], 11811)
 	binary.LittleEndian.PutUint32(file[42:], 5906)
 	require.Equal(t, [2]uint32{11811, 5906}, decode(t, file).Meta.PerMetre)
+	binary.LittleEndian.PutUint32(file[38:], 1<<32-11811) // they have a sign
+	require.Equal(t, [2]uint32{}, decode(t, file).Meta.PerMetre)
 }
 
 // TestKinds: what is not read of a format that is read is told from what is damaged.
@@ -221,6 +253,16 @@ func TestKinds(t *testing.T) {
 	}
 	_, err := Decode(bytes.NewReader(file[:len(file)/2]))
 	require.ErrorContains(t, err, "damaged")
+	for mark, order := range tiffOrders { // channels one after the other
+		short := func(tag, v uint16) field { return field{tag, 3, 1, order.AppendUint16(nil, v), nil} }
+		three := field{258, 3, 3, bytes.Repeat(order.AppendUint16(nil, 8), 3), nil}
+		at := field{273, 4, 3, slices.Repeat(order.AppendUint32(nil, 8), 3), nil}
+		long := field{279, 4, 3, slices.Repeat(order.AppendUint32(nil, 72), 3), nil}
+		data := append(order.AppendUint32(order.AppendUint16([]byte(mark), 42), 8+72), make([]byte, 72)...)
+		_, err = Decode(bytes.NewReader(withDirectory(data, order, []field{short(256, 9), short(257, 8), three,
+			short(259, 1), short(262, 2), at, short(277, 3), short(278, 8), long, short(tagPlanar, 2)})))
+		require.ErrorContains(t, err, "of a kind that is not read")
+	}
 	_, err = Decode(bytes.NewReader([]byte("II+\x00\x08\x00\x00\x00")))
 	require.ErrorContains(t, err, "a BigTIFF, which is not read")
 }

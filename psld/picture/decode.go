@@ -65,6 +65,9 @@ func Decode(r io.Reader) (*Picture, error) {
 		return nil, fmt.Errorf("a JPEG of more than %d scans, which takes long to read: save it anew", maxScans)
 	}
 	info := inspect(data, format)
+	if info.planar {
+		return nil, damaged(format, tiffs.UnsupportedError("channels one after the other"))
+	}
 	img, at, err := image.Image(nil), image.Point{}, error(nil)
 	if format == "webp" && info.several {
 		img, at, err = firstFrame(data)

@@ -25,6 +25,7 @@ type fileInfo struct {
 	orientation int  // EXIF orientation, 1 to 8
 	several     bool // frames or pages
 	negative    bool // the decoder gives black for white
+	planar      bool // the decoder does not read it
 	steps       *[64]float64
 }
 
@@ -53,7 +54,7 @@ func inspect(data []byte, format string) fileInfo {
 			f.tags(t)
 			f.ICC, f.EXIF = t.bytes(tagICC), exifOf(t)
 			f.several = t.next() != 0
-			f.negative = t.negativeFax()
+			f.negative, f.planar = t.negativeFax(), t.planar()
 		}
 	case "bmp":
 		const header, across = 40, 38 // bytes of the kind that has it, and where the resolution is
@@ -97,6 +98,8 @@ func (f *fileInfo) png(data []byte) {
 			}
 		case "acTL":
 			f.several = true
+		case "IEND": // what lies behind is not the picture's, and nobody has looked at its checksums
+			return
 		}
 		rest = rest[12+n:]
 	}

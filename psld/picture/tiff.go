@@ -15,8 +15,10 @@ const (
 	tagMake        = 271
 	tagModel       = 272
 	tagOrientation = 274
+	tagSamples     = 277
 	tagXResolution = 282
 	tagYResolution = 283
+	tagPlanar      = 284
 	tagUnit        = 296
 	tagSoftware    = 305
 	tagDateTime    = 306
@@ -157,6 +159,13 @@ func (t tiff) negativeFax() bool {
 	compression, _ := t.number(tagCompression)
 	zero, ok := t.number(tagPhotometric)
 	return (compression == 3 || compression == 4) && ok && zero == 1
+}
+
+// planar tells a picture whose channels lie one after the other, which the decoder takes for one that is cut short.
+func (t tiff) planar() bool {
+	kind, _ := t.number(tagPlanar)
+	samples, _ := t.number(tagSamples)
+	return kind == 2 && samples > 1
 }
 
 // raw tells a camera's raw file from a TIFF picture: what a decoder finds in it is a small preview.
