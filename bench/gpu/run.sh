@@ -190,9 +190,9 @@ for dtype in f32 tf32; do time_kernels "$dtype" "$cuda" "$dtype"; done
 time_kernels bf16-own "$cuda" bf16 PSLD_CUBLASLT=none
 if [[ -n $vulkan ]]; then
   time_kernels vulkan-f32 "$vulkan" f32
+  time_kernels vulkan-f16-plain "$vulkan" f16
   if [[ $vulkan == vulkan ]]; then # the tests take the first device
-    part suite-vulkan 60 env -C tensor/vulkan PSLD_VULKAN_COOPERATIVE=1 "$bin/vulkan.test" -test.v \
-      -test.run 'TestCooperative|TestHalves|TestDevice'
+    part suite-vulkan 60 env -C tensor/vulkan "$bin/vulkan.test" -test.v -test.run 'TestCooperative|TestHalves|TestDevice'
   fi
 fi
 

@@ -23,7 +23,7 @@ import (
 type Info struct {
 	Name         string
 	Kind         string // such as "GPU"
-	Driver       string // version of Vulkan
+	Driver       string // version of Vulkan, and whether there are cooperative matrices
 	Memory, Free int64  // bytes of its largest own memory, and of these what this process may still take
 	Err          error  // why it cannot be used; nil if it can
 }
@@ -38,8 +38,11 @@ func List() ([]Info, error) {
 	for _, p := range in.devices {
 		_, heap := p.deviceMemory()
 		m, free := p.memory()
-		list = append(list, Info{Name: p.name(), Kind: p.kind(),
-			Driver: "Vulkan " + versionName(p.properties.apiVersion), Memory: int64(m.memoryHeaps[heap].size),
+		driver := "Vulkan " + versionName(p.properties.apiVersion)
+		if p.lacks() == nil && p.cooperative() != nil {
+			driver += " with cooperative matrices"
+		}
+		list = append(list, Info{Name: p.name(), Kind: p.kind(), Driver: driver, Memory: int64(m.memoryHeaps[heap].size),
 			Free: int64(free[heap]), Err: p.lacks()})
 	}
 	return list, nil
@@ -167,9 +170,11 @@ func newDevice(p *physical, halves bool) (*Device, error) {
 		pQueuePriorities: unsafe.Pointer(&priority)}
 	var features unsafe.Pointer
 	if halves && askedForCooperative() {
-		if features = p.cooperative(); features != nil {
-			extensions, d.cooperative = append(extensions, cooperativeExtensions...), true
+		if features = p.cooperative(); features == nil { // nobody shall measure without what was asked for
+			return nil, fmt.Errorf("PSLD_VULKAN_COOPERATIVE=1: %s has no cooperative matrices of 16 x 16 numbers in "+
+				"float16, with sums in float32, for subgroups of 32", p.name())
 		}
+		extensions, d.cooperative = append(extensions, cooperativeExtensions...), true
 	}
 	names := cStrings(extensions)
 	info := &deviceCreateInfo{sType: typeDeviceCreateInfo, pNext: features, queueCreateInfoCount: 1,
