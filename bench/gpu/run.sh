@@ -192,7 +192,8 @@ if [[ -n $vulkan ]]; then
   time_kernels vulkan-f32 "$vulkan" f32
   time_kernels vulkan-f16-plain "$vulkan" f16
   if [[ $vulkan == vulkan ]]; then # the tests take the first device
-    part suite-vulkan 60 env -C tensor/vulkan "$bin/vulkan.test" -test.v -test.run 'TestCooperative|TestHalves|TestDevice'
+    part suite-vulkan 60 env -C tensor/vulkan "$bin/vulkan.test" -test.v \
+      -test.run 'TestCooperative|TestHalves|TestDevice'
   fi
 fi
 
