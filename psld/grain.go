@@ -130,28 +130,23 @@ func (b *block) read(y []float32, w, r, c int) bool {
 	if cut > few {
 		return false
 	}
-	var half block // rows
+	*b = b.alongRows()
+	*b = b.alongRows()
+	return true
+}
+
+// alongRows transforms the rows, and turns rows into columns: done twice it transforms the whole.
+func (b *block) alongRows() (out block) {
 	for i := range blockSide {
 		for u := range blockSide {
-			half[i][u] = [3]float64{}
 			for j := range blockSide {
 				for k := range 3 {
-					half[i][u][k] += cosines[u][j] * b[i][j][k]
+					out[u][i][k] += cosines[u][j] * b[i][j][k]
 				}
 			}
 		}
 	}
-	for u := range blockSide {
-		for v := range blockSide {
-			b[u][v] = [3]float64{}
-			for i := range blockSide {
-				for k := range 3 {
-					b[u][v][k] += cosines[u][i] * half[i][v][k]
-				}
-			}
-		}
-	}
-	return true
+	return out
 }
 
 // cosines is the orthonormal cosine transform, a row for each frequency.

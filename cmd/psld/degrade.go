@@ -195,15 +195,7 @@ type measured struct {
 
 // measure reads the picture and damages it.
 func (d degradation) measure(ctx context.Context, c *console) (measured, error) {
-	var m measured
-	err := untilStopped(ctx, func() (err error) {
-		m, err = d.damaged(c)
-		return err
-	}, nil)
-	if err != nil {
-		return measured{}, err
-	}
-	return m, nil
+	return untilStopped(ctx, func() (measured, error) { return d.damaged(c) }, nil)
 }
 
 // damaged does it at any length.

@@ -88,11 +88,8 @@ func (f *picturesFlags) check() error {
 
 // open finds the pictures, and says which it leaves out, and where there are fewer than asked for.
 func (f *picturesFlags) open(ctx context.Context, c *console) (*picture.Squares, error) {
-	var pics *picture.Squares
-	err := untilStopped(ctx, func() error {
-		all, err := picture.OpenSquares(*f.data, *f.n, *f.size)
-		pics = all
-		return err
+	pics, err := untilStopped(ctx, func() (*picture.Squares, error) {
+		return picture.OpenSquares(*f.data, *f.n, *f.size)
 	}, nil)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

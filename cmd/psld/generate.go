@@ -247,22 +247,12 @@ func (r *generation) picture(ctx context.Context, i int) error {
 // generate is Generate for picture i. Where ctx ends before its first step is done there is nothing to wait for.
 func (r *generation) generate(ctx context.Context, i int) ([]image.Image, error) {
 	var begun atomic.Bool
-	o, out := r.o, make(chan []image.Image, 1)
+	o := r.o
 	o.Progress = func(p prior.GenerationProgress) {
 		begun.Store(true)
 		r.show(i, p)
 	}
-	err := untilStopped(ctx, func() error {
-		images, err := r.m.Generate(ctx, o)
-		out <- images
-		return err
-	}, &begun)
-	select {
-	case images := <-out:
-		return images, err
-	default: // it is still under way
-		return nil, err
-	}
+	return untilStopped(ctx, func() ([]image.Image, error) { return r.m.Generate(ctx, o) }, &begun)
 }
 
 // show prints the progress of picture i, and its preview.

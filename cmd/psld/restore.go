@@ -206,7 +206,7 @@ func (f *restoreFlags) run(ctx context.Context, c *console, _ []string) error {
 // restore does the work, the flags of which are checked.
 func (r *restoration) restore(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{r.load, r.choose, r.openModel, r.open, r.announce} {
-		if err := untilStopped(ctx, func() error { return step(ctx) }, nil); err != nil {
+		if _, err := untilStopped(ctx, func() (any, error) { return nil, step(ctx) }, nil); err != nil {
 			return r.nothing(ctx, err)
 		}
 	}
@@ -249,22 +249,14 @@ func (r *restoration) restore(ctx context.Context) error {
 // nothing to wait for.
 func (r *restoration) solve(ctx, limited context.Context) (*psld.Result, error) {
 	var begun atomic.Bool
-	o, out := r.o, make(chan *psld.Result, 1)
+	o := r.o
 	o.Progress = func(p solver.Progress) {
 		begun.Store(true)
 		r.step(p)
 	}
-	err := untilStopped(ctx, func() error {
-		res, err := psld.Solve(limited, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, o)
-		out <- res
-		return err
+	return untilStopped(ctx, func() (*psld.Result, error) {
+		return psld.Solve(limited, r.m, psld.Problem{Damage: r.d, Measurement: r.y}, o)
 	}, &begun)
-	select {
-	case res := <-out:
-		return res, err
-	default: // it is still under way
-		return nil, err
-	}
 }
 
 // nothing is the error of a run that has no picture to write: where Ctrl-C ended it, it says so.

@@ -136,7 +136,8 @@ func (f *trainFlags) run(ctx context.Context, c *console, args []string) error {
 		begun.Store(true)
 		c.say("%s %v channels, %s", args[0], chs, machine())
 	}
-	err = inFlags(untilStopped(ctx, func() error { return f.train(ctx, c, args[0], o, chs) }, &begun))
+	_, err = untilStopped(ctx, func() (any, error) { return nil, f.train(ctx, c, args[0], o, chs) }, &begun)
+	err = inFlags(err)
 	if !errors.Is(err, context.Canceled) {
 		return err
 	}
